@@ -1,0 +1,51 @@
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+
+/// The load of every backend at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sample {
+    loads: BTreeMap<SocketAddr, Load>,
+}
+
+/// The load of one backend.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Load {
+    /// Established connections.
+    pub established: u32,
+    /// Connections that are being opened (SYN-SENT). They count as load: a backend that swallows packets would otherwise
+    /// look like the least loaded one.
+    pub opening: u32,
+    /// Connections that were not there in the sample before.
+    pub born: u32,
+    /// Connections of the sample before that are not there any more.
+    pub gone: u32,
+    /// Bytes received from and acknowledged by the backend, over all its present connections.
+    pub bytes: u64,
+    /// The mean of the smoothed round-trip times of its established connections.
+    pub rtt: Option<Duration>,
+}
+
+impl Load {
+    /// Established and opening connections together.
+    pub fn connections(&self) -> u32 {
+        self.established.saturating_add(self.opening)
+    }
+}
+
+impl Sample {
+    /// The load of `backend`; zero for one that has no connection.
+    pub fn get(&self, backend: SocketAddr) -> Load {
+        self.loads.get(&backend).copied().unwrap_or_default()
+    }
+
+    /// All backends with a load, by address.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (SocketAddr, Load)> + '_ {
+        self.loads.iter().map(|(address, load)| (*address, *load))
+    }
+}
+
+impl FromIterator<(SocketAddr, Load)> for Sample {
+    fn from_iter<I: IntoIterator<Item = (SocketAddr, Load)>>(loads: I) -> Self {
+        Self { loads: loads.into_iter().collect() }
+    }
+}

@@ -1,0 +1,38 @@
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_core::stream::BoxStream;
+
+use crate::{BackendSet, Error};
+
+/// A source of backends.
+///
+/// What every source promises, and what a consumer may build on:
+///
+/// * The first `Ok` of [`watch`](Self::watch) comes only after a full synchronisation, and every `Ok` is complete.
+/// * A set is published only when it differs from the last one, or when it ends a time of staleness (see next item).
+/// * `Err` means "the view is stale, still trying". It never ends the stream, and the last set stays valid. The next
+///   `Ok`, which may be equal to the last one, says that the view is fresh again.
+/// * When the consumer is slow, sets that it did not take are replaced: the latest wins.
+/// * The stream ends only by being dropped, and dropping it stops all work that it caused.
+/// * A failed or half-done listing never publishes a partial set.
+#[cfg_attr(any(test, feature = "test-util"), mockall::automock)]
+#[async_trait]
+pub trait Discovery: Send + Sync + 'static {
+    /// Asks the source once for the complete set.
+    async fn list(&self) -> Result<Arc<BackendSet>, Error>;
+
+    /// Follows the source. Must be called within a Tokio runtime.
+    fn watch(&self) -> BoxStream<'static, Result<Arc<BackendSet>, Error>>;
+}
+
+#[async_trait]
+impl<D: Discovery + ?Sized> Discovery for Arc<D> {
+    async fn list(&self) -> Result<Arc<BackendSet>, Error> {
+        (**self).list().await
+    }
+
+    fn watch(&self) -> BoxStream<'static, Result<Arc<BackendSet>, Error>> {
+        (**self).watch()
+    }
+}

@@ -1,0 +1,171 @@
+use std::sync::Arc;
+
+use futures_core::stream::BoxStream;
+use futures_util::stream;
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::{BackendSet, Error};
+
+/// The stream of [`Discovery::watch`](crate::Discovery::watch) over a background task that fills a [`Publisher`].
+///
+/// The task is aborted when the stream is dropped.
+pub(crate) fn follow<F>(work: impl FnOnce(Publisher) -> F) -> BoxStream<'static, Result<Arc<BackendSet>, Error>>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let (sender, views) = watch::channel(View::default());
+    let task = AbortOnDropHandle::new(tokio::spawn(work(Publisher(sender))));
+    let consumer = Consumer { views, seen: Seen::default(), _task: task };
+    Box::pin(stream::unfold(consumer, |mut consumer| async { Some((consumer.next().await?, consumer)) }))
+}
+
+/// Where a source puts what it learnt. It never waits for the consumer.
+pub(crate) struct Publisher(watch::Sender<View>);
+
+/// The latest set and whether it is stale. Each part is counted, so that a consumer takes each news once.
+#[derive(Default)]
+struct View {
+    set: Option<Arc<BackendSet>>,
+    sets: u64,
+    error: Option<Error>,
+    errors: u64,
+}
+
+impl Publisher {
+    /// Publishes `set` if it differs from the last one or ends a time of staleness.
+    pub(crate) fn fresh(&self, set: &Arc<BackendSet>) {
+        self.0.send_if_modified(|view| {
+            let news = view.error.is_some() || view.set.as_ref() != Some(set);
+            if news {
+                (view.set, view.error) = (Some(Arc::clone(set)), None);
+                view.sets += 1;
+            }
+            news
+        });
+    }
+
+    /// Marks the view stale.
+    pub(crate) fn stale(&self, error: Error) {
+        self.0.send_modify(|view| {
+            view.error = Some(error);
+            view.errors += 1;
+        });
+    }
+}
+
+/// The consumer's side: what it took already.
+struct Consumer {
+    views: watch::Receiver<View>,
+    seen: Seen,
+    _task: AbortOnDropHandle<()>,
+}
+
+#[derive(Default)]
+struct Seen {
+    sets: u64,
+    errors: u64,
+}
+
+impl Consumer {
+    async fn next(&mut self) -> Option<Result<Arc<BackendSet>, Error>> {
+        loop {
+            if let Some(news) = self.seen.take(&self.views.borrow_and_update()) {
+                return Some(news);
+            }
+            // Fails only when the task has ended, which it does not do by itself.
+            self.views.changed().await.ok()?;
+        }
+    }
+}
+
+impl Seen {
+    /// The oldest news that `view` still holds: a set before the error that made it stale.
+    fn take(&mut self, view: &View) -> Option<Result<Arc<BackendSet>, Error>> {
+        if let Some(set) = view.set.as_ref().filter(|_| view.sets > self.sets) {
+            self.sets = view.sets;
+            return Some(Ok(Arc::clone(set)));
+        }
+        let error = view.error.as_ref().filter(|_| view.errors > self.errors)?;
+        self.errors = view.errors;
+        Some(Err(error.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{FutureExt, StreamExt};
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::{Backend, Cause, State};
+
+    fn set(last: u8) -> Arc<BackendSet> {
+        Arc::new([Backend::new(([10, 0, 0, last], 1).into(), State::Ready)].into_iter().collect())
+    }
+
+    fn error() -> Error {
+        Error::Failed { source_name: "the test".into(), cause: Cause::new(std::io::Error::other("scripted")) }
+    }
+
+    /// A stream whose source is driven by the test.
+    async fn scripted() -> (Publisher, BoxStream<'static, Result<Arc<BackendSet>, Error>>) {
+        let (give, take) = oneshot::channel();
+        let mut stream = follow(|publisher| async {
+            let _ = give.send(publisher);
+            std::future::pending::<()>().await;
+        });
+        assert!(stream.next().now_or_never().is_none(), "nothing is published before the first set");
+        (take.await.unwrap(), stream)
+    }
+
+    #[tokio::test]
+    async fn a_slow_consumer_gets_the_latest_set_only() {
+        let (publisher, mut stream) = scripted().await;
+        (1..=3).for_each(|n| publisher.fresh(&set(n)));
+        assert_eq!(stream.next().await.unwrap().unwrap(), set(3));
+        assert!(stream.next().now_or_never().is_none());
+    }
+
+    #[tokio::test]
+    async fn an_equal_set_is_not_published_again() {
+        let (publisher, mut stream) = scripted().await;
+        publisher.fresh(&set(1));
+        stream.next().await.unwrap().unwrap();
+        publisher.fresh(&set(1));
+        assert!(stream.next().now_or_never().is_none());
+    }
+
+    #[tokio::test]
+    async fn the_end_of_staleness_is_said_with_the_set_even_if_it_is_equal() {
+        let (publisher, mut stream) = scripted().await;
+        publisher.fresh(&set(1));
+        publisher.stale(error());
+        stream.next().await.unwrap().unwrap();
+        stream.next().await.unwrap().unwrap_err();
+        publisher.fresh(&set(1));
+        assert_eq!(stream.next().await.unwrap().unwrap(), set(1));
+    }
+
+    #[tokio::test]
+    async fn an_error_that_is_over_is_not_delivered() {
+        let (publisher, mut stream) = scripted().await;
+        publisher.stale(error());
+        publisher.fresh(&set(1));
+        assert_eq!(stream.next().await.unwrap().unwrap(), set(1));
+        assert!(stream.next().now_or_never().is_none());
+    }
+
+    #[tokio::test]
+    async fn dropping_the_stream_ends_the_work() {
+        let (alive, mut ended) = oneshot::channel::<()>();
+        let mut stream = follow(|publisher| async {
+            let _held = (alive, publisher);
+            std::future::pending::<()>().await;
+        });
+        assert!(stream.next().now_or_never().is_none());
+        assert!(ended.try_recv().is_err_and(|e| e == oneshot::error::TryRecvError::Empty));
+        drop(stream);
+        ended.await.unwrap_err();
+    }
+}

@@ -1,0 +1,183 @@
+use std::{net::SocketAddr, time::Duration};
+
+use crate::{
+    Certificate, CertificateStore, Child, Configuration, LoadBalancer, Name, Server, ServersTransport, TcpRouter,
+    TcpService, Tls, Weighted,
+};
+
+/// Builds the part of a configuration that serves one pool.
+///
+/// Each backend is a service of its own under one weighted parent, because Traefik has weights for services and none for
+/// servers. The router names its entry point and its priority: left out, the first would mean all entry points and the
+/// second would lose against any other provider.
+///
+/// ```
+/// use ilb_traefik_client::{Configuration, Member, TcpPool};
+///
+/// let mut configuration = Configuration::default();
+/// TcpPool::new("default".parse()?, "tcp".parse()?)
+///     .member(Member::new("10.0.1.4:3333".parse()?, 1))
+///     .member(Member::new("[fd00::1]:3333".parse()?, 1))
+///     .add_to(&mut configuration);
+/// assert_eq!(configuration.tcp.services.len(), 3);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct TcpPool {
+    name: Name,
+    entry_point: Name,
+    members: Vec<Member>,
+    timeouts: Timeouts,
+}
+
+/// A server of a pool and its weight: connections per round relative to the other entries.
+///
+/// One address may be listed several times, each time with a weight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member {
+    address: SocketAddr,
+    weight: u32,
+}
+
+impl Member {
+    /// `address` with `weight`.
+    pub fn new(address: SocketAddr, weight: u32) -> Self {
+        Self { address, weight }
+    }
+}
+
+/// How Traefik connects to the servers of a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Timeouts {
+    /// How long a connection attempt may take: what a client waits at worst for a server that swallows packets.
+    pub dial: Duration,
+    /// The interval of TCP keepalive towards servers.
+    pub keep_alive: Duration,
+    /// How long an answer may take to a client that has shut down its sending side.
+    pub termination_delay: Duration,
+}
+
+impl Default for Timeouts {
+    /// 2 s to connect, keepalive every 15 s, 1 h for an answer after a half-close.
+    fn default() -> Self {
+        Self {
+            dial: Duration::from_secs(2),
+            keep_alive: Duration::from_secs(15),
+            termination_delay: Duration::from_secs(3600),
+        }
+    }
+}
+
+/// Above the bootstrap file's catch-all (1), below what an operator may want to put in front.
+const PRIORITY: u32 = 100;
+
+impl TcpPool {
+    /// A pool without members: connections to `entry_point` are closed at once.
+    pub fn new(name: Name, entry_point: Name) -> Self {
+        Self { name, entry_point, members: Vec::new(), timeouts: Timeouts::default() }
+    }
+
+    /// Adds one member.
+    #[must_use]
+    pub fn member(self, member: Member) -> Self {
+        self.members([member])
+    }
+
+    /// Adds many members. Those without weight are left out: Traefik would never pick them.
+    #[must_use]
+    pub fn members(mut self, members: impl IntoIterator<Item = Member>) -> Self {
+        self.members.extend(members.into_iter().filter(|m| m.weight > 0));
+        self
+    }
+
+    /// Sets how Traefik connects to the members.
+    #[must_use]
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = timeouts;
+        self
+    }
+
+    /// Adds router, services and transport of this pool to `configuration`.
+    pub fn add_to(self, configuration: &mut Configuration) {
+        let tcp = &mut configuration.tcp;
+        let children: Vec<_> = self.members.iter().map(|m| Child::new(self.child(m.address), m.weight)).collect();
+        let parent = if children.is_empty() {
+            TcpService::LoadBalancer(LoadBalancer::default())
+        } else {
+            TcpService::Weighted(Weighted { services: children })
+        };
+        for member in &self.members {
+            let servers = vec![Server { address: member.address }];
+            let balancer = LoadBalancer { servers_transport: Some(self.name.clone()), servers };
+            tcp.services.insert(self.child(member.address), TcpService::LoadBalancer(balancer));
+        }
+        tcp.services.insert(self.name.clone(), parent);
+        tcp.routers.insert(self.name.clone(), TcpRouter::catch_all(self.entry_point, PRIORITY, self.name.clone()));
+        let transport = ServersTransport {
+            dial_timeout: self.timeouts.dial,
+            dial_keep_alive: self.timeouts.keep_alive,
+            termination_delay: self.timeouts.termination_delay,
+        };
+        tcp.servers_transports.insert(self.name, transport);
+    }
+
+    /// The name of a member's service: nothing but the address, which is unique and holds no text of a pod.
+    fn child(&self, address: SocketAddr) -> Name {
+        let text = address.to_string().replace(['.', ':'], "-").replace(['[', ']'], "");
+        Name::derived(format!("{}.{text}", self.name))
+    }
+}
+
+impl Configuration {
+    /// Sets the certificate that Traefik shows where nothing else fits.
+    pub fn set_default_certificate(&mut self, certificate: Certificate) {
+        let store = CertificateStore { default_certificate: certificate };
+        let stores = [(Name::derived("default".to_owned()), store)].into();
+        self.tls = Some(Tls { stores });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> Name {
+        text.parse().unwrap()
+    }
+
+    fn configuration(members: &[(&str, u32)]) -> Configuration {
+        let mut configuration = Configuration::default();
+        TcpPool::new(name("default"), name("tcp"))
+            .members(members.iter().map(|(address, weight)| Member::new(address.parse().unwrap(), *weight)))
+            .add_to(&mut configuration);
+        configuration
+    }
+
+    #[test]
+    fn a_pool_has_one_service_per_backend_under_a_weighted_parent() {
+        insta::assert_json_snapshot!("two_backends", configuration(&[("10.0.1.4:3333", 1), ("[fd00::1]:3333", 3)]));
+    }
+
+    #[test]
+    fn a_pool_without_backends_closes_connections_and_keeps_its_router() {
+        insta::assert_json_snapshot!("no_backends", configuration(&[]));
+    }
+
+    #[test]
+    fn a_backend_without_weight_is_left_out() {
+        assert_eq!(
+            configuration(&[("10.0.1.4:3333", 1), ("10.0.1.5:3333", 0)]),
+            configuration(&[("10.0.1.4:3333", 1)])
+        );
+    }
+
+    #[test]
+    fn two_pools_live_in_one_configuration() {
+        let mut both = configuration(&[("10.0.1.4:3333", 1)]);
+        TcpPool::new(name("other"), name("tcp-other"))
+            .member(Member::new("10.0.1.4:3333".parse().unwrap(), 1))
+            .add_to(&mut both);
+        assert_eq!((both.tcp.routers.len(), both.tcp.services.len()), (2, 4));
+    }
+}
