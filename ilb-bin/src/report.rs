@@ -1,5 +1,3 @@
-use std::mem::{Discriminant, discriminant};
-
 use ilb_discovery::{BackendSet, State};
 use ilb_reconciler::Action;
 use ilb_traefik_client::Applied;
@@ -7,7 +5,7 @@ use ilb_traefik_client::Applied;
 /// Tells a person what happens: one line per change of state, none per attempt.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
-    stale: Option<Discriminant<ilb_discovery::Error>>,
+    stale: Option<&'static str>,
     without_backend: bool,
     failing: Option<Failing>,
 }
@@ -41,8 +39,8 @@ impl Report {
 
     /// Discovery cannot see changes for the time being.
     pub(crate) fn stale(&mut self, error: &ilb_discovery::Error) {
-        if self.stale.replace(discriminant(error)) != Some(discriminant(error)) {
-            tracing::warn!(%error, "Discovery is stale: keeping the backends seen last");
+        if self.stale.replace(error.kind()) != Some(error.kind()) {
+            tracing::warn!(%error, kind = error.kind(), "Discovery is stale: keeping the backends seen last");
         }
     }
 
@@ -73,7 +71,7 @@ impl Report {
             failing => {
                 let attempts = failing.as_ref().map_or(0, |f| f.attempts) + 1;
                 *failing = Some(Failing { kind: error.kind(), attempts });
-                tracing::error!(%error, "Failed to update");
+                tracing::error!(%error, kind = error.kind(), "Failed to update");
             }
         }
     }

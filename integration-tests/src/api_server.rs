@@ -75,6 +75,30 @@ impl ApiServer {
         self.server.take().context("the API server does not run")?.kill()
     }
 
+    /// Forgets all history, so that a watch that was open cannot be resumed: its client has to list again.
+    pub async fn compact(&self) -> anyhow::Result<()> {
+        let http = reqwest::Client::builder().no_proxy().build()?;
+        let etcd = async |call: &str, body: serde_json::Value| -> anyhow::Result<serde_json::Value> {
+            let url = format!("http://{}/v3/kv/{call}", self.etcd);
+            Ok(http.post(url).json(&body).send().await?.error_for_status()?.json().await?)
+        };
+        let any_key = json!({"key": "AA=="});
+        let revision = etcd("range", any_key).await?["header"]["revision"].clone();
+        etcd("compaction", json!({"revision": revision})).await?;
+        Ok(())
+    }
+
+    /// How often pods were listed since the API server started.
+    pub async fn lists_of_pods(&self) -> anyhow::Result<f64> {
+        let metrics = self.client.request_text(http::Request::get("/metrics").body(Vec::new())?).await?;
+        let lists = metrics.lines().filter(|line| {
+            line.starts_with("apiserver_request_total{")
+                && line.contains(r#"resource="pods""#)
+                && line.contains(r#"verb="LIST""#)
+        });
+        Ok(lists.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum())
+    }
+
     /// A client with all rights.
     pub fn client(&self) -> Client {
         self.client.clone()

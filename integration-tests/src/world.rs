@@ -1,9 +1,10 @@
 use std::{
+    collections::HashSet,
     net::SocketAddr,
     sync::atomic::{AtomicU8, Ordering},
 };
 
-use crate::{ApiServer, Backend, Behaviour, Ilb, Net, Pods, Traefik};
+use crate::{ApiServer, Backend, Behaviour, Connection, Ilb, Net, Pods, Traefik};
 
 /// The port of every backend.
 pub const BACKEND_PORT: u16 = 4444;
@@ -32,11 +33,20 @@ impl World {
 
     /// The same, with more settings for ilb.
     pub async fn with(backends: u16, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
-        static GROUPS: AtomicU8 = AtomicU8::new(0);
-        let group = GROUPS.fetch_add(1, Ordering::Relaxed);
-        let api_server = ApiServer::start().await?;
+        let (api_server, traefik) = (ApiServer::start().await?, Traefik::start().await?);
         let pods = api_server.namespace("backends").await?;
-        let traefik = Traefik::start().await?;
+        let mut world = Self::of(api_server, pods, traefik, settings)?;
+        for index in 0..backends {
+            world.add_pod(index).await?;
+        }
+        world.ilb.wait_for_log("Updated").await?;
+        world.wait_until_in_force(backends.into()).await?;
+        Ok(world)
+    }
+
+    /// A world of these parts, running or not, in which ilb has just been started.
+    pub fn of(api_server: ApiServer, pods: Pods, traefik: Traefik, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
+        static GROUPS: AtomicU8 = AtomicU8::new(0);
         let kubeconfig = api_server.kubeconfig().display().to_string();
         let (rest_url, port) = (traefik.rest_url(), BACKEND_PORT.to_string());
         let mut variables = vec![
@@ -48,21 +58,15 @@ impl World {
             ("ILB_ALLOW_LOOPBACK_BACKENDS", "true"),
         ];
         variables.extend_from_slice(settings);
-        let mut world = Self {
+        Ok(Self {
             backends: Vec::new(),
             ilb: Ilb::start(&variables)?,
-            pods: pods.clone(),
+            net: Net::of_this_process()?,
+            group: GROUPS.fetch_add(1, Ordering::Relaxed),
+            pods,
             traefik,
             api_server,
-            net: Net::of_this_process()?,
-            group,
-        };
-        for index in 0..backends {
-            world.add_pod(index).await?;
-        }
-        world.ilb.wait_for_log("Updated").await?;
-        world.wait_until_in_force(backends.into()).await?;
-        Ok(world)
+        })
     }
 
     /// Starts backend `index` and makes `pod-index` ready at its address.
@@ -85,6 +89,27 @@ impl World {
     /// The address of backend `index`.
     pub fn address(&self, index: u16) -> SocketAddr {
         self.net.backend(self.group, index, BACKEND_PORT)
+    }
+
+    /// One connection to each of the first `backends` backends.
+    pub async fn connect_to_each(&self, backends: usize) -> anyhow::Result<Vec<Connection>> {
+        let mut connections: Vec<Connection> = Vec::new();
+        while connections.len() < backends {
+            let new = self.traefik.connect().await?;
+            if connections.iter().all(|c| c.backend() != new.backend()) {
+                connections.push(new);
+            }
+        }
+        Ok(connections)
+    }
+
+    /// The backends that `count` new connections land on.
+    pub async fn landed_on(&self, count: usize) -> anyhow::Result<HashSet<SocketAddr>> {
+        let mut backends = HashSet::new();
+        for _ in 0..count {
+            backends.insert(self.traefik.connect().await?.backend());
+        }
+        Ok(backends)
     }
 
     /// Waits until Traefik balances over `backends` backends.
