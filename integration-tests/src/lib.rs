@@ -23,6 +23,7 @@ mod client;
 mod ilb;
 mod net;
 mod pods;
+mod prober;
 mod process;
 mod tools;
 mod traefik;
@@ -36,6 +37,7 @@ pub use crate::{
     ilb::{Exit, Ilb, LogLine},
     net::Net,
     pods::Pods,
+    prober::{Hit, Prober},
     process::Process,
     tools::Tools,
     traefik::Traefik,
