@@ -1,7 +1,7 @@
 //! Whatever a peer does with the connection, a call ends in bounded time and memory, with an error that says what it was.
 //!
 //! The peers are small scripted TCP servers; real ones with the same faults are in `integration-tests`.
-#![cfg(all(feature = "client", not(feature = "rustls")))]
+#![cfg(feature = "client")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests are not marked as tests")]
 
 use std::{

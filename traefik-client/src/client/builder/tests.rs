@@ -32,10 +32,11 @@ fn nothing_secret_is_printed() {
 
 #[cfg(feature = "rustls")]
 #[test]
-fn without_a_crypto_provider_there_is_an_error_that_says_what_to_do() {
+fn without_a_crypto_provider_https_is_an_error_that_says_what_to_do_and_http_works() {
     // The tests of this crate install none in this process.
-    let error = Traefik::new("http://localhost").err().unwrap();
+    let error = Traefik::new("https://localhost").err().unwrap();
     assert!(matches!(error, BuildError::NoCryptoProvider), "{error}");
+    assert!(Traefik::new("http://localhost").is_ok());
 }
 
 #[cfg(not(feature = "rustls"))]
