@@ -19,8 +19,11 @@
 
 mod api_server;
 mod backend;
+mod bare_traefik;
 mod client;
+mod http;
 mod ilb;
+pub mod matrix;
 mod net;
 mod pods;
 mod prober;
@@ -33,7 +36,9 @@ mod world;
 pub use crate::{
     api_server::ApiServer,
     backend::{Backend, Behaviour},
+    bare_traefik::{BareTraefik, BareTraefikBuilder},
     client::Connection,
+    http::http_client,
     ilb::{Exit, Ilb, LogLine},
     net::Net,
     pods::Pods,

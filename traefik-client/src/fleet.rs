@@ -3,7 +3,7 @@ mod dns;
 mod instance;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -13,7 +13,10 @@ use std::{
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, future::join_all, stream::FuturesUnordered};
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout, timeout_at},
+};
 
 use self::instance::{Instance, Task, Wish};
 pub use self::{builder::FleetBuilder, instance::InstanceState};
@@ -24,7 +27,8 @@ use crate::{Applied, ConfigSink, Configuration, Error};
 /// Each instance has a task, a circuit breaker and a state of its own: it gets the latest configuration as fast as it
 /// takes it, is checked again and again, and is put right when it has restarted or been written to by somebody else. A
 /// slow or dead one delays no other, and [`apply`](ConfigSink::apply) waits for it no longer than the builder's
-/// `patience` after the others are done; it goes on being tried in the background.
+/// `patience` after the first success, and not at all while it is known to be behind; it goes on being tried in the
+/// background.
 ///
 /// Dropping the fleet ends all of it.
 pub struct Fleet {
@@ -106,24 +110,31 @@ impl ConfigSink for Fleet {
     async fn apply(&self, configuration: &Configuration) -> Result<Applied, Error> {
         let instances = self.known_instances().await;
         let generation = self.generation.fetch_add(1, Ordering::Relaxed) + 1;
+        // Whoever has not kept up so far is not worth waiting for.
+        let mut prompt: BTreeSet<_> =
+            instances.iter().filter(|i| i.has_kept_up(generation - 1)).map(|i| i.label.clone()).collect();
         self.wishes.send_replace(Some((generation, Arc::new(configuration.clone()))));
-        let mut waiting: FuturesUnordered<_> =
-            instances.iter().map(|instance| instance.outcome_of(generation)).collect();
+        let mut waiting: FuturesUnordered<_> = instances.iter().map(|i| i.outcome_of(generation)).collect();
         let mut outcomes = BTreeMap::new();
-        while let Some((label, outcome)) = waiting.next().await {
-            let done = outcome.is_ok();
+        let mut deadline = None;
+        loop {
+            let in_time = async {
+                match deadline {
+                    Some(deadline) => timeout_at(deadline, waiting.next()).await.unwrap_or_default(),
+                    None => waiting.next().await,
+                }
+            };
+            let Some((label, outcome)) = in_time.await else { break };
+            prompt.remove(&label);
+            // From the first success on, the others have the time that a healthy one may be slower.
+            if outcome.is_ok() {
+                deadline.get_or_insert_with(|| Instant::now() + self.patience);
+            }
             outcomes.insert(label, outcome);
-            if done {
+            if prompt.is_empty() && deadline.is_some() {
                 break;
             }
         }
-        // From the first success on, the others have the time that a healthy one may be slower.
-        let _ = timeout(self.patience, async {
-            while let Some((label, outcome)) = waiting.next().await {
-                outcomes.insert(label, outcome);
-            }
-        })
-        .await;
         drop(waiting);
         let late = || Err(Error::Unreachable("it is not done yet and goes on in the background".to_owned()));
         let mut outcome = |label: &String| outcomes.remove(label).unwrap_or_else(late);

@@ -65,6 +65,12 @@ impl Instance {
         self.state.borrow().clone()
     }
 
+    /// Whether everything up to configuration number `generation` has been tried, the last one with success.
+    pub(super) fn has_kept_up(&self, generation: u64) -> bool {
+        let state = self.state.borrow();
+        state.tried >= generation && state.error.is_none()
+    }
+
     /// The outcome of the attempt with configuration number `generation` or a later one, or at once the reason why there
     /// is none for now.
     pub(super) async fn outcome_of(&self, generation: u64) -> (String, Result<Applied, Error>) {

@@ -51,7 +51,9 @@ async fn a_hanging_instance_delays_no_other_and_is_named() {
     let error = fleet.apply(&configuration("x")).await.unwrap_err();
     assert!(called.elapsed() < SECOND);
     assert!(matches!(&error, Error::Fleet { failed, of: 2 } if failed.len() == 1 && failed[0].0 == "b"), "{error}");
+    let called = Instant::now();
     fleet.apply(&configuration("y")).await.unwrap_err();
+    assert_eq!(called.elapsed(), Duration::ZERO, "it is known to be behind");
     assert_eq!(fakes["a"].in_force(), Some(configuration("y")));
 }
 
