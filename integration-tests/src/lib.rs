@@ -24,8 +24,11 @@ struct Readme;
 
 mod api_server;
 mod backend;
+mod bare_traefik;
 mod client;
+mod http;
 mod ilb;
+pub mod matrix;
 mod net;
 mod pods;
 mod prober;
@@ -38,7 +41,9 @@ mod world;
 pub use crate::{
     api_server::ApiServer,
     backend::{Backend, Behaviour},
+    bare_traefik::{BareTraefik, BareTraefikBuilder},
     client::Connection,
+    http::http_client,
     ilb::{Exit, Ilb, LogLine},
     net::Net,
     pods::Pods,
