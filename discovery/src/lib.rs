@@ -1,4 +1,5 @@
-#![doc = include_str!("../README.md")]
+#![cfg_attr(feature = "kube", doc = include_str!("../README.md"))]
+#![cfg_attr(not(feature = "kube"), doc = "Complete, trustworthy sets of TCP backends: the model and the trait.")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod address;
@@ -36,8 +37,6 @@ pub use crate::{
 /// The version of ipnet that [`AddressPolicy::allow_only`] takes its networks from.
 pub use ::ipnet;
 
-#[cfg(feature = "test-util")]
-pub use crate::{discovery::MockDiscovery, fake::FakeDiscovery};
 #[cfg(feature = "file")]
 pub use crate::file::FileDiscovery;
 #[cfg(feature = "kube")]
@@ -46,6 +45,8 @@ pub use crate::kube::{
 };
 #[cfg(feature = "rt")]
 pub use crate::poll::Poll;
+#[cfg(feature = "test-util")]
+pub use crate::{discovery::MockDiscovery, fake::FakeDiscovery};
 /// The version of kube that the Kubernetes sources take their client from.
 #[cfg(feature = "kube")]
 pub use ::kube as kube_client;

@@ -27,11 +27,7 @@ pub struct ClientLimits {
 
 impl Default for ClientLimits {
     fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(5),
-            silence: Duration::from_secs(15),
-            acknowledge: Duration::from_secs(10),
-        }
+        Self { connect: Duration::from_secs(5), silence: Duration::from_secs(15), acknowledge: Duration::from_secs(10) }
     }
 }
 

@@ -102,12 +102,11 @@ impl<K: Object> Follower<K> {
             Ok(page) => page,
             Err(trouble) => return self.failed(trouble), // a list that broke off begins anew
         };
-        match page.next() {
-            Some(next) => self.stage = Stage::Listing(Some(next)),
-            None => {
-                self.stage = Stage::Listed { version: page.version().to_owned(), doubt: false };
-                self.queued = Some(Event::ListDone);
-            }
+        if let Some(next) = page.next() {
+            self.stage = Stage::Listing(Some(next));
+        } else {
+            self.stage = Stage::Listed { version: page.version().to_owned(), doubt: false };
+            self.queued = Some(Event::ListDone);
         }
         Event::Listed(page.into_items())
     }
@@ -139,14 +138,11 @@ impl<K: Object> Follower<K> {
         let next = watching.watch.next(&self.scope);
         let next = if watching.proved {
             next.await
+        } else if let Ok(next) = timeout(SETTLE, next).await {
+            next
         } else {
-            match timeout(SETTLE, next).await {
-                Ok(next) => next,
-                Err(_) => {
-                    self.stage = Stage::Watching(Watching { proved: true, ..watching });
-                    return Some(Event::Fresh);
-                }
-            }
+            self.stage = Stage::Watching(Watching { proved: true, ..watching });
+            return Some(Event::Fresh);
         };
         match next.and_then(|event| event.map(|event| changed(event, &mut watching.version)).transpose()) {
             Ok(Some(event)) => {

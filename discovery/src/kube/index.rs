@@ -137,7 +137,8 @@ impl Entry {
     fn new(object: &impl Object, rules: &Rules, known: Option<&Self>) -> Self {
         let Findings { candidates, complaint } = object.backends(rules);
         let complaint = complaint.map(String::into_boxed_str);
-        if let Some(complaint) = complaint.as_deref().filter(|c| known.and_then(|k| k.complaint.as_deref()) != Some(c)) {
+        if let Some(complaint) = complaint.as_deref().filter(|c| known.and_then(|k| k.complaint.as_deref()) != Some(c))
+        {
             tracing::warn!(object = object.name(), "{complaint}");
         }
         Self { candidates: candidates.into_boxed_slice(), complaint }

@@ -94,15 +94,9 @@ impl From<&str> for Namespace {
     /// Every character that a namespace cannot have becomes its percent code: the API server then says that there is no
     /// such namespace, and no text can lead to another path.
     fn from(name: &str) -> Self {
-        let mut safe = String::with_capacity(name.len());
-        for byte in name.bytes() {
-            if byte.is_ascii_alphanumeric() || byte == b'-' {
-                safe.push(byte.into());
-            } else {
-                safe.push_str(&format!("%{byte:02X}"));
-            }
-        }
-        Self(safe)
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        let safe = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+        Self(name.bytes().map(safe).collect())
     }
 }
 

@@ -44,7 +44,8 @@ struct TargetRef {
 #[serde(default)]
 struct Port {
     name: Option<String>,
-    port: Option<u16>,
+    #[serde(rename = "port")]
+    number: Option<u16>,
     protocol: Option<String>,
 }
 
@@ -88,8 +89,8 @@ impl SlimSlice {
         let mut ports = self.ports.as_deref().unwrap_or_default().iter().filter(is_tcp);
         match wanted {
             // An entry without a number stands for all ports.
-            BackendPort::Number(n) => ports.any(|p| p.port.is_none_or(|port| port == *n)).then_some(*n),
-            BackendPort::Name(name) => ports.find(|p| p.name.as_deref() == Some(name))?.port,
+            BackendPort::Number(n) => ports.any(|p| p.number.is_none_or(|port| port == *n)).then_some(*n),
+            BackendPort::Name(name) => ports.find(|p| p.name.as_deref() == Some(name))?.number,
         }
     }
 }

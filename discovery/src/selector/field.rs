@@ -86,7 +86,8 @@ fn value(chars: &[char], at: &mut usize) -> Result<String, SelectorError> {
             '=' => return Err(error_at(*at, "an '=' in a value is written '\\='".to_owned())),
             '\\' => {
                 let escaped = chars.get(*at + 1).filter(|c| "\\,=".contains(**c));
-                let escaped = escaped.ok_or_else(|| error_at(*at, "a '\\' stands before '\\', ',' or '='".to_owned()))?;
+                let escaped =
+                    escaped.ok_or_else(|| error_at(*at, "a '\\' stands before '\\', ',' or '='".to_owned()))?;
                 value.extend(['\\', *escaped]);
                 *at += 2;
             }

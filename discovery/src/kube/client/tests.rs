@@ -9,9 +9,9 @@ use super::*;
 use crate::{Discovery, PodDiscovery};
 
 /// A server that does with each connection what `serve` says, and a source of pods behind it.
-async fn server<F: Future<Output = ()> + Send>(serve: fn(TcpStream) -> F, limits: ClientLimits) -> PodDiscovery
+async fn server<F>(serve: fn(TcpStream) -> F, limits: ClientLimits) -> PodDiscovery
 where
-    F: 'static,
+    F: Future<Output = ()> + Send + 'static,
 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -351,7 +351,8 @@ async fn an_event_that_is_no_json_leads_to_a_new_list() {
 #[tokio::test(start_paused = true)]
 async fn several_namespaces_make_one_set_that_is_complete_or_not_there() {
     let (client, mut server) = ScriptedServer::new();
-    let pods = PodDiscovery::new(client, "shop", "app=db".parse().unwrap(), 5432).in_namespaces(["shop", "bank", "shop"]);
+    let pods =
+        PodDiscovery::new(client, "shop", "app=db".parse().unwrap(), 5432).in_namespaces(["shop", "bank", "shop"]);
     let mut sets = pods.watch();
     let (bank, shop) = (server.next().await, server.next().await);
     assert_eq!(bank.path(), "/api/v1/namespaces/bank/pods");

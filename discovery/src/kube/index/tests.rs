@@ -268,7 +268,8 @@ impl Model {
         let at = |ip: u8, kind: Kind| self.live.values().any(|p| p.ip == Some(ip) && p.kind == kind);
         let mut set = BTreeMap::new();
         for ip in 1..4 {
-            let kinds = [(Kind::Ready, State::Ready), (Kind::Deleting, State::Draining), (Kind::NotReady, State::NotReady)];
+            let kinds =
+                [(Kind::Ready, State::Ready), (Kind::Deleting, State::Draining), (Kind::NotReady, State::NotReady)];
             if let Some((_, state)) = kinds.into_iter().find(|(kind, _)| at(ip, *kind)) {
                 set.insert(SocketAddr::from(([10, 0, 0, ip], 5432)), state);
             }
