@@ -82,6 +82,11 @@ impl Error {
         match self {
             Self::Unreachable { .. } => "unreachable",
             Self::Forbidden { .. } => "forbidden",
+            Self::Unauthorized { .. } => "unauthorized",
+            Self::Silent { .. } => "silent",
+            Self::WentBack { .. } => "went back",
+            Self::Malformed { .. } => "malformed",
+            Self::Client(_) => "client",
             Self::Failed { .. } => "failed",
         }
     }
