@@ -20,8 +20,11 @@
 mod api_server;
 mod backend;
 mod client;
+mod fault_proxy;
+mod followed;
 mod ilb;
 mod net;
+mod network;
 mod pods;
 mod prober;
 mod process;
@@ -34,8 +37,11 @@ pub use crate::{
     api_server::ApiServer,
     backend::{Backend, Behaviour},
     client::Connection,
+    fault_proxy::FaultProxy,
+    followed::{Followed, Seen, pod_ip, pods_via},
     ilb::{Exit, Ilb, LogLine},
     net::Net,
+    network::{alone_in_a_network, lose_packets},
     pods::Pods,
     prober::{Hit, Prober},
     process::Process,

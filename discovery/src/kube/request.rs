@@ -144,6 +144,22 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER))
 }
 
+/// Whether the system got no answer for long before it gave the connection up: then the view has been stale for long.
+fn is_given_up(error: &io::Error) -> bool {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+        if matches!(
+            kind,
+            Some(io::ErrorKind::TimedOut | io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable)
+        ) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
 /// What went wrong with a request.
 #[derive(Debug)]
 pub(super) enum Trouble {
@@ -193,7 +209,7 @@ impl Trouble {
     /// Whether a watch merely ended in a rude way: nothing was lost, since it is resumed after the last whole event.
     pub(super) fn is_cut(&self) -> bool {
         match self {
-            Self::Watch(error) => matches!(error, LinesCodecError::Io(_)),
+            Self::Watch(LinesCodecError::Io(error)) => !is_given_up(error),
             // The last line broke off.
             Self::Decode(error) => error.is_eof(),
             _ => false,
