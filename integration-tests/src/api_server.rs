@@ -78,7 +78,7 @@ impl ApiServer {
 
     /// Forgets all history, so that a watch that was open cannot be resumed: its client has to list again.
     pub async fn compact(&self) -> anyhow::Result<()> {
-        let http = reqwest::Client::builder().no_proxy().build()?;
+        let http = crate::http_client()?;
         let etcd = async |call: &str, body: serde_json::Value| -> anyhow::Result<serde_json::Value> {
             let url = format!("http://{}/v3/kv/{call}", self.etcd);
             Ok(http.post(url).json(&body).send().await?.error_for_status()?.json().await?)

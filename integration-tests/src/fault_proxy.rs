@@ -164,8 +164,7 @@ async fn pump(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, mut faults: watch::
     let mut buffer = vec![0; 16 << 10];
     // Counted from the moment that the fault begins.
     let mut budget: Option<usize> = None;
-    loop {
-        let Ok(read @ 1..) = from.read(&mut buffer).await else { break };
+    while let Ok(read @ 1..) = from.read(&mut buffer).await {
         if faults.wait_for(|faults| !faults.paused).await.is_err() {
             return;
         }

@@ -18,13 +18,21 @@ impl Tools {
         if let Some(tools) = TOOLS.get() {
             return Ok(tools);
         }
-        let tools = Self::prepare()?;
+        let tools = Self::prepare(&[])?;
         Ok(TOOLS.get_or_init(|| tools))
     }
 
-    fn prepare() -> anyhow::Result<Self> {
+    /// The path of one version of Traefik, which is prepared if need be.
+    pub fn traefik(version: &str) -> anyhow::Result<PathBuf> {
+        let name = format!("traefik-{version}");
+        Ok(Self::prepare(&[&name])?.path(&name)?.to_owned())
+    }
+
+    /// Those with these names, or all that most tests need.
+    fn prepare(names: &[&str]) -> anyhow::Result<Self> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("testbed/prepare");
         let output = Command::new(&script)
+            .args(names)
             .stderr(Stdio::inherit())
             .output()
             .with_context(|| format!("cannot run {}", script.display()))?;

@@ -19,7 +19,7 @@ impl Traefik {
         let folder = tempfile::Builder::new().prefix("ilb-traefik-").tempdir()?;
         let host = Net::of_this_process()?.host()?;
         write_configuration(folder.path(), &host.to_string())?;
-        let mut this = Self { folder, host, process: None, http: reqwest::Client::builder().no_proxy().build()? };
+        let mut this = Self { folder, host, process: None, http: crate::http_client()? };
         this.restart().await?;
         Ok(this)
     }

@@ -18,14 +18,13 @@ fn endpoint(uid: &str, address: &str, conditions: &Value) -> Value {
     })
 }
 
-fn slice(name: &str, family: &str, endpoints: &[Value]) -> EndpointSlice {
+fn slice(name: &str, family: &str, endpoints: &[Value]) -> serde_json::Result<EndpointSlice> {
     serde_json::from_value(json!({
         "metadata": {"name": name, "labels": {"kubernetes.io/service-name": "db"}},
         "addressType": family,
         "ports": [{"name": "sql", "port": 5432, "protocol": "TCP"}],
         "endpoints": endpoints,
     }))
-    .unwrap()
 }
 
 #[tokio::test]
@@ -43,7 +42,7 @@ async fn the_slices_of_a_service_are_merged_and_their_conditions_followed() {
         ),
         slice("db-6", "IPv6", &[endpoint("a", "fd00::1", &ready), endpoint("c", "fd00::3", &ready)]),
     ] {
-        slices.create(&PostParams::default(), &slice).await.unwrap();
+        slices.create(&PostParams::default(), &slice.unwrap()).await.unwrap();
     }
     let client = api_client(&api_server.config(api_server.address()).await.unwrap(), &ClientLimits::default()).unwrap();
     let source = EndpointSliceDiscovery::of_service(client, "shop", "db", "sql".parse().unwrap()).unwrap();

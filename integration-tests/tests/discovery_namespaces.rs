@@ -4,9 +4,9 @@ use ilb_discovery::{ClientLimits, Discovery, PodDiscovery, State, api_client};
 use ilb_integration_tests::{ApiServer, Followed, Pods, pod_ip};
 use serde_json::json;
 
-async fn source(api_server: &ApiServer) -> PodDiscovery {
-    let client = api_client(&api_server.config(api_server.address()).await.unwrap(), &ClientLimits::default()).unwrap();
-    PodDiscovery::new(client, "shop", Pods::SELECTOR.parse().unwrap(), 5432)
+async fn source(api_server: &ApiServer) -> anyhow::Result<PodDiscovery> {
+    let client = api_client(&api_server.config(api_server.address()).await?, &ClientLimits::default())?;
+    Ok(PodDiscovery::new(client, "shop", Pods::SELECTOR.parse()?, 5432))
 }
 
 #[tokio::test]
@@ -20,15 +20,15 @@ async fn the_pods_of_two_namespaces_are_one_set() {
     for (index, pods) in [&shop, &bank, &other].into_iter().enumerate() {
         pods.create_ready("one", pod_ip(index.try_into().unwrap())).await.unwrap();
     }
-    let mut two = Followed::new(&source(&api_server).await.in_namespaces(["shop", "bank"]));
-    let mut all = Followed::new(&source(&api_server).await.in_all_namespaces());
+    let mut two = Followed::new(&source(&api_server).await.unwrap().in_namespaces(["shop", "bank"]));
+    let mut all = Followed::new(&source(&api_server).await.unwrap().in_all_namespaces());
     assert!(two.until_ready(2).await.unwrap().sets.len() == 1, "the first set is complete");
     assert!(all.until_ready(3).await.unwrap().sets.len() == 1, "the first set is complete");
 
     bank.remove("one").await.unwrap();
     two.until_ready(1).await.unwrap();
     all.until_ready(2).await.unwrap();
-    let listed = source(&api_server).await.in_namespaces(["shop", "bank"]).list().await.unwrap();
+    let listed = source(&api_server).await.unwrap().in_namespaces(["shop", "bank"]).list().await.unwrap();
     assert_eq!(listed.count(State::Ready), 1);
 }
 
@@ -41,7 +41,7 @@ async fn field_selectors_and_annotations_are_followed() {
         pods.create_ready(name, pod_ip(u16::from(name == "two"))).await.unwrap();
     }
     let fields = "metadata.name=one,status.phase=Running".parse().unwrap();
-    let mut followed = Followed::new(&source(&api_server).await.with_field_selector(fields));
+    let mut followed = Followed::new(&source(&api_server).await.unwrap().with_field_selector(fields));
     followed.until_ready(1).await.unwrap();
     let annotations = json!({"metadata": {"annotations": {"ilb.dev/capacity": "3", "ilb.dev/drain": "true"}}});
     pods.patch("one", annotations).await.unwrap();

@@ -26,16 +26,16 @@ struct Scene {
 }
 
 impl Scene {
-    async fn new() -> Self {
-        let api_server = ApiServer::start().await.unwrap();
-        let pods = api_server.namespace(NAMESPACE).await.unwrap();
-        let scene = Self { api_server, pods, folder: tempfile::tempdir().unwrap() };
-        scene.create::<ServiceAccount>(json!({"metadata": {"name": "ilb"}})).await;
+    async fn new() -> anyhow::Result<Self> {
+        let api_server = ApiServer::start().await?;
+        let pods = api_server.namespace(NAMESPACE).await?;
+        let scene = Self { api_server, pods, folder: tempfile::tempdir()? };
+        scene.create::<ServiceAccount>(json!({"metadata": {"name": "ilb"}})).await?;
         let rule = json!({"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]});
-        scene.create::<Role>(json!({"metadata": {"name": "ilb"}, "rules": [rule]})).await;
-        scene.allow().await;
-        scene.pods.create_ready("one", pod_ip(1)).await.unwrap();
-        scene
+        scene.create::<Role>(json!({"metadata": {"name": "ilb"}, "rules": [rule]})).await?;
+        scene.allow().await?;
+        scene.pods.create_ready("one", pod_ip(1)).await?;
+        Ok(scene)
     }
 
     fn api<K>(&self) -> Api<K>
@@ -45,7 +45,7 @@ impl Scene {
         Api::namespaced(self.api_server.client(), NAMESPACE)
     }
 
-    async fn create<K>(&self, object: Value)
+    async fn create<K>(&self, object: Value) -> anyhow::Result<()>
     where
         K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
             + serde::Serialize
@@ -53,62 +53,63 @@ impl Scene {
             + Clone
             + std::fmt::Debug,
     {
-        let object: K = serde_json::from_value(object).unwrap();
-        self.api::<K>().create(&PostParams::default(), &object).await.unwrap();
+        let object: K = serde_json::from_value(object)?;
+        self.api::<K>().create(&PostParams::default(), &object).await?;
+        Ok(())
     }
 
-    async fn allow(&self) {
+    async fn allow(&self) -> anyhow::Result<()> {
         self.create::<RoleBinding>(json!({
             "metadata": {"name": "ilb"},
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "ilb"},
             "subjects": [{"kind": "ServiceAccount", "name": "ilb", "namespace": NAMESPACE}],
         }))
-        .await;
+        .await
     }
 
-    async fn forbid(&self) {
-        self.api::<RoleBinding>().delete("ilb", &DeleteParams::default()).await.unwrap();
+    async fn forbid(&self) -> anyhow::Result<()> {
+        self.api::<RoleBinding>().delete("ilb", &DeleteParams::default()).await?;
+        Ok(())
     }
 
     /// A token of the service account that lives as long as the secret `bound_to`, which is made for it.
-    async fn token(&self, bound_to: &str) -> String {
-        self.create::<Secret>(json!({"metadata": {"name": bound_to}})).await;
-        let uid = self.api::<Secret>().get(bound_to).await.unwrap().metadata.uid;
+    async fn token(&self, bound_to: &str) -> anyhow::Result<String> {
+        self.create::<Secret>(json!({"metadata": {"name": bound_to}})).await?;
+        let uid = self.api::<Secret>().get(bound_to).await?.metadata.uid;
         let request: TokenRequest = serde_json::from_value(json!({"spec": {
             "audiences": [],
             "boundObjectRef": {"apiVersion": "v1", "kind": "Secret", "name": bound_to, "uid": uid},
-        }}))
-        .unwrap();
+        }}))?;
         let accounts = self.api::<ServiceAccount>();
-        let answer = accounts.create_token_request("ilb", &PostParams::default(), &request).await.unwrap();
-        answer.status.unwrap().token
+        let answer = accounts.create_token_request("ilb", &PostParams::default(), &request).await?;
+        Ok(answer.status.context("no token")?.token)
     }
 
     /// Follows the pods as the service account, with `token` in its file.
-    async fn follow(&self, token: &str) -> Followed {
+    async fn follow(&self, token: &str) -> anyhow::Result<Followed> {
         let path = self.folder.path().join("token");
-        fs::write(&path, token).unwrap();
-        let mut config = self.api_server.config(self.api_server.address()).await.unwrap();
+        fs::write(&path, token)?;
+        let mut config = self.api_server.config(self.api_server.address()).await?;
         config.auth_info =
             kube::config::AuthInfo { token_file: Some(path.display().to_string()), ..Default::default() };
-        let client = api_client(&config, &ClientLimits::default()).unwrap();
-        let mut followed = Followed::new(&PodDiscovery::new(client, NAMESPACE, Pods::SELECTOR.parse().unwrap(), 5432));
-        followed.until_ready(1).await.unwrap();
-        followed
+        let client = api_client(&config, &ClientLimits::default())?;
+        let mut followed = Followed::new(&PodDiscovery::new(client, NAMESPACE, Pods::SELECTOR.parse()?, 5432));
+        followed.until_ready(1).await?;
+        Ok(followed)
     }
 }
 
 #[tokio::test]
 #[ignore = "needs the testbed: make test"]
 async fn a_right_that_is_taken_away_is_missed_and_works_again_when_it_is_back() {
-    let scene = Scene::new().await;
-    let mut followed = scene.follow(&scene.token("first").await).await;
-    scene.forbid().await;
+    let scene = Scene::new().await.unwrap();
+    let mut followed = scene.follow(&scene.token("first").await.unwrap()).await.unwrap();
+    scene.forbid().await.unwrap();
     let (error, noticed) = followed.until_stale().await.unwrap();
     assert!(matches!(error, Error::Forbidden { .. }), "{error}");
     println!("forbidden: noticed after {noticed:.1?}: {error}");
     scene.pods.create_ready("two", pod_ip(2)).await.unwrap();
-    scene.allow().await;
+    scene.allow().await.unwrap();
     let seen = followed.until_ready(2).await.unwrap();
     println!("allowed again: recovered in {:.1?}", seen.after);
 }
@@ -116,10 +117,9 @@ async fn a_right_that_is_taken_away_is_missed_and_works_again_when_it_is_back() 
 #[tokio::test]
 #[ignore = "needs the testbed: make test"]
 async fn a_token_that_is_renewed_in_its_file_is_used_in_time() {
-    let scene = Scene::new().await;
-    let mut followed = scene.follow(&scene.token("first").await).await;
-    fs::write(scene.folder.path().join("token"), scene.token("second").await).unwrap();
-    scene.api_server.client();
+    let scene = Scene::new().await.unwrap();
+    let mut followed = scene.follow(&scene.token("first").await.unwrap()).await.unwrap();
+    fs::write(scene.folder.path().join("token"), scene.token("second").await.unwrap()).unwrap();
     scene.api::<Secret>().delete("first", &DeleteParams::default()).await.unwrap();
     eventually("the old token is refused", async || {
         let (error, noticed) = followed.until_stale().await?;

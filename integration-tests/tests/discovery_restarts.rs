@@ -1,22 +1,22 @@
 //! An API server that is restarted, even with its history gone, and an etcd that stalls, make nothing wrong.
 
-use ilb_discovery::{Error, State};
+use ilb_discovery::{BackendSet, Error, State};
 use ilb_integration_tests::{ApiServer, Followed, Pods, pod_ip, pods_via};
 
-async fn scene() -> (ApiServer, Pods, Followed) {
-    let api_server = ApiServer::start().await.unwrap();
-    let pods = api_server.namespace("shop").await.unwrap();
-    let source = pods_via(&api_server, api_server.address(), &pods).await.unwrap();
+async fn scene() -> anyhow::Result<(ApiServer, Pods, Followed)> {
+    let api_server = ApiServer::start().await?;
+    let pods = api_server.namespace("shop").await?;
+    let source = pods_via(&api_server, api_server.address(), &pods).await?;
     let mut followed = Followed::new(&source);
-    pods.create_ready("one", pod_ip(1)).await.unwrap();
-    followed.until_ready(1).await.unwrap();
-    (api_server, pods, followed)
+    pods.create_ready("one", pod_ip(1)).await?;
+    followed.until_ready(1).await?;
+    Ok((api_server, pods, followed))
 }
 
 #[tokio::test]
 #[ignore = "needs the testbed: make test"]
 async fn an_api_server_that_is_killed_and_restarted_is_followed_again() {
-    let (mut api_server, pods, mut followed) = scene().await;
+    let (mut api_server, pods, mut followed) = scene().await.unwrap();
     for round in 2..=3 {
         api_server.kill().unwrap();
         let (error, noticed) = followed.until_stale().await.unwrap();
@@ -32,7 +32,7 @@ async fn an_api_server_that_is_killed_and_restarted_is_followed_again() {
 #[tokio::test]
 #[ignore = "needs the testbed: make test"]
 async fn a_history_that_was_forgotten_is_replaced_by_a_new_list() {
-    let (mut api_server, pods, mut followed) = scene().await;
+    let (mut api_server, pods, mut followed) = scene().await.unwrap();
     api_server.kill().unwrap();
     followed.until_stale().await.unwrap();
     api_server.restart().await.unwrap();
@@ -52,14 +52,13 @@ async fn a_history_that_was_forgotten_is_replaced_by_a_new_list() {
 #[tokio::test]
 #[ignore = "needs the testbed: make test"]
 async fn an_etcd_that_lost_everything_is_believed_only_when_it_insists() {
-    let (mut api_server, pods, mut followed) = scene().await;
+    let (mut api_server, pods, mut followed) = scene().await.unwrap();
     // So that the new history cannot reach the old one soon.
     for n in 0..200 {
         pods.patch("one", serde_json::json!({"metadata": {"annotations": {"n": n.to_string()}}})).await.unwrap();
     }
-    followed.until_ready(1).await.ok();
     api_server.lose_all_data().await.unwrap();
-    let seen = followed.until("no pods", |set| set.is_empty()).await.unwrap();
+    let seen = followed.until("no pods", BackendSet::is_empty).await.unwrap();
     assert!(seen.errors.iter().any(|e| matches!(e, Error::WentBack { .. })), "{:?}", seen.errors);
     println!("all data lost: believed {:.1?} after it answers", seen.after);
 
@@ -72,7 +71,7 @@ async fn an_etcd_that_lost_everything_is_believed_only_when_it_insists() {
 #[tokio::test]
 #[ignore = "needs the testbed: make test"]
 async fn an_etcd_that_stalls_takes_no_backend_away() {
-    let (api_server, pods, mut followed) = scene().await;
+    let (api_server, pods, mut followed) = scene().await.unwrap();
     api_server.freeze_etcd(true).unwrap();
     let (error, noticed) = match tokio::time::timeout(std::time::Duration::from_secs(40), followed.until_stale()).await
     {

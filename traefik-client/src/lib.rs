@@ -1,29 +1,41 @@
-#![doc = include_str!("../README.md")]
+#![cfg_attr(feature = "client", doc = include_str!("../README.md"))]
+#![cfg_attr(not(feature = "client"), doc = "The configuration of Traefik as types that cannot express what breaks it.")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod error;
 mod model;
+mod payload;
 mod pool;
 mod revision;
-#[cfg(any(feature = "client", feature = "test-util"))]
-mod sink;
 
 #[cfg(feature = "client")]
+mod breaker;
+#[cfg(feature = "client")]
 mod client;
+#[cfg(all(any(test, feature = "test-util"), feature = "client"))]
+mod fake;
+#[cfg(feature = "client")]
+mod fleet;
+#[cfg(feature = "client")]
+mod sink;
 
+pub(crate) use crate::payload::Payload;
 pub use crate::{
     error::Error,
-    model::{
-        Certificate, CertificateStore, Child, Configuration, InvalidName, LoadBalancer, Name, Server, ServersTransport,
-        Tcp, TcpRouter, TcpService, Tls, Weighted,
-    },
+    model::*,
     pool::{Member, TcpPool, Timeouts},
     revision::Revision,
 };
 
 #[cfg(feature = "client")]
-pub use crate::client::{InvalidUrl, Traefik};
-#[cfg(feature = "test-util")]
-pub use crate::sink::MockConfigSink;
-#[cfg(any(feature = "client", feature = "test-util"))]
-pub use crate::sink::{Applied, ConfigSink};
+pub use crate::{
+    breaker::{Breaker, BreakerState, Next},
+    client::{BuildError, InvalidUrl, Secret, Traefik, TraefikBuilder},
+    fleet::{Fleet, FleetBuilder, InstanceState, Quorum},
+    sink::{Applied, ConfigSink},
+};
+#[cfg(all(any(test, feature = "test-util"), feature = "client"))]
+pub use crate::{
+    fake::{FakeSink, Script},
+    sink::MockConfigSink,
+};

@@ -1,8 +1,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use crate::{
-    Certificate, CertificateStore, Child, Configuration, LoadBalancer, Name, Server, ServersTransport, TcpRouter,
-    TcpService, Tls, Weighted,
+    Child, Configuration, LoadBalancer, Name, ProxyProtocol, ServersTransport, TcpRouter, TcpService, Weight, Weighted,
 };
 
 /// Builds the part of a configuration that serves one pool.
@@ -26,8 +25,9 @@ use crate::{
 pub struct TcpPool {
     name: Name,
     entry_point: Name,
-    members: Vec<Member>,
+    members: Vec<(SocketAddr, Weight)>,
     timeouts: Timeouts,
+    proxy_protocol: Option<ProxyProtocol>,
 }
 
 /// A server of a pool and its weight: connections per round relative to the other entries.
@@ -75,7 +75,7 @@ const PRIORITY: u32 = 100;
 impl TcpPool {
     /// A pool without members: connections to `entry_point` are closed at once.
     pub fn new(name: Name, entry_point: Name) -> Self {
-        Self { name, entry_point, members: Vec::new(), timeouts: Timeouts::default() }
+        Self { name, entry_point, members: Vec::new(), timeouts: Timeouts::default(), proxy_protocol: None }
     }
 
     /// Adds one member.
@@ -87,7 +87,7 @@ impl TcpPool {
     /// Adds many members. Those without weight are left out: Traefik would never pick them.
     #[must_use]
     pub fn members(mut self, members: impl IntoIterator<Item = Member>) -> Self {
-        self.members.extend(members.into_iter().filter(|m| m.weight > 0));
+        self.members.extend(members.into_iter().filter_map(|m| Some((m.address, Weight::new(m.weight)?))));
         self
     }
 
@@ -98,27 +98,31 @@ impl TcpPool {
         self
     }
 
-    /// Adds router, services and transport of this pool to `configuration`.
+    /// Tells the members the client's address in a header before the first byte.
+    #[must_use]
+    pub fn proxy_protocol(mut self, version: ProxyProtocol) -> Self {
+        self.proxy_protocol = Some(version);
+        self
+    }
+
+    /// Adds router, services and transport of this pool to `configuration`, in place of those of a pool of that name.
     pub fn add_to(self, configuration: &mut Configuration) {
         let tcp = &mut configuration.tcp;
-        let children: Vec<_> = self.members.iter().map(|m| Child::new(self.child(m.address), m.weight)).collect();
-        let parent = if children.is_empty() {
-            TcpService::LoadBalancer(LoadBalancer::default())
-        } else {
-            TcpService::Weighted(Weighted { services: children })
-        };
-        for member in &self.members {
-            let servers = vec![Server { address: member.address }];
-            let balancer = LoadBalancer { servers_transport: Some(self.name.clone()), servers };
-            tcp.services.insert(self.child(member.address), TcpService::LoadBalancer(balancer));
+        let mut children = Vec::with_capacity(self.members.len());
+        for (address, weight) in &self.members {
+            let name = self.child(*address);
+            children.push(Child::new(name.clone(), *weight));
+            let balancer = LoadBalancer::new(self.name.clone(), [(*address).into()]);
+            tcp.services.set_pool(name, balancer.into());
         }
-        tcp.services.insert(self.name.clone(), parent);
+        let parent: TcpService =
+            if children.is_empty() { LoadBalancer::default().into() } else { Weighted::new(children).into() };
+        tcp.services.set_pool(self.name.clone(), parent);
         tcp.routers.insert(self.name.clone(), TcpRouter::catch_all(self.entry_point, PRIORITY, self.name.clone()));
-        let transport = ServersTransport {
-            dial_timeout: self.timeouts.dial,
-            dial_keep_alive: self.timeouts.keep_alive,
-            termination_delay: self.timeouts.termination_delay,
-        };
+        let mut transport = ServersTransport::new(self.timeouts);
+        if let Some(version) = self.proxy_protocol {
+            transport = transport.proxy_protocol(version);
+        }
         tcp.servers_transports.insert(self.name, transport);
     }
 
@@ -126,15 +130,6 @@ impl TcpPool {
     fn child(&self, address: SocketAddr) -> Name {
         let text = address.to_string().replace(['.', ':'], "-").replace(['[', ']'], "");
         Name::derived(format!("{}.{text}", self.name))
-    }
-}
-
-impl Configuration {
-    /// Sets the certificate that Traefik shows where nothing else fits.
-    pub fn set_default_certificate(&mut self, certificate: Certificate) {
-        let store = CertificateStore { default_certificate: certificate };
-        let stores = [(Name::derived("default".to_owned()), store)].into();
-        self.tls = Some(Tls { stores });
     }
 }
 

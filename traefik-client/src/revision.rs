@@ -2,27 +2,19 @@ use std::{fmt, fmt::Write as _};
 
 use sha2::{Digest, Sha256};
 
-use crate::{Configuration, LoadBalancer, Name, TcpService};
+use crate::{Configuration, Name, Payload};
 
 /// The hash of a configuration. Reading it back from Traefik proves that this configuration, and no other, is in force.
 ///
 /// It travels as the name of a service that no router uses: Traefik lists such a service exactly while the configuration
 /// that holds it is the one in force.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(Name);
 
 impl Revision {
-    /// The first 64 bits of SHA-256 over the configuration's JSON, in which a marker does not count.
+    /// The first 64 bits of SHA-256 over the bytes that would be sent, with zeros where the revision goes.
     pub fn of(configuration: &Configuration) -> Self {
-        let mut hash = Hasher(Sha256::new());
-        // Cannot fail: the hasher takes everything, and all keys of the model are texts.
-        let written = serde_json::to_writer(&mut hash, configuration);
-        debug_assert!(written.is_ok(), "{written:?}");
-        let mut name = String::from(Name::REVISION_PREFIX);
-        for byte in &hash.0.finalize()[..8] {
-            let _ = write!(name, "{byte:02x}");
-        }
-        Self(Name::derived(name))
+        Payload::of(configuration).revision().clone()
     }
 
     /// The name of the marking service.
@@ -30,27 +22,24 @@ impl Revision {
         &self.0
     }
 
-    /// The marker itself: a service without servers, which costs Traefik nothing.
-    pub(crate) fn marker() -> TcpService {
-        TcpService::LoadBalancer(LoadBalancer::default())
+    /// The marker of which the real one differs in its digits only.
+    pub(crate) fn zero() -> Self {
+        Self(Name::derived(format!("{}{}", Name::REVISION_PREFIX, "0".repeat(2 * HASH_BYTES))))
+    }
+
+    pub(crate) fn of_bytes(bytes: &[u8]) -> Self {
+        let mut name = String::from(Name::REVISION_PREFIX);
+        for byte in &Sha256::digest(bytes)[..HASH_BYTES] {
+            let _ = write!(name, "{byte:02x}");
+        }
+        Self(Name::derived(name))
     }
 }
+
+const HASH_BYTES: usize = 8;
 
 impl fmt::Display for Revision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.as_str().trim_start_matches(Name::REVISION_PREFIX))
-    }
-}
-
-struct Hasher(Sha256);
-
-impl std::io::Write for Hasher {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
+        f.pad(self.0.as_str().trim_start_matches(Name::REVISION_PREFIX))
     }
 }

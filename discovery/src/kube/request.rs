@@ -160,6 +160,14 @@ fn is_given_up(error: &io::Error) -> bool {
     false
 }
 
+/// The API server's word, without the decoration that kube's error has.
+#[derive(Debug, thiserror::Error)]
+#[error("{message} (HTTP {code})")]
+struct Refusal {
+    code: u16,
+    message: String,
+}
+
 /// What went wrong with a request.
 #[derive(Debug)]
 pub(super) enum Trouble {
@@ -235,7 +243,7 @@ impl Trouble {
             Self::Body(error) => Error::Unreachable { source_name, cause: Cause::boxed(error) },
             Self::Watch(error) => Error::Unreachable { source_name, cause: Cause::new(error) },
             Self::Refused { status, .. } => {
-                let cause = Cause::new(kube::Error::Api(status.clone()));
+                let cause = Cause::new(Refusal { code: status.code, message: status.message.clone() });
                 match status.code {
                     401 => Error::Unauthorized { source_name, cause },
                     403 => Error::Forbidden { what, cause },

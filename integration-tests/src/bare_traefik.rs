@@ -1,0 +1,186 @@
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    process::Command,
+};
+
+use anyhow::Context;
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::{Net, Process, Tools, eventually};
+
+/// A real Traefik of any version of the testbed, with nothing but the REST provider: for tests of the client alone.
+///
+/// Its entry points are `tcp` (3333), `udp` (3334) and `traefik` (8080); with [`secured`](BareTraefikBuilder::secured)
+/// also `secure` (8443).
+pub struct BareTraefik {
+    folder: TempDir,
+    host: Ipv4Addr,
+    version: String,
+    arguments: Vec<String>,
+    binary: PathBuf,
+    process: Option<Process>,
+    http: reqwest::Client,
+}
+
+/// How such a Traefik is to be.
+#[derive(Debug, Default)]
+#[must_use]
+pub struct BareTraefikBuilder {
+    version: Option<String>,
+    throttle: Option<&'static str>,
+    secured: Option<String>,
+}
+
+impl BareTraefikBuilder {
+    /// Of this version instead of the newest.
+    pub fn version(mut self, version: &str) -> Self {
+        self.version = Some(version.to_owned());
+        self
+    }
+
+    /// With this `providersThrottleDuration` instead of 0.
+    pub fn throttle(mut self, duration: &'static str) -> Self {
+        self.throttle = Some(duration);
+        self
+    }
+
+    /// With the REST provider closed on `traefik`, and instead behind what this file of a file provider says, on
+    /// `secure`.
+    pub fn secured(mut self, file: String) -> Self {
+        self.secured = Some(file);
+        self
+    }
+
+    /// Starts it and waits until its API answers.
+    pub async fn start(self) -> anyhow::Result<BareTraefik> {
+        let version = self.version.unwrap_or_else(|| BareTraefik::NEWEST.to_owned());
+        let binary = Tools::traefik(&version)?;
+        let folder = tempfile::Builder::new().prefix("ilb-bare-traefik-").tempdir()?;
+        let host = Net::of_this_process()?.host()?;
+        let mut arguments = vec![
+            "--global.checknewversion=false".to_owned(),
+            "--global.sendanonymoususage=false".to_owned(),
+            "--log.level=INFO".to_owned(),
+            "--api.dashboard=false".to_owned(),
+            "--api.insecure=true".to_owned(),
+            format!("--providers.rest.insecure={}", self.secured.is_none()),
+            format!("--providers.providersthrottleduration={}", self.throttle.unwrap_or("0")),
+            format!("--entrypoints.traefik.address={host}:8080"),
+            format!("--entrypoints.tcp.address={host}:3333"),
+            format!("--entrypoints.udp.address={host}:3334/udp"),
+            "--ping=true".to_owned(),
+            "--metrics.prometheus=true".to_owned(),
+        ];
+        if let Some(file) = self.secured {
+            let path = folder.path().join("secured.yml");
+            std::fs::write(&path, file)?;
+            arguments.push(format!("--providers.file.filename={}", path.display()));
+            arguments.push(format!("--entrypoints.secure.address={host}:8443"));
+        }
+        let http = crate::http_client()?;
+        let mut this = BareTraefik { folder, host, version, arguments, binary, process: None, http };
+        this.restart().await?;
+        Ok(this)
+    }
+}
+
+impl BareTraefik {
+    /// The version that the product is measured with.
+    pub const NEWEST: &str = "3.7.15";
+
+    /// The newest one, without throttle.
+    pub fn builder() -> BareTraefikBuilder {
+        BareTraefikBuilder::default()
+    }
+
+    /// Starts it (again) at the same addresses and waits until its API answers.
+    pub async fn restart(&mut self) -> anyhow::Result<()> {
+        self.spawn()?;
+        eventually("Traefik's API answers", async || {
+            self.check_running()?;
+            self.api("version").await.map(drop)
+        })
+        .await
+    }
+
+    /// Starts it (again) without waiting for anything.
+    pub fn spawn(&mut self) -> anyhow::Result<()> {
+        let mut command = Command::new(&self.binary);
+        // Not where a file would be found that makes Traefik ignore all of these.
+        command.args(&self.arguments).env("HOME", self.folder.path());
+        self.process = Some(Process::start("traefik", &command, &self.folder.path().join("traefik.log"))?);
+        Ok(())
+    }
+
+    /// Kills it with SIGKILL.
+    pub fn kill(&mut self) -> anyhow::Result<()> {
+        self.process.take().context("Traefik does not run")?.kill()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        self.process.as_ref().context("Traefik does not run")?.signal(signal)
+    }
+
+    /// An error, with the end of what it said, if it does not run.
+    pub fn check_running(&mut self) -> anyhow::Result<()> {
+        self.process.as_mut().context("Traefik does not run")?.check_running()
+    }
+
+    /// Its version.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// Its base URL.
+    pub fn url(&self) -> String {
+        format!("http://{}:8080", self.host)
+    }
+
+    /// Its base URL behind what a file provider says.
+    pub fn secure_url(&self) -> String {
+        format!("https://{}:8443", self.host)
+    }
+
+    /// Its address.
+    pub fn host(&self) -> Ipv4Addr {
+        self.host
+    }
+
+    /// Where clients connect to.
+    pub fn entry_point(&self) -> SocketAddr {
+        (self.host, 3333).into()
+    }
+
+    /// Where clients send datagrams to.
+    pub fn udp_entry_point(&self) -> SocketAddr {
+        (self.host, 3334).into()
+    }
+
+    /// One answer of its API.
+    pub async fn api(&self, path: &str) -> anyhow::Result<serde_json::Value> {
+        let url = format!("{}/api/{path}", self.url());
+        Ok(self.http.get(url).send().await?.error_for_status()?.json().await?)
+    }
+
+    /// How often it has applied a configuration.
+    pub async fn reloads(&self) -> anyhow::Result<u64> {
+        let text = self.http.get(format!("{}/metrics", self.url())).send().await?.text().await?;
+        let value = text.lines().find_map(|line| line.strip_prefix("traefik_config_reloads_total "));
+        Ok(value.context("Traefik does not count its reloads")?.parse()?)
+    }
+
+    /// Whether it says that it is well.
+    pub async fn ping(&self) -> anyhow::Result<bool> {
+        Ok(self.http.get(format!("{}/ping", self.url())).send().await?.status().is_success())
+    }
+
+    /// Sends a text to the REST provider, past every guard of the client, and returns the status and the echo.
+    pub async fn put_raw(&self, body: &str) -> anyhow::Result<(u16, String)> {
+        let url = format!("{}/api/providers/rest", self.url());
+        let answer = self.http.put(url).body(body.to_owned()).send().await?;
+        Ok((answer.status().as_u16(), answer.text().await?))
+    }
+}

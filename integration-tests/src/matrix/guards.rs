@@ -1,0 +1,80 @@
+use anyhow::{bail, ensure};
+use ilb_traefik_client::{ConfigSink, Error};
+
+use super::{
+    Check,
+    configurations::{addresses, client, pool},
+};
+use crate::BareTraefik;
+
+pub(super) fn all() -> Vec<Check> {
+    let works = |_| "yes";
+    vec![
+        Check { name: "a restart is noticed", expected: works, run: |t| Box::pin(restart(t)) },
+        Check { name: "another writer is noticed", expected: works, run: |t| Box::pin(overwritten(t)) },
+        Check { name: "an identical `PUT` is free", expected: works, run: |t| Box::pin(identical(t)) },
+        Check { name: "a disabled router comes with the reason", expected: works, run: |t| Box::pin(disabled(t)) },
+    ]
+}
+
+fn yes() -> String {
+    "yes".to_owned()
+}
+
+async fn restart(mut traefik: BareTraefik) -> anyhow::Result<String> {
+    let client = client(&traefik)?;
+    let configuration = pool([(addresses(1)?[0], 1)])?;
+    let applied = client.apply(&configuration).await?;
+    client.verify(&applied).await?;
+    traefik.kill()?;
+    let Err(Error::Unreachable(_)) = client.verify(&applied).await else { bail!("it is taken to be alive") };
+    traefik.restart().await?;
+    ensure!(client.verify(&applied).await == Err(Error::Restarted));
+    let again = client.apply(&configuration).await?;
+    ensure!(again.revision == applied.revision && again.started != applied.started);
+    client.verify(&again).await?;
+    Ok(yes())
+}
+
+async fn overwritten(traefik: BareTraefik) -> anyhow::Result<String> {
+    let client = client(&traefik)?;
+    let configuration = pool([(addresses(1)?[0], 1)])?;
+    let applied = client.apply(&configuration).await?;
+    traefik.put_raw(r#"{"tcp":{"routers":{},"services":{}}}"#).await?;
+    crate::eventually("the other configuration is noticed", async || match client.verify(&applied).await {
+        Err(Error::Overwritten(revision)) if revision == applied.revision => Ok(()),
+        other => bail!("{other:?}"),
+    })
+    .await?;
+    // Without throttle the heartbeat makes it good in one call.
+    let again = client.heartbeat(&configuration, &applied).await?;
+    client.verify(&again).await?;
+    Ok(yes())
+}
+
+async fn identical(traefik: BareTraefik) -> anyhow::Result<String> {
+    let client = client(&traefik)?;
+    let configuration = pool([(addresses(1)?[0], 1)])?;
+    let applied = client.apply(&configuration).await?;
+    let before = traefik.reloads().await?;
+    for _ in 0..20 {
+        client.heartbeat(&configuration, &applied).await?;
+    }
+    let reloads = traefik.reloads().await? - before;
+    ensure!(reloads == 0, "{reloads} reloads");
+    Ok(yes())
+}
+
+async fn disabled(traefik: BareTraefik) -> anyhow::Result<String> {
+    let mut configuration = pool([])?;
+    let router = ilb_traefik_client::TcpRouter::catch_all("tcp".parse()?, 200, "absent".parse()?);
+    configuration.tcp.routers.insert("lost".parse()?, router);
+    match client(&traefik)?.apply(&configuration).await {
+        Err(error @ Error::RouterDisabled { .. }) => {
+            ensure!(error.to_string().contains("absent@rest"), "{error}");
+            ensure!(!error.is_retryable());
+            Ok(yes())
+        }
+        other => bail!("{other:?}"),
+    }
+}

@@ -1,0 +1,12 @@
+//! What the model has no expression for does break Traefik when it is sent raw: the guard matters.
+
+use ilb_integration_tests::{BareTraefik, matrix::Check};
+
+#[tokio::test]
+#[ignore = "needs the testbed: make test"]
+async fn each_poison_breaks_the_newest_traefik_and_the_model_does_not_read_it() {
+    for check in Check::poisons() {
+        let outcome = check.run(BareTraefik::NEWEST).await.unwrap();
+        println!("{}: {outcome}", check.name);
+    }
+}

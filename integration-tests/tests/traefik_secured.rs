@@ -1,0 +1,151 @@
+//! A Traefik whose REST provider is published behind authentication and TLS is programmed just the same.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are not marked as tests")]
+
+use ilb_integration_tests::BareTraefik;
+use ilb_traefik_client::{ConfigSink, Configuration, Error, Member, TcpPool, Traefik, TraefikBuilder};
+use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+
+/// An authority, and what it has signed for the server and the client: certificate and key each.
+struct Keys {
+    authority: String,
+    server: (String, String),
+    client: (String, String),
+}
+
+impl Keys {
+    fn generate() -> Self {
+        let authority_key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = params.self_signed(&authority_key).unwrap().pem();
+        let issuer = Issuer::new(params, authority_key);
+        let signed = |purpose| {
+            let key = KeyPair::generate().unwrap();
+            let mut params = CertificateParams::new(["traefik.example.org".to_owned()]).unwrap();
+            params.extended_key_usages.push(purpose);
+            (params.signed_by(&key, &issuer).unwrap().pem(), key.serialize_pem())
+        };
+        Self {
+            authority,
+            server: signed(ExtendedKeyUsagePurpose::ServerAuth),
+            client: signed(ExtendedKeyUsagePurpose::ClientAuth),
+        }
+    }
+
+    /// The file that publishes REST provider and API on `secure`, behind TLS, client certificates, a condition and a
+    /// middleware.
+    fn file(&self, condition: &str, middleware: &str) -> String {
+        let block = |text: &str| text.replace('\n', "\n          ");
+        format!(
+            "http:
+  routers:
+    rest:
+      entryPoints: [secure]
+      rule: PathPrefix(`/api/providers`){condition}
+      priority: 200
+      middlewares: [guard]
+      service: rest@internal
+      tls: {{}}
+    api:
+      entryPoints: [secure]
+      rule: PathPrefix(`/api`){condition}
+      priority: 100
+      middlewares: [guard]
+      service: api@internal
+      tls: {{}}
+  middlewares:
+    guard:
+      {middleware}
+tls:
+  options:
+    default:
+      clientAuth:
+        clientAuthType: RequireAndVerifyClientCert
+        caFiles:
+        - |
+          {}
+  certificates:
+  - certFile: |
+          {}
+    keyFile: |
+          {}
+",
+            block(&self.authority),
+            block(&self.server.0),
+            block(&self.server.1)
+        )
+    }
+
+    /// The name in the certificate is no name in any DNS: the connection goes to the address all the same.
+    fn client(&self, server: &BareTraefik) -> TraefikBuilder {
+        Traefik::builder("https://traefik.example.org:8443")
+            .pinned_to((server.host(), 8443).into())
+            .authorities(self.authority.clone())
+            .identity(&self.client.0, &self.client.1)
+    }
+}
+
+fn install_crypto() {
+    // An error means that another test of this process has done it.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+fn configuration() -> Configuration {
+    let mut configuration = Configuration::default();
+    TcpPool::new("pool".parse().unwrap(), "tcp".parse().unwrap())
+        .member(Member::new("127.200.0.1:5000".parse().unwrap(), 1))
+        .add_to(&mut configuration);
+    configuration
+}
+
+/// `user`, `hunter2` (the form of htpasswd that is a salted SHA-1 is refused by nobody).
+const BASIC_AUTH: &str = "basicAuth: {users: [\"user:{SHA}87u9ZqY9S/F0eUBXjsPQEDUw4h0=\"]}";
+
+async fn kind_of_failure(builder: TraefikBuilder) -> String {
+    let error = builder.build().unwrap().apply(&configuration()).await.unwrap_err();
+    assert!(!error.to_string().contains("hunter2"), "{error}");
+    match error {
+        Error::Refused { status, .. } => format!("refused {status}"),
+        other => other.kind().to_owned(),
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the testbed: make test"]
+async fn password_authority_and_client_certificate_are_all_needed_and_enough() {
+    install_crypto();
+    let keys = Keys::generate();
+    let server = BareTraefik::builder().secured(keys.file("", BASIC_AUTH)).start().await.unwrap();
+    let right = keys.client(&server).basic("user", "hunter2");
+    let applied = right.clone().build().unwrap().apply(&configuration()).await.unwrap();
+    right.build().unwrap().verify(&applied).await.unwrap();
+
+    assert_eq!(kind_of_failure(keys.client(&server)).await, "refused 401");
+    assert_eq!(kind_of_failure(keys.client(&server).basic("user", "wrong")).await, "refused 401");
+    let other = Keys::generate();
+    let distrusting = keys.client(&server).basic("user", "hunter2").authorities(other.authority.clone());
+    assert_eq!(kind_of_failure(distrusting).await, "unreachable");
+    let distrusted = keys.client(&server).basic("user", "hunter2").identity(&other.client.0, &other.client.1);
+    assert_eq!(kind_of_failure(distrusted).await, "unreachable");
+    let open = Traefik::new(&server.url()).unwrap().apply(&configuration()).await.unwrap_err();
+    assert!(matches!(open, Error::Refused { .. } | Error::NotReady(_)), "the provider is open without TLS: {open}");
+}
+
+#[tokio::test]
+#[ignore = "needs the testbed: make test"]
+async fn a_token_that_is_replaced_in_its_file_is_used_from_then_on() {
+    install_crypto();
+    let keys = Keys::generate();
+    let condition = " && Header(`Authorization`, `Bearer the-second`)";
+    let no_more = "compress: {}";
+    let server = BareTraefik::builder().secured(keys.file(condition, no_more)).start().await.unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "the-first\n").unwrap();
+    let traefik = keys.client(&server).bearer_file(file.path()).build().unwrap();
+    // To Traefik a request without the right token is one without a router.
+    assert_eq!(traefik.apply(&configuration()).await.unwrap_err().kind(), "not ready");
+    std::fs::write(file.path(), "the-second\n").unwrap();
+    traefik.apply(&configuration()).await.unwrap();
+    file.close().unwrap();
+    assert_eq!(traefik.apply(&configuration()).await.unwrap_err().kind(), "credentials");
+}

@@ -1,0 +1,208 @@
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use reqwest::{Client, Url};
+
+use super::{
+    Traefik,
+    credentials::{Credentials, Secret},
+    http::Http,
+};
+
+/// How to reach a Traefik, and what is known of it.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct TraefikBuilder {
+    url: Secret,
+    credentials: Credentials,
+    #[cfg(feature = "rustls")]
+    tls: TlsSettings,
+    connect_within: Duration,
+    call_within: Duration,
+    proof_within: Option<Duration>,
+    throttle: Option<Duration>,
+    pinned: Option<SocketAddr>,
+}
+
+/// What TLS needs.
+#[cfg(feature = "rustls")]
+#[derive(Clone, Debug, Default)]
+pub(super) struct TlsSettings {
+    /// Authorities in PEM; the system's without.
+    pub(super) authorities: Option<String>,
+    /// Certificate and key in PEM.
+    pub(super) identity: Option<Secret>,
+}
+
+impl TraefikBuilder {
+    pub(super) fn new(url: &str) -> Self {
+        Self {
+            url: url.into(),
+            credentials: Credentials::None,
+            #[cfg(feature = "rustls")]
+            tls: TlsSettings::default(),
+            connect_within: Duration::from_secs(1),
+            call_within: Duration::from_secs(3),
+            proof_within: None,
+            throttle: None,
+            pinned: None,
+        }
+    }
+
+    /// Sends user and password (RFC 7617).
+    pub fn basic(mut self, user: &str, password: impl Into<Secret>) -> Self {
+        self.credentials = Credentials::basic(user, &password.into());
+        self
+    }
+
+    /// Sends a token (RFC 6750).
+    pub fn bearer(mut self, token: impl Into<Secret>) -> Self {
+        self.credentials = Credentials::bearer(&token.into());
+        self
+    }
+
+    /// Sends the token in a file, which is read again for each call.
+    pub fn bearer_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.credentials = Credentials::TokenFile(Arc::new(path.into()));
+        self
+    }
+
+    /// Trusts these authorities (PEM) and no others.
+    #[cfg(feature = "rustls")]
+    pub fn authorities(mut self, pem: impl Into<String>) -> Self {
+        self.tls.authorities = Some(pem.into());
+        self
+    }
+
+    /// Shows this certificate with its key (both PEM).
+    #[cfg(feature = "rustls")]
+    pub fn identity(mut self, certificate: &str, key: &str) -> Self {
+        self.tls.identity = Some(format!("{certificate}\n{key}").into());
+        self
+    }
+
+    /// How long one call may take at most, from connecting to the last byte of the answer (3 s).
+    pub fn call_within(mut self, duration: Duration) -> Self {
+        self.call_within = duration;
+        self
+    }
+
+    /// How long a connection attempt may take (1 s).
+    pub fn connect_within(mut self, duration: Duration) -> Self {
+        self.connect_within = duration;
+        self
+    }
+
+    /// How long after accepting a configuration Traefik may take to put it in force (5 s more than its throttle).
+    pub fn proof_within(mut self, duration: Duration) -> Self {
+        self.proof_within = Some(duration);
+        self
+    }
+
+    /// What Traefik's `providersThrottleDuration` is. It cannot be asked for.
+    pub fn throttle(mut self, duration: Duration) -> Self {
+        self.throttle = Some(duration);
+        self
+    }
+
+    /// Connects to `address`, whatever the URL's host resolves to: the host still is what a certificate has to carry.
+    pub fn pinned_to(mut self, address: SocketAddr) -> Self {
+        self.pinned = Some(address);
+        self
+    }
+
+    /// Host and port of the URL.
+    pub(crate) fn target(&self) -> Result<(String, u16), InvalidUrl> {
+        let base = base_of(&self.url)?;
+        let host = base.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        Ok((host, base.port_or_known_default().unwrap_or_default()))
+    }
+
+    /// The client. Connects to nothing yet.
+    pub fn build(self) -> Result<Traefik, BuildError> {
+        let base = base_of(&self.url)?;
+        let host = base.host_str().unwrap_or_default().to_owned();
+        let port = base.port_or_known_default().unwrap_or_default();
+        let label = self.pinned.map_or_else(|| format!("{host}:{port}"), |address| address.to_string());
+        let mut client = Client::builder()
+            .connect_timeout(self.connect_within)
+            // Traefik keeps idle connections for 180 s, so ours have to go earlier.
+            .pool_idle_timeout(Duration::from_secs(60))
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy();
+        if let Some(address) = self.pinned {
+            client = client.resolve(&host, address);
+        }
+        #[cfg(feature = "rustls")]
+        let client = self.tls.set(client, base.scheme() == "https")?;
+        let client = client.build().map_err(|e| BuildError::Client(without_url(e)))?;
+        let proof_within = self.proof_within.unwrap_or(Duration::from_secs(5) + self.throttle.unwrap_or_default());
+        let (credentials, call_within) = (self.credentials, self.call_within);
+        let http = Http { client, base, label, credentials, call_within };
+        Ok(Traefik { http, throttle: self.throttle, proof_within })
+    }
+}
+
+/// Why no client can be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The URL is none, or none of a Traefik.
+    #[error(transparent)]
+    Url(#[from] InvalidUrl),
+    /// The certificates are none, or do not fit.
+    #[error("the {what} cannot be used: {problem}")]
+    Tls {
+        /// Which ones.
+        what: &'static str,
+        /// What is wrong with them.
+        problem: String,
+    },
+    /// The program has installed no cryptography.
+    #[error(
+        "no rustls crypto provider is installed: call \
+         rustls::crypto::ring::default_provider().install_default() at the start of the program"
+    )]
+    NoCryptoProvider,
+    /// The HTTP client cannot be made.
+    #[error("no HTTP client can be made: {0}")]
+    Client(String),
+}
+
+/// A text that cannot be the address of a Traefik.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}; give an http URL such as http://localhost:8080/api/providers/rest")]
+pub struct InvalidUrl(String);
+
+pub(super) fn without_url(error: reqwest::Error) -> String {
+    error.without_url().to_string()
+}
+
+/// The base URL, with a path that ends in `/`.
+fn base_of(text: &Secret) -> Result<Url, InvalidUrl> {
+    const REST: &str = "api/providers/rest";
+    let mut url = Url::parse(text.text()).map_err(|e| InvalidUrl(format!("it is not a URL ({e})")))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(InvalidUrl(
+            "it holds credentials, which would end up in messages: give them separately".to_owned(),
+        ));
+    }
+    match url.scheme() {
+        "http" => {}
+        "https" if cfg!(feature = "rustls") => {}
+        "https" => return Err(InvalidUrl("this build has no TLS (feature 'rustls')".to_owned())),
+        other => return Err(InvalidUrl(format!("its scheme is '{other}'"))),
+    }
+    if url.host_str().is_none() {
+        return Err(InvalidUrl("it has no host".to_owned()));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(InvalidUrl("it has a query or a fragment".to_owned()));
+    }
+    let path = url.path().trim_end_matches('/');
+    let base = path.strip_suffix(REST).unwrap_or(path).trim_end_matches('/').to_owned();
+    url.set_path(&format!("{base}/"));
+    Ok(url)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,47 @@
+use rstest::rstest;
+
+use super::*;
+
+#[rstest]
+#[case("http://localhost:8080/api/providers/rest", "http://localhost:8080/")]
+#[case("http://localhost:8080/api/providers/rest/", "http://localhost:8080/")]
+#[case("http://localhost:8080", "http://localhost:8080/")]
+#[case("http://[::1]:8080/sub/api/providers/rest", "http://[::1]:8080/sub/")]
+fn the_providers_url_and_the_base_url_mean_the_same(#[case] text: &str, #[case] base: &str) {
+    assert_eq!(base_of(&text.into()).unwrap().as_str(), base);
+}
+
+#[rstest]
+#[case("localhost:8080")]
+#[case("ftp://localhost")]
+#[case("http://")]
+#[case("http://localhost/?a=b")]
+#[case("")]
+#[case("http://user:hunter2@localhost")]
+fn what_is_no_http_url_is_refused_with_an_example(#[case] text: &str) {
+    let message = Traefik::new(text).err().unwrap().to_string();
+    assert!(message.contains("such as http://localhost:8080/api/providers/rest"), "{message}");
+    assert!(!message.contains("hunter2"), "{message}");
+}
+
+#[test]
+fn nothing_secret_is_printed() {
+    let builder = Traefik::builder("http://user:hunter2@localhost").basic("user", "hunter2");
+    assert!(!format!("{builder:?}").contains("hunter2"));
+}
+
+#[cfg(feature = "rustls")]
+#[test]
+fn without_a_crypto_provider_https_is_an_error_that_says_what_to_do_and_http_works() {
+    // The tests of this crate install none in this process.
+    let error = Traefik::new("https://localhost").err().unwrap();
+    assert!(matches!(error, BuildError::NoCryptoProvider), "{error}");
+    assert!(Traefik::new("http://localhost").is_ok());
+}
+
+#[cfg(not(feature = "rustls"))]
+#[test]
+fn https_without_the_feature_is_refused() {
+    let message = Traefik::new("https://localhost").err().unwrap().to_string();
+    assert!(message.contains("feature 'rustls'"), "{message}");
+}

@@ -1,0 +1,180 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, de::DeserializeOwned};
+
+use crate::{Configuration, Error, Name, Revision, Service, TcpService};
+
+/// `GET /api/version`: one process of Traefik.
+#[derive(Deserialize)]
+pub(super) struct Process {
+    #[serde(rename = "Version")]
+    pub(super) version: String,
+    #[serde(rename = "startDate")]
+    pub(super) start_date: String,
+}
+
+impl Process {
+    pub(super) fn parse(body: &[u8]) -> Result<Self, Error> {
+        parse(body, "GET /api/version")
+    }
+
+    /// Whether it says which servers it has really built: 3.6 and later do.
+    fn tells_server_status(&self) -> bool {
+        let mut numbers = self.version.trim_start_matches('v').split('.').map_while(|part| part.parse::<u32>().ok());
+        numbers.next().zip(numbers.next()).is_some_and(|version| version >= (3, 6))
+    }
+}
+
+/// `GET /api/tcp/services?search=rev-`: the names of the markers that are in force.
+#[derive(PartialEq)]
+pub(super) struct Revisions(BTreeSet<String>);
+
+impl Revisions {
+    pub(super) fn parse(body: &[u8]) -> Result<Self, Error> {
+        #[derive(Deserialize)]
+        struct Named {
+            name: String,
+        }
+        let services: Vec<Named> = parse(body, "the revisions")?;
+        let names = services.into_iter().map(|service| service.name);
+        Ok(Self(names.filter(|name| name.starts_with(Name::REVISION_PREFIX)).collect()))
+    }
+}
+
+/// `GET /api/rawdata`: everything that is in force at one moment.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[derive(Default)]
+pub(super) struct Snapshot {
+    tcp_routers: BTreeMap<String, Listed>,
+    tcp_services: BTreeMap<String, Listed>,
+    udp_routers: BTreeMap<String, Listed>,
+    udp_services: BTreeMap<String, Listed>,
+}
+
+/// A router or service as Traefik lists it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[derive(Default)]
+struct Listed {
+    status: String,
+    error: Vec<String>,
+    load_balancer: Option<ListedBalancer>,
+    server_status: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Deserialize)]
+struct ListedBalancer {
+    #[serde(default)]
+    servers: Vec<ListedServer>,
+}
+
+#[derive(Deserialize)]
+struct ListedServer {
+    address: String,
+}
+
+impl Snapshot {
+    pub(super) fn parse(body: &[u8]) -> Result<Self, Error> {
+        parse(body, "GET /api/rawdata")
+    }
+
+    /// Whether what is in force is `configuration`: its marker, its routers enabled, its services with their servers.
+    pub(super) fn check(
+        &self,
+        configuration: &Configuration,
+        revision: &Revision,
+        process: &Process,
+    ) -> Result<(), Error> {
+        if !self.tcp_services.contains_key(&at_rest(revision.name())) {
+            return Err(Error::Overwritten(revision.clone()));
+        }
+        let tcp = configuration.tcp.routers.keys().map(|name| (name, &self.tcp_routers));
+        let udp = configuration.udp.routers.keys().map(|name| (name, &self.udp_routers));
+        for (name, listed) in tcp.chain(udp) {
+            check_router(name, listed.get(&at_rest(name)))?;
+        }
+        let built = if process.tells_server_status() { reachable(configuration) } else { BTreeSet::new() };
+        for (name, service) in configuration.tcp.services.iter() {
+            let listed = self.tcp_services.get(&at_rest(name));
+            let servers = match service {
+                TcpService::LoadBalancer(balancer) => balancer.servers.as_slice(),
+                TcpService::Weighted(_) => &[],
+            };
+            let meant: Vec<_> = servers.iter().map(|server| server.address.to_string()).collect();
+            check_servers(name, &meant, listed, built.contains(name))?;
+        }
+        for (name, service) in configuration.udp.services.iter() {
+            let servers = match service {
+                crate::UdpService::LoadBalancer(balancer) => balancer.servers.as_slice(),
+                crate::UdpService::Weighted(_) => &[],
+            };
+            let meant: Vec<_> = servers.iter().map(|server| server.address.to_string()).collect();
+            check_servers(name, &meant, self.udp_services.get(&at_rest(name)), false)?;
+        }
+        Ok(())
+    }
+}
+
+fn check_router(name: &Name, listed: Option<&Listed>) -> Result<(), Error> {
+    let reason = match listed {
+        Some(listed) if listed.status == "enabled" => return Ok(()),
+        Some(listed) if listed.error.is_empty() => format!("its status is '{}'", listed.status),
+        Some(listed) => listed.error.join("; "),
+        None => "it is not listed".to_owned(),
+    };
+    Err(Error::RouterDisabled { router: name.to_string(), reason })
+}
+
+/// Compares the list of servers, and of a service that a router reaches also which ones were `built`: an address that
+/// Traefik cannot use is in its list all the same.
+fn check_servers(name: &Name, meant: &[String], listed: Option<&Listed>, built: bool) -> Result<(), Error> {
+    let differ = |problem: String| Err(Error::ServersDiffer { service: name.to_string(), problem });
+    let Some(listed) = listed else { return differ("it is not listed".to_owned()) };
+    let there = listed.load_balancer.as_ref().map_or(&[][..], |balancer| &balancer.servers);
+    if !meant.iter().eq(there.iter().map(|server| &server.address)) {
+        return differ(difference(meant, there.iter().map(|server| &server.address)));
+    }
+    let built_servers = listed.server_status.iter().flat_map(BTreeMap::keys);
+    // One address may be meant several times; it has one status.
+    if built && meant.iter().collect::<BTreeSet<_>>() != built_servers.clone().collect() {
+        return differ(difference(meant, built_servers));
+    }
+    Ok(())
+}
+
+/// The first few addresses that are missing or too much.
+fn difference<'a>(meant: &[String], there: impl Iterator<Item = &'a String>) -> String {
+    const SHOWN: usize = 5;
+    let (meant, there): (BTreeSet<_>, BTreeSet<_>) = (meant.iter().collect(), there.collect());
+    let list = |from: &BTreeSet<&String>, without: &BTreeSet<&String>| {
+        let each: Vec<_> = from.difference(without).take(SHOWN).map(|address| address.as_str()).collect();
+        if each.is_empty() { "none".to_owned() } else { each.join(" ") }
+    };
+    format!("missing {}, too much {}", list(&meant, &there), list(&there, &meant))
+}
+
+/// The services that a router uses, directly or through others. Traefik builds no other.
+fn reachable(configuration: &Configuration) -> BTreeSet<&Name> {
+    let mut reached = BTreeSet::new();
+    let mut left: Vec<_> = configuration.tcp.routers.values().map(crate::TcpRouter::service).collect();
+    while let Some(name) = left.pop() {
+        if let Some(service) = configuration.tcp.services.get(name.as_str())
+            && reached.insert(name)
+        {
+            left.extend(service.children());
+        }
+    }
+    reached
+}
+
+fn at_rest(name: &Name) -> String {
+    format!("{name}@rest")
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8], what: &'static str) -> Result<T, Error> {
+    serde_json::from_slice(body).map_err(|e| Error::Unintelligible { what, problem: e.to_string() })
+}
+
+#[cfg(test)]
+mod tests;

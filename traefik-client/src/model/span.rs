@@ -1,0 +1,145 @@
+use std::{fmt, time::Duration};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+/// A length of time as Traefik is told it: whole milliseconds, never zero (which Traefik takes for "none" or "at
+/// once"), at most 100 years, and always written with its units.
+///
+/// What is shorter becomes 1 ms, what is longer becomes 100 years.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use ilb_traefik_client::Span;
+///
+/// assert_eq!(Span::from(Duration::from_millis(1500)).to_string(), "1.5s");
+/// assert_eq!(Span::from(Duration::ZERO).to_string(), "1ms");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span {
+    milliseconds: u64,
+}
+
+impl Span {
+    const LONGEST: u64 = 100 * 365 * 24 * 3_600_000;
+}
+
+impl From<Duration> for Span {
+    fn from(duration: Duration) -> Self {
+        let milliseconds = u64::try_from(duration.as_millis()).unwrap_or(Self::LONGEST);
+        Self { milliseconds: milliseconds.clamp(1, Self::LONGEST) }
+    }
+}
+
+impl From<Span> for Duration {
+    fn from(span: Span) -> Self {
+        Self::from_millis(span.milliseconds)
+    }
+}
+
+/// In the notation that Traefik itself uses when it echoes a configuration, so that equal lengths are equal texts.
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.milliseconds < 1000 {
+            return write!(f, "{}ms", self.milliseconds);
+        }
+        let (seconds, rest) = (self.milliseconds / 1000, self.milliseconds % 1000);
+        let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+        if hours > 0 {
+            write!(f, "{hours}h")?;
+        }
+        if hours > 0 || minutes > 0 {
+            write!(f, "{minutes}m")?;
+        }
+        write!(f, "{}", seconds % 60)?;
+        if rest > 0 {
+            write!(f, ".{}", format!("{rest:03}").trim_end_matches('0'))?;
+        }
+        f.write_str("s")
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        parse(&text)
+            .map(|milliseconds| Self::from(Duration::from_millis(milliseconds)))
+            .ok_or_else(|| D::Error::custom(format_args!("'{text}' is not a length of time such as 1m30s or 250ms")))
+    }
+}
+
+/// The milliseconds in a text such as `1h0m2.5s`.
+fn parse(text: &str) -> Option<u64> {
+    let (mut milliseconds, mut left) = (0_u64, text);
+    while !left.is_empty() {
+        let number = &left[..left.find(|c: char| !c.is_ascii_digit() && c != '.')?];
+        left = &left[number.len()..];
+        let unit = &left[..left.find(|c: char| c.is_ascii_digit()).unwrap_or(left.len())];
+        left = &left[unit.len()..];
+        let scale = match unit {
+            "ms" => 1,
+            "s" => 1000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            _ => return None,
+        };
+        milliseconds = milliseconds.checked_add(scaled(number, scale)?)?;
+    }
+    (!text.is_empty()).then_some(milliseconds)
+}
+
+/// A decimal number times `scale`, without rounding errors.
+fn scaled(number: &str, scale: u64) -> Option<u64> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let digits = u32::try_from(fraction.len()).ok().filter(|digits| *digits <= 9)?;
+    let fraction: u64 = if fraction.is_empty() { 0 } else { fraction.parse().ok()? };
+    whole.parse::<u64>().ok()?.checked_mul(scale)?.checked_add(fraction * scale / 10_u64.pow(digits))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case(0, "1ms")]
+    #[case(100, "100ms")]
+    #[case(2000, "2s")]
+    #[case(2050, "2.05s")]
+    #[case(60_000, "1m0s")]
+    #[case(90_500, "1m30.5s")]
+    #[case(3_600_000, "1h0m0s")]
+    #[case(u64::MAX, "876000h0m0s")]
+    fn a_length_of_time_is_never_zero_and_has_units(#[case] milliseconds: u64, #[case] text: &str) {
+        assert_eq!(Span::from(Duration::from_millis(milliseconds)).to_string(), text);
+    }
+
+    #[rstest]
+    #[case("5")]
+    #[case("")]
+    #[case("s")]
+    #[case("-1s")]
+    #[case("1s2")]
+    #[case("1d")]
+    #[case("1..5s")]
+    fn a_text_without_units_is_no_length_of_time(#[case] text: &str) {
+        assert!(serde_json::from_value::<Span>(text.into()).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(milliseconds in 1..Span::LONGEST) {
+            let span = Span { milliseconds };
+            let text = serde_json::to_string(&span)?;
+            prop_assert_eq!(serde_json::from_str::<Span>(&text)?, span);
+        }
+    }
+}

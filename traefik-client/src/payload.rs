@@ -1,0 +1,139 @@
+use std::collections::BTreeMap;
+
+use serde::{Serialize, Serializer};
+
+use crate::{Configuration, LoadBalancer, Middleware, Name, Revision, ServersTransport, Services, Tcp, TcpRouter};
+use crate::{TcpService, Tls, Udp};
+
+/// The bytes of a configuration, with the marker of its revision in them.
+///
+/// Making one is the only time that a configuration is serialised: the revision is the hash of the bytes with zeros in
+/// its place, and is then written over them.
+#[derive(Clone, Debug)]
+pub(crate) struct Payload {
+    revision: Revision,
+    #[cfg_attr(not(any(feature = "client", test)), expect(dead_code, reason = "only the client sends it"))]
+    bytes: Vec<u8>,
+}
+
+impl Payload {
+    pub(crate) fn of(configuration: &Configuration) -> Self {
+        let zero = Revision::zero();
+        let mut bytes = Vec::with_capacity(256 + 160 * configuration.tcp.services.len());
+        // Cannot fail: a vector takes everything, and all keys of the model are texts.
+        let written = serde_json::to_writer(&mut bytes, &Marked::new(configuration, zero.name()));
+        debug_assert!(written.is_ok(), "{written:?}");
+        let revision = Revision::of_bytes(&bytes);
+        let key = format!("\"{}\":", zero.name());
+        // No name begins like a marker, and within a text a quotation mark would be escaped: the first match is it.
+        if let Some(at) = bytes.windows(key.len()).position(|window| window == key.as_bytes()) {
+            let name = revision.name().as_str().as_bytes();
+            bytes[at + 1..at + 1 + name.len()].copy_from_slice(name);
+        }
+        Self { revision, bytes }
+    }
+
+    pub(crate) fn revision(&self) -> &Revision {
+        &self.revision
+    }
+}
+
+#[cfg(any(feature = "client", test))]
+impl Payload {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// A [`Configuration`] with one more service. It takes the structs apart without `..`, so that a new field cannot be
+/// forgotten.
+#[derive(Serialize)]
+struct Marked<'a> {
+    tcp: MarkedTcp<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    udp: Option<&'a Udp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls: Option<&'a Tls>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct MarkedTcp<'a> {
+    routers: &'a BTreeMap<Name, TcpRouter>,
+    services: MarkedServices<'a>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    middlewares: &'a BTreeMap<Name, Middleware>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    servers_transports: &'a BTreeMap<Name, ServersTransport>,
+}
+
+struct MarkedServices<'a> {
+    services: &'a Services<TcpService>,
+    marker: &'a Name,
+}
+
+impl<'a> Marked<'a> {
+    fn new(configuration: &'a Configuration, marker: &'a Name) -> Self {
+        let Configuration { tcp, udp, tls } = configuration;
+        let Tcp { routers, services, middlewares, servers_transports } = tcp;
+        let services = MarkedServices { services, marker };
+        let udp = (!udp.routers.is_empty() || !udp.services.is_empty()).then_some(udp);
+        Self { tcp: MarkedTcp { routers, services, middlewares, servers_transports }, udp, tls: tls.as_ref() }
+    }
+}
+
+/// In the order of names, as Traefik echoes them.
+impl Serialize for MarkedServices<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        /// Costs Traefik nothing.
+        static MARKER: std::sync::LazyLock<TcpService> = std::sync::LazyLock::new(|| LoadBalancer::default().into());
+        let (before, after) = self.services.around(self.marker);
+        serializer.collect_map(before.chain([(self.marker, &*MARKER)]).chain(after))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Member, TcpPool};
+
+    fn configuration(names: &[&str]) -> Configuration {
+        let mut configuration = Configuration::default();
+        for name in names {
+            TcpPool::new(name.parse().unwrap(), "tcp".parse().unwrap())
+                .member(Member::new("10.0.0.1:1".parse().unwrap(), 1))
+                .add_to(&mut configuration);
+        }
+        configuration
+    }
+
+    #[test]
+    fn equal_configurations_give_equal_bytes_and_different_ones_different_revisions() {
+        let (ab, ba) = (Payload::of(&configuration(&["a", "b"])), Payload::of(&configuration(&["b", "a"])));
+        assert_eq!(ab.bytes(), ba.bytes());
+        assert_ne!(ab.revision(), Payload::of(&configuration(&["a"])).revision());
+    }
+
+    #[test]
+    fn the_payload_is_the_configuration_and_its_marker_in_the_order_of_names() {
+        let configuration = configuration(&["a", "rev", "rev_a", "z"]);
+        let payload = Payload::of(&configuration);
+        let text = String::from_utf8(payload.bytes().to_vec()).unwrap();
+        let names = ["\"a\":{\"w", "\"a.10", payload.revision().name().as_str(), "\"rev\":{\"w", "\"z\":{\"w"];
+        let mut at: Vec<_> = names.iter().map(|name| text.find(name).unwrap()).collect();
+        at.swap(2, 3);
+        assert!(at.is_sorted(), "{text}");
+        assert_eq!(serde_json::from_str::<Configuration>(&text).unwrap(), configuration);
+    }
+
+    #[test]
+    fn a_text_that_looks_like_the_marker_is_left_alone() {
+        let mut configuration = configuration(&["a"]);
+        let bait = "\"rev-0000000000000000\":".to_owned();
+        configuration.tls.get_or_insert_default().certificates =
+            vec![crate::Certificate::from_pem(bait.clone(), bait).into()];
+        let payload = Payload::of(&configuration);
+        let text = String::from_utf8(payload.bytes().to_vec()).unwrap();
+        assert!(text.contains(&format!("\"{}\":{{\"loadBalancer\"", payload.revision().name())), "{text}");
+    }
+}

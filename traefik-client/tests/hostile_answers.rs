@@ -1,0 +1,142 @@
+//! Whatever a peer does with the connection, a call ends in bounded time and memory, with an error that says what it was.
+//!
+//! The peers are small scripted TCP servers; real ones with the same faults are in `integration-tests`.
+#![cfg(feature = "client")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests are not marked as tests")]
+
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use ilb_traefik_client::{ConfigSink, Configuration, Error, Traefik};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+const CALL_WITHIN: Duration = Duration::from_millis(300);
+
+/// The head of a successful answer with so many bytes of body.
+fn head(length: usize) -> String {
+    format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n")
+}
+
+/// A server that does the same to everybody, and a client for it.
+async fn peer<F>(misbehave: fn(TcpStream) -> F) -> Traefik
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(misbehave(stream));
+        }
+    });
+    Traefik::builder(&format!("http://{address}")).call_within(CALL_WITHIN).build().unwrap()
+}
+
+async fn read_request(stream: &mut TcpStream) {
+    let _ = stream.read(&mut [0; 4096]).await;
+}
+
+/// The error, after a time that is bounded by the calls and not by the peer.
+async fn error_of(traefik: Traefik) -> Error {
+    let outcome = tokio::time::timeout(CALL_WITHIN * 20, traefik.apply(&Configuration::default())).await;
+    outcome.expect("apply goes on for ever").unwrap_err()
+}
+
+#[tokio::test]
+async fn a_peer_that_never_answers_is_unreachable_in_time() {
+    let traefik = peer(|stream| async move {
+        let _open = stream;
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let error = error_of(traefik).await;
+    assert_eq!(error.to_string(), "Traefik cannot be reached: no answer in time: operation timed out");
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_unreachable() {
+    let traefik = peer(|mut stream| async move {
+        read_request(&mut stream).await;
+        let _ = stream.write_all(format!("{}{{\"Version\":", head(500)).as_bytes()).await;
+    })
+    .await;
+    assert_eq!(error_of(traefik).await.kind(), "unreachable");
+}
+
+static TAKEN: AtomicUsize = AtomicUsize::new(0);
+
+#[tokio::test]
+async fn an_answer_of_100_megabytes_is_not_read_to_its_end() {
+    let traefik = peer(|mut stream| async move {
+        read_request(&mut stream).await;
+        let _ = stream.write_all(head(100 << 20).as_bytes()).await;
+        let chunk = vec![b' '; 1 << 16];
+        while stream.write_all(&chunk).await.is_ok() {
+            TAKEN.fetch_add(chunk.len(), Ordering::Relaxed);
+        }
+    })
+    .await;
+    let error = error_of(traefik).await;
+    assert!(error.to_string().contains("it is longer than"), "{error}");
+    // Two calls, each with what the buffers of both ends of a socket hold.
+    let taken = TAKEN.load(Ordering::Relaxed);
+    assert!(taken < 50 << 20, "{taken} bytes were taken");
+}
+
+#[tokio::test]
+async fn a_byte_now_and_then_does_not_prolong_the_time() {
+    let traefik = peer(|mut stream| async move {
+        read_request(&mut stream).await;
+        let _ = stream.write_all(head(1000).as_bytes()).await;
+        while stream.write_all(b" ").await.is_ok() {
+            tokio::time::sleep(CALL_WITHIN / 3).await;
+        }
+    })
+    .await;
+    let error = error_of(traefik).await;
+    assert!(error.to_string().contains("no answer in time"), "{error}");
+}
+
+#[tokio::test]
+async fn what_is_no_http_is_unreachable_and_what_is_no_json_unintelligible() {
+    let no_http = peer(|mut stream| async move {
+        read_request(&mut stream).await;
+        let _ = stream.write_all(b"220 mail.example.org ESMTP\r\n").await;
+    });
+    assert_eq!(error_of(no_http.await).await.kind(), "unreachable");
+    let no_json = peer(|mut stream| async move {
+        read_request(&mut stream).await;
+        let _ = stream.write_all(format!("{}<html>", head(6)).as_bytes()).await;
+    });
+    assert_eq!(error_of(no_json.await).await.kind(), "unintelligible");
+}
+
+#[tokio::test]
+async fn what_is_refused_comes_with_the_first_lines_of_the_reason() {
+    let traefik = peer(|mut stream| async move {
+        read_request(&mut stream).await;
+        let answer =
+            format!("HTTP/1.1 401 Unauthorized\r\ncontent-length: 200000\r\n\r\nwho are you{}", " ".repeat(199_989));
+        let _ = stream.write_all(answer.as_bytes()).await;
+    })
+    .await;
+    let error = error_of(traefik).await;
+    assert!(matches!(&error, Error::Refused { status: 401, text, .. } if text == "who are you"), "{error}");
+    assert!(!error.is_retryable());
+}
+
+#[tokio::test]
+async fn nobody_there_is_unreachable_without_the_url_in_the_message() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/secret-path/", listener.local_addr().unwrap());
+    drop(listener);
+    let error = error_of(Traefik::builder(&url).basic("user", "hunter2").build().unwrap()).await;
+    let message = error.to_string();
+    assert!(error.kind() == "unreachable" && message.contains("refused"), "{message}");
+    assert!(!message.contains("secret-path") && !message.contains("hunter2"), "{message}");
+}
