@@ -144,6 +144,30 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER))
 }
 
+/// Whether the system got no answer for long before it gave the connection up: then the view has been stale for long.
+fn is_given_up(error: &io::Error) -> bool {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+        if matches!(
+            kind,
+            Some(io::ErrorKind::TimedOut | io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable)
+        ) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+/// The API server's word, without the decoration that kube's error has.
+#[derive(Debug, thiserror::Error)]
+#[error("{message} (HTTP {code})")]
+struct Refusal {
+    code: u16,
+    message: String,
+}
+
 /// What went wrong with a request.
 #[derive(Debug)]
 pub(super) enum Trouble {
@@ -193,7 +217,7 @@ impl Trouble {
     /// Whether a watch merely ended in a rude way: nothing was lost, since it is resumed after the last whole event.
     pub(super) fn is_cut(&self) -> bool {
         match self {
-            Self::Watch(error) => matches!(error, LinesCodecError::Io(_)),
+            Self::Watch(LinesCodecError::Io(error)) => !is_given_up(error),
             // The last line broke off.
             Self::Decode(error) => error.is_eof(),
             _ => false,
@@ -219,7 +243,7 @@ impl Trouble {
             Self::Body(error) => Error::Unreachable { source_name, cause: Cause::boxed(error) },
             Self::Watch(error) => Error::Unreachable { source_name, cause: Cause::new(error) },
             Self::Refused { status, .. } => {
-                let cause = Cause::new(kube::Error::Api(status.clone()));
+                let cause = Cause::new(Refusal { code: status.code, message: status.message.clone() });
                 match status.code {
                     401 => Error::Unauthorized { source_name, cause },
                     403 => Error::Forbidden { what, cause },

@@ -101,8 +101,9 @@ impl WatchBody {
         self.0.send_data(Bytes::copy_from_slice(text.as_bytes())).await.expect("the client still reads");
     }
 
-    pub(super) fn reset(self) {
-        self.0.abort(std::io::ErrorKind::ConnectionReset.into());
+    /// Breaks off, for the reason that the system would give.
+    pub(super) fn break_off(self, reason: std::io::ErrorKind) {
+        self.0.abort(reason.into());
     }
 }
 

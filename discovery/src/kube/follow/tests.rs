@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::{io::ErrorKind, sync::Arc, time::Duration};
 
 use futures_core::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
@@ -127,11 +127,22 @@ async fn a_watch_that_is_reset_is_resumed_without_a_list() {
     let watch = server.sync(5, &[pod(1, 1)]).await;
     set(&mut sets).await;
     tokio::time::sleep(Duration::from_secs(5)).await;
-    watch.reset();
+    watch.break_off(ErrorKind::ConnectionReset);
     server.next().await.list(5, &[]).await;
     let mut watch = server.next().await.watch();
     watch.send("ADDED", &pod(2, 6)).await;
     assert_eq!(set(&mut sets).await, [1, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_the_system_gave_up_has_been_stale_for_long() {
+    let (pods, mut server) = pods();
+    let mut sets = pods.watch();
+    let watch = server.sync(5, &[pod(1, 1)]).await;
+    set(&mut sets).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    watch.break_off(ErrorKind::TimedOut);
+    assert!(error(&mut sets).await.contains("timed out"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -329,7 +340,7 @@ async fn after_a_rude_end_a_server_that_went_back_in_time_is_not_watched_from_th
     let watch = server.sync(50, &[pod(1, 1)]).await;
     set(&mut sets).await;
     tokio::time::sleep(Duration::from_secs(5)).await;
-    watch.reset();
+    watch.break_off(ErrorKind::ConnectionReset);
     server.next().await.list(40, &[]).await;
     assert!(error(&mut sets).await.contains("version 40 after 50"));
     let next = server.next().await;
