@@ -33,6 +33,17 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// A short name of the kind, the same for all errors of one cause: for logs and metrics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } => "unreachable",
+            Self::Forbidden { .. } => "forbidden",
+            Self::Failed { .. } => "failed",
+        }
+    }
+}
+
 /// The cause below an [`Error`], printed with everything that it was caused by itself.
 #[derive(Clone, Debug)]
 pub struct Cause(Arc<dyn StdError + Send + Sync>);

@@ -1,2 +1,70 @@
-//! stub
-fn main() {}
+//! `ilb`: keeps a Traefik beside it balancing TCP connections over the ready pods that a label selector selects.
+
+mod certificate;
+mod cluster;
+mod controller;
+mod logging;
+mod report;
+mod settings;
+mod shutdown;
+
+use std::{process::ExitCode, sync::Arc};
+
+use anyhow::Context;
+use ilb_discovery::{AddressPolicy, Discovery, PodDiscovery, Poll};
+use ilb_traefik_client::Traefik;
+
+use crate::{cluster::Cluster, controller::Controller, settings::Settings};
+
+/// The exit code for settings that cannot work: a restart will not help.
+const WRONG_SETTINGS: u8 = 2;
+
+fn main() -> ExitCode {
+    let settings = match Settings::from_environment(std::env::vars_os()) {
+        Ok(settings) => settings,
+        Err(problems) => {
+            eprint!("{problems}");
+            return ExitCode::from(WRONG_SETTINGS);
+        }
+    };
+    logging::start(&settings.log);
+    match run(settings) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "Cannot start");
+            ExitCode::from(WRONG_SETTINGS)
+        }
+    }
+}
+
+fn run(settings: Settings) -> anyhow::Result<()> {
+    // kube and every later user of TLS share one provider per process; nobody has installed one before us.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    // One thread: the work is waiting, and what there is to compute takes milliseconds.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let signals = shutdown::Signals::listen().context("cannot listen to signals")?;
+        let discovery = discovery(&settings).await?;
+        let certificate = certificate::generate().context("cannot make a default certificate")?;
+        let sink = Arc::new(Traefik::new(&settings.traefik_api_url)?);
+        Controller::new(settings.pool, certificate, sink).run(discovery.watch(), signals.first()).await;
+        Ok(())
+    })
+}
+
+async fn discovery(settings: &Settings) -> anyhow::Result<Box<dyn Discovery>> {
+    let cluster = Cluster::connect().await?;
+    let namespace = settings.namespace.as_deref().unwrap_or(&cluster.namespace);
+    tracing::info!(
+        namespace,
+        selector = %settings.selector,
+        backend_port = settings.backend_port,
+        watch = settings.use_watch,
+        method = settings.method.as_str(),
+        "Starting"
+    );
+    let addresses = AddressPolicy::default().allow_loopback(settings.allow_loopback);
+    let pods = PodDiscovery::new(cluster.client, namespace, settings.selector.clone(), settings.backend_port)
+        .with_addresses(addresses);
+    Ok(if settings.use_watch { Box::new(pods) } else { Box::new(Poll::new(pods, settings.update_interval)) })
+}

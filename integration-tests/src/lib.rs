@@ -1,1 +1,44 @@
-//! stub
+//! The testbed: real etcd, kube-apiserver and Traefik, backends that say who they are, clients that notice everything.
+//!
+//! A test asks for what it needs and drops it when it is done; what it started ends with it, also after a panic or a
+//! Ctrl-C:
+//!
+//! ```no_run
+//! use ilb_integration_tests::World;
+//!
+//! # async fn example() -> anyhow::Result<()> {
+//! let world = World::start(3).await?; // API server, Traefik, ilb and three ready pods with a backend each
+//! let connection = world.traefik.connect().await?;
+//! println!("landed on {}", connection.backend());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Nothing is ever bound outside 127.0.0.0/8, and each process of tests has a /16 of it for itself ([`Net`]), so runs
+//! side by side never meet.
+
+mod api_server;
+mod backend;
+mod client;
+mod ilb;
+mod net;
+mod pods;
+mod process;
+mod tools;
+mod traefik;
+mod wait;
+mod world;
+
+pub use crate::{
+    api_server::ApiServer,
+    backend::{Backend, Behaviour},
+    client::Connection,
+    ilb::{Exit, Ilb, LogLine},
+    net::Net,
+    pods::Pods,
+    process::Process,
+    tools::Tools,
+    traefik::Traefik,
+    wait::{eventually, eventually_within},
+    world::{BACKEND_PORT, World},
+};

@@ -1,0 +1,35 @@
+use std::io;
+
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+
+/// How to log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Log {
+    pub(crate) level: LevelFilter,
+    pub(crate) format: Format,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    Json,
+    Text,
+}
+
+/// Starts logging to stderr.
+pub(crate) fn start(log: &Log) {
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter(log.level)).with_writer(io::stderr);
+    match log.format {
+        Format::Json => subscriber.json().flatten_event(true).with_current_span(false).with_span_list(false).init(),
+        Format::Text => subscriber.init(),
+    }
+}
+
+/// Our own targets at `level`. kube reports each failed attempt in words of its own, at ERROR: what there is to know
+/// about an outage is said once by us, so its lines show only when somebody debugs.
+fn filter(level: LevelFilter) -> EnvFilter {
+    let others = if level >= LevelFilter::DEBUG { "info" } else { "off" };
+    let own = ["ilb", "ilb_discovery", "ilb_connections", "ilb_traefik_client", "ilb_reconciler"];
+    let directives: Vec<_> = own.iter().map(|target| format!("{target}={level}")).collect();
+    EnvFilter::new(format!("{others},{}", directives.join(",")))
+}

@@ -1,0 +1,88 @@
+use ilb_discovery::{BackendSet, State};
+use ilb_reconciler::Action;
+use ilb_traefik_client::Applied;
+
+/// Tells a person what happens: one line per change of state, none per attempt.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    stale: Option<&'static str>,
+    without_backend: bool,
+    failing: Option<Failing>,
+}
+
+#[derive(Debug)]
+struct Failing {
+    kind: &'static str,
+    attempts: u64,
+}
+
+impl Report {
+    /// A set was discovered that differs from the one before, or the view of it is fresh again.
+    pub(crate) fn found(&mut self, set: &BackendSet, changed: bool) {
+        if self.stale.take().is_some() {
+            tracing::info!("Discovery is up to date again");
+        }
+        if changed {
+            tracing::info!(
+                ready = set.count(State::Ready),
+                draining = set.count(State::Draining),
+                not_ready = set.count(State::NotReady),
+                "Found pods"
+            );
+        }
+        let without_backend = set.count(State::Ready) == 0;
+        if without_backend && !self.without_backend {
+            tracing::warn!("No pod is ready: new connections are closed at once until one is");
+        }
+        self.without_backend = without_backend;
+    }
+
+    /// Discovery cannot see changes for the time being.
+    pub(crate) fn stale(&mut self, error: &ilb_discovery::Error) {
+        if self.stale.replace(error.kind()) != Some(error.kind()) {
+            tracing::warn!(%error, kind = error.kind(), "Discovery is stale: keeping the backends seen last");
+        }
+    }
+
+    /// A push is proved to be in force.
+    pub(crate) fn updated(&mut self, applied: &Applied, action: &Action, backends: usize) {
+        let failed_attempts = self.failing.take().map_or(0, |f| f.attempts);
+        let (added, removed, updated) = match action {
+            Action::Apply(change) => (change.added.len(), change.removed.len(), change.updated.len()),
+            _ => (0, 0, 0),
+        };
+        tracing::info!(
+            revision = %applied.revision,
+            took_ms = u64::try_from(applied.took.as_millis()).unwrap_or(u64::MAX),
+            backends,
+            added,
+            removed,
+            updated,
+            failed_attempts,
+            traefik = applied.version,
+            "Updated"
+        );
+    }
+
+    /// A push failed, and will be repeated.
+    pub(crate) fn failed(&mut self, error: &ilb_traefik_client::Error) {
+        match &mut self.failing {
+            Some(failing) if failing.kind == error.kind() => failing.attempts += 1,
+            failing => {
+                let attempts = failing.as_ref().map_or(0, |f| f.attempts) + 1;
+                *failing = Some(Failing { kind: error.kind(), attempts });
+                tracing::error!(%error, kind = error.kind(), "Failed to update");
+            }
+        }
+    }
+
+    /// What was in force is not any more, or that cannot be told.
+    pub(crate) fn lost(&self, error: &ilb_traefik_client::Error) {
+        tracing::warn!(%error, "Traefik's configuration is not proved any more: updating again");
+    }
+
+    /// The end, on request.
+    pub(crate) fn stopping(&self, signal: &str) {
+        tracing::info!(signal, "Stopping: Traefik and all connections stay as they are");
+    }
+}

@@ -1,0 +1,77 @@
+use std::{net::SocketAddr, time::Duration};
+
+use anyhow::Context;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{TcpListener, TcpStream},
+    task::{JoinHandle, JoinSet},
+};
+
+/// A TCP server that says who it is.
+///
+/// It begins each connection with a line that holds its address, and ends when it is dropped, with its connections.
+#[derive(Debug)]
+pub struct Backend {
+    address: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+/// What a backend does after it has said who it is.
+#[derive(Clone, Copy, Debug)]
+pub enum Behaviour {
+    /// Sends back each line.
+    Echo,
+    /// Reads until the client shuts down its sending side, and answers `done` this much later.
+    AnswerAfterEnd(Duration),
+}
+
+impl Backend {
+    /// Listens at `address`.
+    pub async fn start(address: SocketAddr, behaviour: Behaviour) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen at {address}"))?;
+        let task = tokio::spawn(async move {
+            let mut sessions = JoinSet::new();
+            loop {
+                // An accept fails only for reasons of that one connection or of a full table of files.
+                if let Ok((stream, _)) = listener.accept().await {
+                    sessions.spawn(serve(stream, address, behaviour));
+                }
+                while sessions.try_join_next().is_some() {}
+            }
+        });
+        Ok(Self { address, task })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn serve(stream: TcpStream, address: SocketAddr, behaviour: Behaviour) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut stream = BufReader::new(stream);
+    stream.write_all(format!("{address}\n").as_bytes()).await?;
+    match behaviour {
+        Behaviour::Echo => {
+            let mut line = Vec::new();
+            while stream.read_until(b'\n', &mut line).await? > 0 {
+                stream.write_all(&line).await?;
+                line.clear();
+            }
+        }
+        Behaviour::AnswerAfterEnd(delay) => {
+            let mut request = Vec::new();
+            stream.read_to_end(&mut request).await?;
+            tokio::time::sleep(delay).await;
+            stream.write_all(b"done\n").await?;
+        }
+    }
+    stream.shutdown().await
+}

@@ -1,0 +1,84 @@
+use std::{collections::BTreeMap, net::IpAddr};
+
+use k8s_openapi::api::core::v1::{Namespace, Pod};
+use kube::{
+    Api, Client,
+    api::{DeleteParams, Patch, PatchParams, PostParams},
+};
+use serde_json::{Value, json};
+
+/// The pods of one namespace, moved by hand: there is no kubelet, so a test is the one who writes their status.
+#[derive(Clone)]
+pub struct Pods {
+    namespace: String,
+    api: Api<Pod>,
+}
+
+impl Pods {
+    /// The label that every pod made here has, as a selector.
+    pub const SELECTOR: &str = "app=backend";
+
+    pub(crate) async fn in_new_namespace(client: Client, name: &str) -> anyhow::Result<Self> {
+        let namespaces = Api::<Namespace>::all(client.clone());
+        let namespace = serde_json::from_value(json!({"metadata": {"name": name}}))?;
+        namespaces.create(&PostParams::default(), &namespace).await?;
+        Ok(Self { namespace: name.to_owned(), api: Api::namespaced(client, name) })
+    }
+
+    /// The name of the namespace.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// Creates a pod that runs at `ip` and is Ready.
+    pub async fn create_ready(&self, name: &str, ip: IpAddr) -> anyhow::Result<()> {
+        self.create(name).await?;
+        self.set_status(name, ip, true).await
+    }
+
+    /// Creates a pod without status. It is bound to a node (which nobody runs), so that deleting it takes its grace
+    /// period, as it does in life.
+    pub async fn create(&self, name: &str) -> anyhow::Result<()> {
+        let pod = json!({
+            "metadata": {"name": name, "labels": {"app": "backend"}},
+            "spec": {"nodeName": "nowhere", "containers": [{"name": "backend", "image": "none"}]},
+        });
+        self.api.create(&PostParams::default(), &serde_json::from_value(pod)?).await?;
+        Ok(())
+    }
+
+    /// Writes the status: running at `ip`, Ready or not.
+    pub async fn set_status(&self, name: &str, ip: IpAddr, ready: bool) -> anyhow::Result<()> {
+        let status = json!({"status": {
+            "phase": "Running",
+            "podIP": ip,
+            "podIPs": [{"ip": ip}],
+            "conditions": [{"type": "Ready", "status": if ready { "True" } else { "False" }}],
+        }});
+        self.api.patch_status(name, &PatchParams::default(), &Patch::Merge(status)).await?;
+        Ok(())
+    }
+
+    /// Sets labels; `None` takes one away.
+    pub async fn label(&self, name: &str, labels: BTreeMap<&str, Option<&str>>) -> anyhow::Result<()> {
+        self.patch(name, json!({"metadata": {"labels": labels}})).await
+    }
+
+    /// Applies a merge patch, such as an annotation.
+    pub async fn patch(&self, name: &str, patch: Value) -> anyhow::Result<()> {
+        self.api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await?;
+        Ok(())
+    }
+
+    /// Begins the end of a pod: it stays, terminating, until it is [removed](Self::remove).
+    pub async fn delete(&self, name: &str) -> anyhow::Result<()> {
+        self.api.delete(name, &DeleteParams::default().grace_period(3600)).await?;
+        Ok(())
+    }
+
+    /// Makes a pod vanish at once.
+    pub async fn remove(&self, name: &str) -> anyhow::Result<()> {
+        self.api.delete(name, &DeleteParams::default().grace_period(0)).await?;
+        Ok(())
+    }
+}

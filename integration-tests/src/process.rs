@@ -1,0 +1,107 @@
+use std::{
+    fmt,
+    fs::File,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{OnceLock, mpsc},
+    thread,
+};
+
+use anyhow::Context;
+use rustix::process::{Pid, Signal, kill_process};
+
+/// A program that ends with us, whatever way we end.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts `command`; what it says goes to the file `log`.
+    pub fn start(name: &str, command: &Command, log: &Path) -> anyhow::Result<Self> {
+        let file = File::options().create(true).append(true).open(log).context("cannot open a log file")?;
+        // `setpriv` asks the kernel to kill the program when the thread that started it ends. Rust offers that only
+        // through `unsafe`, and util-linux is on every Linux.
+        let mut wrapped = Command::new("setpriv");
+        wrapped.args(["--pdeathsig", "KILL", "--"]).arg(command.get_program()).args(command.get_args());
+        for (key, value) in command.get_envs() {
+            match value {
+                Some(value) => wrapped.env(key, value),
+                None => wrapped.env_remove(key),
+            };
+        }
+        wrapped.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+        let child = spawn(wrapped).with_context(|| format!("cannot start {name}"))?;
+        Ok(Self { name: name.to_owned(), child, log: log.to_owned() })
+    }
+
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends `signal`.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("no process id")?;
+        kill_process(id, signal).with_context(|| format!("cannot signal {}", self.name))
+    }
+
+    /// Ends it without letting it do anything more, and waits until it is gone.
+    pub fn kill(&mut self) -> anyhow::Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
+    }
+
+    /// An error, with the end of what it said, if it does not run any more.
+    pub fn check_running(&mut self) -> anyhow::Result<()> {
+        let Some(status) = self.ended()? else { return Ok(()) };
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<_> = log.lines().rev().take(15).collect();
+        let last: Vec<_> = lines.into_iter().rev().collect();
+        Err(Ended(format!("{} ended with {status}; the last it said:\n{}", self.name, last.join("\n"))).into())
+    }
+}
+
+/// A program that should run has ended: waiting longer is pointless.
+#[derive(Debug)]
+pub(crate) struct Ended(String);
+
+impl std::error::Error for Ended {}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.kill();
+    }
+}
+
+/// Starts `command` on a thread that lives as long as this process, which is what the kernel binds the program's life to.
+fn spawn(command: Command) -> anyhow::Result<Child> {
+    type Order = (Command, mpsc::SyncSender<std::io::Result<Child>>);
+    static STARTER: OnceLock<mpsc::Sender<Order>> = OnceLock::new();
+    let starter = STARTER.get_or_init(|| {
+        let (sender, orders) = mpsc::channel::<Order>();
+        thread::spawn(move || {
+            for (mut command, reply) in orders {
+                let _ = reply.send(command.spawn());
+            }
+        });
+        sender
+    });
+    let (reply, child) = mpsc::sync_channel(1);
+    starter.send((command, reply)).context("the starting thread has ended")?;
+    Ok(child.recv().context("the starting thread has ended")??)
+}

@@ -1,0 +1,41 @@
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::OnceLock,
+};
+
+use anyhow::{Context, ensure};
+
+/// Where the programs of the testbed are.
+#[derive(Debug)]
+pub struct Tools(HashMap<String, PathBuf>);
+
+impl Tools {
+    /// Prepares all of them if need be (which is shown), else finds them.
+    pub fn get() -> anyhow::Result<&'static Self> {
+        static TOOLS: OnceLock<Tools> = OnceLock::new();
+        if let Some(tools) = TOOLS.get() {
+            return Ok(tools);
+        }
+        let tools = Self::prepare()?;
+        Ok(TOOLS.get_or_init(|| tools))
+    }
+
+    fn prepare() -> anyhow::Result<Self> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("testbed/prepare");
+        let output = Command::new(&script)
+            .stderr(Stdio::inherit())
+            .output()
+            .with_context(|| format!("cannot run {}", script.display()))?;
+        ensure!(output.status.success(), "the testbed is not ready: see what {} said above", script.display());
+        let text = String::from_utf8(output.stdout)?;
+        let tool = |line: &str| line.split_once('=').map(|(name, path)| (name.to_owned(), PathBuf::from(path)));
+        Ok(Self(text.lines().filter_map(tool).collect()))
+    }
+
+    /// The path of one program.
+    pub fn path(&self, tool: &str) -> anyhow::Result<&Path> {
+        self.0.get(tool).map(PathBuf::as_path).with_context(|| format!("the testbed has no {tool}"))
+    }
+}

@@ -1,0 +1,109 @@
+use std::{fs, net::SocketAddr, path::Path, process::Command};
+
+use anyhow::Context;
+use tempfile::TempDir;
+
+use crate::{Connection, Net, Process, Tools, eventually};
+
+/// A real Traefik with the static configuration that the product recommends.
+pub struct Traefik {
+    folder: TempDir,
+    host: std::net::Ipv4Addr,
+    process: Option<Process>,
+    http: reqwest::Client,
+}
+
+impl Traefik {
+    /// Starts it, without any configuration but the bootstrap file.
+    pub async fn start() -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("ilb-traefik-").tempdir()?;
+        let host = Net::of_this_process()?.host()?;
+        write_configuration(folder.path(), &host.to_string())?;
+        let mut this = Self { folder, host, process: None, http: reqwest::Client::builder().no_proxy().build()? };
+        this.restart().await?;
+        Ok(this)
+    }
+
+    /// Starts it (again) at the same addresses and waits until its TCP port listens.
+    pub async fn restart(&mut self) -> anyhow::Result<()> {
+        self.spawn()?;
+        let entry_point = self.entry_point();
+        eventually("Traefik listens", async || {
+            if let Some(process) = &mut self.process {
+                process.check_running()?;
+            }
+            Ok(tokio::net::TcpStream::connect(entry_point).await.map(drop)?)
+        })
+        .await
+    }
+
+    /// Starts it (again) without waiting for anything.
+    pub fn spawn(&mut self) -> anyhow::Result<()> {
+        let mut command = Command::new(Tools::get()?.path("traefik")?);
+        command.arg(format!("--configfile={}", self.folder.path().join("traefik.yml").display()));
+        self.process = Some(Process::start("traefik", &command, &self.folder.path().join("traefik.log"))?);
+        Ok(())
+    }
+
+    /// Kills it with SIGKILL.
+    pub fn kill(&mut self) -> anyhow::Result<()> {
+        self.process.take().context("Traefik does not run")?.kill()
+    }
+
+    /// The process, while it runs.
+    pub fn process(&self) -> anyhow::Result<&Process> {
+        self.process.as_ref().context("Traefik does not run")
+    }
+
+    /// Where clients connect to.
+    pub fn entry_point(&self) -> SocketAddr {
+        (self.host, 3333).into()
+    }
+
+    /// A client's connection to a backend.
+    pub async fn connect(&self) -> anyhow::Result<Connection> {
+        Connection::open(self.entry_point()).await
+    }
+
+    /// The URL of the REST provider.
+    pub fn rest_url(&self) -> String {
+        format!("http://{}:8080/api/providers/rest", self.host)
+    }
+
+    /// One answer of Traefik's API.
+    pub async fn api(&self, path: &str) -> anyhow::Result<serde_json::Value> {
+        let url = format!("http://{}:8080/api/{path}", self.host);
+        Ok(self.http.get(url).send().await?.error_for_status()?.json().await?)
+    }
+
+    /// The value of one of its metrics without labels.
+    pub async fn metric(&self, name: &str) -> anyhow::Result<f64> {
+        let text = self.http.get(format!("http://{}:9090/metrics", self.host)).send().await?.text().await?;
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        Ok(value.with_context(|| format!("Traefik has no metric {name}"))?.parse()?)
+    }
+
+    /// How often it has applied a configuration.
+    pub async fn reloads(&self) -> anyhow::Result<f64> {
+        self.metric("traefik_config_reloads_total").await
+    }
+}
+
+/// The files of the chart, moved to `host`: nothing else about them is changed.
+fn write_configuration(folder: &Path, host: &str) -> anyhow::Result<()> {
+    let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../chart/files");
+    let bootstrap = folder.join("bootstrap.yml");
+    let mut traefik = fs::read_to_string(chart.join("traefik.yml")).context("no chart/files/traefik.yml")?;
+    for (from, to) in [
+        ("\"127.0.0.1:8080\"", format!("\"{host}:8080\"")),
+        ("\":9090\"", format!("\"{host}:9090\"")),
+        ("\":3333\"", format!("\"{host}:3333\"")),
+        ("/etc/traefik/bootstrap.yml", bootstrap.display().to_string()),
+    ] {
+        anyhow::ensure!(traefik.contains(from), "chart/files/traefik.yml does not hold {from} any more");
+        traefik = traefik.replace(from, &to);
+    }
+    fs::write(folder.join("traefik.yml"), traefik)?;
+    fs::copy(chart.join("bootstrap.yml"), bootstrap)?;
+    Ok(())
+}

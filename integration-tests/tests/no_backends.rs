@@ -1,0 +1,36 @@
+//! No backend is a state, not an error: connections are closed at once, and the next pod that appears is used.
+
+use ilb_integration_tests::World;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+#[tokio::test]
+#[ignore = "needs the testbed: make test"]
+async fn without_a_backend_connections_are_closed_and_ilb_goes_on() {
+    let mut world = World::start(0).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(all_that_a_client_gets(&world).await, b"", "the connection is closed without a word");
+        world.ilb.check_running().unwrap();
+
+        world.add_pod(0).await.unwrap();
+        world.wait_until_in_force(1).await.unwrap();
+        assert_eq!(world.landed_on(2).await.unwrap(), [world.address(0)].into());
+
+        world.pods.remove(&World::pod(0)).await.unwrap();
+        world.wait_until_in_force(0).await.unwrap();
+        world.backends.clear();
+    }
+    let said = world.ilb.logged("No pod is ready: new connections are closed at once until one is").unwrap();
+    assert_eq!(said.len(), 3, "once each time that it became so");
+}
+
+/// Speaks first, as a client that would get an answer in HTTP does, and reads to the end, which may be a reset.
+async fn all_that_a_client_gets(world: &World) -> Vec<u8> {
+    let mut stream = TcpStream::connect(world.traefik.entry_point()).await.unwrap();
+    let _ = stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    answer
+}

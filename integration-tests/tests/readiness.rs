@@ -1,0 +1,66 @@
+//! A pod that becomes Ready takes new connections. One that stops being Ready, is deleted or loses its label gets none
+//! from then on, and the connections that it has go on.
+
+use std::collections::HashSet;
+
+use ilb_integration_tests::{Behaviour, Connection, World};
+
+#[tokio::test]
+#[ignore = "needs the testbed: make test"]
+async fn a_pod_that_becomes_ready_takes_new_connections() {
+    let mut world = World::start(2).await.unwrap();
+    world.pods.create(&World::pod(2)).await.unwrap();
+    world.add_backend(2, Behaviour::Echo).await.unwrap();
+    world.pods.set_status(&World::pod(2), world.address(2).ip(), false).await.unwrap();
+    assert_eq!(world.landed_on(6).await.unwrap(), HashSet::from([world.address(0), world.address(1)]));
+
+    world.pods.set_status(&World::pod(2), world.address(2).ip(), true).await.unwrap();
+    world.wait_until_in_force(3).await.unwrap();
+    assert_eq!(world.landed_on(6).await.unwrap(), (0..3).map(|i| world.address(i)).collect());
+}
+
+#[tokio::test]
+#[ignore = "needs the testbed: make test"]
+async fn a_pod_that_is_not_ready_any_more_gets_no_new_connection_and_keeps_its_old_ones() {
+    let world = World::start(3).await.unwrap();
+    let old = world.connect_to_each(3).await.unwrap();
+    world.pods.set_status(&World::pod(1), world.address(1).ip(), false).await.unwrap();
+    the_others_take_over(&world, old).await;
+}
+
+#[tokio::test]
+#[ignore = "needs the testbed: make test"]
+async fn a_deleted_pod_gets_no_new_connection_and_keeps_its_old_ones() {
+    let world = World::start(3).await.unwrap();
+    let old = world.connect_to_each(3).await.unwrap();
+    world.pods.delete(&World::pod(1)).await.unwrap();
+    the_others_take_over(&world, old).await;
+}
+
+#[tokio::test]
+#[ignore = "needs the testbed: make test"]
+async fn a_pod_that_vanishes_gets_no_new_connection_and_keeps_its_old_ones() {
+    let world = World::start(3).await.unwrap();
+    let old = world.connect_to_each(3).await.unwrap();
+    world.pods.remove(&World::pod(1)).await.unwrap();
+    the_others_take_over(&world, old).await;
+}
+
+#[tokio::test]
+#[ignore = "needs the testbed: make test"]
+async fn a_pod_that_loses_its_label_gets_no_new_connection_and_keeps_its_old_ones() {
+    let world = World::start(3).await.unwrap();
+    let old = world.connect_to_each(3).await.unwrap();
+    world.pods.label(&World::pod(1), [("app", None)].into()).await.unwrap();
+    the_others_take_over(&world, old).await;
+}
+
+/// New connections go to pods 0 and 2 only; the old ones, of which one goes to pod 1, carry bytes.
+async fn the_others_take_over(world: &World, old: Vec<Connection>) {
+    world.wait_until_in_force(2).await.unwrap();
+    assert_eq!(world.landed_on(10).await.unwrap(), HashSet::from([world.address(0), world.address(2)]));
+    assert!(old.iter().any(|c| c.backend() == world.address(1)));
+    for mut connection in old {
+        connection.check_alive().await.unwrap();
+    }
+}

@@ -1,0 +1,32 @@
+//! A Traefik that was killed comes back empty, and is configured again without anybody's help.
+
+use std::time::{Duration, Instant};
+
+use ilb_integration_tests::{Connection, World, eventually};
+use tokio::time::timeout;
+
+#[tokio::test]
+#[ignore = "needs the testbed: make test"]
+async fn a_killed_traefik_routes_again_after_it_has_come_back_empty() {
+    let mut world = World::start(3).await.unwrap();
+    for _ in 0..3 {
+        world.traefik.kill().unwrap();
+        world.traefik.restart().await.unwrap(); // returns as soon as its port listens
+        let listening = Instant::now();
+        let connection = eventually("Traefik routes again", async || first_answer(&world).await).await.unwrap();
+        println!("routed to {} {:?} after the port listened", connection.backend(), listening.elapsed());
+        world.wait_until_in_force(3).await.unwrap();
+    }
+    world.ilb.check_running().unwrap();
+}
+
+/// A connection, or how it ended: until there is a configuration it is closed, and never answered in another protocol.
+///
+/// Traefik listens before it has any route, and holds who comes in that moment for a while: this client does not wait.
+async fn first_answer(world: &World) -> anyhow::Result<Connection> {
+    let connection = timeout(Duration::from_millis(50), world.traefik.connect()).await?;
+    if let Err(error) = &connection {
+        assert!(!format!("{error:#}").contains("the server said"), "a client was spoken to: {error:#}");
+    }
+    connection
+}

@@ -1,0 +1,48 @@
+//! What does not change the set of backends causes no push: Traefik's count of reloads does not move.
+
+use ilb_integration_tests::{World, eventually};
+use serde_json::json;
+
+#[tokio::test]
+#[ignore = "needs the testbed: make test"]
+async fn events_that_leave_the_set_as_it_is_cause_no_push() {
+    let mut world = World::start(3).await.unwrap();
+    let before = world.traefik.reloads().await.unwrap();
+
+    // The same status again, a change of something else, and another pod that takes over an address.
+    world.pods.set_status(&World::pod(0), world.address(0).ip(), true).await.unwrap();
+    world.pods.patch(&World::pod(1), json!({"metadata": {"annotations": {"seen": "yes"}}})).await.unwrap();
+    world.pods.create_ready("twin", world.address(2).ip()).await.unwrap();
+    world.pods.remove(&World::pod(2)).await.unwrap();
+    // A pod that does not serve yet is known, and not used.
+    world.pods.create("pending").await.unwrap();
+    world.pods.set_status("pending", world.address(9).ip(), false).await.unwrap();
+
+    // Events come in order: when this one is in force, the ones before it have been dealt with.
+    world.add_pod(3).await.unwrap();
+    world.wait_until_in_force(4).await.unwrap();
+    assert_eq!(world.traefik.reloads().await.unwrap() - before, 1.0);
+}
+
+#[tokio::test]
+#[ignore = "needs the testbed: make test"]
+async fn a_relist_causes_no_push() {
+    let mut world = World::start(3).await.unwrap();
+    let before = world.traefik.reloads().await.unwrap();
+
+    // History moves on and is forgotten while the API server is away, so the watch cannot be resumed.
+    world.pods.patch(&World::pod(1), json!({"metadata": {"annotations": {"seen": "yes"}}})).await.unwrap();
+    world.api_server.kill().unwrap();
+    world.api_server.compact().await.unwrap();
+    world.api_server.restart().await.unwrap();
+    eventually("ilb lists the pods again", async || {
+        anyhow::ensure!(world.api_server.lists_of_pods().await? > 0.0, "not listed yet");
+        Ok(())
+    })
+    .await
+    .unwrap();
+
+    world.add_pod(3).await.unwrap();
+    world.wait_until_in_force(4).await.unwrap();
+    assert_eq!(world.traefik.reloads().await.unwrap() - before, 1.0);
+}
