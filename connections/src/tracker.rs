@@ -1,6 +1,5 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    hash::{BuildHasherDefault, Hasher},
     net::SocketAddr,
     time::{Duration, Instant},
 };
@@ -17,7 +16,7 @@ use crate::{
 /// as many came as went. Memory per connection: about 48 bytes, per remote address about 200.
 #[derive(Default)]
 pub(crate) struct Tracker {
-    connections: HashMap<u64, Connection, BuildHasherDefault<Spread>>,
+    connections: HashMap<u64, Connection>,
     slots: HashMap<SocketAddr, usize>,
     remotes: Vec<Remote>,
     /// Since which sample connections to a remote port are seen. What is seen of a port for the first time is not born.
@@ -39,27 +38,6 @@ struct Connection {
     /// The sample in which it was seen first, and the moment of that sample.
     first: u64,
     since: Instant,
-}
-
-/// Hashes an identity. The kernel counts cookies up, so nobody outside can choose them, and a multiplication spreads them
-/// well enough; with the hash of the standard library a sample of 100 000 connections takes a tenth more.
-#[derive(Default)]
-struct Spread(u64);
-
-impl Hasher for Spread {
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u64((*byte).into()));
-    }
-
-    fn write_u64(&mut self, identity: u64) {
-        const GOLDEN_RATIO: u64 = 0x9e37_79b9_7f4a_7c15;
-        let product = (self.0 ^ identity).wrapping_mul(GOLDEN_RATIO);
-        self.0 = product ^ (product >> 32);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
 }
 
 struct Remote {
