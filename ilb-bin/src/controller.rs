@@ -72,7 +72,7 @@ impl<S: ConfigSink> Controller<S> {
             let wake_up = self.advance();
             tokio::select! {
                 biased;
-                signal = &mut stop => return self.report.stopping(signal),
+                signal = &mut stop => return Report::stopping(signal),
                 done = finished(&mut self.work) => self.done(done),
                 Some(news) = sets.next() => self.discovered(news),
                 () = at(wake_up) => {}
@@ -139,7 +139,7 @@ impl<S: ConfigSink> Controller<S> {
             }
             Done::Proof(Ok(())) => self.pushes.proved(now),
             Done::Proof(Err(error)) => {
-                self.report.lost(&error);
+                Report::lost(&error);
                 self.pushes.lost();
                 self.applied = None;
             }
@@ -166,3 +166,6 @@ async fn at(moment: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -77,12 +77,12 @@ impl Report {
     }
 
     /// What was in force is not any more, or that cannot be told.
-    pub(crate) fn lost(&self, error: &ilb_traefik_client::Error) {
+    pub(crate) fn lost(error: &ilb_traefik_client::Error) {
         tracing::warn!(%error, "Traefik's configuration is not proved any more: updating again");
     }
 
     /// The end, on request.
-    pub(crate) fn stopping(&self, signal: &str) {
+    pub(crate) fn stopping(signal: &str) {
         tracing::info!(signal, "Stopping: Traefik and all connections stay as they are");
     }
 }

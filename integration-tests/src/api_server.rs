@@ -89,14 +89,14 @@ impl ApiServer {
     }
 
     /// How often pods were listed since the API server started.
-    pub async fn lists_of_pods(&self) -> anyhow::Result<f64> {
+    pub async fn lists_of_pods(&self) -> anyhow::Result<u64> {
         let metrics = self.client.request_text(http::Request::get("/metrics").body(Vec::new())?).await?;
         let lists = metrics.lines().filter(|line| {
             line.starts_with("apiserver_request_total{")
                 && line.contains(r#"resource="pods""#)
                 && line.contains(r#"verb="LIST""#)
         });
-        Ok(lists.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum())
+        Ok(lists.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum())
     }
 
     /// A client with all rights.

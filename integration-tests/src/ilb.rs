@@ -39,6 +39,11 @@ impl Ilb {
         Ok(Self { folder, command, process })
     }
 
+    /// Builds the binary, which else happens at the first start.
+    pub fn build() -> anyhow::Result<PathBuf> {
+        binary()
+    }
+
     /// Runs it with these variables until it ends by itself.
     pub async fn run_to_end(variables: &[(&str, &str)]) -> anyhow::Result<Exit> {
         let mut this = Self::start(variables)?;

@@ -17,12 +17,18 @@
 //! Nothing is ever bound outside 127.0.0.0/8, and each process of tests has a /16 of it for itself ([`Net`]), so runs
 //! side by side never meet.
 
+/// The examples of the project's README, so that they cannot go stale.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
+
 mod api_server;
 mod backend;
 mod client;
 mod ilb;
 mod net;
 mod pods;
+mod prober;
 mod process;
 mod tools;
 mod traefik;
@@ -36,6 +42,7 @@ pub use crate::{
     ilb::{Exit, Ilb, LogLine},
     net::Net,
     pods::Pods,
+    prober::{Hit, Prober},
     process::Process,
     tools::Tools,
     traefik::Traefik,

@@ -76,15 +76,15 @@ impl Traefik {
         Ok(self.http.get(url).send().await?.error_for_status()?.json().await?)
     }
 
-    /// The value of one of its metrics without labels.
-    pub async fn metric(&self, name: &str) -> anyhow::Result<f64> {
+    /// The value of one of its counters without labels.
+    pub async fn metric(&self, name: &str) -> anyhow::Result<u64> {
         let text = self.http.get(format!("http://{}:9090/metrics", self.host)).send().await?.text().await?;
         let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         Ok(value.with_context(|| format!("Traefik has no metric {name}"))?.parse()?)
     }
 
     /// How often it has applied a configuration.
-    pub async fn reloads(&self) -> anyhow::Result<f64> {
+    pub async fn reloads(&self) -> anyhow::Result<u64> {
         self.metric("traefik_config_reloads_total").await
     }
 }

@@ -1,8 +1,11 @@
 use std::{
     collections::HashSet,
     net::SocketAddr,
+    ops::Range,
     sync::atomic::{AtomicU8, Ordering},
 };
+
+use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::{ApiServer, Backend, Behaviour, Connection, Ilb, Net, Pods, Traefik};
 
@@ -36,9 +39,7 @@ impl World {
         let (api_server, traefik) = (ApiServer::start().await?, Traefik::start().await?);
         let pods = api_server.namespace("backends").await?;
         let mut world = Self::of(api_server, pods, traefik, settings)?;
-        for index in 0..backends {
-            world.add_pod(index).await?;
-        }
+        world.add_pods(0..backends, true).await?;
         world.ilb.wait_for_log("Updated").await?;
         world.wait_until_in_force(backends.into()).await?;
         Ok(world)
@@ -67,6 +68,18 @@ impl World {
             traefik,
             api_server,
         })
+    }
+
+    /// Starts many backends and makes a pod for each, ready or not, several at a time.
+    pub async fn add_pods(&mut self, indices: Range<u16>, ready: bool) -> anyhow::Result<()> {
+        for index in indices.clone() {
+            self.add_backend(index, Behaviour::Echo).await?;
+        }
+        let create = async |index| {
+            self.pods.create(&Self::pod(index)).await?;
+            self.pods.set_status(&Self::pod(index), self.address(index).ip(), ready).await
+        };
+        stream::iter(indices).map(create).buffer_unordered(16).try_collect().await
     }
 
     /// Starts backend `index` and makes `pod-index` ready at its address.

@@ -30,7 +30,7 @@ async fn an_outage_of_the_api_server_cuts_nothing_and_changes_nothing() {
     world.pods.delete(&World::pod(1)).await.unwrap();
     world.wait_until_in_force(2).await.unwrap();
     assert_eq!(world.landed_on(8).await.unwrap(), [world.address(0), world.address(2)].into());
-    assert_eq!(world.traefik.reloads().await.unwrap() - before, 1.0, "only the change after the outage was pushed");
+    assert_eq!(world.traefik.reloads().await.unwrap() - before, 1, "only the change after the outage was pushed");
     for connection in &mut connections {
         connection.check_alive().await.unwrap();
     }

@@ -11,7 +11,7 @@ use tokio::{
 async fn without_a_backend_connections_are_closed_and_ilb_goes_on() {
     let mut world = World::start(0).await.unwrap();
     for _ in 0..2 {
-        assert_eq!(all_that_a_client_gets(&world).await, b"", "the connection is closed without a word");
+        assert_eq!(all_that_a_client_gets(&world).await.unwrap(), b"", "the connection is closed without a word");
         world.ilb.check_running().unwrap();
 
         world.add_pod(0).await.unwrap();
@@ -27,10 +27,10 @@ async fn without_a_backend_connections_are_closed_and_ilb_goes_on() {
 }
 
 /// Speaks first, as a client that would get an answer in HTTP does, and reads to the end, which may be a reset.
-async fn all_that_a_client_gets(world: &World) -> Vec<u8> {
-    let mut stream = TcpStream::connect(world.traefik.entry_point()).await.unwrap();
+async fn all_that_a_client_gets(world: &World) -> std::io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect(world.traefik.entry_point()).await?;
     let _ = stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer).await;
-    answer
+    Ok(answer)
 }

@@ -25,7 +25,7 @@ async fn a_pod_that_is_not_ready_any_more_gets_no_new_connection_and_keeps_its_o
     let world = World::start(3).await.unwrap();
     let old = world.connect_to_each(3).await.unwrap();
     world.pods.set_status(&World::pod(1), world.address(1).ip(), false).await.unwrap();
-    the_others_take_over(&world, old).await;
+    the_others_take_over(&world, old).await.unwrap();
 }
 
 #[tokio::test]
@@ -34,7 +34,7 @@ async fn a_deleted_pod_gets_no_new_connection_and_keeps_its_old_ones() {
     let world = World::start(3).await.unwrap();
     let old = world.connect_to_each(3).await.unwrap();
     world.pods.delete(&World::pod(1)).await.unwrap();
-    the_others_take_over(&world, old).await;
+    the_others_take_over(&world, old).await.unwrap();
 }
 
 #[tokio::test]
@@ -43,7 +43,7 @@ async fn a_pod_that_vanishes_gets_no_new_connection_and_keeps_its_old_ones() {
     let world = World::start(3).await.unwrap();
     let old = world.connect_to_each(3).await.unwrap();
     world.pods.remove(&World::pod(1)).await.unwrap();
-    the_others_take_over(&world, old).await;
+    the_others_take_over(&world, old).await.unwrap();
 }
 
 #[tokio::test]
@@ -52,15 +52,16 @@ async fn a_pod_that_loses_its_label_gets_no_new_connection_and_keeps_its_old_one
     let world = World::start(3).await.unwrap();
     let old = world.connect_to_each(3).await.unwrap();
     world.pods.label(&World::pod(1), [("app", None)].into()).await.unwrap();
-    the_others_take_over(&world, old).await;
+    the_others_take_over(&world, old).await.unwrap();
 }
 
 /// New connections go to pods 0 and 2 only; the old ones, of which one goes to pod 1, carry bytes.
-async fn the_others_take_over(world: &World, old: Vec<Connection>) {
-    world.wait_until_in_force(2).await.unwrap();
-    assert_eq!(world.landed_on(10).await.unwrap(), HashSet::from([world.address(0), world.address(2)]));
+async fn the_others_take_over(world: &World, old: Vec<Connection>) -> anyhow::Result<()> {
+    world.wait_until_in_force(2).await?;
+    assert_eq!(world.landed_on(10).await?, HashSet::from([world.address(0), world.address(2)]));
     assert!(old.iter().any(|c| c.backend() == world.address(1)));
     for mut connection in old {
-        connection.check_alive().await.unwrap();
+        connection.check_alive().await?;
     }
+    Ok(())
 }

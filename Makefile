@@ -1,0 +1,54 @@
+# `make help` lists the targets. Everything is built by cargo and by integration-tests/testbed/prepare; what is built
+# once and kept goes to $ILB_TESTBED_CACHE (default ~/.cache/ilb-testbed), outside the checkout.
+
+CARGO ?= cargo
+CACHE ?= $(or $(ILB_TESTBED_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ilb-testbed)
+CARGO_DENY_VERSION := 0.20.2
+CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
+LIBRARIES := ilb-discovery ilb-connections ilb-traefik-client ilb-reconciler
+
+.DEFAULT_GOAL := help
+.PHONY: help build run test demo bench-propagation lint fmt testbed clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## Build the release binary: target/release/ilb
+	$(CARGO) build --release --locked -p ilb-bin
+
+run: ## Run ilb against the cluster of your kubeconfig: make run POD_LABELS=app=my-app
+	LOG_FORMAT=$(or $(LOG_FORMAT),text) POD_LABELS='$(POD_LABELS)' $(CARGO) run --locked -p ilb-bin
+
+test: testbed ## Run every test, also those on a real API server and a real Traefik
+	$(CARGO) test --workspace --all-features --locked --no-fail-fast -- --include-ignored
+
+demo: ## See it work: real pods, real connections, about a minute (DURATION=60s)
+	@echo "demo: building the demo (some 2 minutes the first time)" >&2
+	@$(CARGO) run --quiet --locked -p ilb-integration-tests --bin demo
+
+bench-propagation: testbed ## Measure how fast connections follow a change of the pods
+	$(CARGO) run --release --locked -p ilb-integration-tests --bin bench-propagation
+
+lint: $(CARGO_DENY) ## Check format, lints, each library alone, dependencies and documents
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --all-features --locked -- -D warnings
+	@# Alone, because features of one member must not hide what another one lacks.
+	for library in $(LIBRARIES); do \
+	  $(CARGO) clippy --locked -p $$library -- -D warnings && \
+	  $(CARGO) clippy --locked -p $$library --no-default-features -- -D warnings || exit 1; \
+	done
+	$(CARGO_DENY) --locked check bans licenses sources
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --all-features --no-deps --locked
+
+fmt: ## Format the code
+	$(CARGO) fmt --all
+
+testbed: ## Prepare etcd, kube-apiserver and Traefik for the tests
+	@integration-tests/testbed/prepare >/dev/null
+
+clean: ## Remove what was built in the checkout
+	$(CARGO) clean
+
+$(CARGO_DENY):
+	@echo "lint: building cargo-deny $(CARGO_DENY_VERSION) (some 3 minutes, once)" >&2
+	$(CARGO) install cargo-deny --version $(CARGO_DENY_VERSION) --locked --root $(dir $(patsubst %/,%,$(dir $@)))

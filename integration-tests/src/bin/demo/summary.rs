@@ -1,0 +1,63 @@
+use std::{fmt, time::Duration};
+
+use crate::crowd::Tally;
+
+/// What the demo has shown.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Summary {
+    changes: Vec<(Change, &'static str, Duration)>,
+    pub(crate) reloads: u64,
+    pub(crate) tally: Tally,
+}
+
+/// What is measured at a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// From the API server's answer to the first new connection on the new pod (which has to wait for its turn).
+    FirstConnection,
+    /// From the API server's answer to the last new connection on the pod that left.
+    LastConnection,
+    /// From the moment that Traefik's port listens to the first connection that reaches a backend.
+    Restart,
+}
+
+/// What is promised for each of them. Far above what is usual, because other programs may want this machine, too.
+const PROMISED: Duration = Duration::from_secs(1);
+
+impl Change {
+    fn what(self) -> &'static str {
+        match self {
+            Self::FirstConnection => "first new connection after",
+            Self::LastConnection => "last new connection after",
+            Self::Restart => "routes again after",
+        }
+    }
+}
+
+impl Summary {
+    pub(crate) fn note(&mut self, change: Change, name: &'static str, took: Duration) {
+        self.changes.push((change, name, took));
+    }
+
+    /// A sentence for each promise that did not hold.
+    pub(crate) fn broken_promises(&self) -> Vec<String> {
+        let slow = self.changes.iter().filter(|(_, _, took)| *took > PROMISED);
+        let slow = slow.map(|(change, name, took)| {
+            format!("{name}: {} {} ms, promised are {} ms", change.what(), took.as_millis(), PROMISED.as_millis())
+        });
+        let cut = (self.tally.cut > 0).then(|| format!("{} connections were cut", self.tally.cut));
+        slow.chain(cut).collect()
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "\n{:<46}{:>8}", "connections opened", self.tally.opened)?;
+        writeln!(f, "{:<46}{:>8}", "connections cut by us", self.tally.cut)?;
+        writeln!(f, "{:<46}{:>8}", "connections ended with the killed Traefik", self.tally.ended_with_traefik)?;
+        for (change, name, took) in &self.changes {
+            writeln!(f, "{:<46}{:>5} ms", format!("{name}: {}", change.what()), took.as_millis())?;
+        }
+        write!(f, "{:<46}{:>8}", "reloads of Traefik", self.reloads)
+    }
+}
