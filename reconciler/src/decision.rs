@@ -8,6 +8,8 @@ use crate::Plan;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Decision {
+    /// How many decisions there have been, with this one: no two are equal.
+    pub number: u64,
     /// What should be in force.
     pub plan: Plan,
     /// Why there is a new plan.
@@ -68,6 +70,11 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Whether only the counts changed, which is nothing out of the ordinary.
+    pub fn is_load(self) -> bool {
+        matches!(self, Self::Freshness | Self::Balance)
+    }
+
     /// The name used in logs, metrics and documents.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -118,6 +118,20 @@ impl Default for Pacing {
     }
 }
 
+impl Pacing {
+    /// The same with another longest time between two samples.
+    #[must_use]
+    pub fn with_longest(self, longest: Duration) -> Self {
+        Self { longest, ..self }
+    }
+
+    /// The same with another time that a new backend takes to get its whole share.
+    #[must_use]
+    pub fn with_slow_start(self, slow_start: Duration) -> Self {
+        Self { slow_start, ..self }
+    }
+}
+
 impl LeastConnections {
     /// No backends yet, and no counts.
     pub fn new(pacing: Pacing) -> Self {
@@ -162,7 +176,11 @@ impl LeastConnections {
     }
 
     /// The connections of all backends were counted, at this cost in processor time. A backend without a count has none.
+    /// Before there is a set of backends nobody knows whom to count, so that says nothing.
     pub fn sample(&mut self, counts: impl IntoIterator<Item = (SocketAddr, Count)>, cost: Duration, now: Instant) {
+        if !self.known {
+            return;
+        }
         let mut counts: BTreeMap<_, _> = counts.into_iter().collect();
         let mut moved = false;
         for (address, tracked) in &mut self.backends {
@@ -278,7 +296,7 @@ impl LeastConnections {
         };
         let rows = self.backends.iter().map(row).collect();
         let suspects = self.backends.iter().filter(|(_, t)| t.is_suspect(now)).map(|(address, _)| *address).collect();
-        Decision { plan, reason, rows, suspects }
+        Decision { number: self.turn, plan, reason, rows, suspects }
     }
 
     /// The backends that get new connections: those that are ready and no suspects, or all that are ready if all are

@@ -37,6 +37,12 @@ impl Traefik {
         Ok(Self { http, base: base_of(url)?, proof_within: Duration::from_secs(5) })
     }
 
+    /// The host and the port of its API.
+    pub fn host_and_port(&self) -> (String, u16) {
+        let host = self.base.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        (host, self.base.port_or_known_default().unwrap_or(80))
+    }
+
     async fn put(&self, configuration: &Configuration) -> Result<(), Error> {
         let answer = self.http.put(self.url(REST)).json(configuration).send().await.map_err(unreachable)?;
         match answer.status() {
