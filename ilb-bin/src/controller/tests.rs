@@ -78,7 +78,7 @@ impl Running {
 fn controller<S: ConfigSink>(sink: Arc<S>) -> Controller<S> {
     let pool =
         Pool { name: "default".parse().unwrap(), entry_point: "tcp".parse().unwrap(), timeouts: Timeouts::default() };
-    Controller::new(pool, Certificate::from_pem("certificate".into(), "key".into()), sink)
+    Controller::new(pool, Certificate::from_pem("certificate".into(), "key".into()), sink, Balancing::round_robin())
 }
 
 fn next(errors: &Mutex<VecDeque<Error>>) -> Option<Error> {
