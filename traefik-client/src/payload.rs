@@ -77,7 +77,7 @@ impl<'a> Marked<'a> {
         let Configuration { tcp, udp, tls } = configuration;
         let Tcp { routers, services, middlewares, servers_transports } = tcp;
         let services = MarkedServices { services, marker };
-        let udp = (!udp.routers.is_empty() || !udp.services.is_empty()).then_some(udp);
+        let udp = (!udp.is_empty()).then_some(udp);
         Self { tcp: MarkedTcp { routers, services, middlewares, servers_transports }, udp, tls: tls.as_ref() }
     }
 }

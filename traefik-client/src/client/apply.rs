@@ -1,20 +1,20 @@
-use std::time::Duration;
+use std::{sync::PoisonError, time::Duration};
 
 use tokio::time::Instant;
 
 use super::{
     Traefik, echo,
-    readback::{Process, Revisions, Snapshot},
+    readback::{Process, Revisions},
 };
 use crate::{Applied, Configuration, Error, Payload, Revision};
 
 const REST: &str = "api/providers/rest";
 
 /// Of an answer whose length does not depend on what was sent.
-const SMALL: usize = 64 * 1024;
+pub(super) const SMALL: usize = 64 * 1024;
 
 /// Of an answer that holds what other providers have configured, too.
-const LARGE: usize = 16 * 1024 * 1024;
+pub(super) const LARGE: usize = 16 * 1024 * 1024;
 
 /// As long as a read-back usually takes: before that a pause would cost more than another question.
 const NO_PAUSE_FOR: Duration = Duration::from_millis(2);
@@ -27,30 +27,57 @@ impl Traefik {
         &self,
         configuration: &Configuration,
         payload: &Payload,
+        called: Instant,
     ) -> Result<Applied, Error> {
-        let called = Instant::now();
         let revision = payload.revision();
-        // Which process is asked before and after: the same one both times had the revision in between.
-        let (before, echo) = tokio::try_join!(self.process(), self.put(payload))?;
+        // The process that was there before, by the last answer: a question less in each apply but the first.
+        let mut process = match self.known_process() {
+            Some(process) => process,
+            None => self.process().await?,
+        };
+        let echo = self.put(payload).await?;
         let accepted = Instant::now();
         let dropped = echo::dropped(payload.bytes(), &echo)?;
         if !dropped.is_empty() {
-            return Err(Error::Dropped { keys: dropped, version: before.version });
+            return Err(Error::Dropped { keys: dropped, version: self.process().await?.version });
         }
-        self.wait_for(revision, &before, accepted).await?;
+        self.wait_for(revision, &process, accepted).await?;
         let waited = accepted.elapsed();
-        let body = self.http.get("api/rawdata", "GET /api/rawdata", LARGE + 8 * payload.bytes().len()).await?;
-        Snapshot::parse(&body)?.check(configuration, revision, &before)?;
-        let after = self.process().await?;
-        if before.start_date != after.start_date {
-            return Err(Error::Restarted);
+        if let Some(other) = self.confirm(configuration, payload, &process).await? {
+            // It has restarted, before this call or in it. Which of the two had the revision? The one that runs now has
+            // to have it, from beginning to end of one more look.
+            process = other;
+            if self.confirm(configuration, payload, &process).await?.is_some() {
+                return Err(Error::Restarted);
+            }
         }
         let took = called.elapsed();
         tracing::debug!(traefik = self.label(), %revision, ?took, ?waited, "configuration proved in force");
-        let mut applied = Applied::new(revision.clone(), after.start_date, after.version, took);
+        let mut applied = Applied::new(revision.clone(), process.start_date, process.version, took);
         self.label().clone_into(&mut applied.instance);
         applied.waited = waited;
         Ok(applied)
+    }
+
+    /// Proves the configuration in force in `process`; or says which one runs instead.
+    async fn confirm(
+        &self,
+        configuration: &Configuration,
+        payload: &Payload,
+        process: &Process,
+    ) -> Result<Option<Process>, Error> {
+        let revision = payload.revision();
+        let outcome = tokio::try_join!(self.process(), self.has(revision), self.prove(configuration, payload, process));
+        let (now, there) = match outcome {
+            Ok((now, there, ())) => (now, there),
+            // What is missing may be missing because all is.
+            Err(Error::Overwritten(_)) => (self.process().await?, false),
+            Err(error) => return Err(error),
+        };
+        if now.start_date == process.start_date {
+            return if there { Ok(None) } else { Err(Error::Overwritten(revision.clone())) };
+        }
+        if self.has(revision).await? { Ok(Some(now)) } else { Err(Error::Restarted) }
     }
 
     pub(super) async fn has(&self, revision: &Revision) -> Result<bool, Error> {
@@ -63,14 +90,21 @@ impl Traefik {
     }
 
     pub(super) async fn process(&self) -> Result<Process, Error> {
-        Process::parse(&self.http.get("api/version", "GET /api/version", SMALL).await?)
+        let process = Process::parse(&self.http.get("api/version", "GET /api/version", SMALL).await?)?;
+        *self.process.lock().unwrap_or_else(PoisonError::into_inner) = Some(process.clone());
+        Ok(process)
+    }
+
+    /// The process that gave the last answer.
+    fn known_process(&self) -> Option<Process> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     async fn put(&self, payload: &Payload) -> Result<Vec<u8>, Error> {
         self.http.put(REST, "configuration", payload.bytes(), SMALL + 2 * payload.bytes().len()).await
     }
 
-    /// Waits until `revision` is in force in the process `before`.
+    /// Waits until `revision` is in force, in a process that may not be `before` if it is not for long.
     async fn wait_for(&self, revision: &Revision, before: &Process, accepted: Instant) -> Result<(), Error> {
         let mut instead = None;
         while !self.has(revision).await? {
