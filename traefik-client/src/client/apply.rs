@@ -4,6 +4,7 @@ use tokio::time::Instant;
 
 use super::{
     Traefik, echo,
+    proof::{self, Fact},
     readback::{Process, Revisions},
 };
 use crate::{Applied, Configuration, Error, Payload, Revision};
@@ -35,7 +36,12 @@ impl Traefik {
             Some(process) => process,
             None => self.process().await?,
         };
-        let echo = self.put(payload).await?;
+        // What is to be proved is worked out while Traefik is busy with the request.
+        let facts = async {
+            tokio::task::yield_now().await;
+            Ok(proof::facts(configuration))
+        };
+        let (echo, facts) = tokio::try_join!(self.put(payload), facts)?;
         let accepted = Instant::now();
         let dropped = echo::dropped(payload.bytes(), &echo)?;
         if !dropped.is_empty() {
@@ -43,11 +49,11 @@ impl Traefik {
         }
         self.wait_for(revision, &process, accepted).await?;
         let waited = accepted.elapsed();
-        if let Some(other) = self.confirm(configuration, payload, &process).await? {
+        if let Some(other) = self.confirm(configuration, payload, &facts, &process).await? {
             // It has restarted, before this call or in it. Which of the two had the revision? The one that runs now has
             // to have it, from beginning to end of one more look.
             process = other;
-            if self.confirm(configuration, payload, &process).await?.is_some() {
+            if self.confirm(configuration, payload, &facts, &process).await?.is_some() {
                 return Err(Error::Restarted);
             }
         }
@@ -59,25 +65,28 @@ impl Traefik {
         Ok(applied)
     }
 
-    /// Proves the configuration in force in `process`; or says which one runs instead.
+    /// Proves the configuration, whose revision has been seen, in force in `process`; or says which one runs instead and
+    /// has the revision, too.
     async fn confirm(
         &self,
         configuration: &Configuration,
         payload: &Payload,
+        facts: &[Fact<'_>],
         process: &Process,
     ) -> Result<Option<Process>, Error> {
-        let revision = payload.revision();
-        let outcome = tokio::try_join!(self.process(), self.has(revision), self.prove(configuration, payload, process));
-        let (now, there) = match outcome {
-            Ok((now, there, ())) => (now, there),
+        let outcome = tokio::try_join!(self.process(), self.prove(configuration, payload, facts, process));
+        let (now, lost) = match outcome {
+            Ok((now, ())) => (now, None),
             // What is missing may be missing because all is.
-            Err(Error::Overwritten(_)) => (self.process().await?, false),
+            Err(error @ Error::Overwritten(_)) => (self.process().await?, Some(error)),
             Err(error) => return Err(error),
         };
-        if now.start_date == process.start_date {
-            return if there { Ok(None) } else { Err(Error::Overwritten(revision.clone())) };
+        match lost {
+            None if now.start_date == process.start_date => Ok(None),
+            Some(error) if now.start_date == process.start_date => Err(error),
+            _ if self.has(payload.revision()).await? => Ok(Some(now)),
+            _ => Err(Error::Restarted),
         }
-        if self.has(revision).await? { Ok(Some(now)) } else { Err(Error::Restarted) }
     }
 
     pub(super) async fn has(&self, revision: &Revision) -> Result<bool, Error> {
@@ -122,7 +131,7 @@ impl Traefik {
             if instead.is_some() && self.process().await?.start_date != before.start_date {
                 return Err(Error::Restarted);
             }
-            tokio::time::sleep(pause_after(waited)).await;
+            pause(pause_after(waited)).await;
         }
         Ok(())
     }
@@ -149,7 +158,21 @@ impl Traefik {
     }
 }
 
-/// Overshoots by an eighth of the wait, at most by 50 ms.
+/// Overshoots by a sixteenth of the wait, at least by 0.2 ms and at most by 50 ms.
 fn pause_after(waited: Duration) -> Duration {
-    if waited < NO_PAUSE_FOR { Duration::ZERO } else { (waited / 8).min(Duration::from_millis(50)) }
+    let (shortest, longest) = (Duration::from_micros(200), Duration::from_millis(50));
+    if waited < NO_PAUSE_FOR { Duration::ZERO } else { (waited / 16).clamp(shortest, longest) }
+}
+
+/// Tokio's timers go by milliseconds, of which two are as long as Traefik takes for a small configuration: what is
+/// shorter is slept on a thread beside.
+async fn pause(duration: Duration) {
+    const COARSE: Duration = Duration::from_millis(4);
+    if duration.is_zero() {
+        return;
+    }
+    let fine = duration < COARSE && tokio::task::spawn_blocking(move || std::thread::sleep(duration)).await.is_ok();
+    if !fine {
+        tokio::time::sleep(duration).await;
+    }
 }

@@ -27,7 +27,7 @@ pub(super) struct Seen {
 const FEW: usize = 8;
 
 /// A service with servers, and what its servers depend on.
-struct Fact<'a> {
+pub(super) struct Fact<'a> {
     name: &'a Name,
     balancer: &'a LoadBalancer,
     /// Whether a router reaches it: Traefik builds no other.
@@ -41,9 +41,9 @@ impl Traefik {
         &self,
         configuration: &Configuration,
         payload: &Payload,
+        facts: &[Fact<'_>],
         process: &Process,
     ) -> Result<(), Error> {
-        let facts = facts(configuration);
         let unseen: Vec<_> = {
             let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
             let known =
@@ -87,7 +87,7 @@ impl Traefik {
     }
 }
 
-fn facts(configuration: &Configuration) -> Vec<Fact<'_>> {
+pub(super) fn facts(configuration: &Configuration) -> Vec<Fact<'_>> {
     let hasher = BuildHasherDefault::<DefaultHasher>::default();
     let reached = reachable(configuration);
     let transports = hasher.hash_one(&configuration.tcp.servers_transports);
