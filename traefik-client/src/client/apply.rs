@@ -17,7 +17,7 @@ pub(super) const SMALL: usize = 64 * 1024;
 /// Of an answer that holds what other providers have configured, too.
 pub(super) const LARGE: usize = 16 * 1024 * 1024;
 
-/// As long as a read-back usually takes: before that a pause would cost more than another question.
+/// As long as a small configuration takes: before that a pause would cost more than another question.
 const NO_PAUSE_FOR: Duration = Duration::from_millis(2);
 
 /// From here on the wait is worth a word, and what is in force instead is worth a look.
@@ -41,13 +41,14 @@ impl Traefik {
             tokio::task::yield_now().await;
             Ok(proof::facts(configuration))
         };
+        let sent = Instant::now();
         let (echo, facts) = tokio::try_join!(self.put(payload), facts)?;
         let accepted = Instant::now();
         let dropped = echo::dropped(payload.bytes(), &echo)?;
         if !dropped.is_empty() {
             return Err(Error::Dropped { keys: dropped, version: self.process().await?.version });
         }
-        self.wait_for(revision, &process, accepted).await?;
+        self.wait_for(revision, &process, sent, accepted).await?;
         let waited = accepted.elapsed();
         if let Some(other) = self.confirm(configuration, payload, &facts, &process).await? {
             // It has restarted, before this call or in it. Which of the two had the revision? The one that runs now has
@@ -114,7 +115,13 @@ impl Traefik {
     }
 
     /// Waits until `revision` is in force, in a process that may not be `before` if it is not for long.
-    async fn wait_for(&self, revision: &Revision, before: &Process, accepted: Instant) -> Result<(), Error> {
+    async fn wait_for(
+        &self,
+        revision: &Revision,
+        before: &Process,
+        sent: Instant,
+        accepted: Instant,
+    ) -> Result<(), Error> {
         let mut instead = None;
         while !self.has(revision).await? {
             let waited = accepted.elapsed();
@@ -131,7 +138,7 @@ impl Traefik {
             if instead.is_some() && self.process().await?.start_date != before.start_date {
                 return Err(Error::Restarted);
             }
-            pause(pause_after(waited)).await;
+            pause(pause_after(sent.elapsed())).await;
         }
         Ok(())
     }
@@ -158,10 +165,11 @@ impl Traefik {
     }
 }
 
-/// Overshoots by a sixteenth of the wait, at least by 0.2 ms and at most by 50 ms.
-fn pause_after(waited: Duration) -> Duration {
+/// Overshoots by a thirty-second of the time since Traefik was sent the configuration, which grows with the configuration
+/// as its work does; at least by 0.2 ms and at most by 50 ms.
+fn pause_after(since_sent: Duration) -> Duration {
     let (shortest, longest) = (Duration::from_micros(200), Duration::from_millis(50));
-    if waited < NO_PAUSE_FOR { Duration::ZERO } else { (waited / 16).clamp(shortest, longest) }
+    if since_sent < NO_PAUSE_FOR { Duration::ZERO } else { (since_sent / 32).clamp(shortest, longest) }
 }
 
 /// Tokio's timers go by milliseconds, of which two are as long as Traefik takes for a small configuration: what is
