@@ -2,11 +2,23 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod error;
+mod kernel;
+mod locality;
+mod netlink;
+mod own;
+mod probe;
+mod process;
+mod procfs;
+mod row;
 mod sample;
 mod source;
+mod tracker;
 
 pub use crate::{
-    error::Error,
+    error::{Error, Unreadable},
+    kernel::{KernelConnections, Method, Options},
+    locality::is_local,
+    probe::Prober,
     sample::{Load, Sample},
     source::ConnectionSource,
 };

@@ -1,5 +1,7 @@
 use std::{fmt, net::SocketAddr};
 
+use crate::Zone;
+
 /// Whether a backend may take connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -36,18 +38,26 @@ pub struct Backend {
     address: SocketAddr,
     state: State,
     capacity: Capacity,
+    zone: Option<Zone>,
 }
 
 impl Backend {
-    /// A backend with a capacity of 1.
+    /// A backend with a capacity of 1 in no known zone.
     pub fn new(address: SocketAddr, state: State) -> Self {
-        Self { address, state, capacity: Capacity::default() }
+        Self { address, state, capacity: Capacity::default(), zone: None }
     }
 
     /// The same backend with another capacity.
     #[must_use]
     pub fn with_capacity(mut self, capacity: Capacity) -> Self {
         self.capacity = capacity;
+        self
+    }
+
+    /// The same backend in another zone.
+    #[must_use]
+    pub fn with_zone(mut self, zone: Option<Zone>) -> Self {
+        self.zone = zone;
         self
     }
 
@@ -64,6 +74,11 @@ impl Backend {
     /// How many shares of the connections it takes relative to the others.
     pub fn capacity(&self) -> Capacity {
         self.capacity
+    }
+
+    /// The failure domain it runs in, where the source knows it.
+    pub fn zone(&self) -> Option<&Zone> {
+        self.zone.as_ref()
     }
 }
 

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
@@ -24,6 +24,15 @@ pub trait Discovery: Send + Sync + 'static {
 
     /// Follows the source. Must be called within a Tokio runtime.
     fn watch(&self) -> BoxStream<'static, Result<Arc<BackendSet>, Error>>;
+
+    /// How long ago the source last gave a sign of life: an answer, an event, or the orderly end of a watch. Of several
+    /// that are asked (namespaces, for example) the one that has been silent for longest counts.
+    ///
+    /// `None` before the first sign, and for a source that has nothing to be in contact with. A source that is followed
+    /// and well is heard of every few seconds, even when nothing changes; each one says how often.
+    fn since_contact(&self) -> Option<Duration> {
+        None
+    }
 }
 
 #[async_trait]
@@ -34,5 +43,9 @@ impl<D: Discovery + ?Sized> Discovery for Arc<D> {
 
     fn watch(&self) -> BoxStream<'static, Result<Arc<BackendSet>, Error>> {
         (**self).watch()
+    }
+
+    fn since_contact(&self) -> Option<Duration> {
+        (**self).since_contact()
     }
 }

@@ -16,13 +16,56 @@ pub enum Error {
         cause: Cause,
     },
     /// The source refuses to answer this client.
-    #[error("{what} is forbidden: grant `list` and `watch` on pods there to this service account ({cause})")]
+    #[error("{what}: forbidden: grant `list` and `watch` on them to this service account ({cause})")]
     Forbidden {
-        /// What was asked for, such as `listing pods in namespace default`.
+        /// What was asked for, such as `pods in namespace default`.
         what: String,
         /// What the source said.
         cause: Cause,
     },
+    /// The source does not know who this client is.
+    #[error("{source_name} does not accept this client's credentials: has its token expired? ({cause})")]
+    Unauthorized {
+        /// What was asked, such as `the API server`.
+        source_name: String,
+        /// What it said.
+        cause: Cause,
+    },
+    /// The source accepted a request and then said nothing for longer than it may.
+    #[error("{source_name} has been silent for {limit:?} about {what}")]
+    Silent {
+        /// What was asked, such as `the API server`.
+        source_name: String,
+        /// What was asked for, such as `pods in namespace default`.
+        what: String,
+        /// How long it was waited for.
+        limit: std::time::Duration,
+    },
+    /// The source offered a state that is older than one it has shown before. It is not taken over for now.
+    #[error("{source_name} went back in time with {what}: it offers version {offered} after {seen}")]
+    WentBack {
+        /// What was asked, such as `the API server`.
+        source_name: String,
+        /// What was asked for, such as `pods in namespace default`.
+        what: String,
+        /// The version of what it offers now.
+        offered: u64,
+        /// The newest version that it has shown.
+        seen: u64,
+    },
+    /// A file is not what it should be.
+    #[error("{}:{line}: {problem}", path.display())]
+    Malformed {
+        /// The file.
+        path: std::path::PathBuf,
+        /// The line of the problem, counted from 1; 0 where no line can be named.
+        line: u64,
+        /// What is wrong there.
+        problem: String,
+    },
+    /// The settings of a client cannot be used.
+    #[error("cannot make a client of the API server: {0}")]
+    Client(Cause),
     /// The source answered with an error.
     #[error("{source_name} answered with an error: {cause}")]
     Failed {
@@ -39,6 +82,11 @@ impl Error {
         match self {
             Self::Unreachable { .. } => "unreachable",
             Self::Forbidden { .. } => "forbidden",
+            Self::Unauthorized { .. } => "unauthorized",
+            Self::Silent { .. } => "silent",
+            Self::WentBack { .. } => "went back",
+            Self::Malformed { .. } => "malformed",
+            Self::Client(_) => "client",
             Self::Failed { .. } => "failed",
         }
     }
@@ -52,6 +100,11 @@ impl Cause {
     /// Wraps the error of a library.
     pub fn new(error: impl StdError + Send + Sync + 'static) -> Self {
         Self(Arc::new(error))
+    }
+
+    /// Wraps an error whose type is not known any more.
+    pub fn boxed(error: Box<dyn StdError + Send + Sync>) -> Self {
+        Self(error.into())
     }
 }
 

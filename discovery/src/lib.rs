@@ -1,4 +1,5 @@
-#![doc = include_str!("../README.md")]
+#![cfg_attr(feature = "kube", doc = include_str!("../README.md"))]
+#![cfg_attr(not(feature = "kube"), doc = "Complete, trustworthy sets of TCP backends: the model and the trait.")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod address;
@@ -7,9 +8,16 @@ mod discovery;
 mod error;
 mod selector;
 mod set;
+mod zone;
 
 #[cfg(feature = "rt")]
 mod backoff;
+#[cfg(feature = "rt")]
+mod contact;
+#[cfg(feature = "test-util")]
+mod fake;
+#[cfg(feature = "file")]
+mod file;
 #[cfg(feature = "kube")]
 mod kube;
 #[cfg(feature = "rt")]
@@ -22,16 +30,23 @@ pub use crate::{
     backend::{Backend, Capacity, State},
     discovery::Discovery,
     error::{Cause, Error},
-    selector::{Selector, SelectorError},
+    selector::{FieldSelector, Selector, SelectorError},
     set::BackendSet,
+    zone::Zone,
 };
+/// The version of ipnet that [`AddressPolicy::allow_only`] takes its networks from.
+pub use ::ipnet;
 
-#[cfg(feature = "test-util")]
-pub use crate::discovery::MockDiscovery;
+#[cfg(feature = "file")]
+pub use crate::file::FileDiscovery;
 #[cfg(feature = "kube")]
-pub use crate::kube::PodDiscovery;
+pub use crate::kube::{
+    BackendPort, ClientLimits, EndpointSliceDiscovery, Families, PodDiscovery, PortError, PortName, api_client,
+};
 #[cfg(feature = "rt")]
 pub use crate::poll::Poll;
-/// The version of kube that [`PodDiscovery::new`] takes its client from.
+#[cfg(feature = "test-util")]
+pub use crate::{discovery::MockDiscovery, fake::FakeDiscovery};
+/// The version of kube that the Kubernetes sources take their client from.
 #[cfg(feature = "kube")]
 pub use ::kube as kube_client;

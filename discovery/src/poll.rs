@@ -4,29 +4,32 @@ use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 use tokio::time::{self, MissedTickBehavior};
 
-use crate::{BackendSet, Discovery, Error, backoff::Backoff, publish};
+use crate::{BackendSet, Discovery, Error, backoff::Backoff, contact::Contact, publish};
 
 /// Follows a source by asking it again and again, for where a watch is not allowed or does not get through.
 pub struct Poll<D> {
     source: Arc<D>,
     interval: Duration,
+    contact: Contact,
 }
 
 impl<D: Discovery> Poll<D> {
     /// Asks `source` once an `interval`; after a failure, with pauses that grow to at most 5 s.
     pub fn new(source: D, interval: Duration) -> Self {
-        Self { source: Arc::new(source), interval: interval.max(Duration::from_millis(1)) }
+        Self { source: Arc::new(source), interval: interval.max(Duration::from_millis(1)), contact: Contact::default() }
     }
 }
 
 #[async_trait]
 impl<D: Discovery> Discovery for Poll<D> {
     async fn list(&self) -> Result<Arc<BackendSet>, Error> {
-        self.source.list().await
+        let set = self.source.list().await?;
+        self.contact.note();
+        Ok(set)
     }
 
     fn watch(&self) -> BoxStream<'static, Result<Arc<BackendSet>, Error>> {
-        let (source, interval) = (Arc::clone(&self.source), self.interval);
+        let (source, interval, contact) = (Arc::clone(&self.source), self.interval, self.contact.clone());
         publish::follow(move |publisher| async move {
             let mut ticks = time::interval(interval);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -35,6 +38,7 @@ impl<D: Discovery> Discovery for Poll<D> {
                 ticks.tick().await;
                 match source.list().await {
                     Ok(set) => {
+                        contact.note();
                         publisher.fresh(&set);
                         backoff.reset();
                     }
@@ -45,6 +49,11 @@ impl<D: Discovery> Discovery for Poll<D> {
                 }
             }
         })
+    }
+
+    /// Well: at most one interval and the time of one answer.
+    fn since_contact(&self) -> Option<Duration> {
+        self.contact.age()
     }
 }
 
@@ -76,11 +85,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn each_interval_brings_a_set_and_a_failure_is_survived() {
         let started = time::Instant::now();
-        let mut sets = Poll::new(growing(), Duration::from_secs(10)).watch();
+        let poll = Poll::new(growing(), Duration::from_secs(10));
+        let mut sets = poll.watch();
         assert_eq!(sets.next().await.unwrap().unwrap().len(), 1);
         assert_eq!(started.elapsed(), Duration::ZERO);
         sets.next().await.unwrap().unwrap_err();
         assert_eq!(started.elapsed(), Duration::from_secs(10));
+        assert_eq!(poll.since_contact(), Some(Duration::from_secs(10)));
         assert_eq!(sets.next().await.unwrap().unwrap().len(), 3);
     }
 }

@@ -14,17 +14,17 @@ pub(crate) fn follow<F>(work: impl FnOnce(Publisher) -> F) -> BoxStream<'static,
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    let (sender, views) = watch::channel(View::default());
-    let task = AbortOnDropHandle::new(tokio::spawn(work(Publisher(sender))));
-    let consumer = Consumer { views, seen: Seen::default(), _task: task };
-    Box::pin(stream::unfold(consumer, |mut consumer| async { Some((consumer.next().await?, consumer)) }))
+    let publisher = Publisher::new();
+    let views = publisher.0.subscribe();
+    let task = AbortOnDropHandle::new(tokio::spawn(work(publisher)));
+    Consumer { views, seen: Seen::default(), _task: Some(task) }.stream()
 }
 
 /// Where a source puts what it learnt. It never waits for the consumer.
 pub(crate) struct Publisher(watch::Sender<View>);
 
 /// The latest set and whether it is stale. Each part is counted, so that a consumer takes each news once.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct View {
     set: Option<Arc<BackendSet>>,
     sets: u64,
@@ -33,6 +33,30 @@ struct View {
 }
 
 impl Publisher {
+    pub(crate) fn new() -> Self {
+        Self(watch::Sender::new(View::default()))
+    }
+
+    /// A stream of what is published, beginning with what is known by now.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn subscribe(&self) -> BoxStream<'static, Result<Arc<BackendSet>, Error>> {
+        Consumer { views: self.0.subscribe(), seen: Seen::default(), _task: None }.stream()
+    }
+
+    /// What a consumer that joins now would see last; waits until there is something.
+    #[cfg(feature = "test-util")]
+    pub(crate) async fn latest(&self) -> Result<Arc<BackendSet>, Error> {
+        let mut views = self.0.subscribe();
+        loop {
+            let view = views.borrow_and_update().clone();
+            if let Some(latest) = view.error.map(Err).or_else(|| view.set.map(Ok)) {
+                return latest;
+            }
+            // The sender is `self`, so there is always a next view to wait for.
+            let _ = views.changed().await;
+        }
+    }
+
     /// Publishes `set` if it differs from the last one or ends a time of staleness.
     pub(crate) fn fresh(&self, set: &Arc<BackendSet>) {
         self.0.send_if_modified(|view| {
@@ -40,6 +64,20 @@ impl Publisher {
             if news {
                 (view.set, view.error) = (Some(Arc::clone(set)), None);
                 view.sets += 1;
+            }
+            news
+        });
+    }
+
+    /// Publishes `set` if it differs from the last one, though a part of the source is still stale because of `error`.
+    #[cfg(any(test, feature = "kube"))]
+    pub(crate) fn partly_fresh(&self, set: &Arc<BackendSet>, error: Error) {
+        self.0.send_if_modified(|view| {
+            let news = view.set.as_ref() != Some(set);
+            if news {
+                (view.set, view.error) = (Some(Arc::clone(set)), Some(error));
+                view.sets += 1;
+                view.errors += 1;
             }
             news
         });
@@ -58,7 +96,8 @@ impl Publisher {
 struct Consumer {
     views: watch::Receiver<View>,
     seen: Seen,
-    _task: AbortOnDropHandle<()>,
+    /// The work behind the stream, where it is this consumer's own.
+    _task: Option<AbortOnDropHandle<()>>,
 }
 
 #[derive(Default)]
@@ -68,6 +107,10 @@ struct Seen {
 }
 
 impl Consumer {
+    fn stream(self) -> BoxStream<'static, Result<Arc<BackendSet>, Error>> {
+        Box::pin(stream::unfold(self, |mut consumer| async { Some((consumer.next().await?, consumer)) }))
+    }
+
     async fn next(&mut self) -> Option<Result<Arc<BackendSet>, Error>> {
         loop {
             if let Some(news) = self.seen.take(&self.views.borrow_and_update()) {
@@ -145,6 +188,20 @@ mod tests {
         stream.next().await.unwrap().unwrap_err();
         publisher.fresh(&set(1));
         assert_eq!(stream.next().await.unwrap().unwrap(), set(1));
+    }
+
+    #[tokio::test]
+    async fn a_change_while_a_part_is_stale_is_told_with_the_staleness_that_remains() {
+        let (publisher, mut stream) = scripted().await;
+        publisher.fresh(&set(1));
+        publisher.stale(error());
+        stream.next().await.unwrap().unwrap();
+        stream.next().await.unwrap().unwrap_err();
+        publisher.partly_fresh(&set(1), error());
+        assert!(stream.next().now_or_never().is_none(), "nothing changed");
+        publisher.partly_fresh(&set(2), error());
+        assert_eq!(stream.next().await.unwrap().unwrap(), set(2));
+        stream.next().await.unwrap().unwrap_err();
     }
 
     #[tokio::test]

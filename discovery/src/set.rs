@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, fmt, net::SocketAddr};
+use std::{fmt, net::SocketAddr};
 
 use crate::{Backend, State};
 
@@ -8,7 +8,8 @@ use crate::{Backend, State};
 /// configurations, byte by byte. Sets are shared as `Arc<BackendSet>`: handing one to a consumer copies nothing.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct BackendSet {
-    backends: BTreeMap<SocketAddr, Backend>,
+    /// Strictly ascending by address. A set is built once and read often, which one piece of memory serves best.
+    backends: Box<[Backend]>,
 }
 
 impl BackendSet {
@@ -29,12 +30,12 @@ impl BackendSet {
 
     /// The backend at `address`.
     pub fn get(&self, address: &SocketAddr) -> Option<&Backend> {
-        self.backends.get(address)
+        self.backends.binary_search_by_key(address, Backend::address).ok().map(|at| &self.backends[at])
     }
 
     /// All backends, by address.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Backend> + Clone {
-        self.backends.values()
+        self.backends.iter()
     }
 
     /// The number of backends in `state`.
@@ -52,12 +53,36 @@ impl BackendSet {
 /// Of two backends with one address the later one stays.
 impl FromIterator<Backend> for BackendSet {
     fn from_iter<I: IntoIterator<Item = Backend>>(backends: I) -> Self {
-        Self { backends: backends.into_iter().map(|b| (b.address(), b)).collect() }
+        let mut backends: Vec<_> = backends.into_iter().collect();
+        backends.reverse();
+        backends.sort_by_key(Backend::address); // stable: of equal addresses the later one comes first now
+        backends.dedup_by_key(|b| b.address());
+        Self { backends: backends.into_boxed_slice() }
     }
 }
 
 impl fmt::Debug for BackendSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.iter().map(|b| (b.address(), b.state()))).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn backend(last: u8, state: State) -> Backend {
+        Backend::new(([10, 0, 0, last], 1).into(), state)
+    }
+
+    #[test]
+    fn a_set_is_ordered_by_address_and_of_two_with_one_address_the_later_stays() {
+        let set: BackendSet =
+            [backend(2, State::Ready), backend(1, State::Ready), backend(2, State::Draining)].into_iter().collect();
+        let states: Vec<_> = set.iter().map(|b| (b.address().ip().to_string(), b.state())).collect();
+        assert_eq!(states, [("10.0.0.1".to_owned(), State::Ready), ("10.0.0.2".to_owned(), State::Draining)]);
+        assert_eq!(set.get(&([10, 0, 0, 2], 1).into()).unwrap().state(), State::Draining);
+        assert_eq!(set.get(&([10, 0, 0, 3], 1).into()), None);
+        assert_eq!(set.ready().len(), 1);
     }
 }

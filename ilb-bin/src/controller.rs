@@ -6,7 +6,10 @@ use ilb_reconciler::{Failure, Next, Plan, Pushes, reconcile};
 use ilb_traefik_client::{Applied, Certificate, ConfigSink, Configuration, Member, Name, TcpPool, Timeouts};
 use tokio::time::{self, Instant};
 
-use crate::report::Report;
+use crate::{
+    balancing::{Balancing, Choice},
+    report::Report,
+};
 
 /// What a pool is besides its backends.
 #[derive(Clone, Debug)]
@@ -22,9 +25,12 @@ pub(crate) struct Controller<S> {
     pool: Pool,
     certificate: Certificate,
     sink: Arc<S>,
+    balancing: Balancing,
     report: Report,
     /// The set seen last, whatever the states of its backends.
     seen: Option<Arc<BackendSet>>,
+    /// Those of it that may take new connections.
+    ready: Option<Arc<BackendSet>>,
     pushes: Pushes<Wish>,
     /// The proof of the last push, for as long as it holds.
     applied: Option<Applied>,
@@ -37,7 +43,7 @@ pub(crate) struct Controller<S> {
 struct Wish {
     /// The backends that may take new connections.
     backends: Arc<BackendSet>,
-    plan: Plan,
+    choice: Choice,
 }
 
 /// How work with Traefik ended.
@@ -47,13 +53,15 @@ enum Done {
 }
 
 impl<S: ConfigSink> Controller<S> {
-    pub(crate) fn new(pool: Pool, certificate: Certificate, sink: Arc<S>) -> Self {
+    pub(crate) fn new(pool: Pool, certificate: Certificate, sink: Arc<S>, balancing: Balancing) -> Self {
         Self {
             pool,
             certificate,
             sink,
+            balancing,
             report: Report::default(),
             seen: None,
+            ready: None,
             pushes: Pushes::new(),
             applied: None,
             work: None,
@@ -75,6 +83,7 @@ impl<S: ConfigSink> Controller<S> {
                 signal = &mut stop => return Report::stopping(signal),
                 done = finished(&mut self.work) => self.done(done),
                 Some(news) = sets.next() => self.discovered(news),
+                () = self.balancing.changed() => {}
                 () = at(wake_up) => {}
             }
         }
@@ -82,9 +91,12 @@ impl<S: ConfigSink> Controller<S> {
 
     /// Starts what is due. Returns when to look again if nothing else happens.
     fn advance(&mut self) -> Option<Instant> {
+        if let (Some(set), Some(choice)) = (&self.ready, self.balancing.choose()) {
+            self.pushes.wish(Wish { backends: Arc::clone(set), choice });
+        }
         match self.pushes.next(Instant::now().into_std()) {
             Next::Push(wish) => {
-                let (sink, configuration) = (Arc::clone(&self.sink), self.configuration(&wish.plan));
+                let (sink, configuration) = (Arc::clone(&self.sink), self.configuration(wish.choice.plan()));
                 self.work = Some(Box::pin(async move { Done::Push(wish, sink.apply(&configuration).await) }));
                 None
             }
@@ -113,8 +125,8 @@ impl<S: ConfigSink> Controller<S> {
         match news {
             Ok(set) => {
                 self.report.found(&set, self.seen.as_ref() != Some(&set));
-                let backends = Arc::new(set.ready());
-                self.pushes.wish(Wish { plan: Plan::round_robin(&backends), backends });
+                self.balancing.backends(&set);
+                self.ready = Some(Arc::new(set.ready()));
                 self.seen = Some(set);
             }
             Err(error) => self.report.stale(&error),
@@ -127,7 +139,8 @@ impl<S: ConfigSink> Controller<S> {
             Done::Push(wish, Ok(applied)) => {
                 let nothing = BackendSet::empty();
                 let before = self.pushes.acknowledged().map_or(&nothing, |wish| &wish.backends);
-                self.report.updated(&applied, &reconcile(before, &wish.backends), wish.backends.len());
+                self.report.updated(&applied, &reconcile(before, &wish.backends), wish.backends.len(), &wish.choice);
+                self.balancing.acknowledged(&wish.choice, applied.took);
                 self.pushes.succeeded(now);
                 self.applied = Some(applied);
             }
@@ -166,3 +179,6 @@ async fn at(moment: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,10 @@
 //! `ilb`: keeps a Traefik beside it balancing TCP connections over the ready pods that a label selector selects.
 
+mod balancing;
 mod certificate;
 mod cluster;
 mod controller;
+mod eyes;
 mod logging;
 mod report;
 mod settings;
@@ -12,9 +14,15 @@ use std::{process::ExitCode, sync::Arc};
 
 use anyhow::Context;
 use ilb_discovery::{AddressPolicy, Discovery, PodDiscovery, Poll};
+use ilb_reconciler::Pacing;
 use ilb_traefik_client::Traefik;
 
-use crate::{cluster::Cluster, controller::Controller, settings::Settings};
+use crate::{
+    balancing::Balancing,
+    cluster::Cluster,
+    controller::Controller,
+    settings::{Method, Settings},
+};
 
 /// The exit code for settings that cannot work: a restart will not help.
 const WRONG_SETTINGS: u8 = 2;
@@ -47,9 +55,20 @@ fn run(settings: Settings) -> anyhow::Result<()> {
         let discovery = discovery(&settings).await?;
         let certificate = certificate::generate().context("cannot make a default certificate")?;
         let sink = Arc::new(Traefik::new(&settings.traefik_api_url)?);
-        Controller::new(settings.pool, certificate, sink).run(discovery.watch(), signals.first()).await;
+        let balancing = balancing(&settings, &sink).await;
+        Controller::new(settings.pool, certificate, sink, balancing).run(discovery.watch(), signals.first()).await;
         Ok(())
     })
+}
+
+async fn balancing(settings: &Settings, traefik: &Traefik) -> Balancing {
+    match settings.method {
+        Method::RoundRobin => Balancing::round_robin(),
+        Method::LeastConnections => {
+            let pacing = Pacing::default().with_longest(settings.update_interval);
+            Balancing::least_connections(eyes::open(traefik).await, pacing)
+        }
+    }
 }
 
 async fn discovery(settings: &Settings) -> anyhow::Result<Box<dyn Discovery>> {

@@ -1,6 +1,8 @@
 use ilb_discovery::{BackendSet, State};
-use ilb_reconciler::Action;
+use ilb_reconciler::{Action, Decision};
 use ilb_traefik_client::Applied;
+
+use crate::balancing::Choice;
 
 /// Tells a person what happens: one line per change of state, none per attempt.
 #[derive(Debug, Default)]
@@ -45,7 +47,13 @@ impl Report {
     }
 
     /// A push is proved to be in force.
-    pub(crate) fn updated(&mut self, applied: &Applied, action: &Action, backends: usize) {
+    pub(crate) fn updated(&mut self, applied: &Applied, action: &Action, backends: usize, choice: &Choice) {
+        if let Choice::LeastConnections(decision) = choice {
+            explain(decision);
+            if decision.reason.is_load() && self.failing.is_none() && matches!(action, Action::Noop) {
+                return; // many a second: no news for a person
+            }
+        }
         let failed_attempts = self.failing.take().map_or(0, |f| f.attempts);
         let (added, removed, updated) = match action {
             Action::Apply(change) => (change.added.len(), change.removed.len(), change.updated.len()),
@@ -84,5 +92,13 @@ impl Report {
     /// The end, on request.
     pub(crate) fn stopping(signal: &str) {
         tracing::info!(signal, "Stopping: Traefik and all connections stay as they are");
+    }
+}
+
+/// What was known of each backend when a plan was made, and what it got.
+fn explain(decision: &Decision) {
+    if tracing::enabled!(tracing::Level::DEBUG) {
+        let backends = decision.rows.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        tracing::debug!(reason = %decision.reason, backends, "Balanced");
     }
 }

@@ -6,6 +6,7 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
 };
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustix::process::Signal;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -17,7 +18,7 @@ pub struct ApiServer {
     address: SocketAddr,
     etcd: SocketAddr,
     server: Option<Process>,
-    _etcd: Process,
+    etcd_process: Process,
     client: Client,
 }
 
@@ -33,7 +34,7 @@ impl ApiServer {
         write_keys(folder.path(), address)?;
         let etcd_process = start_etcd(tools, folder.path(), etcd)?;
         let client = client(folder.path(), address).await?;
-        let mut this = Self { folder, address, etcd, server: None, _etcd: etcd_process, client };
+        let mut this = Self { folder, address, etcd, server: None, etcd_process, client };
         this.restart().await?;
         Ok(this)
     }
@@ -109,10 +110,46 @@ impl ApiServer {
         self.folder.path().join("kubeconfig")
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What a client needs that reaches it at `via`, which leads to its [address](Self::address), with all rights.
+    pub async fn config(&self, via: SocketAddr) -> anyhow::Result<Config> {
+        let mut config = config(self.folder.path()).await?;
+        config.cluster_url = format!("https://{via}").parse()?;
+        config.tls_server_name = Some(self.address.ip().to_string());
+        Ok(config)
+    }
+
+    /// Stops the API server's process, or lets it go on: while it is stopped it accepts connections and says nothing.
+    pub fn freeze(&self, frozen: bool) -> anyhow::Result<()> {
+        freeze(self.server.as_ref().context("the API server does not run")?, frozen)
+    }
+
+    /// The same for etcd.
+    pub fn freeze_etcd(&self, frozen: bool) -> anyhow::Result<()> {
+        freeze(&self.etcd_process, frozen)
+    }
+
+    /// Kills both, starts an etcd without data, and the API server on it: its history begins anew.
+    pub async fn lose_all_data(&mut self) -> anyhow::Result<()> {
+        self.kill()?;
+        self.etcd_process.kill()?;
+        fs::remove_dir_all(self.folder.path().join("etcd"))?;
+        self.etcd_process = start_etcd(Tools::get()?, self.folder.path(), self.etcd)?;
+        self.restart().await
+    }
+
     /// A new namespace for pods.
     pub async fn namespace(&self, name: &str) -> anyhow::Result<Pods> {
         Pods::in_new_namespace(self.client(), name).await
     }
+}
+
+fn freeze(process: &Process, frozen: bool) -> anyhow::Result<()> {
+    process.signal(if frozen { Signal::STOP } else { Signal::CONT })
 }
 
 fn start_etcd(tools: &Tools, folder: &Path, address: SocketAddr) -> anyhow::Result<Process> {
@@ -163,10 +200,14 @@ fn write_keys(folder: &Path, address: SocketAddr) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn client(folder: &Path, address: SocketAddr) -> anyhow::Result<Client> {
+async fn config(folder: &Path) -> anyhow::Result<Config> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let kubeconfig = Kubeconfig::read_from(folder.join("kubeconfig"))?;
-    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    Ok(Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?)
+}
+
+async fn client(folder: &Path, address: SocketAddr) -> anyhow::Result<Client> {
+    let mut config = config(folder).await?;
     config.default_retry = false;
     config.connect_timeout = Some(Duration::from_secs(5));
     Client::try_from(config).with_context(|| format!("no client for the API server at {address}"))

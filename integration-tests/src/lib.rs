@@ -17,14 +17,22 @@
 //! Nothing is ever bound outside 127.0.0.0/8, and each process of tests has a /16 of it for itself ([`Net`]), so runs
 //! side by side never meet.
 
+/// The examples of the project's README, so that they cannot go stale.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
+
 mod api_server;
 mod backend;
 mod bare_traefik;
 mod client;
+mod fault_proxy;
+mod followed;
 mod http;
 mod ilb;
 pub mod matrix;
 mod net;
+mod network;
 mod pods;
 mod prober;
 mod process;
@@ -38,9 +46,12 @@ pub use crate::{
     backend::{Backend, Behaviour},
     bare_traefik::{BareTraefik, BareTraefikBuilder},
     client::Connection,
+    fault_proxy::FaultProxy,
+    followed::{Followed, Seen, pod_ip, pods_via},
     http::http_client,
     ilb::{Exit, Ilb, LogLine},
     net::Net,
+    network::{alone_in_a_network, lose_packets},
     pods::Pods,
     prober::{Hit, Prober},
     process::Process,

@@ -55,11 +55,11 @@ impl Net {
         }
     }
 
-    /// The address of backend number `index` of group `group`, at `port`: a group is a test's own 1 024 backends.
+    /// The address of backend number `index` of group `group`, at `port`: a group is a test's own 2 048 backends.
     pub fn backend(&self, group: u8, index: u16, port: u16) -> SocketAddr {
-        // 127.second.4*group+4.0 and up: below that are the servers.
+        // 127.second.8*group+8.0 and up: below that are the servers.
         let [high, low] = index.to_be_bytes();
-        let third = group % 62 * 4 + 4 + high % 4;
+        let third = group % 31 * 8 + 8 + high % 8;
         SocketAddr::from((Ipv4Addr::new(127, self.second, third, low), port))
     }
 }

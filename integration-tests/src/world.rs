@@ -34,6 +34,11 @@ impl World {
         Self::with(backends, &[]).await
     }
 
+    /// The same, balancing by round robin: nothing is pushed for load, and new connections go round in a circle.
+    pub async fn round_robin(backends: u16) -> anyhow::Result<Self> {
+        Self::with(backends, &[("LB_METHOD", "roundrobin")]).await
+    }
+
     /// The same, with more settings for ilb.
     pub async fn with(backends: u16, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
         let (api_server, traefik) = (ApiServer::start().await?, Traefik::start().await?);

@@ -10,7 +10,7 @@ const OUTAGE: Duration = Duration::from_secs(10);
 #[tokio::test]
 #[ignore = "needs the testbed: make test"]
 async fn an_outage_of_the_api_server_cuts_nothing_and_changes_nothing() {
-    let mut world = World::start(3).await.unwrap();
+    let mut world = World::round_robin(3).await.unwrap();
     let mut connections = world.connect_to_each(3).await.unwrap();
     let before = world.traefik.reloads().await.unwrap();
 

@@ -6,7 +6,7 @@ use ilb_integration_tests::{World, eventually};
 #[tokio::test]
 #[ignore = "needs the testbed: make test"]
 async fn a_killed_and_restarted_ilb_cuts_nothing_and_pushes_at_most_once() {
-    let mut world = World::start(3).await.unwrap();
+    let mut world = World::round_robin(3).await.unwrap();
     let mut connections = world.connect_to_each(3).await.unwrap();
     let (before, updates) = (world.traefik.reloads().await.unwrap(), world.ilb.logged("Updated").unwrap().len());
 
@@ -27,7 +27,7 @@ async fn a_killed_and_restarted_ilb_cuts_nothing_and_pushes_at_most_once() {
 #[tokio::test]
 #[ignore = "needs the testbed: make test"]
 async fn sigterm_ends_ilb_and_leaves_traefik_and_all_connections_alone() {
-    let mut world = World::start(3).await.unwrap();
+    let mut world = World::round_robin(3).await.unwrap();
     let mut connections = world.connect_to_each(3).await.unwrap();
     let before = world.traefik.reloads().await.unwrap();
 

@@ -8,7 +8,7 @@ use ilb_integration_tests::{Behaviour, Connection, World};
 #[tokio::test]
 #[ignore = "needs the testbed: make test"]
 async fn a_pod_that_becomes_ready_takes_new_connections() {
-    let mut world = World::start(2).await.unwrap();
+    let mut world = World::round_robin(2).await.unwrap();
     world.pods.create(&World::pod(2)).await.unwrap();
     world.add_backend(2, Behaviour::Echo).await.unwrap();
     world.pods.set_status(&World::pod(2), world.address(2).ip(), false).await.unwrap();
@@ -22,7 +22,7 @@ async fn a_pod_that_becomes_ready_takes_new_connections() {
 #[tokio::test]
 #[ignore = "needs the testbed: make test"]
 async fn a_pod_that_is_not_ready_any_more_gets_no_new_connection_and_keeps_its_old_ones() {
-    let world = World::start(3).await.unwrap();
+    let world = World::round_robin(3).await.unwrap();
     let old = world.connect_to_each(3).await.unwrap();
     world.pods.set_status(&World::pod(1), world.address(1).ip(), false).await.unwrap();
     the_others_take_over(&world, old).await.unwrap();
@@ -31,7 +31,7 @@ async fn a_pod_that_is_not_ready_any_more_gets_no_new_connection_and_keeps_its_o
 #[tokio::test]
 #[ignore = "needs the testbed: make test"]
 async fn a_deleted_pod_gets_no_new_connection_and_keeps_its_old_ones() {
-    let world = World::start(3).await.unwrap();
+    let world = World::round_robin(3).await.unwrap();
     let old = world.connect_to_each(3).await.unwrap();
     world.pods.delete(&World::pod(1)).await.unwrap();
     the_others_take_over(&world, old).await.unwrap();
@@ -40,7 +40,7 @@ async fn a_deleted_pod_gets_no_new_connection_and_keeps_its_old_ones() {
 #[tokio::test]
 #[ignore = "needs the testbed: make test"]
 async fn a_pod_that_vanishes_gets_no_new_connection_and_keeps_its_old_ones() {
-    let world = World::start(3).await.unwrap();
+    let world = World::round_robin(3).await.unwrap();
     let old = world.connect_to_each(3).await.unwrap();
     world.pods.remove(&World::pod(1)).await.unwrap();
     the_others_take_over(&world, old).await.unwrap();
@@ -49,7 +49,7 @@ async fn a_pod_that_vanishes_gets_no_new_connection_and_keeps_its_old_ones() {
 #[tokio::test]
 #[ignore = "needs the testbed: make test"]
 async fn a_pod_that_loses_its_label_gets_no_new_connection_and_keeps_its_old_ones() {
-    let world = World::start(3).await.unwrap();
+    let world = World::round_robin(3).await.unwrap();
     let old = world.connect_to_each(3).await.unwrap();
     world.pods.label(&World::pod(1), [("app", None)].into()).await.unwrap();
     the_others_take_over(&world, old).await.unwrap();

@@ -6,7 +6,7 @@ use serde_json::json;
 #[tokio::test]
 #[ignore = "needs the testbed: make test"]
 async fn events_that_leave_the_set_as_it_is_cause_no_push() {
-    let mut world = World::start(3).await.unwrap();
+    let mut world = World::round_robin(3).await.unwrap();
     let before = world.traefik.reloads().await.unwrap();
 
     // The same status again, a change of something else, and another pod that takes over an address.
@@ -27,7 +27,7 @@ async fn events_that_leave_the_set_as_it_is_cause_no_push() {
 #[tokio::test]
 #[ignore = "needs the testbed: make test"]
 async fn a_relist_causes_no_push() {
-    let mut world = World::start(3).await.unwrap();
+    let mut world = World::round_robin(3).await.unwrap();
     let before = world.traefik.reloads().await.unwrap();
 
     // History moves on and is forgotten while the API server is away, so the watch cannot be resumed.

@@ -1,6 +1,8 @@
 use std::net::SocketAddr;
 
-use ilb_discovery::{BackendSet, State};
+use ilb_discovery::{BackendSet, Capacity, State};
+
+use crate::gcd::gcd;
 
 /// The weights of all backends of a pool: what a push programs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -8,7 +10,7 @@ pub struct Plan {
     entries: Vec<Entry>,
 }
 
-/// One entry of a plan. A backend may have several.
+/// One entry of a plan. A backend has one per share of its capacity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Entry {
@@ -20,10 +22,13 @@ pub struct Entry {
 
 impl Plan {
     /// Each ready backend in turn, in proportion to its capacity.
+    ///
+    /// A capacity of 3 is three entries, not one of weight 3: Traefik serves a heavy entry several times in a row, while
+    /// it mixes the entries of a list.
     pub fn round_robin(set: &BackendSet) -> Self {
-        let ready = set.iter().filter(|b| b.state() == State::Ready);
-        let entry = |b: &ilb_discovery::Backend| Entry { address: b.address(), weight: b.capacity().get().into() };
-        Self { entries: ready.map(entry).collect() }
+        let ready: Vec<_> = set.iter().filter(|b| b.state() == State::Ready).collect();
+        let weights = equal_shares(ready.iter().map(|b| b.capacity()));
+        ready.iter().zip(weights).flat_map(|(b, weights)| weights.into_iter().map(|w| (b.address(), w))).collect()
     }
 
     /// The entries, by address.
@@ -32,23 +37,43 @@ impl Plan {
     }
 }
 
+/// For each capacity as many weights of 1 as it has shares, in lowest terms.
+pub(crate) fn equal_shares(capacities: impl Iterator<Item = Capacity> + Clone) -> Vec<Vec<u32>> {
+    let share = gcd(capacities.clone().map(|c| c.get().into())).max(1);
+    capacities.map(|c| (0..u64::from(c.get()) / share).map(|_| 1).collect()).collect()
+}
+
+/// Equal addresses have to be neighbours.
+impl FromIterator<(SocketAddr, u32)> for Plan {
+    fn from_iter<I: IntoIterator<Item = (SocketAddr, u32)>>(entries: I) -> Self {
+        Self { entries: entries.into_iter().map(|(address, weight)| Entry { address, weight }).collect() }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use ilb_discovery::{Backend, Capacity};
+    use ilb_discovery::Backend;
 
     use super::*;
 
+    fn weights(capacities: &[(State, u8)]) -> Vec<(String, u32)> {
+        let backend = |(last, (state, shares)): (u8, &(State, u8))| {
+            Backend::new(([10, 0, 0, last], 1).into(), *state).with_capacity(Capacity::new(*shares).unwrap())
+        };
+        let plan = Plan::round_robin(&(1..).zip(capacities).map(backend).collect());
+        plan.entries().iter().map(|e| (e.address.ip().to_string(), e.weight)).collect()
+    }
+
     #[test]
     fn only_ready_backends_get_connections_each_by_its_capacity() {
-        let backend = |last, state| Backend::new(([10, 0, 0, last], 1).into(), state);
-        let set = [
-            backend(1, State::Ready).with_capacity(Capacity::new(3).unwrap()),
-            backend(2, State::Draining),
-            backend(3, State::NotReady),
-            backend(4, State::Ready),
-        ];
-        let plan = Plan::round_robin(&set.into_iter().collect());
-        let weights: Vec<_> = plan.entries().iter().map(|e| (e.address.to_string(), e.weight)).collect();
-        assert_eq!(weights, [("10.0.0.1:1".to_owned(), 3), ("10.0.0.4:1".to_owned(), 1)]);
+        let plan = weights(&[(State::Ready, 3), (State::Draining, 1), (State::NotReady, 1), (State::Ready, 1)]);
+        let entry = |ip: &str| (ip.to_owned(), 1);
+        assert_eq!(plan, [entry("10.0.0.1"), entry("10.0.0.1"), entry("10.0.0.1"), entry("10.0.0.4")]);
+    }
+
+    #[test]
+    fn equal_capacities_are_one_entry_each() {
+        assert_eq!(weights(&[(State::Ready, 16), (State::Ready, 16)]).len(), 2);
+        assert_eq!(weights(&[(State::Ready, 4), (State::Ready, 6)]).len(), 5);
     }
 }

@@ -47,6 +47,13 @@ impl Traefik {
         self.http.label()
     }
 
+    /// The host, which may be a name, and the port of its API.
+    pub fn host_and_port(&self) -> (&str, u16) {
+        let base = &self.http.base;
+        let host = base.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        (host, base.port_or_known_default().unwrap_or(80))
+    }
+
     /// Keeps `configuration`, which `applied` proves, in force. Where an identical `PUT` costs Traefik nothing, which is
     /// without throttle, it is sent again, so that a loss is made good in the same call. Else it is only looked at, like
     /// [`verify`](ConfigSink::verify): with a throttle the `PUT` would delay the next change.

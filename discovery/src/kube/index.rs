@@ -1,224 +1,198 @@
-use std::{collections::HashMap, net::SocketAddr, sync::Arc};
+use std::{
+    cmp::Reverse,
+    collections::{HashMap, hash_map::Entry as Slot},
+    ops::BitOrAssign,
+    sync::Arc,
+};
 
-use kube::runtime::watcher::Event;
+use super::{
+    object::Object,
+    rules::{Candidate, Findings, Rules},
+};
+use crate::{Backend, BackendSet, Capacity, Error, State, Zone};
 
-use super::slim::{Phase, SlimPod};
-use crate::{AddressPolicy, Backend, BackendSet, State};
+/// What happens to the objects of one namespace.
+///
+/// A list begins, brings its objects in pages, and is done; whatever it did not bring is gone. A list that fails begins
+/// anew. After that, single objects are applied and deleted.
+#[derive(Debug)]
+pub(super) enum Event<K> {
+    ListBegun,
+    Listed(Vec<K>),
+    ListDone,
+    Applied(K),
+    Deleted(K),
+    /// Nothing changed, and the view is known to be up to date (again).
+    Fresh,
+    /// The view may be out of date from now on.
+    Failed(Error),
+}
 
-/// The backends of the pods seen so far, kept by one watch.
+/// What some events did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Effect {
+    /// The set may be another one.
+    pub(super) changed: bool,
+    /// The view of a scope became stale.
+    pub(super) failed: bool,
+}
+
+impl BitOrAssign for Effect {
+    fn bitor_assign(&mut self, other: Self) {
+        self.changed |= other.changed;
+        self.failed |= other.failed;
+    }
+}
+
+/// The backends of the objects seen so far, over one or several namespaces.
 ///
 /// A (re)list goes into a staging map that replaces the live one only when it is complete: what broke off half-way
 /// leaves no trace, and until then the old set stays valid.
-pub(crate) struct PodIndex {
+pub(super) struct Index {
     rules: Rules,
-    /// By UID: two pods may show one address (one of them ended, or both on the host network), and a name is reused.
-    live: HashMap<String, Backend>,
-    staging: HashMap<String, Backend>,
+    scopes: Vec<Scope>,
+}
+
+#[derive(Default)]
+struct Scope {
+    /// By identity: two pods may show one address (one of them ended, or both on the host network).
+    live: Entries,
+    staging: Entries,
     synced: bool,
+    stale: Option<Error>,
 }
 
-/// How a pod becomes a backend.
-#[derive(Clone, Debug)]
-pub(crate) struct Rules {
-    pub(crate) port: u16,
-    pub(crate) addresses: AddressPolicy,
+type Entries = HashMap<Box<str>, Entry>;
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Entry {
+    candidates: Box<[Candidate]>,
+    complaint: Option<Box<str>>,
 }
 
-impl PodIndex {
-    pub(crate) fn new(rules: Rules) -> Self {
-        Self { rules, live: HashMap::new(), staging: HashMap::new(), synced: false }
+impl Index {
+    pub(super) fn new(rules: Rules, scopes: usize) -> Self {
+        Self { rules, scopes: (0..scopes).map(|_| Scope::default()).collect() }
     }
 
-    /// Takes in one event. Returns the complete set if it may have changed or if a (re)list has just been completed.
-    pub(crate) fn apply(&mut self, event: Event<SlimPod>) -> Option<Arc<BackendSet>> {
+    /// Takes in one event of a scope.
+    pub(super) fn take<K: Object>(&mut self, scope: usize, event: Event<K>) -> Effect {
+        let Some(scope) = self.scopes.get_mut(scope) else { return Effect::default() };
+        if !matches!(event, Event::ListBegun | Event::Listed(_)) {
+            scope.stale = None;
+        }
         let changed = match event {
-            Event::Init => {
-                self.staging.clear();
+            Event::ListBegun => {
+                scope.staging.clear();
                 false
             }
-            Event::InitApply(pod) => {
-                put(&mut self.staging, &self.rules, &pod);
+            Event::Listed(objects) => {
+                for object in objects {
+                    let entry = Entry::new(&object, &self.rules, scope.live.get(object.identity()));
+                    put(&mut scope.staging, &object, entry);
+                }
                 false
             }
-            Event::InitDone => {
-                self.live = std::mem::take(&mut self.staging);
-                self.synced = true;
+            Event::ListDone => {
+                scope.live = std::mem::take(&mut scope.staging);
+                scope.synced = true;
                 true
             }
-            Event::Apply(pod) => put(&mut self.live, &self.rules, &pod),
-            Event::Delete(pod) => self.live.remove(pod.uid()).is_some(),
-        };
-        (changed && self.synced).then(|| Arc::new(merge(self.live.values())))
-    }
-}
-
-/// The set of the backends of a complete list of pods.
-pub(crate) fn set_of<'a>(pods: impl IntoIterator<Item = &'a SlimPod>, rules: &Rules) -> BackendSet {
-    let backends: Vec<_> = pods.into_iter().filter_map(|pod| rules.backend(pod)).collect();
-    merge(&backends)
-}
-
-/// Puts the backend of `pod` into `map`, or takes it out if it has none. Returns whether `map` changed.
-fn put(map: &mut HashMap<String, Backend>, rules: &Rules, pod: &SlimPod) -> bool {
-    match rules.backend(pod) {
-        None => map.remove(pod.uid()).is_some(),
-        Some(backend) => {
-            if map.get(pod.uid()) == Some(&backend) {
-                return false;
+            Event::Applied(object) => {
+                let entry = Entry::new(&object, &self.rules, scope.live.get(object.identity()));
+                put(&mut scope.live, &object, entry)
             }
-            map.insert(pod.uid().to_owned(), backend);
-            true
-        }
-    }
-}
-
-/// Of several pods with one address the most useful one speaks for it.
-fn merge<'a>(backends: impl IntoIterator<Item = &'a Backend>) -> BackendSet {
-    let mut by_address: HashMap<SocketAddr, &Backend> = HashMap::new();
-    for backend in backends {
-        let best = by_address.entry(backend.address()).or_insert(backend);
-        // `State` is ordered from the most to the least useful.
-        if backend.state() < best.state() {
-            *best = backend;
-        }
-    }
-    by_address.into_values().cloned().collect()
-}
-
-impl Rules {
-    fn backend(&self, pod: &SlimPod) -> Option<Backend> {
-        if pod.phase == Phase::Ended {
-            return None;
-        }
-        let address = SocketAddr::new(pod.ip?.to_canonical(), self.port);
-        if let Err(why) = self.addresses.check(address) {
-            tracing::warn!(pod = pod.name(), %address, "refused a backend: {why} cannot be one");
-            return None;
-        }
-        let state = match (pod.deleting, pod.ready && pod.phase == Phase::Running) {
-            (true, _) => State::Draining,
-            (false, true) => State::Ready,
-            (false, false) => State::NotReady,
+            Event::Deleted(object) => {
+                scope.live.remove(object.identity()).is_some_and(|entry| !entry.candidates.is_empty())
+            }
+            Event::Fresh => false,
+            Event::Failed(error) => {
+                scope.stale = Some(error);
+                return Effect { changed: false, failed: true };
+            }
         };
-        Some(Backend::new(address, state))
+        Effect { changed, failed: false }
     }
+
+    /// The complete set, once every scope has been listed.
+    pub(super) fn set(&self) -> Option<Arc<BackendSet>> {
+        let entries = || self.scopes.iter().flat_map(|s| s.live.values());
+        self.scopes.iter().all(|s| s.synced).then(|| Arc::new(merge(entries(), &self.rules)))
+    }
+
+    /// Why a part of the view may be out of date.
+    pub(super) fn stale(&self) -> Option<&Error> {
+        self.scopes.iter().find_map(|s| s.stale.as_ref())
+    }
+}
+
+/// The set of the backends of complete lists of objects.
+pub(super) fn set_of<'a, K: Object>(objects: impl IntoIterator<Item = &'a K>, rules: &Rules) -> BackendSet {
+    let entries: Vec<_> = objects.into_iter().map(|object| Entry::new(object, rules, None)).collect();
+    merge(&entries, rules)
+}
+
+impl Entry {
+    /// What `object` means now. A complaint is told when it is not `known` already.
+    fn new(object: &impl Object, rules: &Rules, known: Option<&Self>) -> Self {
+        let Findings { candidates, complaint } = object.backends(rules);
+        let complaint = complaint.map(String::into_boxed_str);
+        if let Some(complaint) = complaint.as_deref().filter(|c| known.and_then(|k| k.complaint.as_deref()) != Some(c))
+        {
+            tracing::warn!(object = object.name(), "{complaint}");
+        }
+        Self { candidates: candidates.into_boxed_slice(), complaint }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.candidates.is_empty() && self.complaint.is_none()
+    }
+}
+
+/// Puts what `object` means into `entries`. Returns whether its candidates changed.
+fn put(entries: &mut Entries, object: &impl Object, entry: Entry) -> bool {
+    if entry.is_empty() {
+        return entries.remove(object.identity()).is_some_and(|old| !old.candidates.is_empty());
+    }
+    match entries.entry(object.identity().into()) {
+        Slot::Occupied(mut slot) => slot.insert(entry).candidates != slot.get().candidates,
+        Slot::Vacant(slot) => !slot.insert(entry).candidates.is_empty(),
+    }
+}
+
+/// Of each owner one address, of each address the most useful candidate.
+fn merge<'a>(entries: impl IntoIterator<Item = &'a Entry>, rules: &Rules) -> BackendSet {
+    let family = |c: &Candidate| rules.families.rank(c.address);
+    let mut chosen: Vec<&Candidate> = Vec::new();
+    let mut by_owner: HashMap<&str, &Candidate> = HashMap::new();
+    for candidate in entries.into_iter().flat_map(|entry| &entry.candidates) {
+        let Some(owner) = &candidate.owner else {
+            chosen.push(candidate);
+            continue;
+        };
+        let best = by_owner.entry(owner).or_insert(candidate);
+        let order = family(candidate).cmp(&family(best)).then_with(|| usefulness(candidate).cmp(&usefulness(best)));
+        if order.then_with(|| candidate.address.cmp(&best.address)).is_lt() {
+            *best = candidate;
+        }
+    }
+    chosen.extend(by_owner.into_values());
+
+    chosen.sort_unstable_by(|a, b| a.address.cmp(&b.address).then_with(|| usefulness(a).cmp(&usefulness(b))));
+    chosen.dedup_by_key(|c| c.address); // keeps the first, which is the most useful
+
+    let fallback = rules.draining_fallback && !chosen.iter().any(|c| c.state == State::Ready);
+    let state = |c: &Candidate| if fallback && c.last_resort { State::Ready } else { c.state };
+    let backend = |c: &Candidate| Backend::new(c.address, state(c)).with_capacity(c.capacity).with_zone(c.zone.clone());
+    chosen.into_iter().map(backend).collect()
+}
+
+/// The smaller, the more useful. It tells any two different candidates of one address apart, so that the order in which
+/// they come does not matter.
+fn usefulness(candidate: &Candidate) -> (State, bool, Reverse<Capacity>, Option<&Zone>) {
+    // `State` is ordered from the most to the least useful.
+    (candidate.state, !candidate.last_resort, Reverse(candidate.capacity), candidate.zone.as_ref())
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn rules() -> Rules {
-        Rules { port: 3333, addresses: AddressPolicy::default() }
-    }
-
-    fn pod(uid: &str, ip: &str) -> serde_json::Value {
-        json!({
-            "metadata": {"name": uid, "uid": uid},
-            "status": {"phase": "Running", "podIP": ip, "conditions": [{"type": "Ready", "status": "True"}]},
-        })
-    }
-
-    fn slim(pod: serde_json::Value) -> SlimPod {
-        serde_json::from_value(pod).unwrap()
-    }
-
-    fn ready(uid: &str, ip: &str) -> SlimPod {
-        slim(pod(uid, ip))
-    }
-
-    fn not_ready(uid: &str, ip: &str) -> SlimPod {
-        let mut pod = pod(uid, ip);
-        pod["status"]["conditions"][0]["status"] = "False".into();
-        slim(pod)
-    }
-
-    fn deleting(uid: &str, ip: &str) -> SlimPod {
-        let mut pod = pod(uid, ip);
-        pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
-        slim(pod)
-    }
-
-    fn ended(uid: &str, ip: &str) -> SlimPod {
-        let mut pod = pod(uid, ip);
-        pod["status"]["phase"] = "Failed".into();
-        slim(pod)
-    }
-
-    fn synced(pods: impl IntoIterator<Item = SlimPod>) -> PodIndex {
-        let mut index = PodIndex::new(rules());
-        index.apply(Event::Init);
-        for pod in pods {
-            assert!(index.apply(Event::InitApply(pod)).is_none());
-        }
-        index.apply(Event::InitDone).unwrap();
-        index
-    }
-
-    fn states(set: &BackendSet) -> Vec<(String, State)> {
-        set.iter().map(|b| (b.address().ip().to_string(), b.state())).collect()
-    }
-
-    #[test]
-    fn nothing_is_published_before_the_first_list_is_complete() {
-        let mut index = PodIndex::new(rules());
-        assert!(index.apply(Event::Init).is_none());
-        assert!(index.apply(Event::InitApply(ready("a", "10.0.0.1"))).is_none());
-        assert!(index.apply(Event::Apply(ready("b", "10.0.0.2"))).is_none());
-    }
-
-    #[test]
-    fn a_relist_that_breaks_off_leaves_no_trace() {
-        let mut index = synced([ready("a", "10.0.0.1"), ready("b", "10.0.0.2")]);
-        index.apply(Event::Init);
-        index.apply(Event::InitApply(ready("c", "10.0.0.3")));
-        index.apply(Event::Init);
-        index.apply(Event::InitApply(ready("b", "10.0.0.2")));
-        let set = index.apply(Event::InitDone).unwrap();
-        assert_eq!(states(&set), [("10.0.0.2".to_owned(), State::Ready)]);
-    }
-
-    #[test]
-    fn readiness_deletion_and_the_end_of_a_pod_are_told_apart() {
-        let mut index = synced([ready("a", "10.0.0.1"), not_ready("b", "10.0.0.2")]);
-        let set = index.apply(Event::Apply(deleting("a", "10.0.0.1"))).unwrap();
-        assert_eq!(states(&set), [("10.0.0.1".to_owned(), State::Draining), ("10.0.0.2".to_owned(), State::NotReady)]);
-        let set = index.apply(Event::Apply(ended("a", "10.0.0.1"))).unwrap();
-        assert_eq!(set.len(), 1);
-        let set = index.apply(Event::Delete(not_ready("b", "10.0.0.2"))).unwrap();
-        assert!(set.is_empty());
-    }
-
-    #[test]
-    fn a_change_that_does_not_touch_the_set_is_no_change() {
-        let mut index = synced([ready("a", "10.0.0.1")]);
-        assert!(index.apply(Event::Apply(ready("a", "10.0.0.1"))).is_none());
-        assert!(index.apply(Event::Apply(slim(json!({"metadata": {"uid": "new"}})))).is_none());
-        assert!(index.apply(Event::Delete(ready("unknown", "10.0.0.9"))).is_none());
-    }
-
-    #[test]
-    fn an_address_of_two_pods_leaves_with_the_last_one() {
-        let mut index = synced([ready("a", "10.0.0.1"), not_ready("b", "10.0.0.1")]);
-        let set = index.apply(Event::Apply(deleting("a", "10.0.0.1"))).unwrap();
-        assert_eq!(states(&set), [("10.0.0.1".to_owned(), State::Draining)]);
-        let set = index.apply(Event::Delete(deleting("a", "10.0.0.1"))).unwrap();
-        assert_eq!(states(&set), [("10.0.0.1".to_owned(), State::NotReady)]);
-        assert!(index.apply(Event::Delete(not_ready("b", "10.0.0.1"))).unwrap().is_empty());
-    }
-
-    #[test]
-    fn an_ended_pod_never_speaks_for_an_address_that_another_one_has_now() {
-        let set = set_of(&[ended("old", "10.0.0.1"), ready("new", "10.0.0.1")], &rules());
-        assert_eq!(states(&set), [("10.0.0.1".to_owned(), State::Ready)]);
-    }
-
-    #[test]
-    fn an_address_that_is_not_another_hosts_is_refused() {
-        for ip in ["127.0.0.1", "169.254.169.254", "::1", "::ffff:127.0.0.1", "224.0.0.1", "0.0.0.0"] {
-            assert!(set_of(&[ready("a", ip)], &rules()).is_empty(), "{ip}");
-        }
-    }
-}
+mod tests;

@@ -1,9 +1,28 @@
-//! The Kubernetes sources. No type of `k8s_openapi` leaves this module: which version of them is compiled in is the
-//! embedding binary's business.
+//! The Kubernetes sources. No type of `k8s_openapi` is used here: which version of it is compiled in is the embedding
+//! binary's business.
+//!
+//! [`request`] asks the API server, [`follow`] turns its answers into one endless sequence of events per namespace, the
+//! [`index`] turns events into backend sets, [`source`] binds them together; [`pod`] and [`slice`] say what each kind of
+//! object means, and [`client`] makes a client that does not hang.
 
-mod error;
+mod client;
+mod endpoint_slices;
+mod follow;
 mod index;
+mod object;
+mod pod;
 mod pods;
-mod slim;
+mod request;
+mod rules;
+mod scope;
+mod slice;
+mod source;
+mod timeline;
 
+#[cfg(test)]
+mod testing;
+
+pub use client::{ClientLimits, api_client};
+pub use endpoint_slices::EndpointSliceDiscovery;
 pub use pods::PodDiscovery;
+pub use rules::{BackendPort, Families, PortError, PortName};

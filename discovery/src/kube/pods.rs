@@ -1,85 +1,61 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
-use futures_util::StreamExt;
-use kube::{
-    Api, Client,
-    api::ListParams,
-    runtime::watcher::{self, Event, watcher},
-};
+use kube::Client;
 
 use super::{
-    error,
-    index::{PodIndex, Rules, set_of},
-    slim::SlimPod,
+    pod::SlimPod,
+    rules::{BackendPort, Rules},
+    scope::Kind,
+    source::{Source, source_options},
 };
-use crate::{AddressPolicy, BackendSet, Discovery, Error, Selector, backoff::Backoff, publish};
+use crate::{BackendSet, Discovery, Error, FieldSelector, Selector};
 
-/// The pods of one namespace that a label selector selects.
+/// The pods that a label selector selects, in one namespace, several, or all.
 ///
 /// Ready and not being deleted → `ready`; being deleted → `draining`; running but not Ready → `not ready`. A pod that
-/// has ended, or has no address yet, is no backend.
-pub struct PodDiscovery {
-    pods: Api<SlimPod>,
-    selector: Selector,
-    rules: Rules,
-    what: String,
-}
+/// has ended, or has no address yet, is no backend. Its operator may write annotations on a pod:
+///
+/// * `ilb.dev/capacity`: the backend's [`Capacity`](crate::Capacity). A number outside of 1 to 16 becomes the nearest.
+/// * `ilb.dev/drain`: `true` makes a ready pod `draining`.
+///
+/// A value that is none of these is ignored with one warning. The [`Zone`](crate::Zone) is the pod's label
+/// `topology.kubernetes.io/zone`, which Kubernetes 1.35 and later copies from its node.
+///
+/// Needs a service account with `list` and `watch` on `pods`. While all is well, the API server is heard of at least
+/// every 10 s.
+pub struct PodDiscovery(Source<SlimPod>);
 
 impl PodDiscovery {
     /// Pods in `namespace` that match `selector`; connections go to their `port`.
+    ///
+    /// A `port` of 0 is no port: no pod will be a backend. Ports by name: [`with_port`](Self::with_port).
     pub fn new(client: Client, namespace: &str, selector: Selector, port: u16) -> Self {
-        Self {
-            pods: Api::namespaced(client, namespace),
-            what: format!("listing pods in namespace {namespace}"),
-            selector,
-            rules: Rules { port, addresses: AddressPolicy::default() },
-        }
+        const PODS: Kind = Kind { api: "/api/v1", plural: "pods" };
+        Self(Source::new(client, PODS, namespace, selector, Rules::new(BackendPort::Number(port))))
     }
 
-    /// Which addresses may be backends at all.
+    /// Only the pods that `fields` selects too, such as those of one node.
     #[must_use]
-    pub fn with_addresses(mut self, policy: AddressPolicy) -> Self {
-        self.rules.addresses = policy;
-        self
+    pub fn with_field_selector(self, fields: FieldSelector) -> Self {
+        Self(self.0.with_fields(fields))
     }
+
+    source_options!();
 }
 
 #[async_trait]
 impl Discovery for PodDiscovery {
     async fn list(&self) -> Result<Arc<BackendSet>, Error> {
-        let params = ListParams::default().labels(self.selector.as_str());
-        let pods = self.pods.list(&params).await.map_err(|e| error::request(e, &self.what))?;
-        Ok(Arc::new(set_of(&pods.items, &self.rules)))
+        self.0.list().await
     }
 
     fn watch(&self) -> BoxStream<'static, Result<Arc<BackendSet>, Error>> {
-        // The watcher resumes a watch by its last resourceVersion, and a short life of each watch bounds how long a
-        // dead connection can go unnoticed.
-        let config = watcher::Config::default().labels(self.selector.as_str()).timeout(60).page_size(200);
-        let events = watcher(self.pods.clone(), config);
-        let (mut index, what) = (PodIndex::new(self.rules.clone()), self.what.clone());
-        publish::follow(move |publisher| async move {
-            let mut events = std::pin::pin!(events);
-            let mut backoff = Backoff::new();
-            while let Some(event) = events.next().await {
-                match event {
-                    Ok(event) => {
-                        // `Init` only says that a list begins: it is not a success yet.
-                        if !matches!(event, Event::Init) {
-                            backoff.reset();
-                        }
-                        if let Some(set) = index.apply(event) {
-                            publisher.fresh(&set);
-                        }
-                    }
-                    Err(e) => {
-                        publisher.stale(error::watching(e, &what));
-                        tokio::time::sleep(backoff.pause()).await;
-                    }
-                }
-            }
-        })
+        self.0.watch()
+    }
+
+    fn since_contact(&self) -> Option<Duration> {
+        self.0.since_contact()
     }
 }

@@ -44,6 +44,7 @@ impl Play {
         self.show_until(act(8)).await?;
         self.restart_traefik().await?;
         self.show_until(start + duration).await?;
+        self.screen.say("the end");
         self.summary.reloads += self.world.traefik.reloads().await?;
         self.summary.tally = self.crowd.tally();
         Ok(self.summary.clone())

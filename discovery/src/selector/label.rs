@@ -167,11 +167,11 @@ impl Parser {
 
 const NAME_RULE: &str = "at most 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit";
 
-fn error_at(index: usize, problem: String) -> SelectorError {
+pub(super) fn error_at(index: usize, problem: String) -> SelectorError {
     SelectorError { position: index + 1, problem }
 }
 
-fn is_name(text: &str) -> bool {
+pub(crate) fn is_name(text: &str) -> bool {
     let ends = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
     text.len() <= 63
         && ends(text.chars().next())

@@ -1,0 +1,226 @@
+use rstest::rstest;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, TcpStream},
+};
+
+use super::*;
+
+/// Something that accepts, or would if it were asked to.
+struct Backend {
+    listener: tokio::net::TcpListener,
+    address: SocketAddr,
+}
+
+impl Backend {
+    fn at(ip: &str, backlog: u32) -> Self {
+        let address = SocketAddr::new(ip.parse().unwrap(), 0);
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.unwrap();
+        socket.bind(address).unwrap();
+        let listener = socket.listen(backlog).unwrap();
+        Self { address: listener.local_addr().unwrap(), listener }
+    }
+
+    /// Both ends of a connection.
+    async fn connect(&self) -> (TcpStream, TcpStream) {
+        let (ours, theirs) = tokio::join!(TcpStream::connect(self.address), self.listener.accept());
+        (ours.unwrap(), theirs.unwrap().0)
+    }
+
+    /// Fills the queue of connections that nobody accepts, so that the kernel drops every further SYN.
+    async fn that_swallows_packets(ip: &str) -> (Self, Vec<TcpStream>) {
+        let backend = Self::at(ip, 1);
+        let mut filling = Vec::new();
+        while let Ok(Ok(stream)) =
+            tokio::time::timeout(Duration::from_millis(300), TcpStream::connect(backend.address)).await
+        {
+            filling.push(stream);
+        }
+        (backend, filling)
+    }
+
+    fn set(&self) -> BTreeSet<SocketAddr> {
+        [self.address].into()
+    }
+}
+
+async fn netlink() -> KernelConnections {
+    let connections = KernelConnections::start(Options::default()).await.unwrap();
+    assert_eq!(connections.method(), Method::Netlink);
+    connections
+}
+
+async fn load(connections: &KernelConnections, backend: &Backend) -> Load {
+    connections.sample(&backend.set()).await.unwrap().get(backend.address)
+}
+
+#[rstest]
+#[case("127.0.0.1")]
+#[case("127.0.0.7")]
+#[case("::1")]
+#[tokio::test]
+async fn connections_are_counted_per_backend_with_births_deaths_bytes_and_rtt(#[case] ip: &str) {
+    let (backend, other) = (Backend::at(ip, 128), Backend::at(ip, 128));
+    let connections = netlink().await;
+    let (mut first, mut far) = backend.connect().await;
+    let second = backend.connect().await;
+    let _other = other.connect().await;
+    assert_eq!(load(&connections, &backend).await.established, 2);
+    drop(second);
+    let _third = backend.connect().await;
+    let _fourth = backend.connect().await;
+    first.write_all(b"twelve bytes").await.unwrap();
+    let mut answer = [0; 12];
+    far.read_exact(&mut answer).await.unwrap();
+    far.write_all(&answer).await.unwrap();
+    first.read_exact(&mut answer).await.unwrap();
+    let load = load(&connections, &backend).await;
+    assert_eq!((load.established, load.opening, load.born, load.gone), (3, 0, 2, 1));
+    assert_eq!((load.bytes, load.retransmits), (24, 0));
+    assert!(load.rtt.is_some());
+}
+
+#[tokio::test]
+async fn connections_that_nobody_answers_are_counted_as_opening() {
+    let (backend, filling) = Backend::that_swallows_packets("127.0.0.1").await;
+    let connections = netlink().await;
+    let dials: Vec<_> = (0..3).map(|_| tokio::spawn(TcpStream::connect(backend.address))).collect();
+    let seen = loop {
+        let load = load(&connections, &backend).await;
+        if load.opening == 3 {
+            break load;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!(seen.established as usize, filling.len());
+    let later = loop {
+        let load = load(&connections, &backend).await;
+        if load.oldest_opening > seen.oldest_opening {
+            break load;
+        }
+    };
+    assert_eq!(later.opening, 3);
+    dials.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+#[tokio::test]
+async fn a_probe_under_way_never_counts() {
+    let (backend, filling) = Backend::that_swallows_packets("127.0.0.1").await;
+    let connections = netlink().await;
+    let prober = connections.prober().within(Duration::from_millis(200));
+    let probe = tokio::spawn(async move { prober.probe(backend.address).await });
+    let mut opening = 0;
+    while !probe.is_finished() {
+        let sample = connections.sample(&[backend.address].into()).await.unwrap();
+        assert_eq!(sample.get(backend.address).opening, 0);
+        opening += kernel_says_opening(backend.address);
+    }
+    assert!(opening > 0, "the probe was there to be seen");
+    assert_eq!(probe.await.unwrap().unwrap_err().kind(), std::io::ErrorKind::TimedOut);
+    drop(filling);
+}
+
+/// How many connections to `remote` anybody is opening, seen without any filter.
+fn kernel_says_opening(remote: SocketAddr) -> usize {
+    let mut opening = 0;
+    let wanted = Wanted { ipv4: true, ipv6: false, ports: vec![remote.port()] };
+    procfs::visit(&wanted, &mut |row| {
+        opening += usize::from(row.state == State::Opening && row.remote == remote);
+    })
+    .unwrap();
+    opening
+}
+
+#[tokio::test]
+async fn a_probe_tells_who_answers_from_who_refuses() {
+    let backend = Backend::at("127.0.0.1", 128);
+    let prober = netlink().await.prober();
+    assert!(prober.probe(backend.address).await.is_ok());
+    let gone = backend.address;
+    drop(backend);
+    assert_eq!(prober.probe(gone).await.unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
+}
+
+#[tokio::test]
+async fn a_client_with_the_address_and_port_of_a_backend_does_not_count() {
+    let entry_point = Backend::at("127.0.0.1", 128);
+    let client = TcpSocket::new_v4().unwrap();
+    client.bind("127.0.0.8:0".parse().unwrap()).unwrap();
+    let address = client.local_addr().unwrap();
+    let (client, accepted) = tokio::join!(client.connect(entry_point.address), entry_point.listener.accept());
+    let connections = netlink().await;
+    let sample = connections.sample(&[address].into()).await.unwrap();
+    assert_eq!(sample.get(address), Load::default());
+    drop((client, accepted));
+}
+
+#[rstest]
+#[case("127.0.0.1")]
+#[case("::1")]
+#[tokio::test]
+async fn the_fallback_counts_the_same(#[case] ip: &str) {
+    let backend = Backend::at(ip, 128);
+    let fallback = KernelConnections::with_table(Table::Procfs.proved().unwrap(), Options::default());
+    let first = backend.connect().await;
+    assert_eq!(load(&fallback, &backend).await.established, 1);
+    drop(first);
+    let _second = backend.connect().await;
+    let _third = backend.connect().await;
+    let load = load(&fallback, &backend).await;
+    assert_eq!((load.established, load.born, load.gone), (2, 2, 1));
+}
+
+#[tokio::test]
+async fn only_the_connections_of_one_process_count_if_asked() {
+    let backend = Backend::at("127.0.0.1", 128);
+    let _connection = backend.connect().await;
+    for (process, expected) in [(std::process::id(), 1), (1, 0)] {
+        let options = Options::default().of_process(process);
+        let connections = KernelConnections::start(options).await.unwrap();
+        match connections.sample(&backend.set()).await {
+            Ok(sample) => assert_eq!(sample.get(backend.address).established, expected),
+            Err(error) => assert!(process == 1, "only another user's process may not be read: {error}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_ipv4_backend_behind_an_ipv6_socket_counts_if_asked() {
+    let backend = Backend::at("127.0.0.1", 128);
+    let socket = TcpSocket::new_v6().unwrap();
+    let mapped = SocketAddr::new(Ipv4Addr::LOCALHOST.to_ipv6_mapped().into(), backend.address.port());
+    let _both = tokio::join!(socket.connect(mapped), backend.listener.accept());
+    for (ipv4_mapped, expected) in [(false, 0), (true, 1)] {
+        let connections = KernelConnections::start(Options::default().ipv4_mapped(ipv4_mapped)).await.unwrap();
+        assert_eq!(load(&connections, &backend).await.established, expected);
+    }
+}
+
+#[tokio::test]
+async fn many_ports_are_seen_as_well_as_few() {
+    let backends: Vec<_> = (0..20).map(|_| Backend::at("127.0.0.1", 128)).collect();
+    let connections = netlink().await;
+    let mut held = Vec::new();
+    for backend in &backends {
+        held.push(backend.connect().await);
+    }
+    for asked in [1, 2, 3, 16, 17, 20] {
+        let set: BTreeSet<_> = backends.iter().take(asked).map(|b| b.address).collect();
+        let sample = connections.sample(&set).await.unwrap();
+        assert!(sample.iter().map(|(a, _)| a).eq(set.iter().copied()), "{asked} ports: {sample:?}");
+        assert!(sample.iter().all(|(_, load)| load.established == 1));
+    }
+}
+
+#[test]
+fn an_empty_answer_is_not_taken_for_no_connections() {
+    let unseen = || Unreadable::Unseen("127.0.0.1:1".parse().unwrap());
+    let message = Error::Unavailable { netlink: unseen(), procfs: unseen() }.to_string();
+    assert!(message.contains("tcp_diag") && message.contains("only round robin is possible"), "{message}");
+}
+
+#[tokio::test]
+async fn a_sample_tells_what_it_cost() {
+    let backend = Backend::at("127.0.0.1", 128);
+    assert!(netlink().await.sample(&backend.set()).await.unwrap().cost() > Duration::ZERO);
+}

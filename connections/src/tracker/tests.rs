@@ -1,0 +1,171 @@
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::row::Traffic;
+
+const BACKEND: &str = "10.0.0.1:80";
+
+fn connection(identity: u64, state: State) -> Row {
+    let local = ([10, 0, 9, 9], 40_000 + u16::try_from(identity % 20_000).unwrap()).into();
+    Row { identity, local, remote: BACKEND.parse().unwrap(), state, inode: 7, user: 1000, traffic: Traffic::default() }
+}
+
+fn established(identities: impl IntoIterator<Item = u64>) -> Vec<Row> {
+    identities.into_iter().map(|i| connection(i, State::Established)).collect()
+}
+
+fn listener(port: u16, user: u32) -> Row {
+    let any = ([0, 0, 0, 0], port).into();
+    let nobody = ([0, 0, 0, 0], 0).into();
+    Row { local: any, remote: nobody, user, ..connection(0, State::Listening) }
+}
+
+struct Bench {
+    tracker: Tracker,
+    own: Arc<OwnPorts>,
+    now: Instant,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self { tracker: Tracker::new(None), own: Arc::default(), now: Instant::now() }
+    }
+
+    fn attempt(&mut self, rows: &[Row]) {
+        self.tracker.begin_attempt();
+        for row in rows {
+            self.tracker.see(row, &Interest { own_ports: &self.own, inodes: None }, self.now);
+        }
+    }
+
+    /// The load of the backend after a table of `rows`.
+    fn sample(&mut self, rows: &[Row]) -> Load {
+        self.tracker.begin_sample(&[80]);
+        self.attempt(rows);
+        self.load()
+    }
+
+    fn load(&mut self) -> Load {
+        let loads: HashMap<_, _> = self.tracker.end_sample().into_iter().collect();
+        loads.get(&BACKEND.parse().unwrap()).copied().unwrap_or_default()
+    }
+}
+
+#[test]
+fn as_many_births_as_deaths_are_still_told_apart() {
+    let mut bench = Bench::new();
+    let first = bench.sample(&established(1..=3));
+    assert_eq!(
+        (first.established, first.born, first.gone),
+        (3, 0, 0),
+        "of the first sample nothing is known to be born"
+    );
+    let next = bench.sample(&established(3..=5));
+    assert_eq!((next.established, next.born, next.gone), (3, 2, 2));
+}
+
+#[test]
+fn opening_connections_are_load_and_age() {
+    let mut bench = Bench::new();
+    bench.sample(&[]);
+    let born = bench.sample(&[connection(1, State::Opening)]);
+    assert_eq!((born.connections(), born.born, born.oldest_opening), (1, 1, Some(Duration::ZERO)));
+    bench.now += Duration::from_secs(3);
+    let rows = [connection(1, State::Opening), connection(2, State::Opening)];
+    assert_eq!(bench.sample(&rows).oldest_opening, Some(Duration::from_secs(3)));
+    let established = bench.sample(&established([1]));
+    assert_eq!((established.established, established.born, established.gone), (1, 0, 1));
+    assert_eq!(established.oldest_opening, None);
+}
+
+#[test]
+fn a_table_read_again_after_an_interruption_counts_once_and_loses_no_birth() {
+    let mut bench = Bench::new();
+    bench.sample(&established([1]));
+    bench.tracker.begin_sample(&[80]);
+    bench.attempt(&established([1, 2, 3]));
+    bench.attempt(&established([2]));
+    let load = bench.load();
+    assert_eq!((load.established, load.born, load.gone), (1, 1, 1));
+}
+
+#[test]
+fn a_socket_that_is_listed_twice_counts_once() {
+    let mut bench = Bench::new();
+    bench.sample(&[]);
+    let load = bench.sample(&established([1, 1, 2]));
+    assert_eq!((load.established, load.born), (2, 2));
+}
+
+#[test]
+fn a_client_that_shares_address_and_port_with_a_backend_does_not_count() {
+    let mut bench = Bench::new();
+    let mut accepted = connection(1, State::Established);
+    accepted.local.set_port(3333);
+    let rows = [listener(3333, 1000), accepted, connection(2, State::Established)];
+    assert_eq!(bench.sample(&rows).established, 1);
+}
+
+#[test]
+fn own_probes_do_not_count() {
+    let mut bench = Bench::new();
+    bench.sample(&[]);
+    let _port = bench.own.take(40_001);
+    assert_eq!(bench.sample(&established([1, 2])).born, 1);
+}
+
+#[test]
+fn connections_of_other_users_than_the_listener_do_not_count() {
+    let mut bench = Bench::new();
+    bench.tracker = Tracker::new(Some(8080));
+    let rows = [
+        listener(8080, 65532),
+        Row { user: 65532, ..connection(1, State::Established) },
+        connection(2, State::Established),
+    ];
+    assert_eq!(bench.sample(&rows).established, 1);
+}
+
+#[test]
+fn traffic_is_summed_and_round_trips_are_averaged() {
+    let mut bench = Bench::new();
+    let with = |identity, bytes, rtt| {
+        let traffic = Traffic { bytes, retransmits: 2, rtt: Some(Duration::from_micros(rtt)) };
+        Row { traffic, ..connection(identity, State::Established) }
+    };
+    let load = bench.sample(&[with(1, 10, 100), with(2, 30, 300)]);
+    assert_eq!((load.bytes, load.retransmits, load.rtt), (40, 4, Some(Duration::from_micros(200))));
+}
+
+#[test]
+fn addresses_without_connections_are_forgotten() {
+    let mut bench = Bench::new();
+    for i in 0..5_000u64 {
+        let octets = u32::try_from(i).unwrap().to_be_bytes();
+        let remote = ([10, octets[1], octets[2], octets[3]], 80).into();
+        let local = ([10, 9, 9, 9], 40_000).into();
+        bench.sample(&[
+            Row { identity: i, local, remote, ..connection(0, State::Established) },
+            connection(9_999, State::Established),
+        ]);
+    }
+    assert!(bench.tracker.remotes.len() < 2_000, "{}", bench.tracker.remotes.len());
+    let load = bench.sample(&established([9_999]));
+    assert_eq!((load.established, load.born, load.gone), (1, 0, 0), "the one that lives was kept");
+}
+
+proptest! {
+    #[test]
+    fn what_was_there_plus_born_minus_gone_is_what_is_there(tables in proptest::collection::vec(proptest::collection::hash_set(0..40u64, 0..30), 2..10)) {
+        let mut bench = Bench::new();
+        let mut before = bench.sample(&established(tables[0].iter().copied())).established;
+        for table in &tables[1..] {
+            let load = bench.sample(&established(table.iter().copied()));
+            prop_assert_eq!(load.established as usize, table.len());
+            prop_assert_eq!(before + load.born - load.gone, load.established);
+            before = load.established;
+        }
+    }
+}

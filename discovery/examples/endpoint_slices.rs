@@ -1,0 +1,28 @@
+//! Follows the endpoints of a Service: `cargo run -p ilb-discovery --example endpoint_slices -- default my-app db`.
+//!
+//! The last argument is the number or the Service's name of a port.
+
+use futures_util::StreamExt;
+use ilb_discovery::{ClientLimits, Discovery, EndpointSliceDiscovery, api_client, kube_client::Config};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let [namespace, service, port] = arguments()?;
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = api_client(&Config::infer().await?, &ClientLimits::default())?;
+    let slices = EndpointSliceDiscovery::of_service(client, &namespace, &service, port.parse()?)?;
+
+    let mut sets = slices.with_draining_fallback(true).watch();
+    while let Some(next) = sets.next().await {
+        match next {
+            Ok(set) => println!("{} backends, {} ready: {set:?}", set.len(), set.ready().len()),
+            Err(error) => eprintln!("keeping the last set: {error}"),
+        }
+    }
+    Ok(())
+}
+
+fn arguments() -> Result<[String; 3], &'static str> {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    arguments.try_into().map_err(|_| "usage: endpoint_slices NAMESPACE SERVICE PORT")
+}

@@ -1,0 +1,29 @@
+//! Follows the pods of a label selector: `cargo run -p ilb-discovery --example pods -- default app=my-app 5432`.
+//!
+//! The last argument is the number or the name of a container's port. The cluster is that of the current kubeconfig, or
+//! the one that this runs in.
+
+use futures_util::StreamExt;
+use ilb_discovery::{BackendPort, ClientLimits, Discovery, PodDiscovery, api_client, kube_client::Config};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let [namespace, selector, port] = arguments()?;
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = api_client(&Config::infer().await?, &ClientLimits::default())?;
+    let pods = PodDiscovery::new(client, &namespace, selector.parse()?, 0).with_port(port.parse::<BackendPort>()?);
+
+    let mut sets = pods.watch();
+    while let Some(next) = sets.next().await {
+        match next {
+            Ok(set) => println!("{} backends, {} ready: {set:?}", set.len(), set.ready().len()),
+            Err(error) => eprintln!("keeping the last set: {error}"),
+        }
+    }
+    Ok(())
+}
+
+fn arguments() -> Result<[String; 3], &'static str> {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    arguments.try_into().map_err(|_| "usage: pods NAMESPACE SELECTOR PORT")
+}

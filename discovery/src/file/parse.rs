@@ -1,0 +1,153 @@
+use std::{collections::HashMap, net::SocketAddr};
+
+use serde::Deserialize;
+use serde_saphyr::Spanned;
+
+use crate::{AddressPolicy, Backend, BackendSet, Capacity, State, Zone};
+
+/// What is wrong with a text, and in which line, counted from 1; 0 if no line can be named.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Mistake {
+    pub(super) line: u64,
+    pub(super) problem: String,
+}
+
+impl From<serde_saphyr::Error> for Mistake {
+    fn from(error: serde_saphyr::Error) -> Self {
+        let line = error.location().map_or(0, |at| at.line());
+        let text = error.to_string();
+        let problem = text.lines().next().unwrap_or_default();
+        // The library tells the place in its text too: once is enough.
+        let problem = problem.rsplit_once(" at line ").map_or(problem, |(problem, _)| problem).to_owned();
+        Self { line, problem }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    address: Spanned<String>,
+    #[serde(default)]
+    state: EntryState,
+    capacity: Option<Spanned<u8>>,
+    zone: Option<Spanned<String>>,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum EntryState {
+    #[default]
+    Ready,
+    Draining,
+    #[serde(rename = "not ready")]
+    NotReady,
+}
+
+/// The backends that `text` lists, in YAML or in JSON, which is YAML too.
+pub(super) fn backends(text: &str, policy: &AddressPolicy) -> Result<BackendSet, Mistake> {
+    if text.trim().is_empty() {
+        return Err(Mistake { line: 0, problem: "the file is empty: no backends at all are written as []".to_owned() });
+    }
+    let options = serde_saphyr::options! { with_snippet: false };
+    let entries: Vec<Entry> = serde_saphyr::from_str_with_options(text, options).map_err(Mistake::from)?;
+    let mut lines: HashMap<SocketAddr, u64> = HashMap::new();
+    let mut backends = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let line = entry.address.referenced.line();
+        let backend = entry.backend(policy)?;
+        if let Some(first) = lines.insert(backend.address(), line) {
+            return Err(Mistake { line, problem: format!("{} is in line {first} already", backend.address()) });
+        }
+        backends.push(backend);
+    }
+    Ok(backends.into_iter().collect())
+}
+
+impl Entry {
+    fn backend(self, policy: &AddressPolicy) -> Result<Backend, Mistake> {
+        let text = &self.address.value;
+        let address: SocketAddr = text
+            .parse()
+            .map_err(|_| mistake(&self.address, format!("'{text}' is not an address such as 10.0.0.1:5432")))?;
+        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+        policy.check(address).map_err(|why| mistake(&self.address, format!("{address}: {why} cannot be a backend")))?;
+        let state = match self.state {
+            EntryState::Ready => State::Ready,
+            EntryState::Draining => State::Draining,
+            EntryState::NotReady => State::NotReady,
+        };
+        let capacity = self.capacity.map_or(Ok(Capacity::default()), |shares| {
+            Capacity::new(shares.value).ok_or_else(|| mistake(&shares, "the capacity is not 1 to 16".to_owned()))
+        })?;
+        let zone = self.zone.map(|zone| {
+            Zone::new(&zone.value).ok_or_else(|| mistake(&zone, "a zone has the form of a label value".to_owned()))
+        });
+        Ok(Backend::new(address, state).with_capacity(capacity).with_zone(zone.transpose()?))
+    }
+}
+
+fn mistake<T>(place: &Spanned<T>, problem: String) -> Mistake {
+    Mistake { line: place.referenced.line(), problem }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    use super::*;
+
+    fn parse(text: &str) -> Result<BackendSet, Mistake> {
+        backends(text, &AddressPolicy::default())
+    }
+
+    #[rstest]
+    #[case::yaml(
+        "# ours\n- address: 10.0.0.1:5432\n- address: '[fd00::2]:5432'\n  capacity: 2\n  state: not ready\n  zone: a\n"
+    )]
+    #[case::json(
+        "[\n\t{\"address\": \"10.0.0.1:5432\"},\n\t{\"address\": \"[fd00::2]:5432\", \"capacity\": 2,\n\t\"state\": \"not ready\", \"zone\": \"a\"}\n]"
+    )]
+    fn a_list_is_read_in_yaml_and_in_json(#[case] text: &str) {
+        let second = Backend::new("[fd00::2]:5432".parse().unwrap(), State::NotReady)
+            .with_capacity(Capacity::new(2).unwrap())
+            .with_zone(Zone::new("a"));
+        let first = Backend::new("10.0.0.1:5432".parse().unwrap(), State::Ready);
+        assert_eq!(parse(text).unwrap(), [first, second].into_iter().collect());
+    }
+
+    #[test]
+    fn no_backends_are_a_set_and_an_empty_file_is_not() {
+        assert!(parse("[]").unwrap().is_empty());
+        assert_eq!(parse(" \n").unwrap_err().line, 0);
+    }
+
+    #[rstest]
+    #[case("- address: 10.0.0.1:1\n- adress: 10.0.0.2:1\n", 2, "adress")]
+    #[case("- address: 10.0.0.1:1\n- address: 10.0.0.256:1\n", 2, "'10.0.0.256:1' is not an address")]
+    #[case("- address: 10.0.0.1:1\n- address: db.example:1\n", 2, "'db.example:1' is not an address")]
+    #[case("- address: 127.0.0.1:1\n", 1, "127.0.0.1:1: a loopback address cannot be a backend")]
+    #[case(
+        "- address: 10.0.0.1:1\n- address: 10.0.0.2:1\n- address: 10.0.0.1:1\n",
+        3,
+        "10.0.0.1:1 is in line 1 already"
+    )]
+    #[case("- address: 10.0.0.1:1\n- address: '[::ffff:10.0.0.1]:1'\n", 2, "10.0.0.1:1 is in line 1 already")]
+    #[case("- address: 10.0.0.1:1\n  capacity: 17\n", 2, "the capacity is not 1 to 16")]
+    #[case("- address: 10.0.0.1:1\n  capacity: many\n", 2, "invalid u8")]
+    #[case("- address: 10.0.0.1:1\n  zone: a b\n", 2, "a zone has the form of a label value")]
+    #[case("- address: 10.0.0.1:1\n  state: gone\n", 2, "gone")]
+    #[case("- address: 10.0.0.1:1\n- {\n", 2, "unclosed bracket '{'")]
+    #[case("[\n{\"address\": \"10.0.0.1:1\"},\n{\"address\": 7 7}\n]", 3, "")]
+    fn a_mistake_is_told_with_its_line(#[case] text: &str, #[case] line: u64, #[case] problem: &str) {
+        let mistake = parse(text).unwrap_err();
+        assert!(mistake.line == line && mistake.problem.contains(problem), "{mistake:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in "(- |address: |\\[|\\]|\\{|\\}|\"|10\\.0\\.0\\.[0-9]:1|\n|  |&a|\\*a|,|:){0,20}|\\PC{0,40}") {
+            let _ = parse(&text);
+        }
+    }
+}

@@ -1,0 +1,81 @@
+use std::time::Duration;
+
+use hyper_timeout::TimeoutConnector;
+use hyper_util::{
+    client::legacy::{self, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use kube::{
+    Client, Config,
+    client::{Body, ConfigExt},
+};
+use tower::{BoxError, ServiceBuilder};
+
+use crate::{Cause, Error};
+
+/// How long a client of the API server waits before it gives up, so that nothing hangs for ever.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ClientLimits {
+    /// For a connection to be made, TLS included. 5 s.
+    pub connect: Duration,
+    /// For the next byte of an answer, its first one included. 15 s, which is longer than the life of a watch.
+    pub silence: Duration,
+    /// For the other end's kernel to confirm what was sent, and to answer a probe of a quiet connection. 10 s.
+    pub acknowledge: Duration,
+}
+
+impl Default for ClientLimits {
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(5), silence: Duration::from_secs(15), acknowledge: Duration::from_secs(10) }
+    }
+}
+
+/// A client of the API server that notices when the other end is gone, and tells of each failure.
+///
+/// kube's own client waits without limit for an answer, notices a dead connection after minutes, and repeats requests
+/// in silence; this one does neither. The source of its configuration is the caller's choice: in a pod
+/// `Config::incluster()`.
+///
+/// A TLS provider must have been installed (`rustls`'s `install_default`). Must be called within a Tokio runtime.
+/// Fails if `config` names files or certificates that cannot be used, or a proxy, which is not supported.
+pub fn api_client(config: &Config, limits: &ClientLimits) -> Result<Client, Error> {
+    let failed = |error| Error::Client(Cause::new(error));
+    if config.proxy_url.is_some() {
+        return Err(Error::Client(Cause::new(std::io::Error::other("a proxy is not supported"))));
+    }
+
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(limits.connect));
+    // Probes begin after half of the limit and use up the other half.
+    tcp.set_keepalive(Some(limits.acknowledge / 2));
+    tcp.set_keepalive_interval(Some(limits.acknowledge / 4));
+    tcp.set_keepalive_retries(Some(2));
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    tcp.set_tcp_user_timeout(Some(limits.acknowledge));
+
+    let tls = config.rustls_https_connector_with_connector(tcp).map_err(failed)?;
+    let mut connector = TimeoutConnector::new(tls);
+    connector.set_connect_timeout(Some(limits.connect));
+    connector.set_read_timeout(Some(limits.silence));
+    connector.set_write_timeout(Some(limits.silence));
+    // The wait for an answer begins with its request, not with the last byte of the one before.
+    connector.set_reset_reader_on_write(true);
+
+    let http = legacy::Client::builder(TokioExecutor::new())
+        // Long enough to serve the next request of a source, too short for a connection to die unseen in between.
+        .pool_idle_timeout(Duration::from_secs(2))
+        .build::<_, Body>(connector);
+    let service = ServiceBuilder::new()
+        .layer(config.base_uri_layer())
+        .option_layer(config.auth_layer().map_err(failed)?)
+        .layer(config.extra_headers_layer().map_err(failed)?)
+        .map_err(BoxError::from)
+        .service(http);
+    Ok(Client::new(service, config.default_namespace.clone()))
+}
+
+#[cfg(test)]
+mod tests;

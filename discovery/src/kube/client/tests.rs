@@ -1,0 +1,64 @@
+use std::net::SocketAddr;
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+use super::*;
+use crate::{Discovery, PodDiscovery};
+
+/// A server that does with each connection what `serve` says, and a source of pods behind it.
+async fn server<F>(serve: fn(TcpStream) -> F, limits: ClientLimits) -> PodDiscovery
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(serve(stream));
+        }
+    });
+    pods(address, &limits)
+}
+
+fn pods(address: SocketAddr, limits: &ClientLimits) -> PodDiscovery {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let config = Config::new(format!("http://{address}").parse().unwrap());
+    PodDiscovery::new(api_client(&config, limits).unwrap(), "shop", "app=db".parse().unwrap(), 5432)
+}
+
+#[tokio::test]
+async fn a_server_that_accepts_and_never_answers_is_given_up() {
+    let limits = ClientLimits { silence: Duration::from_millis(50), ..ClientLimits::default() };
+    let pods = server(|stream| async move { drop((stream, std::future::pending::<()>().await)) }, limits).await;
+    assert!(matches!(pods.list().await.unwrap_err(), Error::Unreachable { .. }));
+}
+
+#[tokio::test]
+async fn a_server_that_stops_in_the_middle_of_an_answer_is_given_up() {
+    async fn half(mut stream: TcpStream) {
+        let _ = stream.read(&mut [0; 4096]).await;
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{\"items\": [").await;
+        std::future::pending::<()>().await;
+    }
+    let limits = ClientLimits { silence: Duration::from_millis(50), ..ClientLimits::default() };
+    let pods = server(half, limits).await;
+    assert!(matches!(pods.list().await.unwrap_err(), Error::Unreachable { .. }));
+}
+
+#[tokio::test]
+async fn nobody_at_the_address_is_told_at_once_with_the_systems_word() {
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let error = pods(free, &ClientLimits::default()).list().await.unwrap_err();
+    assert!(error.to_string().contains("Connection refused"), "{error}");
+}
+
+#[tokio::test]
+async fn a_proxy_is_not_silently_passed_by() {
+    let mut config = Config::new("http://127.0.0.1:1".parse().unwrap());
+    config.proxy_url = Some("http://127.0.0.1:2".parse().unwrap());
+    let error = api_client(&config, &ClientLimits::default()).err().unwrap();
+    assert!(error.to_string().contains("a proxy is not supported"), "{error}");
+}

@@ -1,0 +1,411 @@
+use std::{io::ErrorKind, sync::Arc, time::Duration};
+
+use futures_core::stream::BoxStream;
+use futures_util::{FutureExt, StreamExt};
+use rstest::rstest;
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::{
+    BackendSet, Discovery, Error, PodDiscovery, State,
+    kube::testing::{ScriptedServer, not_ready, pod, refusal},
+};
+
+type Sets = BoxStream<'static, Result<Arc<BackendSet>, Error>>;
+
+fn pods() -> (PodDiscovery, ScriptedServer) {
+    let (client, server) = ScriptedServer::new();
+    (PodDiscovery::new(client, "shop", "app=db".parse().unwrap(), 5432), server)
+}
+
+/// The last numbers of the addresses of the next set.
+async fn set(sets: &mut Sets) -> Vec<u8> {
+    let set = sets.next().await.unwrap().unwrap();
+    set.ready().iter().map(|b| b.address().ip().to_string().rsplit('.').next().unwrap().parse().unwrap()).collect()
+}
+
+async fn error(sets: &mut Sets) -> String {
+    sets.next().await.unwrap().unwrap_err().to_string()
+}
+
+fn nothing(sets: &mut Sets) {
+    let next = sets.next().now_or_never();
+    assert!(next.is_none(), "{next:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_ask_for_the_newest_state_in_pages_and_for_bookmarks() {
+    let (client, mut server) = ScriptedServer::new();
+    let pods = PodDiscovery::new(client, "shop", "app=db".parse().unwrap(), 5432)
+        .with_field_selector("spec.nodeName=a".parse().unwrap());
+    let mut sets = pods.watch();
+    let list = server.next().await;
+    assert_eq!(list.path(), "/api/v1/namespaces/shop/pods");
+    let selectors = (Some("app%3Ddb"), Some("spec.nodeName%3Da"));
+    assert_eq!((list.parameter("labelSelector"), list.parameter("fieldSelector")), selectors);
+    assert_eq!((list.parameter("limit"), list.parameter("resourceVersion")), (Some("200"), None));
+    list.list(7, &[]).await;
+    let watch = server.next().await;
+    assert_eq!((watch.parameter("labelSelector"), watch.parameter("fieldSelector")), selectors);
+    assert_eq!((watch.parameter("resourceVersion"), watch.parameter("timeoutSeconds")), (Some("7"), Some("10")));
+    assert_eq!(watch.parameter("allowWatchBookmarks"), Some("true"));
+    assert!(set(&mut sets).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_set_comes_after_the_last_page() {
+    let (pods, mut server) = pods();
+    let mut sets = pods.watch();
+    server.next().await.page(5, "more", &[pod(1, 1)]).await;
+    let second = server.next().await;
+    assert_eq!(second.parameter("continue"), Some("more"));
+    nothing(&mut sets);
+    second.list(5, &[pod(2, 2)]).await;
+    assert_eq!(set(&mut sets).await, [1, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn changes_become_sets_and_what_changes_nothing_publishes_nothing() {
+    let (pods, mut server) = pods();
+    let mut sets = pods.watch();
+    let mut watch = server.sync(5, &[pod(1, 1)]).await;
+    assert_eq!(set(&mut sets).await, [1]);
+    watch.send("ADDED", &pod(2, 6)).await;
+    assert_eq!(set(&mut sets).await, [1, 2]);
+    watch.send("MODIFIED", &not_ready(1, 7)).await;
+    assert_eq!(set(&mut sets).await, [2]);
+    watch.send("MODIFIED", &not_ready(1, 8)).await;
+    watch.bookmark(9).await;
+    watch.send("DELETED", &pod(2, 10)).await;
+    assert_eq!(set(&mut sets).await, [0; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_ends_in_order_is_resumed_without_a_word() {
+    let (pods, mut server) = pods();
+    let mut sets = pods.watch();
+    let mut watch = server.sync(5, &[pod(1, 1)]).await;
+    set(&mut sets).await;
+    watch.bookmark(8).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    drop(watch);
+    let resumed = server.next().await;
+    assert!(resumed.is_watch());
+    assert_eq!(resumed.parameter("resourceVersion"), Some("8"));
+    let _watch = resumed.watch();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    nothing(&mut sets);
+    assert_eq!(pods.since_contact(), Some(Duration::from_secs(1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_breaks_off_in_the_middle_of_a_line_is_resumed_after_the_last_whole_event() {
+    let (pods, mut server) = pods();
+    let mut sets = pods.watch();
+    let mut watch = server.sync(5, &[pod(1, 1)]).await;
+    set(&mut sets).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    watch.send("ADDED", &pod(2, 6)).await;
+    assert_eq!(set(&mut sets).await, [1, 2]);
+    watch.raw(r#"{"type":"DELETED","object":{"metadata":{"uid":"uid-2","resourceV"#).await;
+    drop(watch);
+    let probe = server.next().await;
+    assert_eq!(probe.parameter("limit"), Some("1"));
+    probe.list(7, &[]).await;
+    let resumed = server.next().await;
+    assert_eq!(resumed.parameter("resourceVersion"), Some("6"));
+    let mut watch = resumed.watch();
+    nothing(&mut sets);
+    watch.send("DELETED", &pod(2, 7)).await;
+    assert_eq!(set(&mut sets).await, [1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_is_reset_is_resumed_without_a_list() {
+    let (pods, mut server) = pods();
+    let mut sets = pods.watch();
+    let watch = server.sync(5, &[pod(1, 1)]).await;
+    set(&mut sets).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    watch.break_off(ErrorKind::ConnectionReset);
+    server.next().await.list(5, &[]).await;
+    let mut watch = server.next().await.watch();
+    watch.send("ADDED", &pod(2, 6)).await;
+    assert_eq!(set(&mut sets).await, [1, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_the_system_gave_up_has_been_stale_for_long() {
+    let (pods, mut server) = pods();
+    let mut sets = pods.watch();
+    let watch = server.sync(5, &[pod(1, 1)]).await;
+    set(&mut sets).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    watch.break_off(ErrorKind::TimedOut);
+    assert!(error(&mut sets).await.contains("timed out"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_that_is_gone_when_the_watch_is_opened_leads_to_a_new_list() {
+    let (pods, mut server) = pods();
+    let mut sets = pods.watch();
+    server.next().await.list(5, &[pod(1, 1)]).await;
+    server.next().await.refuse(410, "Expired", "too old resource version: 5 (9)").await;
+    assert_eq!(set(&mut sets).await, [1]);
+    assert!(error(&mut sets).await.contains("too old resource version"));
+    let _watch = server.sync(9, &[pod(2, 8)]).await;
+    assert_eq!(set(&mut sets).await, [2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_that_is_gone_in_the_stream_leads_to_a_new_list() {
+    let (pods, mut server) = pods();
+    let mut sets = pods.watch();
+    let mut watch = server.sync(5, &[pod(1, 1)]).await;
+    set(&mut sets).await;
+    watch.send("ERROR", &refusal(410, "Expired", "too old resource version: 5 (9)")).await;
+    assert!(error(&mut sets).await.contains("too old resource version"));
+    let _watch = server.sync(9, &[pod(2, 8)]).await;
+    assert_eq!(set(&mut sets).await, [2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_that_the_server_has_not_reached_leads_to_a_new_list() {
+    let (pods, mut server) = pods();
+    let mut sets = pods.watch();
+    server.next().await.list(5, &[pod(1, 1)]).await;
+    server.next().await.refuse(504, "Timeout", "Too large resource version: 5, current: 4").await;
+    set(&mut sets).await;
+    error(&mut sets).await;
+    let _watch = server.sync(6, &[pod(2, 6)]).await;
+    assert_eq!(set(&mut sets).await, [2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_fails_after_some_pages_leaves_no_trace_and_begins_anew() {
+    let (pods, mut server) = pods();
+    let mut sets = pods.watch();
+    let mut watch = server.sync(5, &[pod(1, 1), pod(2, 2)]).await;
+    assert_eq!(set(&mut sets).await, [1, 2]);
+    watch.send("ERROR", &refusal(410, "Expired", "too old")).await;
+    error(&mut sets).await;
+    server.next().await.page(9, "more", &[pod(3, 8)]).await;
+    server.next().await.refuse(500, "InternalError", "etcdserver: leader changed").await;
+    assert!(error(&mut sets).await.contains("leader changed"));
+    let again = server.next().await;
+    assert_eq!(again.parameter("continue"), None);
+    again.list(9, &[pod(2, 2)]).await;
+    assert_eq!(set(&mut sets).await, [2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_api_server_that_asks_for_patience_gets_it() {
+    let (pods, mut server) = pods();
+    let mut sets = pods.watch();
+    server.next().await.text(429, Some(7), "Too many requests, please try again later.").await;
+    let started = Instant::now();
+    assert!(error(&mut sets).await.contains("please try again later"));
+    server.next().await.list(5, &[]).await;
+    assert!(started.elapsed() >= Duration::from_secs(7), "{:?}", started.elapsed());
+    set(&mut sets).await;
+}
+
+#[rstest]
+#[case::lists(false)]
+#[case::watches(true)]
+#[tokio::test(start_paused = true)]
+async fn pauses_grow_to_five_seconds_whatever_fails(#[case] watches: bool) {
+    let (pods, mut server) = pods();
+    let _sets = pods.watch();
+    if watches {
+        server.next().await.list(5, &[]).await;
+    }
+    let (mut pauses, mut failed) = (Vec::new(), None);
+    while pauses.len() < 30 {
+        let request = server.next().await;
+        pauses.extend(failed.take().map(|at: Instant| at.elapsed()));
+        if watches && !request.is_watch() {
+            request.list(5, &[]).await; // the version, which is asked for before a watch is tried again
+        } else {
+            request.refuse(503, "ServiceUnavailable", "not now").await;
+            failed = Some(Instant::now());
+        }
+    }
+    assert!(pauses.iter().all(|p| *p <= Duration::from_secs(5)), "{pauses:?}");
+    assert!(pauses[20..].iter().all(|p| *p >= Duration::from_millis(2500)), "{pauses:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loop_of_lists_and_refused_watches_slows_down() {
+    let (pods, mut server) = pods();
+    let _sets = pods.watch();
+    let started = Instant::now();
+    for _ in 0..20 {
+        server.next().await.list(5, &[]).await;
+        let mut watch = server.next().await.watch();
+        watch.send("ERROR", &refusal(410, "Expired", "too old")).await;
+    }
+    assert!(started.elapsed() > Duration::from_secs(30), "{:?}", started.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn watches_that_end_at_once_are_not_resumed_in_a_busy_loop() {
+    let (pods, mut server) = pods();
+    let _sets = pods.watch();
+    server.next().await.list(5, &[]).await;
+    let started = Instant::now();
+    for _ in 0..20 {
+        drop(server.next().await.watch());
+    }
+    assert!(started.elapsed() > Duration::from_secs(30), "{:?}", started.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_over_which_nothing_comes_is_given_up_within_15_s() {
+    let (pods, mut server) = pods();
+    let mut sets = pods.watch();
+    let _black_hole = server.sync(5, &[pod(1, 1)]).await;
+    set(&mut sets).await;
+    let opened = Instant::now();
+    assert_eq!(error(&mut sets).await, "the API server has been silent for 13s about pods in namespace shop");
+    assert!(opened.elapsed() <= Duration::from_secs(15), "{:?}", opened.elapsed());
+    server.next().await.list(5, &[]).await;
+    assert_eq!(server.next().await.parameter("resourceVersion"), Some("5"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_never_answered_is_given_up() {
+    let (pods, mut server) = pods();
+    let mut sets = pods.watch();
+    let _never = server.next().await;
+    assert_eq!(error(&mut sets).await, "the API server has been silent for 30s about pods in namespace shop");
+    server.next().await.list(5, &[]).await;
+    let _never = server.next().await;
+    set(&mut sets).await;
+    assert_eq!(error(&mut sets).await, "the API server has been silent for 10s about pods in namespace shop");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_staleness_is_told_though_no_event_arrives() {
+    let (pods, mut server) = pods();
+    let mut sets = pods.watch();
+    let _black_hole = server.sync(5, &[pod(1, 1)]).await;
+    set(&mut sets).await;
+    error(&mut sets).await;
+    server.next().await.list(5, &[]).await;
+    let _quiet = server.next().await.watch();
+    let opened = Instant::now();
+    assert_eq!(set(&mut sets).await, [1]);
+    assert!(opened.elapsed() <= Duration::from_secs(1), "{:?}", opened.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_says_what_to_grant_and_is_recovered_from() {
+    let (pods, mut server) = pods();
+    let mut sets = pods.watch();
+    server.next().await.refuse(403, "Forbidden", "pods is forbidden: User \"ilb\" cannot list").await;
+    let message = error(&mut sets).await;
+    assert!(message.contains("pods in namespace shop: forbidden: grant `list` and `watch`"), "{message}");
+    assert!(message.contains("User \"ilb\" cannot list"), "{message}");
+    server.next().await.refuse(401, "Unauthorized", "Unauthorized").await;
+    assert!(error(&mut sets).await.contains("has its token expired?"));
+    let _watch = server.sync(5, &[pod(1, 1)]).await;
+    assert_eq!(set(&mut sets).await, [1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_goes_back_in_time_is_refused_until_it_stays_there() {
+    let (pods, mut server) = pods();
+    let mut sets = pods.watch();
+    let mut watch = server.sync(50, &[pod(1, 1)]).await;
+    set(&mut sets).await;
+    watch.send("ERROR", &refusal(410, "Expired", "too old")).await;
+    error(&mut sets).await;
+    let started = Instant::now();
+    loop {
+        server.next().await.list(40, &[]).await;
+        match sets.next().await.unwrap() {
+            Ok(set) => break assert!(set.is_empty()),
+            Err(error) => assert!(error.to_string().contains("version 40 after 50"), "{error}"),
+        }
+    }
+    assert!(started.elapsed() >= Duration::from_secs(30), "{:?}", started.elapsed());
+    assert_eq!(server.next().await.parameter("resourceVersion"), Some("40"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_rude_end_a_server_that_went_back_in_time_is_not_watched_from_the_future() {
+    let (pods, mut server) = pods();
+    let mut sets = pods.watch();
+    let watch = server.sync(50, &[pod(1, 1)]).await;
+    set(&mut sets).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    watch.break_off(ErrorKind::ConnectionReset);
+    server.next().await.list(40, &[]).await;
+    assert!(error(&mut sets).await.contains("version 40 after 50"));
+    let next = server.next().await;
+    assert!(!next.is_watch());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_is_no_json_leads_to_a_new_list() {
+    let (pods, mut server) = pods();
+    let mut sets = pods.watch();
+    let mut watch = server.sync(5, &[pod(1, 1)]).await;
+    set(&mut sets).await;
+    watch.raw("<html>Bad gateway</html>\n").await;
+    error(&mut sets).await;
+    let _watch = server.sync(6, &[pod(2, 6)]).await;
+    assert_eq!(set(&mut sets).await, [2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn several_namespaces_make_one_set_that_is_complete_or_not_there() {
+    let (client, mut server) = ScriptedServer::new();
+    let pods =
+        PodDiscovery::new(client, "shop", "app=db".parse().unwrap(), 5432).in_namespaces(["shop", "bank", "shop"]);
+    let mut sets = pods.watch();
+    let (bank, shop) = (server.next().await, server.next().await);
+    assert_eq!(bank.path(), "/api/v1/namespaces/bank/pods");
+    assert_eq!(shop.path(), "/api/v1/namespaces/shop/pods");
+    shop.list(5, &[pod(1, 1)]).await;
+    let mut shop = server.next().await.watch();
+    nothing(&mut sets);
+    assert_eq!(pods.since_contact(), None);
+    bank.list(6, &[pod(2, 2)]).await;
+    assert_eq!(set(&mut sets).await, [1, 2]);
+
+    server.next().await.refuse(403, "Forbidden", "not you").await;
+    assert!(error(&mut sets).await.contains("pods in namespace bank: forbidden"));
+    shop.send("DELETED", &pod(1, 8)).await;
+    assert_eq!(set(&mut sets).await, [2], "a change elsewhere is told");
+    error(&mut sets).await; // and the staleness that remains
+    server.next().await.list(8, &[]).await;
+    let _bank = server.next().await.watch();
+    assert_eq!(set(&mut sets).await, [2], "the end of staleness is told");
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_namespaces_are_one_collection() {
+    let (client, mut server) = ScriptedServer::new();
+    let pods = PodDiscovery::new(client, "shop", "app=db".parse().unwrap(), 5432).in_all_namespaces();
+    let _sets = pods.watch();
+    assert_eq!(server.next().await.path(), "/api/v1/pods");
+}
+
+#[tokio::test(start_paused = true)]
+async fn asking_once_reads_every_page_and_tells_of_every_failure() {
+    let (pods, mut server) = pods();
+    let (set, ()) = tokio::join!(pods.list(), async {
+        server.next().await.page(5, "more", &[pod(1, 1)]).await;
+        server.next().await.list(5, &[not_ready(2, 2)]).await;
+    });
+    let set = set.unwrap();
+    assert_eq!((set.count(State::Ready), set.count(State::NotReady)), (1, 1));
+    let (set, ()) = tokio::join!(pods.list(), async {
+        server.next().await.text(200, None, &json!({"items": []}).to_string()).await;
+    });
+    assert!(set.unwrap_err().to_string().contains("without resourceVersion"));
+    let (set, ()) = tokio::join!(pods.list(), async { server.next().await.list(4, &[]).await });
+    assert!(set.unwrap_err().to_string().contains("version 4 after 5"));
+}

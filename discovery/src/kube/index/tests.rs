@@ -1,0 +1,327 @@
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    Cause, Families,
+    kube::{
+        pod::SlimPod,
+        slice::SlimSlice,
+        testing::{deleting, not_ready, object, pod, with},
+    },
+};
+
+fn rules() -> Rules {
+    Rules::new("5432".parse().unwrap())
+}
+
+/// Takes in one event of the only scope. Returns the set if it may be another one.
+fn take<K: Object>(index: &mut Index, event: Event<K>) -> Option<Arc<BackendSet>> {
+    index.take(0, event).changed.then(|| index.set()).flatten()
+}
+
+fn applied(pod: Value) -> Event<SlimPod> {
+    Event::Applied(object(pod))
+}
+
+fn listed(pods: impl IntoIterator<Item = Value>) -> Event<SlimPod> {
+    Event::Listed(pods.into_iter().map(object).collect())
+}
+
+fn synced(rules: Rules, pods: impl IntoIterator<Item = Value>) -> Index {
+    let mut index = Index::new(rules, 1);
+    index.take(0, Event::<SlimPod>::ListBegun);
+    index.take(0, listed(pods));
+    index.take(0, Event::<SlimPod>::ListDone);
+    index
+}
+
+fn failure() -> Error {
+    Error::Failed { source_name: "the test".into(), cause: Cause::new(std::io::Error::other("scripted")) }
+}
+
+fn states(set: &BackendSet) -> Vec<(String, State)> {
+    set.iter().map(|b| (b.address().ip().to_string(), b.state())).collect()
+}
+
+/// A pod with the identity of `uid` and the address of `last`.
+fn named(uid: &str, pod: Value) -> Value {
+    with(pod, [("/metadata/uid", uid.into())])
+}
+
+#[test]
+fn nothing_is_published_before_the_first_list_is_complete() {
+    let mut index = Index::new(rules(), 1);
+    assert_eq!(take(&mut index, Event::<SlimPod>::ListBegun), None);
+    assert_eq!(take(&mut index, listed([pod(1, 1)])), None);
+    assert_eq!(take(&mut index, applied(pod(2, 2))), None);
+    assert!(take(&mut index, Event::<SlimPod>::ListDone).is_some());
+}
+
+#[test]
+fn a_relist_that_breaks_off_leaves_no_trace() {
+    let mut index = synced(rules(), [pod(1, 1), pod(2, 2)]);
+    take(&mut index, Event::<SlimPod>::ListBegun);
+    take(&mut index, listed([pod(3, 3)]));
+    assert_eq!(index.set().unwrap().len(), 2, "the old set stays valid");
+    take(&mut index, Event::<SlimPod>::Failed(failure()));
+    take(&mut index, Event::<SlimPod>::ListBegun);
+    take(&mut index, listed([pod(2, 2)]));
+    let set = take(&mut index, Event::<SlimPod>::ListDone).unwrap();
+    assert_eq!(states(&set), [("10.0.0.2".to_owned(), State::Ready)]);
+}
+
+#[test]
+fn a_change_that_does_not_touch_the_set_is_no_change() {
+    let mut index = synced(rules(), [pod(1, 1)]);
+    assert_eq!(take(&mut index, applied(pod(1, 9))), None);
+    assert_eq!(take(&mut index, applied(json!({"metadata": {"uid": "new"}}))), None);
+    assert_eq!(take(&mut index, Event::<SlimPod>::Deleted(object(pod(7, 9)))), None);
+}
+
+#[test]
+fn an_address_of_two_pods_leaves_with_the_last_one() {
+    let mut index = synced(rules(), [named("a", pod(1, 1)), named("b", not_ready(1, 2))]);
+    let set = take(&mut index, applied(named("a", deleting(1, 3)))).unwrap();
+    assert_eq!(states(&set), [("10.0.0.1".to_owned(), State::Draining)]);
+    let set = take(&mut index, Event::<SlimPod>::Deleted(object(named("a", deleting(1, 4))))).unwrap();
+    assert_eq!(states(&set), [("10.0.0.1".to_owned(), State::NotReady)]);
+    assert!(take(&mut index, Event::<SlimPod>::Deleted(object(named("b", not_ready(1, 5))))).unwrap().is_empty());
+}
+
+#[test]
+fn a_name_that_is_used_again_is_another_pod() {
+    let mut index = synced(rules(), [named("old", pod(1, 1))]);
+    take(&mut index, applied(named("new", with(pod(2, 2), [("/metadata/name", "pod-1".into())]))));
+    let set = take(&mut index, Event::<SlimPod>::Deleted(object(named("old", pod(1, 3))))).unwrap();
+    assert_eq!(states(&set), [("10.0.0.2".to_owned(), State::Ready)]);
+}
+
+#[test]
+fn an_ended_pod_never_speaks_for_an_address_that_another_one_has_now() {
+    let ended = with(pod(1, 1), [("/status/phase", "Failed".into())]);
+    let pods: Vec<SlimPod> = [named("old", ended), named("new", pod(1, 2))].map(object).into();
+    assert_eq!(states(&set_of(&pods, &rules())), [("10.0.0.1".to_owned(), State::Ready)]);
+}
+
+#[test]
+fn draining_backends_that_serve_are_used_only_when_none_is_ready_and_only_if_wanted() {
+    let leaving = || [deleting(1, 1), with(deleting(2, 1), [("/status/conditions", json!([]))]), not_ready(3, 1)];
+    let ready = |set: Arc<BackendSet>| set.ready().iter().map(|b| b.address().to_string()).collect::<Vec<_>>();
+    let fallback = Rules { draining_fallback: true, ..rules() };
+    assert_eq!(ready(synced(rules(), leaving()).set().unwrap()), [""; 0]);
+    let mut index = synced(fallback, leaving());
+    assert_eq!(ready(index.set().unwrap()), ["10.0.0.1:5432"]);
+    assert_eq!(ready(take(&mut index, applied(pod(4, 2))).unwrap()), ["10.0.0.4:5432"]);
+}
+
+#[test]
+fn each_scope_has_its_own_list_and_its_own_staleness() {
+    let mut index = Index::new(rules(), 2);
+    for scope in 0..2 {
+        assert_eq!(index.set(), None);
+        index.take(scope, Event::<SlimPod>::ListBegun);
+        index.take(scope, listed([pod(u8::try_from(scope).unwrap(), 1)]));
+        index.take(scope, Event::<SlimPod>::ListDone);
+    }
+    assert_eq!(index.set().unwrap().len(), 2);
+    index.take(1, Event::<SlimPod>::Failed(failure()));
+    index.take(0, Event::<SlimPod>::Fresh);
+    assert!(index.stale().is_some());
+    index.take(1, Event::<SlimPod>::Fresh);
+    assert!(index.stale().is_none());
+}
+
+/// A slice of one endpoint: the host `uid` with its address of one family.
+fn slice(name: &str, uid: &str, address: &str, ready: bool) -> Event<SlimSlice> {
+    Event::Applied(object(json!({
+        "metadata": {"name": name, "uid": name},
+        "ports": [{"name": "db", "port": 5432}],
+        "endpoints": [{"addresses": [address], "conditions": {"ready": ready}, "targetRef": {"uid": uid}}],
+    })))
+}
+
+#[test]
+fn slices_are_merged_and_a_host_in_both_families_is_one_backend() {
+    let addresses = |families| {
+        let mut index = Index::new(Rules { families, ..rules() }, 1);
+        index.take(0, Event::<SlimSlice>::ListDone);
+        index.take(0, slice("v6", "a", "fd00::1", true));
+        index.take(0, slice("v4", "a", "10.0.0.1", true));
+        index.take(0, slice("more", "b", "10.0.0.2", true));
+        let set = index.set().unwrap();
+        set.iter().map(|b| b.address().to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(addresses(Families::PreferIpv4), ["10.0.0.1:5432", "10.0.0.2:5432"]);
+    assert_eq!(addresses(Families::PreferIpv6), ["10.0.0.2:5432", "[fd00::1]:5432"]);
+    assert_eq!(addresses(Families::OnlyIpv6), ["[fd00::1]:5432"]);
+}
+
+#[test]
+fn an_endpoint_that_is_in_two_slices_stays_until_it_has_left_both() {
+    let mut index = Index::new(rules(), 1);
+    index.take(0, Event::<SlimSlice>::ListDone);
+    take(&mut index, slice("one", "a", "10.0.0.1", true));
+    let set = take(&mut index, slice("other", "a", "10.0.0.1", false)).unwrap();
+    assert_eq!(states(&set), [("10.0.0.1".to_owned(), State::Ready)]);
+    let gone = |name: &str| Event::<SlimSlice>::Deleted(object(json!({"metadata": {"uid": name}})));
+    assert_eq!(take(&mut index, gone("one")).unwrap().count(State::NotReady), 1);
+    assert!(take(&mut index, gone("other")).unwrap().is_empty());
+}
+
+/// A pod as the model has it.
+#[derive(Clone, Debug)]
+struct Seen {
+    uid: u8,
+    ip: Option<u8>,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    Ready,
+    NotReady,
+    Deleting,
+    Ended,
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Begin,
+    List(Vec<Seen>),
+    Done,
+    Apply(Seen),
+    Delete(Seen),
+    Fresh,
+    Fail,
+}
+
+fn seen() -> impl Strategy<Value = Seen> {
+    let kind = prop_oneof![Just(Kind::Ready), Just(Kind::NotReady), Just(Kind::Deleting), Just(Kind::Ended)];
+    (0..5u8, proptest::option::of(1..4u8), kind).prop_map(|(uid, ip, kind)| Seen { uid, ip, kind })
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        1 => Just(Step::Begin),
+        3 => proptest::collection::vec(seen(), 0..4).prop_map(Step::List),
+        2 => Just(Step::Done),
+        6 => seen().prop_map(Step::Apply),
+        3 => seen().prop_map(Step::Delete),
+        1 => Just(Step::Fresh),
+        2 => Just(Step::Fail),
+    ]
+}
+
+fn event(step: &Step) -> Event<SlimPod> {
+    let json = |seen: &Seen| {
+        let last = seen.ip.unwrap_or_default();
+        let pod = match seen.kind {
+            Kind::Ready => pod(last, 1),
+            Kind::NotReady => not_ready(last, 1),
+            Kind::Deleting => deleting(last, 1),
+            Kind::Ended => with(pod(last, 1), [("/status/phase", "Succeeded".into())]),
+        };
+        let pod = if seen.ip.is_none() { with(pod, [("/status/podIP", Value::Null)]) } else { pod };
+        object(named(&seen.uid.to_string(), pod))
+    };
+    match step {
+        Step::Begin => Event::ListBegun,
+        Step::List(pods) => Event::Listed(pods.iter().map(json).collect()),
+        Step::Done => Event::ListDone,
+        Step::Apply(pod) => Event::Applied(json(pod)),
+        Step::Delete(pod) => Event::Deleted(json(pod)),
+        Step::Fresh => Event::Fresh,
+        Step::Fail => Event::Failed(failure()),
+    }
+}
+
+/// The index as one would write it without a thought of cost: whole pods, and the set worked out from scratch.
+#[derive(Default)]
+struct Model {
+    live: BTreeMap<u8, Seen>,
+    staging: BTreeMap<u8, Seen>,
+    synced: bool,
+    stale: bool,
+}
+
+impl Model {
+    fn take(&mut self, step: &Step) {
+        self.stale = match step {
+            Step::Fail => true,
+            Step::Begin | Step::List(_) => self.stale,
+            _ => false,
+        };
+        match step {
+            Step::Begin => self.staging.clear(),
+            Step::List(pods) => self.staging.extend(pods.iter().map(|p| (p.uid, p.clone()))),
+            Step::Done => (self.live, self.synced) = (std::mem::take(&mut self.staging), true),
+            Step::Apply(pod) => drop(self.live.insert(pod.uid, pod.clone())),
+            Step::Delete(pod) => drop(self.live.remove(&pod.uid)),
+            Step::Fresh | Step::Fail => {}
+        }
+    }
+
+    fn set(&self, fallback: bool) -> Option<BTreeMap<SocketAddr, State>> {
+        let at = |ip: u8, kind: Kind| self.live.values().any(|p| p.ip == Some(ip) && p.kind == kind);
+        let mut set = BTreeMap::new();
+        for ip in 1..4 {
+            let kinds =
+                [(Kind::Ready, State::Ready), (Kind::Deleting, State::Draining), (Kind::NotReady, State::NotReady)];
+            if let Some((_, state)) = kinds.into_iter().find(|(kind, _)| at(ip, *kind)) {
+                set.insert(SocketAddr::from(([10, 0, 0, ip], 5432)), state);
+            }
+        }
+        if fallback && !set.values().any(|s| *s == State::Ready) {
+            set.values_mut().filter(|s| **s == State::Draining).for_each(|s| *s = State::Ready);
+        }
+        self.synced.then_some(set)
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_happens_the_set_is_what_a_naive_model_says(
+        steps in proptest::collection::vec(step(), 0..60),
+        fallback: bool,
+    ) {
+        let mut index = Index::new(Rules { draining_fallback: fallback, ..rules() }, 1);
+        let mut model = Model::default();
+        let mut published = None;
+        for step in &steps {
+            let effect = index.take(0, event(step));
+            model.take(step);
+            prop_assert_eq!(index.stale().is_some(), model.stale);
+            prop_assert_eq!(effect.failed, matches!(step, Step::Fail));
+            if effect.changed {
+                published = index.set();
+            }
+            // What was published last is right now: no change was overlooked.
+            let states = |set: &BackendSet| set.iter().map(|b| (b.address(), b.state())).collect::<BTreeMap<_, _>>();
+            prop_assert_eq!(published.as_deref().map(states), model.set(fallback));
+        }
+    }
+
+    #[test]
+    fn the_order_in_which_objects_come_does_not_matter(
+        mut entries in proptest::collection::vec((0..3u8, 0..3u8, any::<bool>(), any::<bool>()), 0..8),
+        seed: u64,
+    ) {
+        let set = |entries: &[(u8, u8, bool, bool)]| {
+            let mut index = Index::new(rules(), 1);
+            index.take(0, Event::<SlimSlice>::ListDone);
+            for (n, (uid, last, ready, v6)) in entries.iter().enumerate() {
+                let address = if *v6 { format!("fd00::{last}") } else { format!("10.0.0.{last}") };
+                index.take(0, slice(&format!("s{n}"), &uid.to_string(), &address, *ready));
+            }
+            index.set()
+        };
+        let one = set(&entries);
+        let by = usize::try_from(seed).unwrap_or_default() % entries.len().max(1);
+        entries.rotate_left(by);
+        entries.reverse();
+        prop_assert_eq!(set(&entries), one);
+    }
+}

@@ -1,0 +1,146 @@
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    Families,
+    kube::testing::{deleting, not_ready, object, pod, with},
+};
+
+fn found(pod: Value, port: &str) -> Findings {
+    object::<SlimPod>(pod).backends(&Rules::new(port.parse().unwrap()))
+}
+
+fn state(pod: Value) -> Option<State> {
+    found(pod, "5432").candidates.first().map(|c| c.state)
+}
+
+fn annotated(key: &str, value: &str) -> Value {
+    with(pod(1, 1), [("/metadata/annotations", json!({"other": "x", key: value}))])
+}
+
+#[test]
+fn readiness_deletion_and_the_end_of_a_pod_are_told_apart() {
+    assert_eq!(state(pod(1, 1)), Some(State::Ready));
+    assert_eq!(state(not_ready(1, 1)), Some(State::NotReady));
+    assert_eq!(state(deleting(1, 1)), Some(State::Draining));
+    assert_eq!(state(with(pod(1, 1), [("/status/phase", "Pending".into())])), Some(State::NotReady));
+    for phase in ["Succeeded", "Failed"] {
+        assert_eq!(state(with(pod(1, 1), [("/status/phase", phase.into())])), None);
+        assert_eq!(state(with(deleting(1, 1), [("/status/phase", phase.into())])), None);
+    }
+}
+
+#[rstest]
+#[case(json!({}))]
+#[case(json!({"metadata": null, "spec": null, "status": null}))]
+#[case(json!({"metadata": {"annotations": null, "labels": null}, "status": {"conditions": null, "podIP": ""}}))]
+#[case(json!({"spec": {"containers": null}, "status": {"podIPs": [{}], "podIP": "not an address"}}))]
+#[case(json!({"spec": {"containers": [{"ports": null}, {}], "initContainers": null}}))]
+fn a_pod_that_says_little_is_no_backend_and_no_error(#[case] pod: Value) {
+    let findings = found(pod, "db");
+    assert!(findings.candidates.is_empty());
+    assert_eq!(findings.complaint, None);
+}
+
+#[test]
+fn what_the_watch_needs_survives_slimming() {
+    let pod: SlimPod = object(pod(7, 9));
+    assert_eq!((pod.name(), pod.identity(), pod.meta.resource_version.as_deref()), ("pod-7", "uid-7", Some("9")));
+}
+
+#[rstest]
+#[case("db", Some(5432))]
+#[case("5433", Some(5433))]
+#[case("sidecar", Some(1))]
+#[case("setup", None)]
+#[case("dns", None)]
+#[case("other", None)]
+fn a_port_is_found_by_its_number_or_by_its_name_among_the_tcp_ports(#[case] port: &str, #[case] number: Option<u16>) {
+    let spec = json!({
+        "containers": [{}, {"ports": [
+            {"containerPort": 80},
+            {"name": "dns", "containerPort": 53, "protocol": "UDP"},
+            {"name": "db", "containerPort": 5432, "protocol": "TCP"},
+        ]}],
+        "initContainers": [
+            {"ports": [{"name": "setup", "containerPort": 2}]},
+            {"restartPolicy": "Always", "ports": [{"name": "sidecar", "containerPort": 1}]},
+        ],
+    });
+    let findings = found(with(pod(1, 1), [("/spec", spec)]), port);
+    assert_eq!(findings.candidates.first().map(|c| c.address.port()), number);
+    assert_eq!(findings.complaint.is_some(), number.is_none());
+}
+
+#[rstest]
+#[case(Families::PreferIpv4, "10.0.0.1:5432")]
+#[case(Families::PreferIpv6, "[fd00::1]:5432")]
+fn a_pod_with_both_families_is_one_backend(#[case] families: Families, #[case] address: &str) {
+    let pod = with(pod(1, 1), [("/status/podIPs", json!([{"ip": "fd00::1"}, {"ip": "10.0.0.1"}]))]);
+    let rules = Rules { families, ..Rules::new(BackendPort::Number(5432)) };
+    let candidates = object::<SlimPod>(pod).backends(&rules).candidates;
+    assert_eq!(candidates.iter().map(|c| c.address.to_string()).collect::<Vec<_>>(), [address]);
+}
+
+#[rstest]
+#[case("3", 3)]
+#[case(" 16 ", 16)]
+#[case("0", 1)]
+#[case("-7", 1)]
+#[case("1000", 16)]
+fn a_capacity_that_is_a_number_is_used_within_its_range(#[case] text: &str, #[case] shares: u8) {
+    let findings = found(annotated(CAPACITY, text), "5432");
+    assert_eq!((findings.candidates[0].capacity.get(), findings.complaint), (shares, None));
+}
+
+#[rstest]
+#[case(CAPACITY, "much")]
+#[case(CAPACITY, "1.5")]
+#[case(CAPACITY, "")]
+#[case(DRAIN, "maybe")]
+#[case(DRAIN, "1")]
+fn a_bad_annotation_is_ignored_with_a_complaint(#[case] key: &str, #[case] value: &str) {
+    let findings = found(annotated(key, value), "5432");
+    assert_eq!((findings.candidates[0].capacity.get(), findings.candidates[0].state), (1, State::Ready));
+    assert!(findings.complaint.unwrap().contains(&format!("{key}={value:?}")));
+}
+
+#[test]
+fn what_a_pod_says_reaches_a_complaint_only_quoted_and_cut() {
+    let complaint = found(annotated(CAPACITY, &format!("\n\u{1b}[31m{}", "x".repeat(1000))), "5432").complaint.unwrap();
+    assert!(complaint.len() < 150 && !complaint.contains(['\n', '\u{1b}']), "{complaint}");
+}
+
+#[test]
+fn what_an_operator_drains_is_draining_and_no_last_resort() {
+    for (text, state) in [("true", State::Draining), ("True", State::Draining), ("false", State::Ready)] {
+        assert_eq!(found(annotated(DRAIN, text), "5432").candidates[0].state, state);
+    }
+    let drained = with(deleting(1, 1), [("/metadata/annotations", json!({DRAIN: "true"}))]);
+    assert!(!found(drained, "5432").candidates[0].last_resort);
+    assert!(found(deleting(1, 1), "5432").candidates[0].last_resort);
+}
+
+#[test]
+fn the_zone_is_the_pods_label_where_it_is_one() {
+    let zone = |zone: &str| {
+        let pod = with(pod(1, 1), [("/metadata/labels", json!({"app": "a", "topology.kubernetes.io/zone": zone}))]);
+        found(pod, "5432").candidates[0].zone.as_ref().map(ToString::to_string)
+    };
+    assert_eq!(zone("eu-1a").as_deref(), Some("eu-1a"));
+    assert_eq!(zone("`evil`"), None);
+}
+
+#[rstest]
+#[case("127.0.0.1")]
+#[case("169.254.169.254")]
+#[case("::1")]
+#[case("::ffff:127.0.0.1")]
+#[case("224.0.0.1")]
+#[case("0.0.0.0")]
+fn an_address_that_is_not_another_hosts_is_refused_with_a_complaint(#[case] ip: &str) {
+    let findings = found(with(pod(1, 1), [("/status/podIP", ip.into())]), "5432");
+    assert!(findings.candidates.is_empty());
+    assert!(findings.complaint.unwrap().contains("cannot be a backend"));
+}

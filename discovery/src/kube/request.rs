@@ -1,0 +1,261 @@
+//! One request to the API server: a page of a list, or a watch. Nothing is retried here, every wait ends, and no answer
+//! takes more memory than it may.
+
+use std::{io, time::Duration};
+
+use futures_core::stream::BoxStream;
+use futures_util::{StreamExt, TryStreamExt};
+use http::{HeaderMap, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use kube::{
+    Client,
+    api::{ListParams, WatchEvent},
+    client::Body,
+    core::{Request as Requests, Status},
+};
+use serde::{Deserialize, de::DeserializeOwned};
+use tokio::time::{Instant, timeout};
+use tokio_util::{
+    codec::{FramedRead, LinesCodec, LinesCodecError},
+    io::StreamReader,
+};
+
+use super::{scope::Scope, timeline::Older};
+use crate::{Cause, Error};
+
+/// How long a page of a list may take, from the request to its last byte.
+const PAGE_LIMIT: Duration = Duration::from_secs(30);
+/// How long the answer to a watch request may take. Its events come later.
+const OPEN_LIMIT: Duration = Duration::from_secs(10);
+/// How long a watch may be silent: it ends after [`Scope::WATCH_LIFE`] at the latest, if the other end is alive.
+const SILENCE_LIMIT: Duration = Duration::from_secs(13);
+/// How long an API server may make us wait before we ask again, whatever it says.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(30);
+
+/// etcd refuses objects above 1.5 MB by default; as JSON with all its bookkeeping one can be some times larger.
+const MOST_BYTES_PER_EVENT: usize = 16 << 20;
+const MOST_BYTES_PER_PAGE: usize = 256 << 20;
+const MOST_BYTES_PER_ERROR: usize = 64 << 10;
+
+/// A part of a list.
+#[derive(Deserialize)]
+#[serde(bound = "K: DeserializeOwned")]
+pub(super) struct Page<K> {
+    #[serde(default)]
+    metadata: PageMeta,
+    #[serde(default)]
+    items: Option<Vec<K>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct PageMeta {
+    resource_version: Option<String>,
+    r#continue: Option<String>,
+}
+
+impl<K: DeserializeOwned> Page<K> {
+    /// The page of the collection that `params` names, unless it is older than what the scope has seen.
+    pub(super) async fn get(client: &Client, scope: &Scope, params: &ListParams) -> Result<Self, Trouble> {
+        let request = Requests::new(&scope.path).list(params).map_err(Trouble::request)?;
+        let answer = async {
+            let body = Limited::new(send(client, request).await?.into_body(), MOST_BYTES_PER_PAGE);
+            let bytes = body.collect().await.map_err(Trouble::body)?.to_bytes();
+            serde_json::from_slice::<Self>(&bytes).map_err(Trouble::Decode)
+        };
+        let page = timeout(PAGE_LIMIT, answer).await.map_err(|_| Trouble::Silent(PAGE_LIMIT))??;
+        if page.version().is_empty() {
+            return Err(Trouble::NoVersion);
+        }
+        scope.contact.note();
+        scope.timeline().admit(page.version(), Instant::now()).map_err(Trouble::Older)?;
+        Ok(page)
+    }
+
+    pub(super) fn version(&self) -> &str {
+        self.metadata.resource_version.as_deref().unwrap_or_default()
+    }
+
+    /// What to ask for the next page with, if there is one.
+    pub(super) fn next(&self) -> Option<String> {
+        self.metadata.r#continue.clone().filter(|token| !token.is_empty())
+    }
+
+    pub(super) fn into_items(self) -> Vec<K> {
+        self.items.unwrap_or_default()
+    }
+}
+
+/// The events of a watch.
+pub(super) struct Watch(BoxStream<'static, Result<String, LinesCodecError>>);
+
+impl Watch {
+    /// Watches from `version` on. Returns when the API server has agreed to it.
+    pub(super) async fn open(client: &Client, scope: &Scope, version: &str) -> Result<Self, Trouble> {
+        let mut request = Requests::new(&scope.path).watch(&scope.watch(), version).map_err(Trouble::request)?;
+        // Kubernetes 1.37 compresses each event by itself, which decompressing clients do not understand: kube-rs/kube#2079.
+        request.headers_mut().insert(header::ACCEPT_ENCODING, header::HeaderValue::from_static("identity"));
+        let answer = timeout(OPEN_LIMIT, send(client, request)).await;
+        let answer = answer.map_err(|_| Trouble::Silent(OPEN_LIMIT))??;
+        let bytes = StreamReader::new(answer.into_body().into_data_stream().map_err(io::Error::other));
+        scope.contact.note();
+        Ok(Self(FramedRead::new(bytes, LinesCodec::new_with_max_length(MOST_BYTES_PER_EVENT)).boxed()))
+    }
+
+    /// The next event, or `None` at the end of the watch.
+    pub(super) async fn next<K>(&mut self, scope: &Scope) -> Result<Option<WatchEvent<K>>, Trouble>
+    where
+        K: DeserializeOwned,
+    {
+        let line = timeout(SILENCE_LIMIT, self.0.next()).await.map_err(|_| Trouble::Silent(SILENCE_LIMIT))?;
+        let Some(line) = line else {
+            scope.contact.note();
+            return Ok(None);
+        };
+        let event = serde_json::from_str(&line.map_err(Trouble::Watch)?).map_err(Trouble::Decode)?;
+        scope.contact.note();
+        Ok(Some(event))
+    }
+}
+
+/// Sends `request` and waits for the answer's head. An answer that is an error is read as such.
+async fn send(client: &Client, request: Request<Vec<u8>>) -> Result<Response<Body>, Trouble> {
+    let answer = client.send(request.map(Body::from)).await.map_err(Trouble::Client)?;
+    if answer.status().is_success() {
+        return Ok(answer);
+    }
+    let (code, retry_after) = (answer.status(), retry_after(answer.headers()));
+    let body = Limited::new(answer.into_body(), MOST_BYTES_PER_ERROR).collect().await;
+    // The status line already says that it failed: a body that breaks off takes nothing from that.
+    let body = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    Err(Trouble::Refused { status: Box::new(status(code, &body)), retry_after })
+}
+
+/// The API server's own word, or what some other program on the way said in its place.
+fn status(code: StatusCode, body: &[u8]) -> Status {
+    let parsed = serde_json::from_slice::<Status>(body).ok().filter(|s| !s.message.is_empty());
+    let text = || String::from_utf8_lossy(body).trim().chars().take(200).collect::<String>();
+    parsed.unwrap_or_else(|| Status::failure(&text(), "")).with_code(code.as_u16())
+}
+
+/// The header's number of seconds. The other form, a date, needs two clocks that agree: it counts as absent.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER))
+}
+
+/// Whether the system got no answer for long before it gave the connection up: then the view has been stale for long.
+fn is_given_up(error: &io::Error) -> bool {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+        if matches!(
+            kind,
+            Some(io::ErrorKind::TimedOut | io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable)
+        ) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+/// The API server's word, without the decoration that kube's error has.
+#[derive(Debug, thiserror::Error)]
+#[error("{message} (HTTP {code})")]
+struct Refusal {
+    code: u16,
+    message: String,
+}
+
+/// What went wrong with a request.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// No answer could be had.
+    Client(kube::Error),
+    /// The answer, or an event of a watch, says no.
+    Refused { status: Box<Status>, retry_after: Option<Duration> },
+    /// The answer broke off.
+    Body(Box<dyn std::error::Error + Send + Sync>),
+    /// The watch broke off, or brought an event of more than [`MOST_BYTES_PER_EVENT`].
+    Watch(LinesCodecError),
+    /// Nothing came for so long.
+    Silent(Duration),
+    /// What came is not what was asked for.
+    Decode(serde_json::Error),
+    /// What came has no version to go on from.
+    NoVersion,
+    /// What came is older than what came before.
+    Older(Older),
+}
+
+impl Trouble {
+    fn request(error: kube::core::request::Error) -> Self {
+        Self::Client(kube::Error::BuildRequest(error))
+    }
+
+    fn body(error: Box<dyn std::error::Error + Send + Sync>) -> Self {
+        Self::Body(error)
+    }
+
+    /// Whether there is no going on from the version that was asked for: only a new list helps.
+    pub(super) fn needs_list(&self) -> bool {
+        match self {
+            Self::Refused { status, .. } => {
+                status.code == 410
+                    || matches!(&*status.reason, "Expired" | "Gone")
+                    || status.message.contains("Too large resource version")
+            }
+            Self::NoVersion => true,
+            // Resumed, the watch would bring the same event again.
+            Self::Decode(error) => !error.is_eof(),
+            Self::Watch(error) => matches!(error, LinesCodecError::MaxLineLengthExceeded),
+            _ => false,
+        }
+    }
+
+    /// Whether a watch merely ended in a rude way: nothing was lost, since it is resumed after the last whole event.
+    pub(super) fn is_cut(&self) -> bool {
+        match self {
+            Self::Watch(LinesCodecError::Io(error)) => !is_given_up(error),
+            // The last line broke off.
+            Self::Decode(error) => error.is_eof(),
+            _ => false,
+        }
+    }
+
+    /// How long the API server asks to be left alone.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// As the caller should see it. `what` is what was asked for, such as `pods in namespace default`.
+    pub(super) fn into_error(self, what: &str) -> Error {
+        let (source_name, what) = ("the API server".to_owned(), what.to_owned());
+        match self {
+            Self::Client(error) => Error::Unreachable { source_name, cause: Cause::new(error) },
+            Self::Body(error) if error.is::<LengthLimitError>() => {
+                Error::Failed { source_name, cause: Cause::boxed(error) }
+            }
+            Self::Body(error) => Error::Unreachable { source_name, cause: Cause::boxed(error) },
+            Self::Watch(error) => Error::Unreachable { source_name, cause: Cause::new(error) },
+            Self::Refused { status, .. } => {
+                let cause = Cause::new(Refusal { code: status.code, message: status.message.clone() });
+                match status.code {
+                    401 => Error::Unauthorized { source_name, cause },
+                    403 => Error::Forbidden { what, cause },
+                    _ => Error::Failed { source_name, cause },
+                }
+            }
+            Self::Silent(limit) => Error::Silent { source_name, what, limit },
+            Self::Decode(error) => Error::Failed { source_name, cause: Cause::new(error) },
+            Self::NoVersion => {
+                Error::Failed { source_name, cause: Cause::new(io::Error::other("an answer without resourceVersion")) }
+            }
+            Self::Older(Older { offered, seen }) => Error::WentBack { source_name, what, offered, seen },
+        }
+    }
+}

@@ -1,0 +1,118 @@
+use std::{
+    fmt,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use kube::api::{ListParams, WatchParams};
+
+use super::timeline::Timeline;
+use crate::{FieldSelector, Selector, contact::Contact};
+
+/// One collection of objects that is listed and watched as a whole, and what has been learnt about it.
+pub(super) struct Scope {
+    /// Such as `/api/v1/namespaces/default/pods`.
+    pub(super) path: String,
+    /// For people, such as `pods in namespace default`.
+    pub(super) what: String,
+    labels: Selector,
+    fields: Option<FieldSelector>,
+    pub(super) contact: Contact,
+    timeline: Mutex<Timeline>,
+}
+
+impl Scope {
+    /// Objects per page of a list: as text and decoded they are held at once, about 2 MB of pods.
+    const PAGE: u32 = 200;
+
+    /// How long the API server lets a watch live.
+    ///
+    /// A watch over which nothing comes looks the same whether all is quiet or the other end is gone, and a bookmark
+    /// comes only about once a minute. But the end of a watch comes when it was ordered, and resuming costs one request
+    /// over the same connection. So a short life bounds how long a dead one can go unnoticed.
+    pub(super) const WATCH_LIFE: Duration = Duration::from_secs(10);
+
+    pub(super) fn new(
+        kind: Kind,
+        namespace: Option<&Namespace>,
+        labels: &Selector,
+        fields: Option<&FieldSelector>,
+    ) -> Self {
+        let Kind { api, plural } = kind;
+        let (path, what) = match namespace {
+            Some(n) => (format!("{api}/namespaces/{n}/{plural}"), format!("{plural} in namespace {n}")),
+            None => (format!("{api}/{plural}"), format!("{plural} in all namespaces")),
+        };
+        let (contact, timeline) = (Contact::default(), Mutex::default());
+        Self { path, what, labels: labels.clone(), fields: fields.cloned(), contact, timeline }
+    }
+
+    /// For the page after the one that gave `token`, or the first. The list is of the newest state, never of a cache's.
+    pub(super) fn page(&self, token: Option<&str>) -> ListParams {
+        ListParams {
+            label_selector: Some(self.labels.to_string()),
+            field_selector: self.fields.as_ref().map(ToString::to_string),
+            limit: Some(Self::PAGE),
+            continue_token: token.map(str::to_owned),
+            ..ListParams::default()
+        }
+    }
+
+    /// For the cheapest request that tells the collection's newest version.
+    pub(super) fn probe() -> ListParams {
+        ListParams { limit: Some(1), ..ListParams::default() }
+    }
+
+    pub(super) fn watch(&self) -> WatchParams {
+        WatchParams {
+            label_selector: Some(self.labels.to_string()),
+            field_selector: self.fields.as_ref().map(ToString::to_string),
+            timeout: u32::try_from(Self::WATCH_LIFE.as_secs()).ok(),
+            ..WatchParams::default()
+        }
+    }
+
+    pub(super) fn timeline(&self) -> MutexGuard<'_, Timeline> {
+        // Its holders do not panic; if one did, what it left is a valid timeline.
+        self.timeline.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where a kind of object is found.
+#[derive(Clone, Copy)]
+pub(super) struct Kind {
+    /// Such as `/api/v1`.
+    pub(super) api: &'static str,
+    pub(super) plural: &'static str,
+}
+
+/// A namespace's name, safe to be a part of a path.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Namespace(String);
+
+impl From<&str> for Namespace {
+    /// Every character that a namespace cannot have becomes its percent code: the API server then says that there is no
+    /// such namespace, and no text can lead to another path.
+    fn from(name: &str) -> Self {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        let safe = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+        Self(name.bytes().map(safe).collect())
+    }
+}
+
+impl fmt::Display for Namespace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_of_a_namespace_leads_to_another_path() {
+        assert_eq!(Namespace::from("shop-1").to_string(), "shop-1");
+        assert_eq!(Namespace::from("../secrets?x=#").to_string(), "%2E%2E%2Fsecrets%3Fx%3D%23");
+    }
+}

@@ -1,0 +1,73 @@
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::kube::testing::{object, with};
+
+fn slice() -> Value {
+    json!({
+        "metadata": {"name": "db-x", "uid": "u", "resourceVersion": "7"},
+        "addressType": "IPv4",
+        "ports": [
+            {"name": "dns", "port": 5432, "protocol": "UDP"},
+            {"name": "db", "port": 5432, "protocol": "TCP"},
+            {"name": "admin", "port": 9000},
+        ],
+        "endpoints": [{"addresses": ["10.0.0.1", "10.0.0.99"], "conditions": {}, "zone": "eu-1a"}],
+    })
+}
+
+fn found(slice: Value, port: &str) -> Findings {
+    object::<SlimSlice>(slice).backends(&Rules::new(port.parse().unwrap()))
+}
+
+#[rstest]
+#[case("db", Some(5432))]
+#[case("admin", Some(9000))]
+#[case("9000", Some(9000))]
+#[case("dns", None)]
+#[case("1", None)]
+fn a_port_is_one_that_the_slice_offers_for_tcp(#[case] port: &str, #[case] number: Option<u16>) {
+    let findings = found(slice(), port);
+    assert_eq!(findings.candidates.first().map(|c| c.address.port()), number);
+    assert_eq!(findings.complaint.is_some(), number.is_none());
+}
+
+#[rstest]
+#[case(json!({}), State::Ready, false)]
+#[case(json!({"ready": true}), State::Ready, false)]
+#[case(json!({"ready": null, "serving": null, "terminating": null}), State::Ready, false)]
+#[case(json!({"ready": false}), State::NotReady, false)]
+#[case(json!({"ready": false, "serving": true, "terminating": true}), State::Draining, true)]
+#[case(json!({"ready": false, "serving": false, "terminating": true}), State::Draining, false)]
+#[case(json!({"ready": true, "terminating": true}), State::Draining, true)]
+fn conditions_become_states(#[case] conditions: Value, #[case] state: State, #[case] last_resort: bool) {
+    let slice = with(slice(), [("/endpoints", json!([{"addresses": ["10.0.0.1"], "conditions": conditions}]))]);
+    let candidate = &found(slice, "db").candidates[0];
+    assert_eq!((candidate.state, candidate.last_resort), (state, last_resort));
+}
+
+#[test]
+fn the_first_address_of_an_endpoint_and_its_zone_are_used() {
+    let candidates = found(slice(), "db").candidates;
+    assert_eq!(candidates.iter().map(|c| c.address.to_string()).collect::<Vec<_>>(), ["10.0.0.1:5432"]);
+    assert_eq!(candidates[0].zone.as_ref().unwrap().as_str(), "eu-1a");
+}
+
+#[rstest]
+#[case(json!({}))]
+#[case(json!({"metadata": null, "endpoints": null, "ports": null}))]
+#[case(json!({"ports": [{}], "endpoints": [{}, {"addresses": null}, {"addresses": ["db.example"]}, {"addresses": []}]}))]
+fn a_slice_that_says_little_has_no_backends_and_is_no_error(#[case] slice: Value) {
+    let findings = found(slice, "5432");
+    assert!(findings.candidates.is_empty());
+    assert_eq!(findings.complaint, None);
+}
+
+#[test]
+fn an_address_that_is_not_another_hosts_is_refused_with_a_complaint() {
+    let slice = with(slice(), [("/endpoints", json!([{"addresses": ["127.0.0.1"]}, {"addresses": ["10.0.0.2"]}]))]);
+    let findings = found(slice, "db");
+    assert_eq!(findings.candidates.len(), 1);
+    assert!(findings.complaint.unwrap().contains("127.0.0.1"));
+}

@@ -1,0 +1,146 @@
+//! A scripted API server, for what the real one cannot be made to do, and for time that does not pass.
+
+use http::{Request, Response};
+use http_body_util::channel::{Channel, Sender};
+use kube::{Client, client::Body};
+use serde_json::{Value, json};
+use tokio_util::bytes::Bytes;
+use tower_test::mock::{self, SendResponse};
+
+use super::object::Object;
+
+/// Takes the requests of a [`Client`] one by one; the test answers them.
+pub(super) struct ScriptedServer(mock::Handle<Request<Body>, Response<Channel<Bytes, std::io::Error>>>);
+
+impl ScriptedServer {
+    pub(super) fn new() -> (Client, Self) {
+        let (service, handle) = mock::pair();
+        (Client::new(service, "default"), Self(handle))
+    }
+
+    pub(super) async fn next(&mut self) -> Exchange {
+        let (request, answer) = self.0.next_request().await.expect("the client is alive");
+        Exchange { request, answer }
+    }
+
+    /// Answers a list that is expected now, and leaves the watch after it open.
+    pub(super) async fn sync(&mut self, version: u64, pods: &[Value]) -> WatchBody {
+        self.next().await.list(version, pods).await;
+        self.next().await.watch()
+    }
+}
+
+/// A request and the place for its answer.
+pub(super) struct Exchange {
+    request: Request<Body>,
+    answer: SendResponse<Response<Channel<Bytes, std::io::Error>>>,
+}
+
+impl Exchange {
+    pub(super) fn path(&self) -> &str {
+        self.request.uri().path()
+    }
+
+    /// The value of a parameter, as it is in the request.
+    pub(super) fn parameter(&self, name: &str) -> Option<&str> {
+        let mut pairs = self.request.uri().query()?.split('&').filter_map(|pair| pair.split_once('='));
+        pairs.find_map(|(key, value)| (key == name).then_some(value))
+    }
+
+    pub(super) fn is_watch(&self) -> bool {
+        self.parameter("watch") == Some("true")
+    }
+
+    pub(super) async fn list(self, version: u64, items: &[Value]) {
+        self.page(version, "", items).await;
+    }
+
+    /// A page of a list that goes on with `next`.
+    pub(super) async fn page(self, version: u64, next: &str, items: &[Value]) {
+        assert!(!self.is_watch(), "a list is expected, not {}", self.request.uri());
+        let meta = json!({"resourceVersion": version.to_string(), "continue": next});
+        self.text(200, None, &json!({"metadata": meta, "items": items}).to_string()).await;
+    }
+
+    pub(super) fn watch(self) -> WatchBody {
+        assert!(self.is_watch(), "a watch is expected, not {}", self.request.uri());
+        let (body, channel) = Channel::new(64);
+        self.answer.send_response(Response::new(channel));
+        WatchBody(body)
+    }
+
+    pub(super) async fn refuse(self, code: u16, reason: &str, message: &str) {
+        self.text(code, None, &refusal(code, reason, message).to_string()).await;
+    }
+
+    pub(super) async fn text(self, code: u16, retry_after: Option<u64>, body: &str) {
+        let (mut sender, channel) = Channel::new(1);
+        sender.send_data(Bytes::copy_from_slice(body.as_bytes())).await.expect("there is room");
+        let mut response = Response::builder().status(code);
+        if let Some(seconds) = retry_after {
+            response = response.header("retry-after", seconds);
+        }
+        self.answer.send_response(response.body(channel).unwrap());
+    }
+}
+
+/// The body of a watch that goes on.
+pub(super) struct WatchBody(Sender<Bytes, std::io::Error>);
+
+impl WatchBody {
+    pub(super) async fn send(&mut self, kind: &str, object: &Value) {
+        self.raw(&format!("{}\n", json!({"type": kind, "object": object}))).await;
+    }
+
+    pub(super) async fn bookmark(&mut self, version: u64) {
+        let meta = json!({"resourceVersion": version.to_string()});
+        self.send("BOOKMARK", &json!({"kind": "Pod", "apiVersion": "v1", "metadata": meta})).await;
+    }
+
+    pub(super) async fn raw(&mut self, text: &str) {
+        self.0.send_data(Bytes::copy_from_slice(text.as_bytes())).await.expect("the client still reads");
+    }
+
+    /// Breaks off, for the reason that the system would give.
+    pub(super) fn break_off(self, reason: std::io::ErrorKind) {
+        self.0.abort(reason.into());
+    }
+}
+
+pub(super) fn refusal(code: u16, reason: &str, message: &str) -> Value {
+    json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": message})
+}
+
+/// A pod that runs and is ready, named after the last number of its address.
+pub(super) fn pod(last: u8, version: u64) -> Value {
+    json!({
+        "metadata": {"name": format!("pod-{last}"), "uid": format!("uid-{last}"), "resourceVersion": version.to_string()},
+        "spec": {"containers": [{"ports": [{"name": "db", "containerPort": 5432}]}]},
+        "status": {
+            "phase": "Running",
+            "podIP": format!("10.0.0.{last}"),
+            "conditions": [{"type": "Ready", "status": "True"}],
+        },
+    })
+}
+
+/// `value` with the value at each pointer replaced.
+pub(super) fn with<const N: usize>(mut value: Value, changes: [(&str, Value); N]) -> Value {
+    for (pointer, new) in changes {
+        let (parent, key) = pointer.rsplit_once('/').expect("a pointer");
+        value.pointer_mut(parent).expect("the parent exists")[key] = new;
+    }
+    value
+}
+
+pub(super) fn not_ready(last: u8, version: u64) -> Value {
+    with(pod(last, version), [("/status/conditions", json!([{"type": "Ready", "status": "False"}]))])
+}
+
+pub(super) fn deleting(last: u8, version: u64) -> Value {
+    with(pod(last, version), [("/metadata/deletionTimestamp", "2026-01-01T00:00:00Z".into())])
+}
+
+pub(super) fn object<K: Object>(value: Value) -> K {
+    serde_json::from_value(value).expect("any object can be decoded")
+}

@@ -1,0 +1,71 @@
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+/// What was measured.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Figures {
+    pub(crate) pods: usize,
+    /// The size of one pod as the API server sends it.
+    pub(crate) json_bytes_per_pod: usize,
+    /// From the first request to the first set.
+    pub(crate) sync_ms: f64,
+    /// The whole process, a second after that.
+    pub(crate) rss_mb: f64,
+    pub(crate) peak_rss_mb: f64,
+    /// What is kept of one pod, its part of the published set included.
+    pub(crate) heap_bytes_per_pod: usize,
+    /// From sending a status to the set that shows it, so with the API server's work.
+    pub(crate) event_to_set_us: Percentiles,
+    /// Processor time for an event that changes nothing, from the socket on.
+    pub(crate) unchanged_event_us: f64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Percentiles {
+    pub(crate) p50: u128,
+    pub(crate) p99: u128,
+}
+
+impl Percentiles {
+    pub(crate) fn of(samples: Vec<Duration>) -> Self {
+        let mut micros: Vec<_> = samples.into_iter().map(|d| d.as_micros()).collect();
+        micros.sort_unstable();
+        let at = |percent: usize| micros.get((micros.len() * percent).div_ceil(100).saturating_sub(1)).copied();
+        Self { p50: at(50).unwrap_or_default(), p99: at(99).unwrap_or_default() }
+    }
+}
+
+impl Figures {
+    /// Writes them to `name` in `target/bench`.
+    pub(crate) fn write(&self, name: &Path) -> anyhow::Result<PathBuf> {
+        let target = PathBuf::from(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()));
+        let folder = target.join("bench");
+        fs::create_dir_all(&folder)?;
+        let path = folder.join(name);
+        fs::write(&path, serde_json::to_string_pretty(self)? + "\n")?;
+        Ok(path)
+    }
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rows = [
+            ("pods", self.pods.to_string()),
+            ("size of a pod as JSON", format!("{} bytes", self.json_bytes_per_pod)),
+            ("list to first set", format!("{:.0} ms", self.sync_ms)),
+            ("resident memory, then / at most", format!("{:.1} / {:.1} MB", self.rss_mb, self.peak_rss_mb)),
+            ("heap per pod", format!("{} bytes", self.heap_bytes_per_pod)),
+            (
+                "status sent to set published, p50 / p99",
+                format!("{} / {} µs", self.event_to_set_us.p50, self.event_to_set_us.p99),
+            ),
+            ("event that changes nothing", format!("{:.1} µs of processor time", self.unchanged_event_us)),
+        ];
+        rows.iter().try_for_each(|(name, value)| writeln!(f, "{name:<40} {value:>28}"))
+    }
+}

@@ -1,0 +1,195 @@
+use std::{net::SocketAddr, time::Duration};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{ReadHalf, WriteHalf},
+    },
+    sync::watch,
+    task::JoinHandle,
+    time::sleep,
+};
+
+use crate::Net;
+
+/// A TCP proxy in front of any server that breaks connections in the ways that networks and servers do.
+///
+/// A fault applies to the connections that are open and to those that come, in both directions, until the next call.
+/// Dropping the proxy ends its connections.
+#[derive(Debug)]
+pub struct FaultProxy {
+    address: SocketAddr,
+    faults: watch::Sender<Faults>,
+    listener: JoinHandle<()>,
+}
+
+/// What is wrong at the moment.
+#[derive(Clone, Debug, Default)]
+struct Faults {
+    /// Nothing is forwarded. Connections stay, and the system still accepts new ones.
+    paused: bool,
+    /// New connections are reset.
+    refusing: bool,
+    /// Each piece waits so long.
+    delay: Duration,
+    bytes_per_second: Option<u32>,
+    /// Each connection ends after so many more bytes from the server.
+    left: Option<usize>,
+    /// How often the open connections have been ended, and how the last time.
+    cuts: u64,
+    reset: bool,
+    /// Connections so far.
+    accepted: u64,
+}
+
+impl FaultProxy {
+    /// A proxy without a fault in front of `upstream`, at an address of its own.
+    pub async fn start(upstream: SocketAddr) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind((Net::of_this_process()?.host()?, upstream.port())).await?;
+        let address = listener.local_addr()?;
+        let faults = watch::Sender::new(Faults::default());
+        let shared = faults.clone();
+        let listener = tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                shared.send_modify(|faults| faults.accepted += 1);
+                tokio::spawn(serve(client, upstream, shared.subscribe()));
+            }
+        });
+        Ok(Self { address, faults, listener })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How many connections it has been asked for so far.
+    pub fn accepted(&self) -> u64 {
+        self.faults.borrow().accepted
+    }
+
+    /// Forwards nothing any more, as if the other end had stopped: what is sent is still taken and confirmed.
+    pub fn pause(&self) {
+        self.faults.send_modify(|faults| faults.paused = true);
+    }
+
+    /// Ends every fault that lasts. What was held back is forwarded now.
+    pub fn heal(&self) {
+        self.faults.send_modify(|faults| {
+            *faults = Faults { cuts: faults.cuts, reset: faults.reset, accepted: faults.accepted, ..Faults::default() };
+        });
+    }
+
+    /// Ends all open connections with a reset.
+    pub fn reset(&self) {
+        self.cut(true);
+    }
+
+    /// Ends all open connections in order, as a server that is shut down does.
+    pub fn close(&self) {
+        self.cut(false);
+    }
+
+    /// Resets every new connection.
+    pub fn refuse(&self) {
+        self.faults.send_modify(|faults| faults.refusing = true);
+    }
+
+    /// Ends each connection in order after `bytes` more bytes from the server: in the middle of whatever comes then.
+    pub fn truncate_after(&self, bytes: usize) {
+        self.faults.send_modify(|faults| faults.left = Some(bytes));
+    }
+
+    /// Holds each piece back for `delay`.
+    pub fn delay(&self, delay: Duration) {
+        self.faults.send_modify(|faults| faults.delay = delay);
+    }
+
+    /// Forwards at most `bytes_per_second` in each direction of each connection.
+    pub fn limit(&self, bytes_per_second: u32) {
+        self.faults.send_modify(|faults| faults.bytes_per_second = Some(bytes_per_second.max(1)));
+    }
+
+    fn cut(&self, reset: bool) {
+        self.faults.send_modify(|faults| {
+            faults.cuts += 1;
+            faults.reset = reset;
+        });
+    }
+}
+
+impl Drop for FaultProxy {
+    fn drop(&mut self) {
+        self.listener.abort();
+        self.cut(true);
+    }
+}
+
+/// One connection, from its first byte to its end.
+async fn serve(mut client: TcpStream, upstream: SocketAddr, mut faults: watch::Receiver<Faults>) {
+    let born_after = faults.borrow().cuts;
+    if faults.borrow().refusing {
+        let _ = client.set_zero_linger();
+        return;
+    }
+    let Ok(mut server) = TcpStream::connect(upstream).await else {
+        let _ = client.set_zero_linger();
+        return;
+    };
+    let _ = (client.set_nodelay(true), server.set_nodelay(true));
+    {
+        let (from_client, to_client) = client.split();
+        let (from_server, to_server) = server.split();
+        let up = pump(from_client, to_server, faults.clone(), false);
+        let down = pump(from_server, to_client, faults.clone(), true);
+        tokio::select! {
+            // A connection that is half closed by the client still carries the other half.
+            () = async { up.await; std::future::pending().await } => {}
+            () = down => {}
+            _ = faults.wait_for(|faults| faults.cuts > born_after) => {}
+        }
+    }
+    let was_reset = {
+        let now = faults.borrow();
+        now.cuts > born_after && now.reset
+    };
+    if was_reset {
+        let _ = (client.set_zero_linger(), server.set_zero_linger());
+    }
+}
+
+/// Forwards one direction until it ends.
+async fn pump(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, mut faults: watch::Receiver<Faults>, from_server: bool) {
+    let mut buffer = vec![0; 16 << 10];
+    // Counted from the moment that the fault begins.
+    let mut budget: Option<usize> = None;
+    while let Ok(read @ 1..) = from.read(&mut buffer).await {
+        if faults.wait_for(|faults| !faults.paused).await.is_err() {
+            return;
+        }
+        let (delay, rate, left) = {
+            let faults = faults.borrow();
+            (faults.delay, faults.bytes_per_second, faults.left.filter(|_| from_server))
+        };
+        sleep(delay).await;
+        budget = left.map(|left| budget.unwrap_or(left));
+        let allowed = budget.map_or(read, |budget| budget.min(read));
+        if write(&mut to, &buffer[..allowed], rate).await.is_err() || allowed < read {
+            return;
+        }
+        budget = budget.map(|budget| budget - allowed);
+    }
+    let _ = to.shutdown().await;
+}
+
+async fn write(to: &mut WriteHalf<'_>, bytes: &[u8], bytes_per_second: Option<u32>) -> std::io::Result<()> {
+    let Some(rate) = bytes_per_second else { return to.write_all(bytes).await };
+    // Ten portions a second.
+    let portion = usize::try_from(rate / 10).unwrap_or(usize::MAX).max(1);
+    for bytes in bytes.chunks(portion) {
+        to.write_all(bytes).await?;
+        sleep(Duration::from_secs(1) * u32::try_from(bytes.len()).unwrap_or(u32::MAX) / rate).await;
+    }
+    Ok(())
+}

@@ -1,0 +1,86 @@
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail};
+use futures_util::{StreamExt, stream::BoxStream};
+use ilb_discovery::{BackendSet, ClientLimits, Discovery, Error, PodDiscovery, State, api_client};
+use tokio::time::timeout;
+
+use crate::{ApiServer, Pods};
+
+/// What a consumer of a source of backends sees.
+pub struct Followed {
+    sets: BoxStream<'static, Result<Arc<BackendSet>, Error>>,
+}
+
+/// The pods made by [`Pods`], as a controller would look for them, with an API server that is reached at `via`.
+pub async fn pods_via(api_server: &ApiServer, via: SocketAddr, pods: &Pods) -> anyhow::Result<PodDiscovery> {
+    let client = api_client(&api_server.config(via).await?, &ClientLimits::default())?;
+    Ok(PodDiscovery::new(client, pods.namespace(), Pods::SELECTOR.parse()?, 5432))
+}
+
+/// The address of pod number `index`, which nobody dials.
+pub fn pod_ip(index: u16) -> IpAddr {
+    let [high, low] = index.to_be_bytes();
+    [10, 1, high, low].into()
+}
+
+/// Longer than any recovery takes; a token's file is read anew once a minute.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+impl Followed {
+    /// Begins to follow `source`.
+    pub fn new(source: &impl Discovery) -> Self {
+        Self { sets: source.watch() }
+    }
+
+    /// Waits for a set that `is_wanted`. Returns what was seen on the way.
+    pub async fn until(&mut self, what: &str, is_wanted: impl Fn(&BackendSet) -> bool) -> anyhow::Result<Seen> {
+        let (begun, mut seen) = (Instant::now(), Seen::default());
+        loop {
+            let left = PATIENCE.saturating_sub(begun.elapsed());
+            match timeout(left, self.sets.next()).await.with_context(|| format!("waited for {what}, saw {seen:?}"))? {
+                Some(Ok(set)) => {
+                    let found = is_wanted(&set);
+                    seen.sets.push(set);
+                    if found {
+                        return Ok(Seen { after: begun.elapsed(), ..seen });
+                    }
+                }
+                Some(Err(error)) => seen.errors.push(error),
+                None => bail!("the stream ended"),
+            }
+        }
+    }
+
+    /// Waits until `count` backends are ready.
+    pub async fn until_ready(&mut self, count: usize) -> anyhow::Result<Seen> {
+        self.until(&format!("{count} ready backends"), |set| set.count(State::Ready) == count).await
+    }
+
+    /// Waits until the view is stale. Returns why, and after how long.
+    pub async fn until_stale(&mut self) -> anyhow::Result<(Error, Duration)> {
+        let begun = Instant::now();
+        loop {
+            match timeout(PATIENCE, self.sets.next()).await.context("the view did not become stale")? {
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Ok((error, begun.elapsed())),
+                None => bail!("the stream ended"),
+            }
+        }
+    }
+}
+
+/// What was seen while waiting.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// The sets, the wanted one last.
+    pub sets: Vec<Arc<BackendSet>>,
+    /// The causes of staleness.
+    pub errors: Vec<Error>,
+    /// How long it took.
+    pub after: Duration,
+}

@@ -1,0 +1,72 @@
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crate::{decision::Decision, tracked::Tracked, trigger::Standing};
+
+/// The plan that is proved to be in force.
+#[derive(Debug)]
+pub(crate) struct InForce {
+    pub(crate) decision: Arc<Decision>,
+    pub(crate) since: Instant,
+    /// How long its push took.
+    pub(crate) took: Duration,
+    weights: BTreeMap<SocketAddr, Weights>,
+}
+
+/// The weights of one backend in a plan.
+#[derive(Clone, Copy, Debug, Default)]
+struct Weights {
+    entries: u32,
+    sum: u64,
+    highest: u32,
+}
+
+impl InForce {
+    pub(crate) fn new(decision: &Arc<Decision>, took: Duration, since: Instant) -> Self {
+        let mut weights: BTreeMap<SocketAddr, Weights> = BTreeMap::new();
+        for entry in decision.plan.entries() {
+            let weights = weights.entry(entry.address).or_default();
+            weights.entries += 1;
+            weights.sum += u64::from(entry.weight);
+            weights.highest = weights.highest.max(entry.weight);
+        }
+        Self { decision: Arc::clone(decision), since, took, weights }
+    }
+
+    /// How a backend stands between this plan and a fresh one that gives it `fresh`.
+    pub(crate) fn standing(&self, tracked: &Tracked, fresh: &[u32]) -> Standing {
+        let weights = self.of(tracked);
+        #[allow(clippy::cast_precision_loss)] // a sum of at most 16 weights of 32 bits is exact
+        let per_share = |sum: u64, shares: u32| sum as f64 / f64::from(shares.max(1));
+        Standing {
+            pushed: per_share(weights.sum, weights.entries),
+            born: per_share(tracked.born.into(), weights.entries),
+            fresh: fresh.iter().map(|weight| f64::from(*weight)).sum::<f64>() / f64::from(weights.entries.max(1)),
+            load: per_share(tracked.count.connections.into(), weights.entries),
+        }
+    }
+
+    /// For each backend, how many connections this plan must have led there in vain. The births elsewhere tell which level
+    /// Traefik's round robin has reached; above that level it has served every entry once per level.
+    pub(crate) fn missed<'a>(&self, backends: impl Iterator<Item = &'a Tracked> + Clone) -> Vec<u32> {
+        let reached = |tracked: &Tracked| {
+            let weights = self.of(tracked);
+            let passes = tracked.born.div_ceil(weights.entries.max(1));
+            (tracked.born > 0).then(|| weights.highest.saturating_sub(passes).saturating_add(1))
+        };
+        let level = backends.clone().filter_map(reached).min();
+        let missed = |tracked: &Tracked| match level {
+            Some(level) if tracked.born == 0 => self.of(tracked).highest.saturating_sub(level),
+            _ => 0,
+        };
+        backends.map(missed).collect()
+    }
+
+    fn of(&self, tracked: &Tracked) -> Weights {
+        self.weights.get(&tracked.backend.address()).copied().unwrap_or_default()
+    }
+}

@@ -1,0 +1,142 @@
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use proptest::{collection::vec, prelude::*};
+
+use super::*;
+use crate::{Plan, wrr::TraefikRoundRobin};
+
+fn address(index: usize) -> SocketAddr {
+    ([10, 0, u8::try_from(index / 250).unwrap(), u8::try_from(index % 250).unwrap()], 1).into()
+}
+
+fn plan(backends: &[Rung], turn: u64) -> Plan {
+    let entries = ladder(backends, turn).into_iter().enumerate();
+    entries.flat_map(|(i, weights)| weights.into_iter().map(move |w| (address(i), w))).collect()
+}
+
+fn round_robin(backends: &[Rung], shift: usize) -> TraefikRoundRobin {
+    let plan = plan(backends, 0);
+    let mut entries: Vec<_> = plan.entries().iter().map(|e| (e.address, e.weight)).collect();
+    let by = shift % entries.len().max(1);
+    entries.rotate_left(by);
+    TraefikRoundRobin::new(&entries.into_iter().collect())
+}
+
+fn counts(backends: &[Rung]) -> BTreeMap<SocketAddr, u32> {
+    backends.iter().enumerate().map(|(i, b)| (address(i), b.connections)).collect()
+}
+
+fn with_capacities() -> impl Strategy<Value = Vec<Rung>> {
+    vec((0..80u32, 1..=16u8).prop_map(|(c, w)| Rung::new(c).with_capacity(w)), 1..12)
+}
+
+fn anything() -> impl Strategy<Value = Vec<Rung>> {
+    let counts = prop_oneof![0..10u32, 0..100_000u32, Just(u32::MAX)];
+    let rung =
+        (counts, 1..=16u8, 0..=Rung::WHOLE).prop_map(|(c, w, warmth)| Rung { warmth, ..Rung::new(c).with_capacity(w) });
+    vec(rung, 1..30)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    #[test]
+    fn after_every_pick_the_counts_are_those_of_join_the_shortest_queue(
+        start in vec(0..60u32, 1..15), shift in any::<usize>(),
+    ) {
+        let backends: Vec<_> = start.iter().map(|c| Rung::new(*c)).collect();
+        let mut picks = round_robin(&backends, shift);
+        let mut ours = counts(&backends);
+        let mut shortest = start;
+        let until_level: u32 = shortest.iter().map(|c| shortest.iter().max().unwrap() - c).sum();
+        for _ in 0..until_level as usize + 5 * shortest.len() {
+            *ours.get_mut(&picks.pick().unwrap()).unwrap() += 1;
+            *shortest.iter_mut().min().unwrap() += 1;
+            let mut sorted: Vec<_> = ours.values().copied().collect();
+            sorted.sort_unstable();
+            shortest.sort_unstable();
+            prop_assert_eq!(&sorted, &shortest);
+        }
+    }
+
+    #[test]
+    fn with_capacities_nobody_gets_a_connection_while_another_is_emptier_by_more_than_one_per_share(
+        backends in with_capacities(), shift in any::<usize>(),
+    ) {
+        let mut picks = round_robin(&backends, shift);
+        let mut ours = counts(&backends);
+        let shares = |address: &SocketAddr| {
+            f64::from(backends[(0..backends.len()).find(|i| super::tests::address(*i) == *address).unwrap()].capacity)
+        };
+        let total: u32 = backends.iter().map(|b| u32::from(b.capacity)).sum();
+        for _ in 0..total * 60 {
+            let picked = picks.pick().unwrap();
+            let load = |address: &SocketAddr| f64::from(ours[address]) / shares(address);
+            let emptiest = ours.keys().map(load).min_by(f64::total_cmp).unwrap();
+            prop_assert!(load(&picked) < emptiest + 2.0, "{} with {} at least", load(&picked), emptiest);
+            *ours.get_mut(&picked).unwrap() += 1;
+        }
+    }
+
+    #[test]
+    fn every_backend_is_served_in_every_pass_once_all_deficits_are_filled(
+        start in vec(0..60u32, 1..15), shift in any::<usize>(),
+    ) {
+        let backends: Vec<_> = start.iter().map(|c| Rung::new(*c)).collect();
+        let mut picks = round_robin(&backends, shift);
+        let until_level: u32 = start.iter().map(|c| start.iter().max().unwrap() - c).sum();
+        (0..until_level).for_each(|_| { picks.pick().unwrap(); });
+        for _ in 0..20 {
+            let pass: std::collections::BTreeSet<_> = start.iter().map(|_| picks.pick().unwrap()).collect();
+            prop_assert_eq!(pass.len(), start.len());
+        }
+    }
+
+    #[test]
+    fn weights_are_never_zero_and_have_no_common_divisor_unless_they_are_all_equal(
+        backends in anything(), turn in any::<u64>(),
+    ) {
+        let weights: Vec<u64> = ladder(&backends, turn).into_iter().flatten().map(u64::from).collect();
+        prop_assert!(weights.iter().all(|w| (HEADROOM..=2 * HEADROOM + 3 * LONGEST).contains(w)));
+        prop_assert!(gcd(weights.iter().copied()) == 1 || weights.iter().all(|w| *w == weights[0]));
+    }
+
+    #[test]
+    fn equal_counts_give_equal_weights_and_another_turn_gives_others(backends in anything(), turn in 0..100u64) {
+        prop_assert_eq!(ladder(&backends, turn), ladder(&backends, turn));
+        prop_assert_ne!(ladder(&backends, turn), ladder(&backends, turn + 1));
+    }
+
+    #[test]
+    fn the_order_of_backends_does_not_matter(backends in anything(), shift in any::<usize>()) {
+        let mut turned = backends.clone();
+        let mut expected = ladder(&backends, 0);
+        let by = shift % backends.len();
+        turned.rotate_left(by);
+        expected.rotate_left(by);
+        prop_assert_eq!(ladder(&turned, 0), expected);
+    }
+}
+
+#[test]
+fn a_lone_new_backend_warms_up_from_its_share_of_a_round_to_its_whole_deficit() {
+    let slow_start = Duration::from_secs(10);
+    let deficit_at = |age| {
+        let new = Rung::new(0).with_age(Duration::from_secs(age), slow_start);
+        let weights = ladder(&[Rung::new(100), new], 0);
+        weights[1][0] - weights[0][0]
+    };
+    assert_eq!([0, 5, 10, 99].map(deficit_at), [0, 50, 100, 100]);
+    assert_eq!(Rung::new(0).with_age(Duration::ZERO, Duration::ZERO), Rung::new(0), "no slow start");
+}
+
+#[test]
+fn equal_capacities_are_no_capacities() {
+    let twos: Vec<_> = [3, 9].map(|c| Rung::new(c).with_capacity(2)).into();
+    assert_eq!(ladder(&twos, 0), ladder(&[Rung::new(3), Rung::new(9)], 0));
+}
+
+#[test]
+fn nobody_to_serve_is_no_weight() {
+    assert!(ladder(&[], 0).is_empty());
+}

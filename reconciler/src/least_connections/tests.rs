@@ -1,0 +1,243 @@
+use ilb_discovery::Capacity;
+
+use super::*;
+use crate::decision::Standing as Shown;
+
+mod simulation;
+
+const MS: Duration = Duration::from_millis(1);
+
+fn address(index: u8) -> SocketAddr {
+    ([10, 0, 0, index], 1).into()
+}
+
+fn ready(indexes: impl IntoIterator<Item = u8>) -> BackendSet {
+    indexes.into_iter().map(|i| Backend::new(address(i), State::Ready)).collect()
+}
+
+fn count(connections: u32, born: u32) -> Count {
+    Count { connections, born, oldest_opening: None }
+}
+
+/// A balancer beside a Traefik that has every push in force at once.
+struct Bench {
+    balancer: LeastConnections,
+    now: Instant,
+    in_force: Option<Arc<Decision>>,
+}
+
+impl Bench {
+    fn new(set: &BackendSet) -> Self {
+        let mut balancer = LeastConnections::new(Pacing::default());
+        let now = Instant::now();
+        balancer.backends(set, now);
+        Self { balancer, now, in_force: None }
+    }
+
+    fn after(&mut self, time: Duration) -> &mut Self {
+        self.now += time;
+        self
+    }
+
+    fn sample(&mut self, counts: &[(u32, u32)]) -> &mut Self {
+        let counts = (0..).zip(counts).map(|(i, (connections, born))| (address(i), count(*connections, *born)));
+        self.balancer.sample(counts.collect::<Vec<_>>(), MS / 10, self.now);
+        self
+    }
+
+    /// The reason for a push, if there is one.
+    fn push(&mut self) -> Option<Reason> {
+        let decision = self.balancer.decide(self.now).decision?;
+        if self.in_force.as_ref().is_some_and(|in_force| Arc::ptr_eq(in_force, &decision)) {
+            return None;
+        }
+        self.balancer.acknowledged(&decision, MS, self.now);
+        let reason = decision.reason;
+        self.in_force = Some(decision);
+        Some(reason)
+    }
+
+    /// How much more each backend has than the one with the least weight; nothing if it gets no connections.
+    fn gaps(&self) -> Vec<Option<u32>> {
+        let rows = &self.in_force.as_ref().unwrap().rows;
+        let smallest = rows.iter().flat_map(|r| &r.weights).min().copied().unwrap_or(0);
+        rows.iter().map(|r| r.weights.first().map(|w| w - smallest)).collect()
+    }
+}
+
+#[test]
+fn nothing_is_decided_before_there_are_backends_and_counts() {
+    let mut balancer = LeastConnections::new(Pacing::default());
+    let now = Instant::now();
+    assert!(balancer.decide(now).decision.is_none());
+    assert_eq!(balancer.decide(now).sample_at, now, "the first sample is due at once");
+    balancer.sample([], MS, now);
+    assert!(balancer.decide(now).decision.is_none());
+    balancer.backends(&ready([0]), now);
+    assert!(balancer.decide(now).decision.is_none(), "a plan without counts would undo the balance after a restart");
+    balancer.sample([], MS, now);
+    assert!(balancer.decide(now).decision.is_some());
+}
+
+#[test]
+fn no_backend_is_a_plan_without_entries() {
+    let mut bench = Bench::new(&BackendSet::empty());
+    assert_eq!(bench.sample(&[]).push(), Some(Reason::Backends));
+    assert!(bench.in_force.unwrap().plan.entries().is_empty());
+}
+
+#[test]
+fn the_first_plan_already_knows_the_counts() {
+    let mut bench = Bench::new(&ready(0..3));
+    assert_eq!(bench.sample(&[(7, 0), (0, 0), (4, 0)]).push(), Some(Reason::Backends));
+    assert_eq!(bench.gaps(), [Some(0), Some(7), Some(3)]);
+}
+
+#[test]
+fn connections_that_end_lead_to_a_push_as_soon_as_the_budget_allows() {
+    let mut bench = Bench::new(&ready(0..3));
+    bench.sample(&[(30, 0), (30, 0), (30, 0)]).push();
+    assert_eq!(bench.after(10 * MS).sample(&[(30, 0), (25, 0), (30, 0)]).push(), None);
+    assert_eq!(bench.after(60 * MS).sample(&[(30, 0), (25, 0), (30, 0)]).push(), Some(Reason::Balance));
+    assert_eq!(bench.gaps(), [Some(0), Some(5), Some(0)]);
+}
+
+#[test]
+fn connections_that_go_where_the_plan_leads_need_no_push() {
+    let mut bench = Bench::new(&ready(0..3));
+    bench.sample(&[(30, 0), (20, 0), (30, 0)]).push();
+    assert_eq!(bench.after(100 * MS).sample(&[(30, 0), (25, 5), (30, 0)]).push(), None);
+    assert_eq!(bench.after(100 * MS).sample(&[(30, 0), (30, 5), (30, 0)]).push(), Some(Reason::Freshness));
+    assert_eq!(bench.gaps(), [Some(0); 3]);
+    assert_eq!(bench.after(100 * MS).sample(&[(31, 1), (31, 1), (31, 1)]).push(), None);
+}
+
+#[test]
+fn counts_that_are_not_fresh_lead_to_no_push() {
+    let mut bench = Bench::new(&ready(0..2));
+    bench.sample(&[(30, 0), (30, 0)]).push();
+    assert_eq!(bench.after(10 * MS).sample(&[(30, 0), (20, 0)]).push(), None);
+    assert_eq!(bench.after(500 * MS).push(), None);
+}
+
+#[test]
+fn nothing_is_pushed_for_balance_while_a_push_is_under_way() {
+    let mut bench = Bench::new(&ready(0..2));
+    bench.sample(&[(30, 0), (30, 0)]).push();
+    bench.after(100 * MS).sample(&[(30, 0), (20, 0)]);
+    let under_way = bench.balancer.decide(bench.now).decision.unwrap();
+    bench.after(100 * MS).sample(&[(30, 0), (10, 0)]);
+    assert!(Arc::ptr_eq(&bench.balancer.decide(bench.now).decision.unwrap(), &under_way));
+    bench.balancer.backends(&ready(0..3), bench.now);
+    assert_eq!(bench.push(), Some(Reason::Backends), "but another set of backends is");
+}
+
+#[test]
+fn backends_that_come_leave_drain_or_change_capacity_are_pushed_at_once() {
+    let mut bench = Bench::new(&ready(0..3));
+    bench.sample(&[(3, 0), (3, 0), (3, 0)]).push();
+    let change = |bench: &mut Bench, set: &BackendSet| {
+        bench.balancer.backends(set, bench.now);
+        bench.push()
+    };
+    let draining = Backend::new(address(0), State::Draining);
+    let large = Backend::new(address(1), State::Ready).with_capacity(Capacity::new(3).unwrap());
+    let set: BackendSet = ready(0..3).iter().cloned().chain([draining.clone()]).collect();
+    assert_eq!(change(&mut bench, &set), Some(Reason::Drain));
+    assert_eq!(bench.gaps(), [None, Some(0), Some(0)]);
+    let set: BackendSet = set.iter().cloned().chain([large.clone()]).collect();
+    assert_eq!(change(&mut bench, &set), Some(Reason::Capacity));
+    assert_eq!(bench.in_force.as_ref().unwrap().rows[1].weights.len(), 3);
+    let set: BackendSet = [draining, large].into_iter().collect();
+    assert_eq!(change(&mut bench, &set), Some(Reason::Backends));
+    let set: BackendSet = set.iter().filter(|b| b.state() == State::Ready).cloned().collect();
+    assert_eq!(change(&mut bench, &set), None, "one that has drained already changes nothing when it goes");
+    assert_eq!(change(&mut bench, &ready(0..3)), Some(Reason::Backends));
+    assert_eq!(change(&mut bench, &ready(0..3)), None);
+}
+
+#[test]
+fn where_connections_cannot_be_counted_it_is_round_robin_until_they_can() {
+    let mut bench = Bench::new(&ready(0..2));
+    bench.balancer.blind(bench.now);
+    assert_eq!(bench.push(), Some(Reason::Backends));
+    assert_eq!(bench.in_force.as_ref().unwrap().plan, Plan::round_robin(&ready(0..2)));
+    assert_eq!(bench.balancer.decide(bench.now).sample_at, bench.now + Pacing::default().longest);
+    assert_eq!(bench.after(1_000 * MS).sample(&[(9, 0), (0, 0)]).push(), Some(Reason::Counting));
+    bench.balancer.blind(bench.now);
+    assert_eq!(bench.push(), Some(Reason::Blind));
+}
+
+#[test]
+fn a_backend_that_loses_its_connections_is_probed_and_left_out_until_it_answers() {
+    let mut bench = Bench::new(&ready(0..3));
+    bench.sample(&[(20, 0), (20, 0), (20, 0)]).push();
+    bench.after(60 * MS).sample(&[(20, 0), (0, 0), (20, 0)]);
+    assert_eq!(bench.balancer.decide(bench.now).probe, [address(1)]);
+    bench.balancer.probed(address(1), false, bench.now);
+    assert_eq!(bench.push(), Some(Reason::Suspicion));
+    assert_eq!(bench.gaps(), [Some(0), None, Some(0)]);
+    assert_eq!(bench.in_force.as_ref().unwrap().rows[1].standing, Shown::Suspect);
+    let again = bench.balancer.decide(bench.now).ask_again.unwrap();
+    assert!(bench.balancer.decide(bench.now).probe.is_empty());
+    bench.now = again;
+    assert_eq!(bench.balancer.decide(bench.now).probe, [address(1)]);
+    bench.balancer.probed(address(1), true, bench.now);
+    assert_eq!(bench.push(), Some(Reason::Suspicion));
+    assert_eq!(bench.gaps(), [Some(0), Some(20), Some(0)]);
+    assert_eq!(bench.in_force.as_ref().unwrap().rows[1].age, Some(Duration::ZERO), "its age starts anew");
+}
+
+#[test]
+fn if_all_are_suspects_all_are_used() {
+    let mut bench = Bench::new(&ready(0..2));
+    bench.sample(&[(20, 0), (20, 0)]).push();
+    bench.after(60 * MS).sample(&[(0, 0), (0, 0)]);
+    for backend in bench.balancer.decide(bench.now).probe {
+        bench.balancer.probed(backend, false, bench.now);
+    }
+    assert_eq!(bench.push(), Some(Reason::Suspicion));
+    assert_eq!(bench.gaps(), [Some(0), Some(0)]);
+}
+
+#[test]
+fn a_backend_that_never_shows_a_connection_is_probed() {
+    let mut bench = Bench::new(&ready(0..3));
+    bench.sample(&[(9, 0), (9, 0), (0, 0)]).push();
+    // The plan led nine connections to the third before the others got theirs.
+    bench.after(10 * MS).sample(&[(10, 1), (10, 1), (0, 0)]);
+    assert_eq!(bench.balancer.decide(bench.now).probe, [address(2)]);
+}
+
+#[test]
+fn samples_slow_down_while_nothing_happens_and_when_they_are_costly() {
+    let mut bench = Bench::new(&ready(0..2));
+    let pause = |bench: &mut Bench| bench.balancer.decide(bench.now).sample_at - bench.now;
+    bench.sample(&[(9, 0), (9, 0)]).push();
+    assert_eq!(pause(&mut bench), SHORTEST);
+    for _ in 0..10 {
+        bench.after(100 * MS).sample(&[(9, 0), (9, 0)]);
+    }
+    assert_eq!(pause(&mut bench), STILL);
+    bench.after(100 * MS).sample(&[(9, 1), (9, 0)]);
+    assert_eq!(pause(&mut bench), SHORTEST);
+    let counts = [(address(0), count(9, 1))];
+    for _ in 0..60 {
+        bench.balancer.sample(counts, 4 * MS, bench.now);
+    }
+    assert!(pause(&mut bench) > 350 * MS);
+    for _ in 0..60 {
+        bench.balancer.sample(counts, 40 * MS, bench.now);
+    }
+    assert_eq!(pause(&mut bench), Pacing::default().longest);
+}
+
+#[test]
+fn a_plan_says_what_it_was_made_of() {
+    let mut bench = Bench::new(&ready(0..1));
+    bench.sample(&[(7, 0)]).push();
+    let decision = bench.in_force.unwrap();
+    assert_eq!(decision.reason.to_string(), "backends");
+    let row = decision.rows[0].to_string();
+    assert!(row.starts_with("10.0.0.0:1 ready, 7 connections, capacity 1, weight 100000"), "{row}");
+}

@@ -1,0 +1,56 @@
+use std::time::{Duration, Instant};
+
+use ilb_discovery::{Backend, State};
+
+use crate::{decision::Standing, guard::Guard, ladder::Rung};
+
+/// What the kernel says about one backend.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// Connections, established and opening.
+    pub connections: u32,
+    /// Of these, those that were not there in the sample before.
+    pub born: u32,
+    /// How long the oldest dial has been without an answer.
+    pub oldest_opening: Option<Duration>,
+}
+
+/// A backend and what is known of it. [`LeastConnections`](crate::LeastConnections) updates it.
+#[derive(Clone, Debug)]
+pub(crate) struct Tracked {
+    pub(crate) backend: Backend,
+    /// Since when it may take connections; `None` if it could when this process began.
+    pub(crate) since: Option<Instant>,
+    pub(crate) count: Count,
+    /// Births since the plan in force is in force.
+    pub(crate) born: u32,
+    pub(crate) guard: Guard,
+}
+
+impl Tracked {
+    pub(crate) fn new(backend: Backend, since: Option<Instant>, count: Count) -> Self {
+        Self { backend, since, count, born: 0, guard: Guard::new() }
+    }
+
+    /// Whether discovery says that it takes new connections.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.backend.state() == State::Ready
+    }
+
+    pub(crate) fn is_suspect(&self, now: Instant) -> bool {
+        self.is_ready() && self.guard.is_suspect(now)
+    }
+
+    pub(crate) fn age(&self, now: Instant) -> Option<Duration> {
+        self.since.map(|since| now.saturating_duration_since(since))
+    }
+
+    pub(crate) fn rung(&self, slow_start: Duration, now: Instant) -> Rung {
+        let rung = Rung::new(self.count.connections).with_capacity(self.backend.capacity().get());
+        self.age(now).map_or(rung, |age| rung.with_age(age, slow_start))
+    }
+
+    pub(crate) fn standing(&self, now: Instant) -> Standing {
+        if self.is_suspect(now) { Standing::Suspect } else { Standing::State(self.backend.state()) }
+    }
+}
