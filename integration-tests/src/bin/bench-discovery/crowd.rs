@@ -32,7 +32,7 @@ pub(crate) fn name(index: u16) -> String {
 }
 
 fn pod(name: &str) -> Value {
-    let variables: Vec<_> = (0..20)
+    let variables: Vec<_> = (0..6)
         .map(|n| json!({"name": format!("MY_APPLICATION_SETTING_{n}"), "value": format!("the value of setting {n}")}))
         .collect();
     let probe = json!({"httpGet": {"path": "/healthz", "port": 8080}, "periodSeconds": 5});
