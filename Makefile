@@ -8,7 +8,7 @@ CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 LIBRARIES := ilb-discovery ilb-connections ilb-traefik-client ilb-reconciler
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test demo bench-propagation lint fmt testbed clean
+.PHONY: help build run test demo bench-propagation bench-balance lint fmt testbed clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ demo: ## See it work: real pods, real connections, about a minute (DURATION=60s)
 
 bench-propagation: testbed ## Measure how fast connections follow a change of the pods
 	$(CARGO) run --release --locked -p ilb-integration-tests --bin bench-propagation
+
+bench-balance: testbed ## Measure how evenly connections are spread, beside HAProxy and nginx (some 8 minutes)
+	$(CARGO) run --release --locked -p ilb-integration-tests --bin bench-balance
 
 lint: $(CARGO_DENY) ## Check format, lints, each library alone, dependencies and documents
 	$(CARGO) fmt --all --check

@@ -25,6 +25,7 @@ struct Readme;
 mod api_server;
 mod backend;
 mod client;
+mod crowd;
 mod ilb;
 mod net;
 mod pods;
@@ -39,6 +40,7 @@ pub use crate::{
     api_server::ApiServer,
     backend::{Backend, Behaviour},
     client::Connection,
+    crowd::Crowd,
     ilb::{Exit, Ilb, LogLine},
     net::Net,
     pods::Pods,
