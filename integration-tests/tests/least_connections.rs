@@ -7,22 +7,22 @@ use rustix::process::Signal;
 const BACKENDS: u16 = 6;
 
 /// A world in which each backend has had eight connections, of which some have ended.
-async fn uneven_world(settings: &[(&str, &str)]) -> (World, Crowd) {
-    let world = World::with(BACKENDS, settings).await.unwrap();
+async fn uneven_world(settings: &[(&str, &str)]) -> anyhow::Result<(World, Crowd)> {
+    let world = World::with(BACKENDS, settings).await?;
     let mut crowd = Crowd::default();
     for _ in 0..8 * BACKENDS {
-        crowd.join(&world.traefik).await.unwrap();
+        crowd.join(&world.traefik).await?;
     }
     for (index, but) in [(0, 0), (1, 3), (2, 7), (3, 2), (4, 5)] {
         crowd.leave(world.address(index), but);
     }
-    (world, crowd)
+    Ok((world, crowd))
 }
 
 #[tokio::test]
 #[ignore = "needs the testbed: make test"]
 async fn every_new_connection_goes_to_a_least_loaded_backend() {
-    let (world, mut crowd) = uneven_world(&[]).await;
+    let (world, mut crowd) = uneven_world(&[]).await.unwrap();
     crowd.wait_until_balanced(&world, BACKENDS).await.unwrap();
     // Stopped, so that it is one plan that places them all, however many they are.
     world.ilb.process().signal(Signal::STOP).unwrap();
@@ -38,7 +38,7 @@ async fn every_new_connection_goes_to_a_least_loaded_backend() {
 #[tokio::test]
 #[ignore = "needs the testbed: make test"]
 async fn a_killed_and_restarted_ilb_knows_the_counts_at_its_first_push() {
-    let (mut world, crowd) = uneven_world(&[]).await;
+    let (mut world, crowd) = uneven_world(&[]).await.unwrap();
     crowd.wait_until_balanced(&world, BACKENDS).await.unwrap();
     let updates = world.ilb.logged("Updated").unwrap().len();
     let reloads = world.traefik.reloads().await.unwrap();
