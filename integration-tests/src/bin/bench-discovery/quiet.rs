@@ -50,7 +50,8 @@ async fn serve(mut stream: TcpStream, pod: Value) -> std::io::Result<()> {
         let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", list.len());
         stream.write_all((head + &list).as_bytes()).await?;
     }
-    let event = |kind: &str| json!({"type": kind, "object": pod}).to_string() + "\n";
+    // In the order of the API server, which tells the kind first.
+    let event = |kind: &str| format!("{{\"type\":\"{kind}\",\"object\":{pod}}}\n");
     let (modified, deleted) = (event("MODIFIED"), event("DELETED"));
     // Without a length the answer goes on until the connection ends.
     stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n").await?;
