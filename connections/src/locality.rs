@@ -5,8 +5,8 @@ use std::{
 
 /// Whether `ip` belongs to this network namespace. Of a proxy at any other address no connection is visible here.
 ///
-/// The kernel decides, by the addresses that a socket may be bound to (with `ip_nonlocal_bind` set that is every
-/// address).
+/// The kernel decides, by the addresses that a socket may be bound to. (Every address may be with `ip_nonlocal_bind` set,
+/// and in a namespace in which not even `lo` is up.)
 pub fn is_local(ip: IpAddr) -> bool {
     !matches!(UdpSocket::bind((ip, 0)), Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable)
 }

@@ -26,6 +26,7 @@ mod api_server;
 mod backend;
 mod bare_traefik;
 mod client;
+mod crowd;
 mod fault_proxy;
 mod followed;
 mod http;
@@ -46,6 +47,7 @@ pub use crate::{
     backend::{Backend, Behaviour},
     bare_traefik::{BareTraefik, BareTraefikBuilder},
     client::Connection,
+    crowd::Crowd,
     fault_proxy::FaultProxy,
     followed::{Followed, Seen, pod_ip, pods_via},
     http::http_client,

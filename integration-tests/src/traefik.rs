@@ -1,4 +1,4 @@
-use std::{fs, net::SocketAddr, path::Path, process::Command};
+use std::{collections::BTreeMap, fs, net::SocketAddr, path::Path, process::Command};
 
 use anyhow::Context;
 use tempfile::TempDir;
@@ -76,6 +76,18 @@ impl Traefik {
         Ok(self.http.get(url).send().await?.error_for_status()?.json().await?)
     }
 
+    /// The weights that it balances by, per backend in the order of their addresses.
+    pub async fn weights(&self) -> anyhow::Result<BTreeMap<SocketAddr, Vec<u64>>> {
+        let service = self.api("tcp/services/default@rest").await?;
+        let mut weights: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for child in service["weighted"]["services"].as_array().into_iter().flatten() {
+            let name = child["name"].as_str().context("a service without a name")?;
+            let weight = child["weight"].as_u64().context("a service without a weight")?;
+            weights.entry(address_of(name)?).or_default().push(weight);
+        }
+        Ok(weights)
+    }
+
     /// The value of one of its counters without labels.
     pub async fn metric(&self, name: &str) -> anyhow::Result<u64> {
         let text = self.http.get(format!("http://{}:9090/metrics", self.host)).send().await?.text().await?;
@@ -87,6 +99,13 @@ impl Traefik {
     pub async fn reloads(&self) -> anyhow::Result<u64> {
         self.metric("traefik_config_reloads_total").await
     }
+}
+
+/// `default.127-0-0-1-4444` is `127.0.0.1:4444`.
+fn address_of(name: &str) -> anyhow::Result<SocketAddr> {
+    let (_, address) = name.split_once('.').with_context(|| format!("{name} is no backend"))?;
+    let (ip, port) = address.rsplit_once('-').with_context(|| format!("{name} is no backend"))?;
+    Ok(format!("{}:{port}", ip.replace('-', ".")).parse()?)
 }
 
 /// The files of the chart, moved to `host`: nothing else about them is changed.

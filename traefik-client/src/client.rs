@@ -3,19 +3,21 @@ mod builder;
 mod credentials;
 mod echo;
 mod http;
+mod proof;
 mod readback;
 #[cfg(feature = "rustls")]
 mod tls;
 
-use std::time::Duration;
+use std::{sync::Mutex, time::Duration};
 
 use async_trait::async_trait;
+use tokio::time::Instant;
 
-use self::http::Http;
 pub use self::{
     builder::{BuildError, InvalidUrl, TraefikBuilder},
     credentials::Secret,
 };
+use self::{http::Http, proof::Seen, readback::Process};
 use crate::{Applied, ConfigSink, Configuration, Error, Payload};
 
 /// One Traefik, programmed through its REST provider and read back through its API.
@@ -24,6 +26,9 @@ pub struct Traefik {
     /// `None`: nobody has said.
     throttle: Option<Duration>,
     proof_within: Duration,
+    /// The process that gave the last answer.
+    process: Mutex<Option<Process>>,
+    seen: Mutex<Seen>,
 }
 
 impl Traefik {
@@ -64,7 +69,8 @@ impl Traefik {
 #[async_trait]
 impl ConfigSink for Traefik {
     async fn apply(&self, configuration: &Configuration) -> Result<Applied, Error> {
-        self.apply_payload(configuration, &Payload::of(configuration)).await
+        let called = Instant::now();
+        self.apply_payload(configuration, &Payload::of(configuration), called).await
     }
 
     async fn verify(&self, applied: &Applied) -> Result<(), Error> {

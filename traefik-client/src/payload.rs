@@ -26,7 +26,7 @@ impl Payload {
         let revision = Revision::of_bytes(&bytes);
         let key = format!("\"{}\":", zero.name());
         // No name begins like a marker, and within a text a quotation mark would be escaped: the first match is it.
-        if let Some(at) = bytes.windows(key.len()).position(|window| window == key.as_bytes()) {
+        if let Some(at) = memchr::memmem::find(&bytes, key.as_bytes()) {
             let name = revision.name().as_str().as_bytes();
             bytes[at + 1..at + 1 + name.len()].copy_from_slice(name);
         }
@@ -77,7 +77,7 @@ impl<'a> Marked<'a> {
         let Configuration { tcp, udp, tls } = configuration;
         let Tcp { routers, services, middlewares, servers_transports } = tcp;
         let services = MarkedServices { services, marker };
-        let udp = (!udp.routers.is_empty() || !udp.services.is_empty()).then_some(udp);
+        let udp = (!udp.is_empty()).then_some(udp);
         Self { tcp: MarkedTcp { routers, services, middlewares, servers_transports }, udp, tls: tls.as_ref() }
     }
 }

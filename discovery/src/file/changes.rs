@@ -68,3 +68,18 @@ impl Changes {
             .ok();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_change_is_told_and_not_only_found_by_looking_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("backends.yaml");
+        let changes = Changes::of(&file);
+        std::fs::write(&file, "[]").unwrap();
+        // Longer than any system takes to tell.
+        timeout(Duration::from_secs(60), changes.news.notified()).await.unwrap();
+    }
+}

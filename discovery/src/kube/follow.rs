@@ -8,8 +8,9 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{
     index::Event,
     object::Object,
-    request::{Page, Trouble, Watch},
+    request::{Page, Watch},
     scope::Scope,
+    trouble::Trouble,
 };
 use crate::backoff::Backoff;
 

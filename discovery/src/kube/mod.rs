@@ -9,6 +9,7 @@ mod client;
 mod endpoint_slices;
 mod follow;
 mod index;
+mod lines;
 mod object;
 mod pod;
 mod pods;
@@ -18,6 +19,7 @@ mod scope;
 mod slice;
 mod source;
 mod timeline;
+mod trouble;
 
 #[cfg(test)]
 mod testing;

@@ -1,12 +1,10 @@
 //! One request to the API server: a page of a list, or a watch. Nothing is retried here, every wait ends, and no answer
 //! takes more memory than it may.
 
-use std::{io, time::Duration};
+use std::time::Duration;
 
-use futures_core::stream::BoxStream;
-use futures_util::{StreamExt, TryStreamExt};
 use http::{HeaderMap, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Limited};
 use kube::{
     Client,
     api::{ListParams, WatchEvent},
@@ -15,13 +13,12 @@ use kube::{
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use tokio::time::{Instant, timeout};
-use tokio_util::{
-    codec::{FramedRead, LinesCodec, LinesCodecError},
-    io::StreamReader,
-};
 
-use super::{scope::Scope, timeline::Older};
-use crate::{Cause, Error};
+use super::{
+    lines::{Lines, NoLine},
+    scope::Scope,
+    trouble::Trouble,
+};
 
 /// How long a page of a list may take, from the request to its last byte.
 const PAGE_LIMIT: Duration = Duration::from_secs(30);
@@ -57,10 +54,10 @@ struct PageMeta {
 impl<K: DeserializeOwned> Page<K> {
     /// The page of the collection that `params` names, unless it is older than what the scope has seen.
     pub(super) async fn get(client: &Client, scope: &Scope, params: &ListParams) -> Result<Self, Trouble> {
-        let request = Requests::new(&scope.path).list(params).map_err(Trouble::request)?;
+        let request = Requests::new(&scope.path).list(params).map_err(unbuilt)?;
         let answer = async {
             let body = Limited::new(send(client, request).await?.into_body(), MOST_BYTES_PER_PAGE);
-            let bytes = body.collect().await.map_err(Trouble::body)?.to_bytes();
+            let bytes = body.collect().await.map_err(Trouble::Body)?.to_bytes();
             serde_json::from_slice::<Self>(&bytes).map_err(Trouble::Decode)
         };
         let page = timeout(PAGE_LIMIT, answer).await.map_err(|_| Trouble::Silent(PAGE_LIMIT))??;
@@ -87,19 +84,18 @@ impl<K: DeserializeOwned> Page<K> {
 }
 
 /// The events of a watch.
-pub(super) struct Watch(BoxStream<'static, Result<String, LinesCodecError>>);
+pub(super) struct Watch(Lines);
 
 impl Watch {
     /// Watches from `version` on. Returns when the API server has agreed to it.
     pub(super) async fn open(client: &Client, scope: &Scope, version: &str) -> Result<Self, Trouble> {
-        let mut request = Requests::new(&scope.path).watch(&scope.watch(), version).map_err(Trouble::request)?;
+        let mut request = Requests::new(&scope.path).watch(&scope.watch(), version).map_err(unbuilt)?;
         // Kubernetes 1.37 compresses each event by itself, which decompressing clients do not understand: kube-rs/kube#2079.
         request.headers_mut().insert(header::ACCEPT_ENCODING, header::HeaderValue::from_static("identity"));
         let answer = timeout(OPEN_LIMIT, send(client, request)).await;
         let answer = answer.map_err(|_| Trouble::Silent(OPEN_LIMIT))??;
-        let bytes = StreamReader::new(answer.into_body().into_data_stream().map_err(io::Error::other));
         scope.contact.note();
-        Ok(Self(FramedRead::new(bytes, LinesCodec::new_with_max_length(MOST_BYTES_PER_EVENT)).boxed()))
+        Ok(Self(Lines::of(answer.into_body(), MOST_BYTES_PER_EVENT)))
     }
 
     /// The next event, or `None` at the end of the watch.
@@ -108,13 +104,13 @@ impl Watch {
         K: DeserializeOwned,
     {
         let line = timeout(SILENCE_LIMIT, self.0.next()).await.map_err(|_| Trouble::Silent(SILENCE_LIMIT))?;
-        let Some(line) = line else {
-            scope.contact.note();
-            return Ok(None);
+        let event = match line {
+            Ok(line) => Some(serde_json::from_slice(&line).map_err(Trouble::Decode)?),
+            Err(NoLine::End) => None,
+            Err(trouble) => return Err(Trouble::Watch(trouble)),
         };
-        let event = serde_json::from_str(&line.map_err(Trouble::Watch)?).map_err(Trouble::Decode)?;
         scope.contact.note();
-        Ok(Some(event))
+        Ok(event)
     }
 }
 
@@ -131,6 +127,10 @@ async fn send(client: &Client, request: Request<Vec<u8>>) -> Result<Response<Bod
     Err(Trouble::Refused { status: Box::new(status(code, &body)), retry_after })
 }
 
+fn unbuilt(error: kube::core::request::Error) -> Trouble {
+    Trouble::Client(kube::Error::BuildRequest(error))
+}
+
 /// The API server's own word, or what some other program on the way said in its place.
 fn status(code: StatusCode, body: &[u8]) -> Status {
     let parsed = serde_json::from_slice::<Status>(body).ok().filter(|s| !s.message.is_empty());
@@ -142,120 +142,4 @@ fn status(code: StatusCode, body: &[u8]) -> Status {
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER))
-}
-
-/// Whether the system got no answer for long before it gave the connection up: then the view has been stale for long.
-fn is_given_up(error: &io::Error) -> bool {
-    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = next {
-        let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
-        if matches!(
-            kind,
-            Some(io::ErrorKind::TimedOut | io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable)
-        ) {
-            return true;
-        }
-        next = error.source();
-    }
-    false
-}
-
-/// The API server's word, without the decoration that kube's error has.
-#[derive(Debug, thiserror::Error)]
-#[error("{message} (HTTP {code})")]
-struct Refusal {
-    code: u16,
-    message: String,
-}
-
-/// What went wrong with a request.
-#[derive(Debug)]
-pub(super) enum Trouble {
-    /// No answer could be had.
-    Client(kube::Error),
-    /// The answer, or an event of a watch, says no.
-    Refused { status: Box<Status>, retry_after: Option<Duration> },
-    /// The answer broke off.
-    Body(Box<dyn std::error::Error + Send + Sync>),
-    /// The watch broke off, or brought an event of more than [`MOST_BYTES_PER_EVENT`].
-    Watch(LinesCodecError),
-    /// Nothing came for so long.
-    Silent(Duration),
-    /// What came is not what was asked for.
-    Decode(serde_json::Error),
-    /// What came has no version to go on from.
-    NoVersion,
-    /// What came is older than what came before.
-    Older(Older),
-}
-
-impl Trouble {
-    fn request(error: kube::core::request::Error) -> Self {
-        Self::Client(kube::Error::BuildRequest(error))
-    }
-
-    fn body(error: Box<dyn std::error::Error + Send + Sync>) -> Self {
-        Self::Body(error)
-    }
-
-    /// Whether there is no going on from the version that was asked for: only a new list helps.
-    pub(super) fn needs_list(&self) -> bool {
-        match self {
-            Self::Refused { status, .. } => {
-                status.code == 410
-                    || matches!(&*status.reason, "Expired" | "Gone")
-                    || status.message.contains("Too large resource version")
-            }
-            Self::NoVersion => true,
-            // Resumed, the watch would bring the same event again.
-            Self::Decode(error) => !error.is_eof(),
-            Self::Watch(error) => matches!(error, LinesCodecError::MaxLineLengthExceeded),
-            _ => false,
-        }
-    }
-
-    /// Whether a watch merely ended in a rude way: nothing was lost, since it is resumed after the last whole event.
-    pub(super) fn is_cut(&self) -> bool {
-        match self {
-            Self::Watch(LinesCodecError::Io(error)) => !is_given_up(error),
-            // The last line broke off.
-            Self::Decode(error) => error.is_eof(),
-            _ => false,
-        }
-    }
-
-    /// How long the API server asks to be left alone.
-    pub(super) fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Refused { retry_after, .. } => *retry_after,
-            _ => None,
-        }
-    }
-
-    /// As the caller should see it. `what` is what was asked for, such as `pods in namespace default`.
-    pub(super) fn into_error(self, what: &str) -> Error {
-        let (source_name, what) = ("the API server".to_owned(), what.to_owned());
-        match self {
-            Self::Client(error) => Error::Unreachable { source_name, cause: Cause::new(error) },
-            Self::Body(error) if error.is::<LengthLimitError>() => {
-                Error::Failed { source_name, cause: Cause::boxed(error) }
-            }
-            Self::Body(error) => Error::Unreachable { source_name, cause: Cause::boxed(error) },
-            Self::Watch(error) => Error::Unreachable { source_name, cause: Cause::new(error) },
-            Self::Refused { status, .. } => {
-                let cause = Cause::new(Refusal { code: status.code, message: status.message.clone() });
-                match status.code {
-                    401 => Error::Unauthorized { source_name, cause },
-                    403 => Error::Forbidden { what, cause },
-                    _ => Error::Failed { source_name, cause },
-                }
-            }
-            Self::Silent(limit) => Error::Silent { source_name, what, limit },
-            Self::Decode(error) => Error::Failed { source_name, cause: Cause::new(error) },
-            Self::NoVersion => {
-                Error::Failed { source_name, cause: Cause::new(io::Error::other("an answer without resourceVersion")) }
-            }
-            Self::Older(Older { offered, seen }) => Error::WentBack { source_name, what, offered, seen },
-        }
-    }
 }

@@ -107,6 +107,21 @@ impl WatchBody {
     }
 }
 
+/// The body of an answer that comes in `pieces`.
+pub(super) async fn body_of(pieces: &[&str]) -> Body {
+    let (mut sender, channel) = Channel::<Bytes, std::io::Error>::new(pieces.len().max(1));
+    for piece in pieces {
+        sender.send_data(Bytes::copy_from_slice(piece.as_bytes())).await.expect("there is room");
+    }
+    drop(sender);
+    let mut channel = Some(channel);
+    let answer = tower::service_fn(move |_: Request<Body>| {
+        std::future::ready(Ok::<_, std::io::Error>(Response::new(channel.take().expect("one request"))))
+    });
+    let request = Request::new(Body::empty());
+    Client::new(answer, "default").send(request).await.expect("an answer").into_body()
+}
+
 pub(super) fn refusal(code: u16, reason: &str, message: &str) -> Value {
     json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": message})
 }

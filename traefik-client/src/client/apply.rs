@@ -1,22 +1,23 @@
-use std::time::Duration;
+use std::{sync::PoisonError, time::Duration};
 
 use tokio::time::Instant;
 
 use super::{
     Traefik, echo,
-    readback::{Process, Revisions, Snapshot},
+    proof::{self, Fact},
+    readback::{Process, Revisions},
 };
 use crate::{Applied, Configuration, Error, Payload, Revision};
 
 const REST: &str = "api/providers/rest";
 
 /// Of an answer whose length does not depend on what was sent.
-const SMALL: usize = 64 * 1024;
+pub(super) const SMALL: usize = 64 * 1024;
 
 /// Of an answer that holds what other providers have configured, too.
-const LARGE: usize = 16 * 1024 * 1024;
+pub(super) const LARGE: usize = 16 * 1024 * 1024;
 
-/// As long as a read-back usually takes: before that a pause would cost more than another question.
+/// As long as a small configuration takes: before that a pause would cost more than another question.
 const NO_PAUSE_FOR: Duration = Duration::from_millis(2);
 
 /// From here on the wait is worth a word, and what is in force instead is worth a look.
@@ -27,30 +28,66 @@ impl Traefik {
         &self,
         configuration: &Configuration,
         payload: &Payload,
+        called: Instant,
     ) -> Result<Applied, Error> {
-        let called = Instant::now();
         let revision = payload.revision();
-        // Which process is asked before and after: the same one both times had the revision in between.
-        let (before, echo) = tokio::try_join!(self.process(), self.put(payload))?;
+        // The process that was there before, by the last answer: a question less in each apply but the first.
+        let mut process = match self.known_process() {
+            Some(process) => process,
+            None => self.process().await?,
+        };
+        // What is to be proved is worked out while Traefik is busy with the request.
+        let facts = async {
+            tokio::task::yield_now().await;
+            Ok(proof::facts(configuration))
+        };
+        let sent = Instant::now();
+        let (echo, facts) = tokio::try_join!(self.put(payload), facts)?;
         let accepted = Instant::now();
         let dropped = echo::dropped(payload.bytes(), &echo)?;
         if !dropped.is_empty() {
-            return Err(Error::Dropped { keys: dropped, version: before.version });
+            return Err(Error::Dropped { keys: dropped, version: self.process().await?.version });
         }
-        self.wait_for(revision, &before, accepted).await?;
+        self.wait_for(revision, &process, sent, accepted).await?;
         let waited = accepted.elapsed();
-        let body = self.http.get("api/rawdata", "GET /api/rawdata", LARGE + 8 * payload.bytes().len()).await?;
-        Snapshot::parse(&body)?.check(configuration, revision, &before)?;
-        let after = self.process().await?;
-        if before.start_date != after.start_date {
-            return Err(Error::Restarted);
+        if let Some(other) = self.confirm(configuration, payload, &facts, &process).await? {
+            // It has restarted, before this call or in it. Which of the two had the revision? The one that runs now has
+            // to have it, from beginning to end of one more look.
+            process = other;
+            if self.confirm(configuration, payload, &facts, &process).await?.is_some() {
+                return Err(Error::Restarted);
+            }
         }
         let took = called.elapsed();
         tracing::debug!(traefik = self.label(), %revision, ?took, ?waited, "configuration proved in force");
-        let mut applied = Applied::new(revision.clone(), after.start_date, after.version, took);
+        let mut applied = Applied::new(revision.clone(), process.start_date, process.version, took);
         self.label().clone_into(&mut applied.instance);
         applied.waited = waited;
         Ok(applied)
+    }
+
+    /// Proves the configuration, whose revision has been seen, in force in `process`; or says which one runs instead and
+    /// has the revision, too.
+    async fn confirm(
+        &self,
+        configuration: &Configuration,
+        payload: &Payload,
+        facts: &[Fact<'_>],
+        process: &Process,
+    ) -> Result<Option<Process>, Error> {
+        let outcome = tokio::try_join!(self.process(), self.prove(configuration, payload, facts, process));
+        let (now, lost) = match outcome {
+            Ok((now, ())) => (now, None),
+            // What is missing may be missing because all is.
+            Err(error @ Error::Overwritten(_)) => (self.process().await?, Some(error)),
+            Err(error) => return Err(error),
+        };
+        match lost {
+            None if now.start_date == process.start_date => Ok(None),
+            Some(error) if now.start_date == process.start_date => Err(error),
+            _ if self.has(payload.revision()).await? => Ok(Some(now)),
+            _ => Err(Error::Restarted),
+        }
     }
 
     pub(super) async fn has(&self, revision: &Revision) -> Result<bool, Error> {
@@ -63,15 +100,28 @@ impl Traefik {
     }
 
     pub(super) async fn process(&self) -> Result<Process, Error> {
-        Process::parse(&self.http.get("api/version", "GET /api/version", SMALL).await?)
+        let process = Process::parse(&self.http.get("api/version", "GET /api/version", SMALL).await?)?;
+        *self.process.lock().unwrap_or_else(PoisonError::into_inner) = Some(process.clone());
+        Ok(process)
+    }
+
+    /// The process that gave the last answer.
+    fn known_process(&self) -> Option<Process> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     async fn put(&self, payload: &Payload) -> Result<Vec<u8>, Error> {
         self.http.put(REST, "configuration", payload.bytes(), SMALL + 2 * payload.bytes().len()).await
     }
 
-    /// Waits until `revision` is in force in the process `before`.
-    async fn wait_for(&self, revision: &Revision, before: &Process, accepted: Instant) -> Result<(), Error> {
+    /// Waits until `revision` is in force, in a process that may not be `before` if it is not for long.
+    async fn wait_for(
+        &self,
+        revision: &Revision,
+        before: &Process,
+        sent: Instant,
+        accepted: Instant,
+    ) -> Result<(), Error> {
         let mut instead = None;
         while !self.has(revision).await? {
             let waited = accepted.elapsed();
@@ -88,7 +138,7 @@ impl Traefik {
             if instead.is_some() && self.process().await?.start_date != before.start_date {
                 return Err(Error::Restarted);
             }
-            tokio::time::sleep(pause_after(waited)).await;
+            pause(pause_after(sent.elapsed())).await;
         }
         Ok(())
     }
@@ -115,7 +165,22 @@ impl Traefik {
     }
 }
 
-/// Overshoots by an eighth of the wait, at most by 50 ms.
-fn pause_after(waited: Duration) -> Duration {
-    if waited < NO_PAUSE_FOR { Duration::ZERO } else { (waited / 8).min(Duration::from_millis(50)) }
+/// Overshoots by a thirty-second of the time since Traefik was sent the configuration, which grows with the configuration
+/// as its work does; at least by 0.2 ms and at most by 50 ms.
+fn pause_after(since_sent: Duration) -> Duration {
+    let (shortest, longest) = (Duration::from_micros(200), Duration::from_millis(50));
+    if since_sent < NO_PAUSE_FOR { Duration::ZERO } else { (since_sent / 32).clamp(shortest, longest) }
+}
+
+/// Tokio's timers go by milliseconds, of which two are as long as Traefik takes for a small configuration: what is
+/// shorter is slept on a thread beside.
+async fn pause(duration: Duration) {
+    const COARSE: Duration = Duration::from_millis(4);
+    if duration.is_zero() {
+        return;
+    }
+    let fine = duration < COARSE && tokio::task::spawn_blocking(move || std::thread::sleep(duration)).await.is_ok();
+    if !fine {
+        tokio::time::sleep(duration).await;
+    }
 }

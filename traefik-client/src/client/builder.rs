@@ -1,4 +1,9 @@
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use reqwest::{Client, Url};
 
@@ -138,7 +143,7 @@ impl TraefikBuilder {
         let proof_within = self.proof_within.unwrap_or(Duration::from_secs(5) + self.throttle.unwrap_or_default());
         let (credentials, call_within) = (self.credentials, self.call_within);
         let http = Http { client, base, label, credentials, call_within };
-        Ok(Traefik { http, throttle: self.throttle, proof_within })
+        Ok(Traefik { http, throttle: self.throttle, proof_within, process: Mutex::default(), seen: Mutex::default() })
     }
 }
 

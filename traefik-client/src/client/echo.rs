@@ -1,4 +1,7 @@
-use serde_json::Value;
+use std::{borrow::Cow, collections::BTreeMap};
+
+use serde::Deserialize;
+use serde_json::{Value, value::RawValue};
 
 use crate::Error;
 
@@ -7,44 +10,69 @@ const NAMED: usize = 5;
 
 /// The keys of `sent` that Traefik did not take over as they were, by its own `echo`.
 ///
-/// What is written the way Traefik writes it comes back byte by byte, apart from the end of the line; only where it does
-/// not, the two are parsed.
+/// What is written the way Traefik writes it comes back byte by byte. So texts are compared, and only where they differ
+/// the next level is looked at.
 pub(super) fn dropped(sent: &[u8], echo: &[u8]) -> Result<Vec<String>, Error> {
-    if sent == echo.trim_ascii_end() {
+    if came_back(sent, echo) {
         return Ok(Vec::new());
     }
-    let parse = |bytes| serde_json::from_slice::<Value>(bytes);
-    let what = "PUT /api/providers/rest";
-    let echo = parse(echo).map_err(|e| Error::Unintelligible { what, problem: e.to_string() })?;
-    // The own bytes can always be parsed.
-    let sent = parse(sent).map_err(|e| Error::Unintelligible { what, problem: e.to_string() })?;
+    let parse = |bytes| {
+        serde_json::from_slice::<&RawValue>(bytes)
+            .map_err(|e| Error::Unintelligible { what: "PUT /api/providers/rest", problem: e.to_string() })
+    };
     let mut keys = Vec::new();
-    compare(&sent, Some(&echo), "", &mut keys);
+    compare(parse(sent)?.get(), Some(parse(echo)?.get()), "", &mut keys);
     keys.truncate(NAMED);
     Ok(keys)
 }
 
+/// Whether all of it is there as it was, in front of it nothing but what Traefik may put there and after it whatever it
+/// likes, such as an empty `udp`.
+fn came_back(sent: &[u8], echo: &[u8]) -> bool {
+    let Some(fields) = sent.strip_prefix(b"{").and_then(|fields| fields.strip_suffix(b"}")) else { return false };
+    let rest = echo.strip_prefix(b"{\"http\":{},").or_else(|| echo.strip_prefix(b"{"));
+    rest.and_then(|rest| rest.strip_prefix(fields)).is_some_and(|rest| rest.starts_with(b"}") || rest.starts_with(b","))
+}
+
+type Object<'a> = BTreeMap<Key<'a>, &'a RawValue>;
+
+#[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
 /// Traefik leaves out what is empty, false or zero; everything else has to be there. What it adds does not matter.
-fn compare(sent: &Value, echo: Option<&Value>, key: &str, keys: &mut Vec<String>) {
-    if keys.len() > NAMED {
+fn compare(sent: &str, echo: Option<&str>, key: &str, keys: &mut Vec<String>) {
+    if keys.len() > NAMED || echo == Some(sent) {
         return;
     }
-    match (sent, echo) {
-        _ if echo == Some(sent) => {}
-        (Value::Object(sent), Some(Value::Object(echo))) => {
-            for (name, value) in sent {
-                let key = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
-                compare(value, echo.get(name), &key, keys);
-            }
+    let echo = echo.unwrap_or("null");
+    if let (Ok(sent), Ok(echo)) = (serde_json::from_str::<Object<'_>>(sent), serde_json::from_str::<Object<'_>>(echo)) {
+        for (name, value) in sent {
+            let key = if key.is_empty() { name.0.to_string() } else { format!("{key}.{}", name.0) };
+            compare(value.get(), echo.get(&name).map(|value| value.get()), &key, keys);
         }
-        (Value::Array(sent), Some(Value::Array(echo))) if sent.len() == echo.len() => {
-            for (index, (value, echo)) in sent.iter().zip(echo).enumerate() {
-                compare(value, Some(echo), &format!("{key}[{index}]"), keys);
-            }
-        }
-        (_, None | Some(Value::Null)) if is_nothing(sent) => {}
-        _ => keys.push(key.to_owned()),
+        return;
     }
+    if let (Ok(sent), Ok(echo)) = (items(sent), items(echo))
+        && sent.len() == echo.len()
+    {
+        for (index, (value, echo)) in sent.iter().zip(echo).enumerate() {
+            compare(value.get(), Some(echo.get()), &format!("{key}[{index}]"), keys);
+        }
+        return;
+    }
+    // Both were parsed as parts of a whole already.
+    let (sent, echo) = (value(sent), value(echo));
+    if sent != echo && !(echo.is_null() && is_nothing(&sent)) {
+        keys.push(key.to_owned());
+    }
+}
+
+fn items(text: &str) -> serde_json::Result<Vec<&RawValue>> {
+    serde_json::from_str(text)
+}
+
+fn value(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_default()
 }
 
 fn is_nothing(value: &Value) -> bool {
@@ -66,6 +94,9 @@ mod tests {
 
     #[rstest]
     #[case::the_same_bytes(r#"{"a":1}"#, "{\"a\":1}\n", &[])]
+    #[case::followed_by_more(r#"{"a":1}"#, r#"{"a":1,"udp":{}}"#, &[])]
+    #[case::between_others(r#"{"a":1}"#, r#"{"http":{},"a":1,"udp":{}}"#, &[])]
+    #[case::a_longer_number(r#"{"a":1}"#, r#"{"a":12}"#, &["a"])]
     #[case::another_order(r#"{"a":1,"b":2}"#, r#"{"b":2,"a":1}"#, &[])]
     #[case::nothing_left_out(r#"{"a":{},"b":[],"c":false,"d":0,"e":"","f":{"g":{}}}"#, "{}", &[])]
     #[case::something_added(r#"{"a":{"b":1}}"#, r#"{"a":{"b":1,"c":2},"http":{}}"#, &[])]

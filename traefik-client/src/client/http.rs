@@ -57,7 +57,8 @@ impl Http {
         }
         let answer = request.send().await.map_err(|e| unreachable(&e))?;
         match answer.status() {
-            StatusCode::OK => read(answer, what, longest).await,
+            // What is sent comes back, without its length being announced.
+            StatusCode::OK => read(answer, what, longest, body.map_or(0, <[u8]>::len)).await,
             StatusCode::NOT_FOUND => Err(Error::NotReady(what)),
             status => Err(refused(what, status, answer).await),
         }
@@ -65,8 +66,8 @@ impl Http {
 }
 
 /// The body, of which nothing beyond `longest` is kept or waited for.
-async fn read(mut answer: Response, what: &'static str, longest: usize) -> Result<Vec<u8>, Error> {
-    let announced = answer.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+async fn read(mut answer: Response, what: &'static str, longest: usize, expected: usize) -> Result<Vec<u8>, Error> {
+    let announced = answer.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(expected + 64);
     let mut body = Vec::with_capacity(announced.min(longest));
     while let Some(chunk) = answer.chunk().await.map_err(|e| unreachable(&e))? {
         if body.len() + chunk.len() > longest {

@@ -1,11 +1,11 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde::{Deserialize, de::DeserializeOwned};
 
-use crate::{Configuration, Error, Name, Revision, Service, TcpService};
+use crate::{Configuration, Error, Name, Revision, Server, Service, TcpService};
 
 /// `GET /api/version`: one process of Traefik.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 pub(super) struct Process {
     #[serde(rename = "Version")]
     pub(super) version: String,
@@ -19,7 +19,7 @@ impl Process {
     }
 
     /// Whether it says which servers it has really built: 3.6 and later do.
-    fn tells_server_status(&self) -> bool {
+    pub(super) fn tells_server_status(&self) -> bool {
         let mut numbers = self.version.trim_start_matches('v').split('.').map_while(|part| part.parse::<u32>().ok());
         numbers.next().zip(numbers.next()).is_some_and(|version| version >= (3, 6))
     }
@@ -52,11 +52,39 @@ pub(super) struct Snapshot {
     udp_services: BTreeMap<String, Listed>,
 }
 
+/// `GET /api/tcp/routers`: the first page of it.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub(super) struct Routers(Vec<ListedRouter>);
+
+#[derive(Deserialize)]
+struct ListedRouter {
+    name: String,
+    #[serde(flatten)]
+    listed: Listed,
+}
+
+impl Routers {
+    pub(super) fn parse(body: &[u8]) -> Result<Self, Error> {
+        parse(body, "the routers")
+    }
+
+    /// Whether all routers are here; each that is has to be enabled.
+    pub(super) fn check(&self, configuration: &Configuration) -> Result<bool, Error> {
+        for name in configuration.tcp.routers.keys() {
+            let full_name = at_rest(name);
+            let Some(router) = self.0.iter().find(|router| router.name == full_name) else { return Ok(false) };
+            check_router(name, Some(&router.listed))?;
+        }
+        Ok(true)
+    }
+}
+
 /// A router or service as Traefik lists it.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[derive(Default)]
-struct Listed {
+pub(super) struct Listed {
     status: String,
     error: Vec<String>,
     load_balancer: Option<ListedBalancer>,
@@ -94,15 +122,14 @@ impl Snapshot {
         for (name, listed) in tcp.chain(udp) {
             check_router(name, listed.get(&at_rest(name)))?;
         }
-        let built = if process.tells_server_status() { reachable(configuration) } else { BTreeSet::new() };
+        let built = if process.tells_server_status() { reachable(configuration) } else { HashSet::new() };
         for (name, service) in configuration.tcp.services.iter() {
             let listed = self.tcp_services.get(&at_rest(name));
             let servers = match service {
                 TcpService::LoadBalancer(balancer) => balancer.servers.as_slice(),
                 TcpService::Weighted(_) => &[],
             };
-            let meant: Vec<_> = servers.iter().map(|server| server.address.to_string()).collect();
-            check_servers(name, &meant, listed, built.contains(name))?;
+            Listed::check_servers(listed, name, servers, built.contains(name))?;
         }
         for (name, service) in configuration.udp.services.iter() {
             let servers = match service {
@@ -113,6 +140,23 @@ impl Snapshot {
             check_servers(name, &meant, self.udp_services.get(&at_rest(name)), false)?;
         }
         Ok(())
+    }
+}
+
+impl Listed {
+    pub(super) fn parse(body: &[u8]) -> Result<Self, Error> {
+        parse(body, "a service")
+    }
+
+    /// Whether the service `name` is `listed` with these servers, and if so meant has also `built` them.
+    pub(super) fn check_servers(
+        listed: Option<&Self>,
+        name: &Name,
+        servers: &[Server],
+        built: bool,
+    ) -> Result<(), Error> {
+        let meant: Vec<_> = servers.iter().map(|server| server.address.to_string()).collect();
+        check_servers(name, &meant, listed, built)
     }
 }
 
@@ -155,8 +199,8 @@ fn difference<'a>(meant: &[String], there: impl Iterator<Item = &'a String>) -> 
 }
 
 /// The services that a router uses, directly or through others. Traefik builds no other.
-fn reachable(configuration: &Configuration) -> BTreeSet<&Name> {
-    let mut reached = BTreeSet::new();
+pub(super) fn reachable(configuration: &Configuration) -> HashSet<&Name> {
+    let mut reached = HashSet::new();
     let mut left: Vec<_> = configuration.tcp.routers.values().map(crate::TcpRouter::service).collect();
     while let Some(name) = left.pop() {
         if let Some(service) = configuration.tcp.services.get(name.as_str())

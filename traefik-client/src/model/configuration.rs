@@ -54,7 +54,7 @@ pub struct Udp {
 }
 
 impl Udp {
-    fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.routers.is_empty() && self.services.is_empty()
     }
 }

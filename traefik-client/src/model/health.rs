@@ -18,7 +18,7 @@ use crate::Span;
 ///
 /// HealthCheck::new(Duration::from_secs(10));
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", try_from = "Raw")]
 pub struct HealthCheck {
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -6,7 +6,7 @@ use super::services::sealed::Sealed;
 use crate::{HealthCheck, Name, Service, Weight};
 
 /// Where connections go.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum TcpService {
@@ -17,7 +17,7 @@ pub enum TcpService {
 }
 
 /// Servers that are used in turn.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[non_exhaustive]
 pub struct LoadBalancer {
@@ -41,7 +41,7 @@ impl LoadBalancer {
 }
 
 /// One server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Server {
     /// Written with brackets where it is IPv6.
@@ -58,7 +58,7 @@ impl From<SocketAddr> for Server {
 }
 
 /// Services that are used by weight.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(from = "RawWeighted", into = "RawWeighted")]
 #[non_exhaustive]
 pub struct Weighted {
@@ -76,7 +76,7 @@ impl Weighted {
 }
 
 /// One entry of a weighted service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Child {
     /// The service.

@@ -14,7 +14,7 @@ use crate::{Certificate, ServerName, Span, Timeouts};
 ///
 /// ServersTransport::default();
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServersTransport {
     dial_keep_alive: Span,
@@ -54,7 +54,7 @@ impl ServersTransport {
 }
 
 /// The version of the PROXY protocol. Another number would make Traefik disable the router.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "RawProxyProtocol", into = "RawProxyProtocol")]
 pub enum ProxyProtocol {
     /// Text.
@@ -87,7 +87,7 @@ impl TryFrom<RawProxyProtocol> for ProxyProtocol {
 }
 
 /// How to speak TLS with servers. Everything left out means the system's trust and no own certificate.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[non_exhaustive]
 pub struct TransportTls {
@@ -112,7 +112,7 @@ pub struct TransportTls {
 }
 
 /// Which SPIFFE identities servers may have.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[non_exhaustive]
 pub struct Spiffe {

@@ -248,14 +248,19 @@ async fn a_loop_of_lists_and_refused_watches_slows_down() {
     assert!(started.elapsed() > Duration::from_secs(30), "{:?}", started.elapsed());
 }
 
+#[rstest]
+#[case::at_once(Duration::ZERO)]
+#[case::soon(Duration::from_millis(500))]
 #[tokio::test(start_paused = true)]
-async fn watches_that_end_at_once_are_not_resumed_in_a_busy_loop() {
+async fn watches_that_end_without_an_event_are_not_resumed_in_a_busy_loop(#[case] life: Duration) {
     let (pods, mut server) = pods();
     let _sets = pods.watch();
     server.next().await.list(5, &[]).await;
     let started = Instant::now();
     for _ in 0..20 {
-        drop(server.next().await.watch());
+        let watch = server.next().await.watch();
+        tokio::time::sleep(life).await;
+        drop(watch);
     }
     assert!(started.elapsed() > Duration::from_secs(30), "{:?}", started.elapsed());
 }

@@ -2,7 +2,7 @@ use anyhow::Context;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use ilb_integration_tests::{ApiServer, Pods, pod_ip};
 use k8s_openapi::api::core::v1::Pod;
-use kube::{Api, api::PostParams};
+use kube::{Api, Client, api::PostParams};
 use serde_json::{Value, json};
 
 /// Creates `count` ready pods, each about as large as a pod in life. Returns the size of one as JSON, in bytes.
@@ -17,13 +17,13 @@ pub(crate) async fn create(api_server: &ApiServer, pods: &Pods, count: u16) -> a
         }
     };
     stream::iter(0..count).map(create).buffer_unordered(16).try_collect::<()>().await?;
-    Ok(sample(api_server, pods).await?.to_string().len())
+    Ok(text(&api_server.client(), pods.namespace()).await?.len())
 }
 
 /// The first pod as the API server gives it.
-pub(crate) async fn sample(api_server: &ApiServer, pods: &Pods) -> anyhow::Result<Value> {
-    let path = format!("/api/v1/namespaces/{}/pods/{}", pods.namespace(), name(0));
-    api_server.client().request(http::Request::get(path).body(Vec::new())?).await.context("no first pod")
+pub(crate) async fn text(client: &Client, namespace: &str) -> anyhow::Result<String> {
+    let path = format!("/api/v1/namespaces/{namespace}/pods/{}", name(0));
+    client.request_text(http::Request::get(path).body(Vec::new())?).await.context("no first pod")
 }
 
 /// The name of pod number `index`.
@@ -32,7 +32,7 @@ pub(crate) fn name(index: u16) -> String {
 }
 
 fn pod(name: &str) -> Value {
-    let variables: Vec<_> = (0..20)
+    let variables: Vec<_> = (0..6)
         .map(|n| json!({"name": format!("MY_APPLICATION_SETTING_{n}"), "value": format!("the value of setting {n}")}))
         .collect();
     let probe = json!({"httpGet": {"path": "/healthz", "port": 8080}, "periodSeconds": 5});

@@ -57,9 +57,11 @@ pub(crate) async fn run(task: Task) -> anyhow::Result<Figures> {
     let heap_bytes_per_pod = live_bytes().saturating_sub(heap_before) / task.pods.max(1);
     let (rss_mb, peak_rss_mb) = (memory_mb("VmRSS")?, memory_mb("VmHWM")?);
 
+    let reader = client.clone();
     let event_to_set_us = changes(&task, client, &mut followed).await?;
     drop(followed);
     let unchanged_event_us = unchanged(&task).await?;
+    let skipped_event_us = skipped(&crowd::text(&reader, &task.namespace).await?)?;
     Ok(Figures {
         pods: task.pods,
         json_bytes_per_pod: 0,
@@ -69,6 +71,7 @@ pub(crate) async fn run(task: Task) -> anyhow::Result<Figures> {
         heap_bytes_per_pod,
         event_to_set_us,
         unchanged_event_us,
+        skipped_event_us,
     })
 }
 
@@ -107,6 +110,16 @@ async fn unchanged(task: &Task) -> anyhow::Result<f64> {
     ensure!(seen.sets.len() == 1, "events that change nothing publish nothing");
     let spent = thread_time()?.saturating_sub(before);
     Ok((spent.as_secs_f64() * 1e7 / f64::from(task.quiet_events)).round() / 10.0)
+}
+
+/// The time of this thread for walking through `text` without keeping anything, in µs: what no decoding can be below.
+fn skipped(text: &str) -> anyhow::Result<f64> {
+    const TIMES: u32 = 5_000;
+    let before = thread_time()?;
+    for _ in 0..TIMES {
+        serde_json::from_str::<serde::de::IgnoredAny>(std::hint::black_box(text))?;
+    }
+    Ok((thread_time()?.saturating_sub(before).as_secs_f64() * 1e7 / f64::from(TIMES)).round() / 10.0)
 }
 
 /// What is on the heap now, in bytes.

@@ -41,7 +41,7 @@ fn bench(pods: u16) -> anyhow::Result<()> {
         let namespace = api_server.namespace("crowd").await?;
         eprintln!("creating {pods} pods");
         let json_bytes_per_pod = crowd::create(&api_server, &namespace, pods).await?;
-        let quiet = quiet::Server::start(crowd::sample(&api_server, &namespace).await?).await?;
+        let quiet = quiet::Server::start(&crowd::text(&api_server.client(), namespace.namespace()).await?).await?;
         let task = Task {
             kubeconfig: api_server.kubeconfig(),
             namespace: namespace.namespace().to_owned(),

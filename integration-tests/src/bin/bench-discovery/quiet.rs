@@ -18,7 +18,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) async fn start(pod: Value) -> anyhow::Result<Self> {
+    pub(crate) async fn start(pod: &str) -> anyhow::Result<Self> {
+        let pod: Value = serde_json::from_str(pod)?;
         let listener = TcpListener::bind((Net::of_this_process()?.host()?, 0)).await?;
         let address = listener.local_addr()?;
         tokio::spawn(async move {
@@ -49,7 +50,8 @@ async fn serve(mut stream: TcpStream, pod: Value) -> std::io::Result<()> {
         let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", list.len());
         stream.write_all((head + &list).as_bytes()).await?;
     }
-    let event = |kind: &str| json!({"type": kind, "object": pod}).to_string() + "\n";
+    // In the order of the API server, which tells the kind first.
+    let event = |kind: &str| format!("{{\"type\":\"{kind}\",\"object\":{pod}}}\n");
     let (modified, deleted) = (event("MODIFIED"), event("DELETED"));
     // Without a length the answer goes on until the connection ends.
     stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n").await?;

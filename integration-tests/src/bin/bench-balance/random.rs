@@ -1,0 +1,27 @@
+/// xorshift64*: the same numbers in every run.
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    /// Between 0 and 1, without both.
+    #[allow(clippy::cast_precision_loss)] // 53 bits fit
+    pub(crate) fn uniform(&mut self) -> f64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        let bits = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11;
+        (bits as f64 + 0.5) / (1u64 << 53) as f64
+    }
+
+    pub(crate) fn exponential(&mut self, mean: f64) -> f64 {
+        -mean * self.uniform().ln()
+    }
+
+    /// Pareto with a shape of 1.5: many short ones, few very long ones.
+    pub(crate) fn pareto(&mut self, mean: f64) -> f64 {
+        mean / 3.0 / self.uniform().powf(1.0 / 1.5)
+    }
+}

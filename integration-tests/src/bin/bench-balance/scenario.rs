@@ -1,0 +1,144 @@
+use crate::random::Random;
+
+/// What happens, and when. Times are in seconds.
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) backends: usize,
+    /// So many of them are there from the beginning.
+    pub(crate) initial: usize,
+    /// Mean number of connections at a time.
+    live: f64,
+    mean_life: f64,
+    lives: Lives,
+    /// Connections that arrive at once every 5 s, instead of half of the others.
+    burst: usize,
+    pub(crate) warm_up: f64,
+    pub(crate) length: f64,
+    /// Connections to backend 0 last this many times longer.
+    pub(crate) slow: f64,
+    events: Events,
+}
+
+enum Lives {
+    Exponential,
+    Pareto,
+}
+
+enum Events {
+    None,
+    /// Each in turn leaves, its connections are reset 0.3 s later, and it returns 2 s after it left.
+    RollingRestart,
+    /// All that are not there yet join.
+    ScaleOut,
+    Once(Event),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Event {
+    Leave(usize),
+    Join(usize),
+    /// Its connections are reset, and it takes new ones.
+    Reset(usize),
+    /// Its connections are reset, and it refuses new ones; nobody is told.
+    Refuse(usize),
+    /// It does not answer dials any more; nobody is told.
+    Swallow(usize),
+}
+
+/// A client: when it comes and for how long it stays.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Client {
+    pub(crate) at: f64,
+    pub(crate) life: f64,
+}
+
+const USUAL: Scenario = Scenario {
+    name: "steady",
+    backends: 10,
+    initial: 10,
+    live: 300.0,
+    mean_life: 6.0,
+    lives: Lives::Exponential,
+    burst: 0,
+    warm_up: 12.0,
+    length: 40.0,
+    slow: 1.0,
+    events: Events::None,
+};
+
+pub(crate) const SCENARIOS: [Scenario; 8] = [
+    USUAL,
+    Scenario { name: "pareto", lives: Lives::Pareto, ..USUAL },
+    Scenario { name: "bursts", burst: 125, ..USUAL },
+    Scenario {
+        name: "rolling-restart",
+        mean_life: 60.0,
+        warm_up: 5.0,
+        length: 50.0,
+        events: Events::RollingRestart,
+        ..USUAL
+    },
+    Scenario { name: "scale-out", initial: 5, length: 30.0, events: Events::ScaleOut, ..USUAL },
+    Scenario { name: "slow-drain", slow: 10.0, ..USUAL },
+    Scenario { name: "refusing", length: 30.0, events: Events::Once(Event::Refuse(3)), ..USUAL },
+    Scenario { name: "swallowing", length: 30.0, events: Events::Once(Event::Swallow(3)), ..USUAL },
+];
+
+impl Scenario {
+    /// When backend 3 stops taking connections, if it does.
+    pub(crate) fn fails_at(&self) -> Option<f64> {
+        matches!(self.events, Events::Once(_)).then_some(self.warm_up)
+    }
+
+    /// All clients, in the order of their arrival: the same for each system.
+    pub(crate) fn clients(&self) -> Vec<Client> {
+        let mut random = Random::new(7);
+        let rate = self.live / self.mean_life;
+        let mut life = {
+            let mut random = Random::new(11);
+            move || match self.lives {
+                Lives::Exponential => random.exponential(self.mean_life),
+                Lives::Pareto => random.pareto(self.mean_life),
+            }
+        };
+        let end = self.warm_up + self.length;
+        let mut clients = Vec::new();
+        let mut at = 0.0;
+        while at < 1.0 {
+            clients.push(Client { at, life: life() });
+            at += 1.0 / self.live;
+        }
+        let steady = if self.burst > 0 { rate / 2.0 } else { rate };
+        while at < end {
+            clients.push(Client { at, life: life() });
+            at += random.exponential(1.0 / steady);
+        }
+        let mut burst = 5.0;
+        while burst < end && self.burst > 0 {
+            clients.extend((0..self.burst).map(|_| Client { at: burst + 0.1 * random.uniform(), life: life() }));
+            burst += 5.0;
+        }
+        clients.sort_by(|a, b| a.at.total_cmp(&b.at));
+        clients
+    }
+
+    pub(crate) fn events(&self) -> Vec<(f64, Event)> {
+        match self.events {
+            Events::None => Vec::new(),
+            Events::ScaleOut => (self.initial..self.backends).map(|i| (self.warm_up, Event::Join(i))).collect(),
+            Events::Once(event) => vec![(self.warm_up, event)],
+            Events::RollingRestart => {
+                let restart = |(i, at): (usize, f64)| {
+                    [(at, Event::Leave(i)), (at + 0.3, Event::Reset(i)), (at + 2.0, Event::Join(i))]
+                };
+                let mut at = self.warm_up;
+                let next = move |i| {
+                    let this = at;
+                    at += 3.0;
+                    (i, this)
+                };
+                (0..self.backends).map(next).flat_map(restart).collect()
+            }
+        }
+    }
+}
