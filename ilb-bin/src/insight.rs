@@ -21,7 +21,7 @@ pub(crate) use self::{
     backend::BackendStatus,
     facts::Facts,
     pool::PoolFacts,
-    traefik::{CIRCUIT_STATES, TraefikFacts},
+    traefik::{CIRCUIT_STATES, PushResult, TraefikFacts},
 };
 use crate::balancing::Choice;
 

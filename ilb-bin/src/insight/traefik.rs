@@ -25,8 +25,8 @@ pub(crate) struct TraefikFacts {
     /// How pushes failed and proofs were lost, by kind.
     pub(crate) errors: BTreeMap<(&'static str, &'static str), u64>,
     pub(crate) restarts: u64,
-    /// Of the pushes that succeeded, in seconds.
-    pub(crate) durations: Histogram,
+    /// How long pushes took, in seconds: those that succeeded, and those that failed.
+    pub(crate) durations: (Histogram, Histogram),
 }
 
 /// That a configuration is in force.
@@ -49,7 +49,7 @@ pub(crate) struct Trouble {
 #[derive(Clone, Debug)]
 pub(crate) struct UnderWay {
     reason: &'static str,
-    backends: usize,
+    entries: usize,
     begun: Instant,
 }
 
@@ -109,19 +109,18 @@ impl Default for TraefikFacts {
             pushes: BTreeMap::new(),
             errors: BTreeMap::new(),
             restarts: 0,
-            durations: durations(),
+            durations: (durations(), durations()),
         }
     }
 }
 
 impl TraefikFacts {
     pub(super) fn push_begun(&mut self, reason: &'static str, plan: &Plan, now: Instant) {
-        self.under_way = Some(UnderWay { reason, backends: plan.entries().len(), begun: now });
+        self.under_way = Some(UnderWay { reason, entries: plan.entries().len(), begun: now });
     }
 
     pub(super) fn pushed(&mut self, applied: &Applied, now: Instant) {
         self.ended(PushResult::InForce, None, now);
-        self.durations.observe(applied.took.as_secs_f64());
         if self.process.as_ref().is_some_and(|before| before.started != applied.started) {
             self.restarts += 1;
         }
@@ -175,7 +174,7 @@ impl TraefikFacts {
     }
 
     fn ended(&mut self, result: PushResult, error: Option<String>, now: Instant) {
-        let Some(UnderWay { reason, backends, begun }) = self.under_way.take() else { return };
+        let Some(UnderWay { reason, entries, begun }) = self.under_way.take() else { return };
         *self.pushes.entry((reason, result)).or_default() += 1;
         // Of failures in a row the newest tells enough: they would push everything else out of the memory.
         let again = |last: &Push| result == PushResult::Failed && last.result == result && last.error == error;
@@ -187,6 +186,11 @@ impl TraefikFacts {
             };
         }
         let took = now.saturating_duration_since(begun);
-        self.last.push_back(Push { ended: now, took, reason, result, entries: backends, error });
+        let durations = match result {
+            PushResult::InForce => &self.durations.0,
+            PushResult::Failed => &self.durations.1,
+        };
+        durations.observe(took.as_secs_f64());
+        self.last.push_back(Push { ended: now, took, reason, result, entries, error });
     }
 }

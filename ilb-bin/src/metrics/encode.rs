@@ -49,16 +49,19 @@ impl Metric {
         labels: &[(&str, &str)],
         value: &Value<'_>,
     ) -> Result<(), std::fmt::Error> {
-        if matches!(value, Value::Info) {
-            return family.encode_info(&labels);
+        match value {
+            Value::Info => family.encode_info(&labels),
+            Value::Histogram(histogram) => histogram.encode(family.encode_family(&labels)?),
+            // A family of no labels would be written as `name{}`.
+            Value::Number(value) if labels.is_empty() => self.number(family, *value),
+            Value::Number(value) => self.number(&mut family.encode_family(&labels)?, *value),
         }
-        let labels = &labels;
-        let mut series = family.encode_family(labels)?;
-        match (value, self.kind) {
-            (Value::Histogram(histogram), _) => histogram.encode(series),
-            (Value::Number(value), Kind::Counter) => series.encode_counter::<NoLabelSet, _, f64>(value, None),
-            (Value::Number(value), _) => series.encode_gauge(value),
-            (Value::Info, _) => Ok(()),
+    }
+
+    fn number(&self, series: &mut MetricEncoder<'_>, value: f64) -> Result<(), std::fmt::Error> {
+        match self.kind {
+            Kind::Counter => series.encode_counter::<NoLabelSet, _, f64>(&value, None),
+            _ => series.encode_gauge(&value),
         }
     }
 }

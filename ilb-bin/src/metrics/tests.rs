@@ -37,12 +37,13 @@ async fn each_family_is_as_it_is_declared() {
 }
 
 #[tokio::test]
-async fn no_series_is_written_twice() {
+async fn no_series_is_written_twice_or_with_an_empty_set_of_labels() {
     let text = text(&[State::Ready, State::Ready]);
     let series: Vec<_> =
         text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.rsplit_once(' ')).collect();
     let different: BTreeSet<_> = series.iter().map(|(name, _)| name).collect();
     assert_eq!(series.len(), different.len());
+    assert!(!text.contains("{}") && !text.contains(",}"), "{text}");
 }
 
 /// What promtool complains about, and our own rules.

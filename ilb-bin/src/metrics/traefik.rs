@@ -1,5 +1,5 @@
 use super::{Kind, Metric, Value, number, yes_or_no};
-use crate::insight::CIRCUIT_STATES;
+use crate::insight::{CIRCUIT_STATES, PushResult};
 
 /// What concerns Traefik and the pushes to it.
 pub(super) const METRICS: &[Metric] = &[
@@ -84,8 +84,12 @@ pub(super) const METRICS: &[Metric] = &[
         name: "ilb_push_duration_seconds",
         kind: Kind::Histogram,
         unit: Some("seconds"),
-        help: "How long pushes took from the call to the proof, of those that succeeded",
-        labels: &[],
-        read: |s, series| series(&[], Value::Histogram(&s.facts.traefik.durations)),
+        help: "How long pushes took from the call to the proof, or to the failure",
+        labels: &["result"],
+        read: |s, series| {
+            let (in_force, failed) = &s.facts.traefik.durations;
+            series(&[PushResult::InForce.as_str()], Value::Histogram(in_force));
+            series(&[PushResult::Failed.as_str()], Value::Histogram(failed));
+        },
     },
 ];
