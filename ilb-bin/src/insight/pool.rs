@@ -107,6 +107,7 @@ impl PoolFacts {
             self.changed = None;
         }
         self.in_force = Some(choice.clone());
+        self.load.pushed();
     }
 
     pub(super) fn push_failed(&mut self) {
