@@ -36,10 +36,10 @@ pub(crate) struct BackendStatus {
 }
 
 impl PoolFacts {
-    /// All backends, by address.
-    pub(crate) fn backends(&self) -> Vec<BackendStatus> {
+    /// The first backends by address, so many at most.
+    pub(crate) fn backends(&self, most: usize) -> Vec<BackendStatus> {
         let plan = PlanView::of(self);
-        self.seen.iter().flat_map(|seen| seen.iter()).map(|backend| self.backend(backend, &plan)).collect()
+        self.seen.iter().flat_map(|seen| seen.iter()).take(most).map(|backend| self.backend(backend, &plan)).collect()
     }
 
     fn backend(&self, backend: &Backend, plan: &PlanView) -> BackendStatus {
