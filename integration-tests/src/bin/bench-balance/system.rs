@@ -172,7 +172,7 @@ fn start_haproxy(
     let folder = tempfile::Builder::new().prefix("bench-haproxy-").tempdir()?;
     let socket = folder.path().join("socket");
     let mut text = format!(
-        "global\n stats socket {} level admin\n maxconn 20000\ndefaults\n mode tcp\n timeout connect 2s\n \
+        "global\n stats socket {} level admin\n maxconn 8000\ndefaults\n mode tcp\n timeout connect 2s\n \
          timeout client 1h\n timeout server 1h\n option redispatch\nlisten be\n bind {entry}\n balance {balance}\n",
         socket.display()
     );
