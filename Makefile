@@ -8,7 +8,7 @@ CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 LIBRARIES := ilb-discovery ilb-connections ilb-traefik-client ilb-reconciler
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test demo bench-discovery bench-propagation bench-apply bench-balance test-matrix lint fmt testbed clean
+.PHONY: help build run test demo bench-discovery bench-propagation bench-apply bench-balance bench-footprint test-matrix lint fmt testbed clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ bench-apply: testbed ## Measure how long a configuration takes from the call to 
 
 bench-balance: testbed ## Measure how evenly connections are spread, beside HAProxy and nginx (some 8 minutes)
 	$(CARGO) run --release --locked -p ilb-integration-tests --bin bench-balance
+
+bench-footprint: testbed ## Measure the memory, the processor time and the start of ilb itself (some 5 minutes)
+	$(CARGO) run --release --locked -p ilb-integration-tests --bin bench-footprint
 
 lint: $(CARGO_DENY) ## Check format, lints, each library alone, dependencies and documents
 	$(CARGO) fmt --all --check

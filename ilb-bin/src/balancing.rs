@@ -10,6 +10,8 @@ use ilb_discovery::BackendSet;
 use ilb_reconciler::{Count, Decision, LeastConnections, Pacing, Plan};
 use tokio::time::{self, Instant};
 
+use crate::insight::PoolInsight;
+
 /// Chooses the plan for the backends that are there.
 pub(crate) enum Balancing {
     RoundRobin(Option<Arc<Plan>>),
@@ -34,6 +36,7 @@ pub(crate) struct Counting {
     probes: FuturesUnordered<BoxFuture<'static, (SocketAddr, bool)>>,
     wake_up: Option<Instant>,
     failing: bool,
+    insight: PoolInsight,
 }
 
 /// What sees connections.
@@ -51,10 +54,11 @@ impl Balancing {
     }
 
     /// Least connections, as far as `eyes` see any.
-    pub(crate) fn least_connections(eyes: Option<Eyes>, pacing: Pacing) -> Self {
+    pub(crate) fn least_connections(eyes: Option<Eyes>, pacing: Pacing, insight: PoolInsight) -> Self {
         let mut balancer = LeastConnections::new(pacing);
         if eyes.is_none() {
             balancer.blind(Instant::now().into_std());
+            insight.uncounted("the connections of Traefik cannot be seen from here: the log says why");
         }
         Self::LeastConnections(Box::new(Counting {
             balancer,
@@ -64,6 +68,7 @@ impl Balancing {
             probes: FuturesUnordered::new(),
             wake_up: None,
             failing: false,
+            insight,
         }))
     }
 
@@ -139,6 +144,7 @@ impl Counting {
                 if !answered {
                     tracing::warn!(%backend, "A backend does not answer: no new connections until it does");
                 }
+                self.insight.probed(answered);
                 self.balancer.probed(backend, answered, Instant::now().into_std());
             }
             () = until(self.wake_up) => {}
@@ -152,12 +158,14 @@ impl Counting {
                 if std::mem::replace(&mut self.failing, false) {
                     tracing::info!("Connections can be counted again");
                 }
+                self.insight.sampled(&sample);
                 self.balancer.sample(sample.iter().map(|(a, load)| (a, count(&load))), sample.cost(), now);
             }
             Err(error) => {
                 if !std::mem::replace(&mut self.failing, true) {
                     tracing::warn!(%error, "Connections cannot be counted: round robin until they can");
                 }
+                self.insight.uncounted(&error.to_string());
                 self.balancer.blind(now);
             }
         }

@@ -8,6 +8,7 @@ use tokio::time::{self, Instant};
 
 use crate::{
     balancing::{Balancing, Choice},
+    insight::{Insight, PoolInsight},
     report::Report,
 };
 
@@ -27,6 +28,7 @@ pub(crate) struct Controller<S> {
     sink: Arc<S>,
     balancing: Balancing,
     report: Report,
+    insight: PoolInsight,
     /// The set seen last, whatever the states of its backends.
     seen: Option<Arc<BackendSet>>,
     /// Those of it that may take new connections.
@@ -53,13 +55,20 @@ enum Done {
 }
 
 impl<S: ConfigSink> Controller<S> {
-    pub(crate) fn new(pool: Pool, certificate: Certificate, sink: Arc<S>, balancing: Balancing) -> Self {
+    pub(crate) fn new(
+        pool: Pool,
+        certificate: Certificate,
+        sink: Arc<S>,
+        balancing: Balancing,
+        insight: PoolInsight,
+    ) -> Self {
         Self {
             pool,
             certificate,
             sink,
             balancing,
             report: Report::default(),
+            insight,
             seen: None,
             ready: None,
             pushes: Pushes::new(),
@@ -77,6 +86,7 @@ impl<S: ConfigSink> Controller<S> {
     ) {
         let mut stop = std::pin::pin!(stop);
         loop {
+            self.insight.alive();
             let wake_up = self.advance();
             tokio::select! {
                 biased;
@@ -85,6 +95,7 @@ impl<S: ConfigSink> Controller<S> {
                 Some(news) = sets.next() => self.discovered(news),
                 () = self.balancing.changed() => {}
                 () = at(wake_up) => {}
+                () = time::sleep(Insight::HEARTBEAT) => {}
             }
         }
     }
@@ -96,6 +107,7 @@ impl<S: ConfigSink> Controller<S> {
         }
         match self.pushes.next(Instant::now().into_std()) {
             Next::Push(wish) => {
+                self.insight.push_begun(&wish.choice);
                 let (sink, configuration) = (Arc::clone(&self.sink), self.configuration(wish.choice.plan()));
                 self.work = Some(Box::pin(async move { Done::Push(wish, sink.apply(&configuration).await) }));
                 None
@@ -125,11 +137,15 @@ impl<S: ConfigSink> Controller<S> {
         match news {
             Ok(set) => {
                 self.report.found(&set, self.seen.as_ref() != Some(&set));
+                self.insight.found(&set);
                 self.balancing.backends(&set);
                 self.ready = Some(Arc::new(set.ready()));
                 self.seen = Some(set);
             }
-            Err(error) => self.report.stale(&error),
+            Err(error) => {
+                self.report.stale(&error);
+                self.insight.stale(&error);
+            }
         }
     }
 
@@ -140,19 +156,25 @@ impl<S: ConfigSink> Controller<S> {
                 let nothing = BackendSet::empty();
                 let before = self.pushes.acknowledged().map_or(&nothing, |wish| &wish.backends);
                 self.report.updated(&applied, &reconcile(before, &wish.backends), wish.backends.len(), &wish.choice);
+                self.insight.pushed(&wish.choice, &wish.backends, &applied);
                 self.balancing.acknowledged(&wish.choice, applied.took);
                 self.pushes.succeeded(now);
                 self.applied = Some(applied);
             }
             Done::Push(_, Err(error)) => {
                 self.report.failed(&error);
+                self.insight.push_failed(&error);
                 let failure = if error.is_retryable() { Failure::Retryable } else { Failure::Permanent };
                 self.pushes.failed(failure, now);
                 self.applied = None;
             }
-            Done::Proof(Ok(())) => self.pushes.proved(now),
+            Done::Proof(Ok(())) => {
+                self.insight.proved();
+                self.pushes.proved(now);
+            }
             Done::Proof(Err(error)) => {
                 Report::lost(&error);
+                self.insight.lost(&error);
                 self.pushes.lost();
                 self.applied = None;
             }

@@ -1,11 +1,15 @@
 //! `ilb`: keeps a Traefik beside it balancing TCP connections over the ready pods that a label selector selects.
 
+mod admin;
 mod balancing;
 mod certificate;
 mod cluster;
 mod controller;
 mod eyes;
+mod insight;
 mod logging;
+mod metrics;
+mod repeats;
 mod report;
 mod settings;
 mod shutdown;
@@ -18,9 +22,11 @@ use ilb_reconciler::Pacing;
 use ilb_traefik_client::Traefik;
 
 use crate::{
+    admin::Admin,
     balancing::Balancing,
     cluster::Cluster,
     controller::Controller,
+    insight::{Insight, PoolInsight},
     settings::{Method, Settings},
 };
 
@@ -52,21 +58,28 @@ fn run(settings: Settings) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let signals = shutdown::Signals::listen().context("cannot listen to signals")?;
-        let discovery = discovery(&settings).await?;
+        let (admin, insight) = (Admin::bind(settings.admin_address).await?, Insight::new());
+        // From the first moment on, so that probes are answered while the rest starts.
+        tokio::spawn(admin.serve(insight.clone()));
+        let discovery: Arc<dyn Discovery> = discovery(&settings).await?.into();
+        let pool = &settings.pool;
+        let insight =
+            insight.pool(&pool.name, &pool.entry_point, settings.method.as_str(), Some(Arc::clone(&discovery)));
         let certificate = certificate::generate().context("cannot make a default certificate")?;
         let sink = Arc::new(Traefik::new(&settings.traefik_api_url)?);
-        let balancing = balancing(&settings, &sink).await;
-        Controller::new(settings.pool, certificate, sink, balancing).run(discovery.watch(), signals.first()).await;
+        let balancing = balancing(&settings, &sink, insight.clone()).await;
+        let controller = Controller::new(settings.pool, certificate, sink, balancing, insight);
+        controller.run(discovery.watch(), signals.first()).await;
         Ok(())
     })
 }
 
-async fn balancing(settings: &Settings, traefik: &Traefik) -> Balancing {
+async fn balancing(settings: &Settings, traefik: &Traefik, insight: PoolInsight) -> Balancing {
     match settings.method {
         Method::RoundRobin => Balancing::round_robin(),
         Method::LeastConnections => {
             let pacing = Pacing::default().with_longest(settings.update_interval);
-            Balancing::least_connections(eyes::open(traefik).await, pacing)
+            Balancing::least_connections(eyes::open(traefik).await, pacing, insight)
         }
     }
 }

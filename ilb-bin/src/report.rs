@@ -2,20 +2,23 @@ use ilb_discovery::{BackendSet, State};
 use ilb_reconciler::{Action, Decision};
 use ilb_traefik_client::Applied;
 
-use crate::balancing::Choice;
+use tokio::time::Instant;
 
-/// Tells a person what happens: one line per change of state, none per attempt.
+use crate::{balancing::Choice, repeats::Repeats};
+
+/// Tells a person what happens: one line per change of state, none per attempt. What goes on being wrong is summed up
+/// once a minute.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
-    stale: Option<&'static str>,
+    stale: Option<Repeats>,
     without_backend: bool,
     failing: Option<Failing>,
 }
 
 #[derive(Debug)]
 struct Failing {
-    kind: &'static str,
     attempts: u64,
+    repeats: Repeats,
 }
 
 impl Report {
@@ -41,8 +44,17 @@ impl Report {
 
     /// Discovery cannot see changes for the time being.
     pub(crate) fn stale(&mut self, error: &ilb_discovery::Error) {
-        if self.stale.replace(error.kind()) != Some(error.kind()) {
-            tracing::warn!(%error, kind = error.kind(), "Discovery is stale: keeping the backends seen last");
+        let (kind, now) = (error.kind(), Instant::now());
+        match &mut self.stale {
+            Some(repeats) if repeats.of == kind => {
+                if let Some((times, seconds)) = repeats.again(now) {
+                    tracing::warn!(%error, kind, times, "Discovery is stale: the same {times} times in {seconds} s");
+                }
+            }
+            stale => {
+                *stale = Some(Repeats::new(kind, now));
+                tracing::warn!(%error, kind, "Discovery is stale: keeping the backends seen last");
+            }
         }
     }
 
@@ -74,12 +86,18 @@ impl Report {
 
     /// A push failed, and will be repeated.
     pub(crate) fn failed(&mut self, error: &ilb_traefik_client::Error) {
+        let (kind, now) = (error.kind(), Instant::now());
         match &mut self.failing {
-            Some(failing) if failing.kind == error.kind() => failing.attempts += 1,
+            Some(failing) if failing.repeats.of == kind => {
+                failing.attempts += 1;
+                if let Some((times, seconds)) = failing.repeats.again(now) {
+                    tracing::error!(%error, kind, times, "Failed to update: the same {times} times in {seconds} s");
+                }
+            }
             failing => {
                 let attempts = failing.as_ref().map_or(0, |f| f.attempts) + 1;
-                *failing = Some(Failing { kind: error.kind(), attempts });
-                tracing::error!(%error, kind = error.kind(), "Failed to update");
+                *failing = Some(Failing { attempts, repeats: Repeats::new(kind, now) });
+                tracing::error!(%error, kind, "Failed to update");
             }
         }
     }

@@ -1,4 +1,11 @@
-use std::{collections::HashMap, ffi::OsString, fmt, str::FromStr, time::Duration};
+use std::{
+    collections::HashMap,
+    ffi::OsString,
+    fmt,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    str::FromStr,
+    time::Duration,
+};
 
 use config::{Config, Environment};
 use ilb_discovery::Selector;
@@ -24,6 +31,8 @@ pub(crate) struct Settings {
     pub(crate) traefik_api_url: String,
     pub(crate) pool: Pool,
     pub(crate) allow_loopback: bool,
+    /// Where health, metrics and status are served.
+    pub(crate) admin_address: SocketAddr,
     pub(crate) log: Log,
 }
 
@@ -68,10 +77,14 @@ struct Raw {
     ilb_entry_point: Option<String>,
     ilb_termination_delay: Option<String>,
     ilb_allow_loopback_backends: Option<String>,
+    ilb_admin_address: Option<String>,
 }
 
 /// The variables with our own prefix: another one with this prefix is a mistake.
-const OWN: [&str; 3] = ["ILB_ENTRY_POINT", "ILB_TERMINATION_DELAY", "ILB_ALLOW_LOOPBACK_BACKENDS"];
+const OWN: [&str; 4] = ["ILB_ENTRY_POINT", "ILB_TERMINATION_DELAY", "ILB_ALLOW_LOOPBACK_BACKENDS", "ILB_ADMIN_ADDRESS"];
+
+/// Every address, because the kubelet and collectors of metrics come from outside the pod.
+const DEFAULT_ADMIN_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8081);
 
 impl Settings {
     /// Reads and checks the environment.
@@ -119,6 +132,8 @@ impl Raw {
         let termination_delay = check.optional(OWN[1], self.ilb_termination_delay, DURATION, duration);
         let allow_loopback =
             check.optional(OWN[2], self.ilb_allow_loopback_backends, "true or false (true only in tests)", boolean);
+        let admin_address =
+            check.optional(OWN[3], self.ilb_admin_address, "an address with a port such as 0.0.0.0:8081", parsed);
         let mut timeouts = Timeouts::default();
         if let Some(delay) = termination_delay {
             timeouts.termination_delay = delay;
@@ -133,6 +148,7 @@ impl Raw {
             traefik_api_url: traefik_api_url.unwrap_or_else(|| "http://localhost:8080/api/providers/rest".to_owned()),
             pool: Pool { name: name("default")?, entry_point: entry_point.or_else(|| name("tcp"))?, timeouts },
             allow_loopback: allow_loopback.unwrap_or(false),
+            admin_address: admin_address.unwrap_or(DEFAULT_ADMIN_ADDRESS),
             log: Log { level: level.unwrap_or(LevelFilter::INFO), format: format.unwrap_or(Format::Json) },
         })
     }
@@ -293,6 +309,7 @@ mod tests {
     #[case("LOG_FORMAT", "xml", "json or text")]
     #[case("ILB_ENTRY_POINT", "a b", "entry point")]
     #[case("ILB_TERMINATION_DELAY", "x", "500ms")]
+    #[case("ILB_ADMIN_ADDRESS", ":8081", "0.0.0.0:8081")]
     fn a_wrong_value_is_named_with_the_accepted_form(#[case] name: &str, #[case] value: &str, #[case] form: &str) {
         let error = settings(&[("POD_LABELS", "app=a"), (name, value)]).unwrap_err();
         assert!(error.contains(name) && error.contains(value) && error.contains(form), "{error}");

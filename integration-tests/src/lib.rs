@@ -22,9 +22,11 @@
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
+mod admin;
 mod api_server;
 mod backend;
 mod bare_traefik;
+mod browser;
 mod client;
 mod crowd;
 mod fault_proxy;
@@ -43,9 +45,11 @@ mod wait;
 mod world;
 
 pub use crate::{
+    admin::Admin,
     api_server::ApiServer,
     backend::{Backend, Behaviour},
     bare_traefik::{BareTraefik, BareTraefikBuilder},
+    browser::{Browser, Look},
     client::Connection,
     crowd::Crowd,
     fault_proxy::FaultProxy,

@@ -28,6 +28,12 @@ impl Tools {
         Ok(Self::prepare(&[&name])?.path(&name)?.to_owned())
     }
 
+    /// The paths of a browser and of its driver, which are installed if need be.
+    pub fn browser() -> anyhow::Result<(PathBuf, PathBuf)> {
+        let tools = Self::prepare(&["chromium", "chromedriver"])?;
+        Ok((tools.path("chromium")?.to_owned(), tools.path("chromedriver")?.to_owned()))
+    }
+
     /// Those with these names, or all that most tests need.
     fn prepare(names: &[&str]) -> anyhow::Result<Self> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("testbed/prepare");

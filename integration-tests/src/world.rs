@@ -7,7 +7,7 @@ use std::{
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use crate::{ApiServer, Backend, Behaviour, Connection, Ilb, Net, Pods, Traefik};
+use crate::{Admin, ApiServer, Backend, Behaviour, Connection, Ilb, Net, Pods, Traefik};
 
 /// The port of every backend.
 pub const BACKEND_PORT: u16 = 4444;
@@ -22,6 +22,8 @@ pub struct World {
     pub traefik: Traefik,
     /// The product.
     pub ilb: Ilb,
+    /// What the product shows.
+    pub admin: Admin,
     /// The control plane.
     pub api_server: ApiServer,
     net: &'static Net,
@@ -55,6 +57,9 @@ impl World {
         static GROUPS: AtomicU8 = AtomicU8::new(0);
         let kubeconfig = api_server.kubeconfig().display().to_string();
         let (rest_url, port) = (traefik.rest_url(), BACKEND_PORT.to_string());
+        let net = Net::of_this_process()?;
+        let admin = Admin::at((net.host()?, 8081).into())?;
+        let admin_address = admin.address().to_string();
         let mut variables = vec![
             ("KUBECONFIG", kubeconfig.as_str()),
             ("POD_LABELS", Pods::SELECTOR),
@@ -62,12 +67,14 @@ impl World {
             ("TRAEFIK_API_URL", &rest_url),
             ("BACKEND_PORT", &port),
             ("ILB_ALLOW_LOOPBACK_BACKENDS", "true"),
+            ("ILB_ADMIN_ADDRESS", &admin_address),
         ];
         variables.extend_from_slice(settings);
         Ok(Self {
             backends: Vec::new(),
             ilb: Ilb::start(&variables)?,
-            net: Net::of_this_process()?,
+            admin,
+            net,
             group: GROUPS.fetch_add(1, Ordering::Relaxed),
             pods,
             traefik,

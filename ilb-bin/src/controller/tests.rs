@@ -78,7 +78,9 @@ impl Running {
 fn controller<S: ConfigSink>(sink: Arc<S>) -> Controller<S> {
     let pool =
         Pool { name: "default".parse().unwrap(), entry_point: "tcp".parse().unwrap(), timeouts: Timeouts::default() };
-    Controller::new(pool, Certificate::from_pem("certificate".into(), "key".into()), sink, Balancing::round_robin())
+    let insight = Insight::new().pool(&pool.name, &pool.entry_point, "roundrobin", None);
+    let certificate = Certificate::from_pem("certificate".into(), "key".into());
+    Controller::new(pool, certificate, sink, Balancing::round_robin(), insight)
 }
 
 fn next(errors: &Mutex<VecDeque<Error>>) -> Option<Error> {

@@ -1,0 +1,70 @@
+use axum::{
+    body::Bytes,
+    http::{
+        HeaderValue,
+        header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY},
+    },
+    response::{IntoResponse, Response},
+};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use sha2::{Digest, Sha256};
+
+/// The status page, and what a browser may do with it.
+pub(super) struct Page {
+    policy: HeaderValue,
+}
+
+const HTML: &str = include_str!("page.html");
+
+impl Page {
+    pub(super) fn new() -> Self {
+        // Only what is on the page itself may run or style, and it may only speak with where it came from.
+        let policy = format!(
+            "default-src 'none'; script-src {}; style-src {}; connect-src 'self'; img-src data:; base-uri 'none'; \
+             form-action 'none'; frame-ancestors 'none'",
+            hash("script"),
+            hash("style"),
+        );
+        let policy = HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"));
+        Self { policy }
+    }
+
+    pub(super) fn response(&self) -> Response {
+        let headers = [
+            (CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
+            (CONTENT_SECURITY_POLICY, self.policy.clone()),
+            (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+        ];
+        (headers, Bytes::from_static(HTML.as_bytes())).into_response()
+    }
+}
+
+/// The hash of the only element of this kind, as a source for a policy.
+fn hash(element: &str) -> String {
+    let text = HTML.split_once(&format!("<{element}>")).and_then(|(_, rest)| rest.split_once(&format!("</{element}>")));
+    format!("'sha256-{}'", BASE64_STANDARD.encode(Sha256::digest(text.map_or("", |(text, _)| text))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_needs_nothing_from_anywhere_else() {
+        for forbidden in ["http://", "https://", "src=", "@import", "url(", " style=", "onclick", "innerHTML"] {
+            let uses: Vec<_> = HTML.lines().filter(|line| line.contains(forbidden)).collect();
+            assert!(uses.is_empty(), "{forbidden}: {uses:?}");
+        }
+    }
+
+    #[test]
+    fn the_page_has_one_script_and_one_style_and_the_policy_allows_only_these() {
+        for element in ["script", "style"] {
+            assert_eq!(HTML.matches(&format!("<{element}")).count(), 1, "{element}");
+        }
+        let policy = Page::new().policy.to_str().unwrap().to_owned();
+        assert!(policy.starts_with("default-src 'none'; script-src 'sha256-"), "{policy}");
+        assert!(!policy.contains("unsafe"), "{policy}");
+        assert_ne!(hash("script"), hash("style"));
+    }
+}

@@ -1,0 +1,124 @@
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use ilb_discovery::{Backend, State};
+use ilb_reconciler::{Reason, Standing};
+use serde::Serialize;
+
+use super::PoolFacts;
+use crate::balancing::Choice;
+
+/// One backend, as those who look see it.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct BackendStatus {
+    pub(crate) address: SocketAddr,
+    /// `ready`, `draining`, `not ready` or `suspect`.
+    pub(crate) state: &'static str,
+    pub(crate) zone: Option<String>,
+    /// Shares of the connections relative to the other backends.
+    pub(crate) capacity: u8,
+    /// The weights that are in force, one per share; none if it gets no new connections.
+    pub(crate) weights: Vec<u32>,
+    /// How many of the next connections it gets before the fullest backend gets any.
+    pub(crate) head_start: Option<u64>,
+    /// Established connections.
+    pub(crate) established: Option<u32>,
+    /// Connections that are being opened.
+    pub(crate) opening: Option<u32>,
+    /// Connections that came, and ended, since ilb started or the backend appeared.
+    pub(crate) born: Option<u64>,
+    pub(crate) gone: Option<u64>,
+    /// The mean of the smoothed round-trip times of its connections.
+    pub(crate) rtt_seconds: Option<f64>,
+    /// Segments sent again, over its present connections.
+    pub(crate) retransmits: Option<u64>,
+    /// Why it gets what it gets.
+    pub(crate) why: String,
+}
+
+impl PoolFacts {
+    /// All backends, by address.
+    pub(crate) fn backends(&self) -> Vec<BackendStatus> {
+        let plan = PlanView::of(self);
+        self.seen.iter().flat_map(|seen| seen.iter()).map(|backend| self.backend(backend, &plan)).collect()
+    }
+
+    fn backend(&self, backend: &Backend, plan: &PlanView) -> BackendStatus {
+        let address = backend.address();
+        let load = self.load.of(address);
+        let totals = load.map(|_| self.load.totals.get(&address).copied().unwrap_or_default());
+        let weights = plan.weights.get(&address).cloned().unwrap_or_default();
+        let standing = self.standing(backend);
+        let head_start = plan.head_start(&weights);
+        BackendStatus {
+            address,
+            state: match standing {
+                Standing::State(state) => state.as_str(),
+                _ => "suspect",
+            },
+            zone: backend.zone().map(ToString::to_string),
+            capacity: backend.capacity().get(),
+            why: plan.why(standing, head_start),
+            head_start,
+            weights,
+            established: load.map(|l| l.established),
+            opening: load.map(|l| l.opening),
+            born: totals.map(|t| t.born),
+            gone: totals.map(|t| t.gone),
+            rtt_seconds: load.and_then(|l| l.rtt).map(|rtt| rtt.as_secs_f64()),
+            retransmits: load.map(|l| l.retransmits),
+        }
+    }
+}
+
+/// The plan in force, arranged for looking up.
+struct PlanView {
+    weights: BTreeMap<SocketAddr, Vec<u32>>,
+    lowest: u32,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    None,
+    RoundRobin,
+    /// Least connections that cannot count.
+    Blind,
+    LeastConnections,
+}
+
+impl PlanView {
+    fn of(pool: &PoolFacts) -> Self {
+        let mut weights: BTreeMap<_, Vec<u32>> = BTreeMap::new();
+        let entries = pool.in_force.as_ref().map_or(&[][..], |choice| choice.plan().entries());
+        for entry in entries {
+            weights.entry(entry.address).or_default().push(entry.weight);
+        }
+        let kind = match &pool.in_force {
+            None => Kind::None,
+            Some(Choice::RoundRobin(_)) => Kind::RoundRobin,
+            Some(Choice::LeastConnections(decision)) if decision.reason == Reason::Blind => Kind::Blind,
+            Some(Choice::LeastConnections(_)) if pool.load.latest.is_none() => Kind::Blind,
+            Some(Choice::LeastConnections(_)) => Kind::LeastConnections,
+        };
+        Self { weights, lowest: entries.iter().map(|entry| entry.weight).min().unwrap_or(0), kind }
+    }
+
+    fn head_start(&self, weights: &[u32]) -> Option<u64> {
+        let ahead = || weights.iter().map(|weight| u64::from(weight - self.lowest)).sum();
+        (self.kind == Kind::LeastConnections && !weights.is_empty()).then(ahead)
+    }
+
+    fn why(&self, standing: Standing, head_start: Option<u64>) -> String {
+        match (standing, self.kind, head_start) {
+            (Standing::State(State::Draining), ..) => "leaving: only old connections".to_owned(),
+            (Standing::State(State::NotReady), ..) => "cannot serve: only old connections".to_owned(),
+            (Standing::Suspect, ..) => "does not answer: nothing new until it does".to_owned(),
+            (_, Kind::None, _) | (_, Kind::LeastConnections, None) => "not in force yet".to_owned(),
+            (_, Kind::RoundRobin, _) => "takes its turn".to_owned(),
+            (_, Kind::Blind, _) => "takes its turn: nobody can count".to_owned(),
+            (_, Kind::LeastConnections, Some(0)) => "the fullest: takes its turn".to_owned(),
+            (_, Kind::LeastConnections, Some(1)) => "less full: the next one comes here".to_owned(),
+            (_, Kind::LeastConnections, Some(n)) => format!("less full: the next {n} come here"),
+        }
+    }
+}

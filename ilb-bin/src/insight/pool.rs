@@ -1,0 +1,163 @@
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+
+use ilb_connections::Sample;
+use ilb_discovery::{Backend, BackendSet, Discovery, State};
+use ilb_reconciler::{Row, Standing};
+use prometheus_client::metrics::histogram::Histogram;
+use tokio::time::Instant;
+
+use super::{
+    load::{Imbalance, LoadFacts},
+    traefik::{Trouble, durations},
+};
+use crate::balancing::Choice;
+
+/// What is known of one pool.
+pub(crate) struct PoolFacts {
+    pub(crate) entry_point: String,
+    pub(crate) method: &'static str,
+    discovery: Option<Arc<dyn Discovery>>,
+    /// The set seen last.
+    pub(crate) seen: Option<Arc<BackendSet>>,
+    /// What is wrong with the view of the backends; `None` while it is up to date.
+    pub(crate) stale: Option<Trouble>,
+    /// Complete sets that discovery has published.
+    pub(crate) sets: u64,
+    /// How the view became stale or stayed it, by kind.
+    pub(crate) errors: BTreeMap<&'static str, u64>,
+    /// What is in force, or was when it was proved last.
+    pub(crate) in_force: Option<Choice>,
+    pub(crate) load: LoadFacts,
+    /// Since when what should be in force differs from what was pushed.
+    changed: Option<Instant>,
+    /// The same for the push under way.
+    pushing: Option<Instant>,
+    /// From a change seen to the proof that it is in force, in seconds.
+    pub(crate) propagation: Histogram,
+    born: Instant,
+}
+
+impl PoolFacts {
+    pub(super) fn new(
+        entry_point: String,
+        method: &'static str,
+        discovery: Option<Arc<dyn Discovery>>,
+        now: Instant,
+    ) -> Self {
+        Self {
+            entry_point,
+            method,
+            discovery,
+            seen: None,
+            stale: None,
+            sets: 0,
+            errors: BTreeMap::new(),
+            in_force: None,
+            load: LoadFacts::default(),
+            changed: None,
+            pushing: None,
+            propagation: durations(),
+            born: now,
+        }
+    }
+
+    pub(super) fn found(&mut self, set: &Arc<BackendSet>, now: Instant) {
+        self.stale = None;
+        self.sets += 1;
+        if self.seen.as_ref().is_none_or(|seen| seen.ready() != set.ready()) {
+            self.changed.get_or_insert(now);
+        }
+        self.load.keep(|address| set.get(address).is_some());
+        self.seen = Some(Arc::clone(set));
+    }
+
+    pub(super) fn stale(&mut self, error: &ilb_discovery::Error, now: Instant) {
+        *self.errors.entry(error.kind()).or_default() += 1;
+        let (since, attempts) = self.stale.as_ref().map_or((now, 0), |trouble| (trouble.since, trouble.attempts));
+        self.stale = Some(Trouble { kind: error.kind(), text: error.to_string(), since, attempts: attempts + 1 });
+    }
+
+    pub(super) fn sampled(&mut self, sample: &Sample, now: Instant) {
+        let Some(seen) = &self.seen else { return };
+        self.load.sampled(sample, |address| seen.get(address).is_some(), now);
+        if let Some(imbalance) = self.imbalance() {
+            self.load.history.add(imbalance.ratio, now);
+        }
+    }
+
+    /// Returns the reason for the push.
+    pub(super) fn push_begun(&mut self, choice: &Choice) -> &'static str {
+        self.pushing = match (self.pushing.take(), self.changed.take()) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        match choice {
+            _ if self.in_force.as_ref() == Some(choice) => "repair",
+            Choice::RoundRobin(_) => "backends",
+            Choice::LeastConnections(decision) => decision.reason.as_str(),
+        }
+    }
+
+    pub(super) fn pushed(&mut self, choice: &Choice, backends: &BackendSet, now: Instant) {
+        if let Some(changed) = self.pushing.take() {
+            self.propagation.observe(now.saturating_duration_since(changed).as_secs_f64());
+        }
+        // A change that was taken back while the push was under way needs no other.
+        if self.seen.as_ref().is_some_and(|seen| seen.ready() == *backends) {
+            self.changed = None;
+        }
+        self.in_force = Some(choice.clone());
+    }
+
+    pub(super) fn push_failed(&mut self) {
+        // The repetition is about the same change.
+        self.changed = self.pushing.take().or(self.changed);
+    }
+
+    /// How long ago the source of the backends was last heard of.
+    pub(crate) fn since_contact(&self) -> Option<Duration> {
+        self.discovery.as_ref()?.since_contact()
+    }
+
+    /// For how long it has not been sure that the backends are these.
+    pub(crate) fn staleness(&self, now: Instant) -> Duration {
+        match (&self.stale, &self.seen) {
+            (Some(trouble), _) => now.saturating_duration_since(trouble.since),
+            (None, None) => now.saturating_duration_since(self.born),
+            (None, Some(_)) => Duration::ZERO,
+        }
+    }
+
+    /// Whether a backend may take connections, by discovery and by the counts.
+    pub(crate) fn standing(&self, backend: &Backend) -> Standing {
+        match self.row(backend) {
+            Some(row) if row.standing == Standing::Suspect && backend.state() == State::Ready => Standing::Suspect,
+            _ => Standing::State(backend.state()),
+        }
+    }
+
+    /// What the plan in force was made of.
+    pub(super) fn row(&self, backend: &Backend) -> Option<&Row> {
+        let Some(Choice::LeastConnections(decision)) = &self.in_force else { return None };
+        let rows = &decision.rows;
+        rows.binary_search_by_key(&backend.address(), |row| row.backend).ok().map(|at| &rows[at])
+    }
+
+    /// How unequal the loads are; `None` where nobody counts, or there is nothing to compare.
+    pub(crate) fn imbalance(&self) -> Option<Imbalance> {
+        let takes_connections = |backend: &&Backend| self.standing(backend) == Standing::State(State::Ready);
+        let load = |backend: &Backend| {
+            Some(f64::from(self.load.of(backend.address())?.connections()) / f64::from(backend.capacity().get()))
+        };
+        Imbalance::of(self.seen.as_ref()?.iter().filter(takes_connections).filter_map(load))
+    }
+}
+
+impl fmt::Debug for PoolFacts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PoolFacts")
+            .field("entry_point", &self.entry_point)
+            .field("seen", &self.seen)
+            .finish_non_exhaustive()
+    }
+}

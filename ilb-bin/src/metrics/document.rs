@@ -1,0 +1,48 @@
+use std::fmt::Write as _;
+
+use super::{Kind, MOST_BACKENDS, Metric, all};
+
+/// The text of `docs/metrics.md`.
+pub(super) fn document() -> String {
+    let mut text = format!(
+        "# Metrics\n\n\
+        <!-- Written by a test of ilb-bin from ilb-bin/src/metrics: UPDATE_DOCS=1 cargo test -p ilb-bin metrics -->\n\n\
+        `http://POD:8081/metrics` answers in the OpenMetrics text format, which Prometheus understands. Series of a backend\n\
+        end with the backend. The first {MOST_BACKENDS} backends of a pool have series of their own.\n\n\
+        | name | type | labels | meaning |\n|---|---|---|---|\n"
+    );
+    for metric in all() {
+        let labels: Vec<_> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
+        let _ = writeln!(
+            text,
+            "| `{}` | {} | {} | {} |",
+            metric.full_name(),
+            metric.kind.name(),
+            labels.join(", "),
+            metric.help
+        );
+    }
+    text
+}
+
+impl Metric {
+    /// As it is written in a query.
+    pub(super) fn full_name(&self) -> String {
+        match self.kind {
+            Kind::Counter => format!("{}_total", self.name),
+            Kind::Info => format!("{}_info", self.name),
+            Kind::Gauge | Kind::Histogram => self.name.to_owned(),
+        }
+    }
+}
+
+impl Kind {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+            Self::Info => "info",
+        }
+    }
+}

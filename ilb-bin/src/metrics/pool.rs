@@ -1,0 +1,139 @@
+use super::{Kind, MOST_BACKENDS, Metric, Value, number, size, yes_or_no};
+
+/// What concerns a pool.
+pub(super) const METRICS: &[Metric] = &[
+    Metric {
+        name: "ilb_pool_backends",
+        kind: Kind::Gauge,
+        unit: None,
+        help: "Backends by state; a suspect, which discovery calls ready and which does not answer, counts only as that",
+        labels: &["pool", "state"],
+        read: |s, series| {
+            for pool in &s.pools {
+                let count = pool.facts.count();
+                for (state, count) in [
+                    ("ready", count.ready),
+                    ("draining", count.draining),
+                    ("not ready", count.not_ready),
+                    ("suspect", count.suspect),
+                ] {
+                    series(&[pool.name, state], Value::Number(size(count)));
+                }
+            }
+        },
+    },
+    Metric {
+        name: "ilb_pool_backends_without_series",
+        kind: Kind::Gauge,
+        unit: None,
+        help: "Backends beyond the first 2000 of the pool, which have no series of their own",
+        labels: &["pool"],
+        read: |s, series| {
+            s.pools(series, |pool| {
+                let backends = pool.seen.as_ref().map_or(0, |seen| seen.len());
+                Some(size(backends.saturating_sub(MOST_BACKENDS)))
+            });
+        },
+    },
+    Metric {
+        name: "ilb_pool_imbalance_ratio",
+        kind: Kind::Gauge,
+        unit: Some("ratio"),
+        help: "How far the fullest backend that takes connections is above the mean, relative to the mean, per share of \
+               capacity; absent where nothing can be compared",
+        labels: &["pool"],
+        read: |s, series| s.pools(series, |pool| pool.imbalance().map(|imbalance| imbalance.ratio)),
+    },
+    Metric {
+        name: "ilb_pool_change_to_in_force_seconds",
+        kind: Kind::Histogram,
+        unit: Some("seconds"),
+        help: "Time from a change of the ready backends, as discovery saw it, to the proof that it is in force",
+        labels: &["pool"],
+        read: |s, series| {
+            for pool in &s.pools {
+                series(&[pool.name], Value::Histogram(&pool.facts.propagation));
+            }
+        },
+    },
+    Metric {
+        name: "ilb_pool_counting",
+        kind: Kind::Gauge,
+        unit: None,
+        help: "1 while the connections of the pool are counted, 0 if that is impossible or not asked for",
+        labels: &["pool"],
+        read: |s, series| s.pools(series, |pool| Some(yes_or_no(pool.load.latest.is_some()))),
+    },
+    Metric {
+        name: "ilb_pool_samples",
+        kind: Kind::Counter,
+        unit: None,
+        help: "How often the connections were counted, or could not be, by result",
+        labels: &["pool", "result"],
+        read: |s, series| {
+            for pool in &s.pools {
+                series(&[pool.name, "counted"], Value::Number(number(pool.facts.load.samples)));
+                series(&[pool.name, "failed"], Value::Number(number(pool.facts.load.failures)));
+            }
+        },
+    },
+    Metric {
+        name: "ilb_pool_samples_cpu_seconds",
+        kind: Kind::Counter,
+        unit: Some("seconds"),
+        help: "Processor time spent on counting connections",
+        labels: &["pool"],
+        read: |s, series| s.pools(series, |pool| Some(pool.load.cost.as_secs_f64())),
+    },
+    Metric {
+        name: "ilb_pool_probes",
+        kind: Kind::Counter,
+        unit: None,
+        help: "Probes of suspects that have ended, by result",
+        labels: &["pool", "result"],
+        read: |s, series| {
+            for pool in &s.pools {
+                series(&[pool.name, "answered"], Value::Number(number(pool.facts.load.answered)));
+                series(&[pool.name, "unanswered"], Value::Number(number(pool.facts.load.unanswered)));
+            }
+        },
+    },
+    Metric {
+        name: "ilb_discovery_staleness_seconds",
+        kind: Kind::Gauge,
+        unit: Some("seconds"),
+        help: "For how long the backends have not been known for sure: 0 while the view of them is up to date",
+        labels: &["pool"],
+        read: |s, series| s.pools(series, |pool| Some(pool.staleness(s.now).as_secs_f64())),
+    },
+    Metric {
+        name: "ilb_discovery_contact_age_seconds",
+        kind: Kind::Gauge,
+        unit: Some("seconds"),
+        help: "Time since the API server last gave a sign of life; absent before the first",
+        labels: &["pool"],
+        read: |s, series| s.pools(series, |pool| pool.since_contact().map(|age| age.as_secs_f64())),
+    },
+    Metric {
+        name: "ilb_discovery_errors",
+        kind: Kind::Counter,
+        unit: None,
+        help: "Errors that made the view of the backends stale or kept it so, by kind",
+        labels: &["pool", "kind"],
+        read: |s, series| {
+            for pool in &s.pools {
+                for (kind, count) in &pool.facts.errors {
+                    series(&[pool.name, kind], Value::Number(number(*count)));
+                }
+            }
+        },
+    },
+    Metric {
+        name: "ilb_discovery_sets",
+        kind: Kind::Counter,
+        unit: None,
+        help: "Complete sets of backends that discovery has published",
+        labels: &["pool"],
+        read: |s, series| s.pools(series, |pool| Some(number(pool.sets))),
+    },
+];

@@ -1,0 +1,150 @@
+use std::{fs, time::Duration};
+
+use super::{Kind, Metric, Value, size};
+
+/// What concerns the process, under the names that every exporter uses, and the build.
+pub(super) const METRICS: &[Metric] = &[
+    Metric {
+        name: "ilb_build",
+        kind: Kind::Info,
+        unit: None,
+        help: "The version of ilb and the processor it was built for",
+        labels: &["version", "arch"],
+        read: |_, series| series(&[env!("CARGO_PKG_VERSION"), std::env::consts::ARCH], Value::Info),
+    },
+    Metric {
+        name: "ilb_loop_age_seconds",
+        kind: Kind::Gauge,
+        unit: Some("seconds"),
+        help: "Time since the controller's loop came round, which it does every second",
+        labels: &[],
+        read: |s, series| {
+            series(&[], Value::Number(s.now.saturating_duration_since(s.facts.beat).as_secs_f64()));
+        },
+    },
+    Metric {
+        name: "ilb_tasks",
+        kind: Kind::Gauge,
+        unit: None,
+        help: "Asynchronous tasks that are alive",
+        labels: &[],
+        read: |s, series| optional(s.process.tasks, series),
+    },
+    Metric {
+        name: "process_cpu_seconds",
+        kind: Kind::Counter,
+        unit: Some("seconds"),
+        help: "User and system processor time",
+        labels: &[],
+        read: |s, series| optional(s.process.cpu_seconds, series),
+    },
+    Metric {
+        name: "process_start_time_seconds",
+        kind: Kind::Gauge,
+        unit: Some("seconds"),
+        help: "Start of the process since the Unix epoch",
+        labels: &[],
+        read: |s, series| optional(s.process.start_seconds, series),
+    },
+    Metric {
+        name: "process_resident_memory_bytes",
+        kind: Kind::Gauge,
+        unit: Some("bytes"),
+        help: "Resident memory",
+        labels: &[],
+        read: |s, series| optional(s.process.resident_bytes, series),
+    },
+    Metric {
+        name: "process_virtual_memory_bytes",
+        kind: Kind::Gauge,
+        unit: Some("bytes"),
+        help: "Virtual memory",
+        labels: &[],
+        read: |s, series| optional(s.process.virtual_bytes, series),
+    },
+    Metric {
+        name: "process_threads",
+        kind: Kind::Gauge,
+        unit: None,
+        help: "Threads of the operating system",
+        labels: &[],
+        read: |s, series| optional(s.process.threads, series),
+    },
+    Metric {
+        name: "process_open_fds",
+        kind: Kind::Gauge,
+        unit: None,
+        help: "Open file descriptors",
+        labels: &[],
+        read: |s, series| optional(s.process.open_fds, series),
+    },
+];
+
+fn optional(value: Option<f64>, series: &mut super::Series<'_>) {
+    if let Some(value) = value {
+        series(&[], Value::Number(value));
+    }
+}
+
+/// What the kernel says about this process; `None` for what it does not tell.
+#[derive(Debug, Default)]
+pub(super) struct Process {
+    tasks: Option<f64>,
+    cpu_seconds: Option<f64>,
+    start_seconds: Option<f64>,
+    resident_bytes: Option<f64>,
+    virtual_bytes: Option<f64>,
+    threads: Option<f64>,
+    open_fds: Option<f64>,
+}
+
+impl Process {
+    pub(super) fn read() -> Self {
+        let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+        let boot = fs::read_to_string("/proc/stat").unwrap_or_default();
+        let tasks = tokio::runtime::Handle::try_current().ok().map(|runtime| size(runtime.metrics().num_alive_tasks()));
+        let open_fds = fs::read_dir("/proc/self/fd").ok().map(|files| size(files.count()));
+        Self { tasks, open_fds, ..Self::parse(&stat, &boot).unwrap_or_default() }
+    }
+
+    /// From `/proc/self/stat` and `/proc/stat`, as proc(5) describes them.
+    fn parse(stat: &str, boot: &str) -> Option<Self> {
+        // The second field, the name in parentheses, may hold anything. After it comes the third.
+        let fields: Vec<f64> = stat.rsplit_once(')')?.1.split_whitespace().map(|f| f.parse().unwrap_or(0.0)).collect();
+        let field = |number: usize| fields.get(number - 3).copied();
+        let boot_seconds = boot.lines().find_map(|line| line.strip_prefix("btime ")?.trim().parse::<f64>().ok());
+        Some(Self {
+            cpu_seconds: Some((field(14)? + field(15)?) * TICK.as_secs_f64()),
+            start_seconds: boot_seconds.and_then(|boot| Some(boot + field(22)? * TICK.as_secs_f64())),
+            threads: field(20),
+            virtual_bytes: field(23),
+            resident_bytes: field(24).map(|pages| pages * size(rustix::param::page_size())),
+            ..Self::default()
+        })
+    }
+}
+
+/// The unit of times in /proc: 100 Hz on every platform that Kubernetes runs on.
+const TICK: Duration = Duration::from_millis(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_read_whatever_its_name() {
+        let stat = "7 (a) b) S 1 7 7 0 -1 0 0 0 0 0 150 50 0 0 20 0 3 0 1000 4096 2 0";
+        let process = Process::parse(stat, "cpu 1\nbtime 100\n").unwrap();
+        assert_eq!(process.cpu_seconds, Some(2.0));
+        assert_eq!(process.start_seconds, Some(110.0));
+        assert_eq!((process.threads, process.virtual_bytes), (Some(3.0), Some(4096.0)));
+        assert_eq!(process.resident_bytes, Some(2.0 * size(rustix::param::page_size())));
+    }
+
+    #[test]
+    fn this_process_can_be_read() {
+        let process = Process::read();
+        assert!(process.resident_bytes > Some(100_000.0), "{process:?}");
+        assert!(process.open_fds > Some(2.0), "{process:?}");
+    }
+}

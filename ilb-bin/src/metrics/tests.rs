@@ -1,0 +1,91 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use ilb_discovery::State;
+
+use super::*;
+use crate::insight::tests::{push, round_robin, sample, set};
+
+/// The text for a pool of backends in these states, with a push behind it.
+fn text(states: &[State]) -> String {
+    let insight = Insight::new();
+    let pool = insight.pool(&"default".parse().unwrap(), &"tcp".parse().unwrap(), "roundrobin", None);
+    let before = set(&[State::Ready; 3]);
+    pool.found(&before);
+    pool.sampled(&sample(&[5, 6, 7]));
+    push(&pool, &round_robin(&before), &before, "one");
+    pool.found(&set(states));
+    Metrics::of(insight).text().unwrap()
+}
+
+#[tokio::test]
+async fn a_backend_that_is_gone_has_no_series_any_more() {
+    let text = text(&[State::Ready, State::Draining]);
+    assert!(text.contains(r#"ilb_backend_connections{pool="default",backend="10.0.0.2:5432",state="established"} 6"#));
+    assert!(text.contains(r#"ilb_pool_backends{pool="default",state="draining"} 1"#), "{text}");
+    assert!(!text.contains("10.0.0.3"), "{text}");
+}
+
+#[tokio::test]
+async fn each_family_is_as_it_is_declared() {
+    let text = text(&[State::Ready]);
+    let types: BTreeMap<_, _> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
+    let declared: BTreeMap<_, _> = all().map(|metric| (metric.name, metric.kind.name())).collect();
+    assert_eq!(types, declared);
+    assert!(text.ends_with("# EOF\n"));
+    let units: BTreeMap<_, _> = text.lines().filter_map(|line| line.strip_prefix("# UNIT ")?.split_once(' ')).collect();
+    assert_eq!(units, all().filter_map(|metric| Some((metric.name, metric.unit?))).collect());
+}
+
+#[tokio::test]
+async fn no_series_is_written_twice_or_with_an_empty_set_of_labels() {
+    let text = text(&[State::Ready, State::Ready]);
+    let series: Vec<_> =
+        text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.rsplit_once(' ')).collect();
+    let different: BTreeSet<_> = series.iter().map(|(name, _)| name).collect();
+    assert_eq!(series.len(), different.len());
+    assert!(!text.contains("{}") && !text.contains(",}"), "{text}");
+}
+
+/// What promtool complains about, and our own rules.
+#[test]
+fn names_follow_the_conventions_of_prometheus() {
+    let mut seen = BTreeSet::new();
+    for metric in all() {
+        let name = metric.name;
+        assert!(seen.insert(name), "{name} is there twice");
+        assert!(name.starts_with("ilb_") || name.starts_with("process_"), "{name} has no prefix of ours");
+        assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{name} has other characters");
+        for suffix in ["_total", "_count", "_sum", "_bucket", "_info"] {
+            assert!(!name.ends_with(suffix), "{name}: {suffix} is for the format to add");
+        }
+        for word in
+            ["milliseconds", "millis", "_ms", "minutes", "kilobytes", "percent", "counter", "gauge", "histogram"]
+        {
+            assert!(!name.contains(word), "{name}: base units, and no type in a name");
+        }
+        match metric.unit {
+            Some(unit) => {
+                assert!(["seconds", "bytes", "ratio"].contains(&unit), "{name}: {unit} is no base unit");
+                assert!(name.ends_with(unit), "{name} does not end with its unit {unit}");
+            }
+            None => assert!(!["seconds", "bytes", "ratio"].iter().any(|u| name.ends_with(u)), "{name} has a unit"),
+        }
+        assert!(metric.help.len() > 10 && !metric.help.ends_with('.'), "{name}: {:?}", metric.help);
+        assert!(metric.help.starts_with(|c: char| c.is_uppercase() || c.is_ascii_digit()), "{name}: {:?}", metric.help);
+        for label in metric.labels {
+            let known = ["pool", "backend", "state", "reason", "result", "kind", "during", "version", "arch"];
+            assert!(known.contains(label), "{name}: the values of {label} have to be bounded");
+        }
+    }
+}
+
+#[test]
+fn the_document_is_that_of_the_code() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md");
+    let document = document::document();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(path, &document).unwrap();
+    }
+    let there = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(there == document, "docs/metrics.md is stale: UPDATE_DOCS=1 cargo test -p ilb-bin metrics");
+}
