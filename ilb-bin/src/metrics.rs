@@ -1,6 +1,6 @@
 //! The facts as metrics, in the text format of `OpenMetrics`.
 //!
-//! Every metric is one entry of [`METRICS`]: its name, its meaning and where its values come from. Values are read from
+//! Every metric is one [`Metric`]: its name, its meaning and where its values come from. Values are read from
 //! the facts when somebody asks, so a backend that has gone has no series any more.
 
 mod backend;
