@@ -20,6 +20,7 @@ run: ## Run ilb against the cluster of your kubeconfig: make run POD_LABELS=app=
 	LOG_FORMAT=$(or $(LOG_FORMAT),text) POD_LABELS='$(POD_LABELS)' $(CARGO) run --locked -p ilb-bin
 
 test: testbed ## Run every test, also those on a real API server and a real Traefik
+	@integration-tests/testbed/prepare chromium chromedriver >/dev/null
 	$(CARGO) test --workspace --all-features --locked --no-fail-fast -- --include-ignored
 
 test-matrix: ## Try the client with seven versions of Traefik and write docs/traefik-versions.md (about 2 minutes)

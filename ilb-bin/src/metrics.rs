@@ -1,6 +1,6 @@
 //! The facts as metrics, in the text format of `OpenMetrics`.
 //!
-//! Every metric is one entry of a table: its name, its meaning and where its values come from. Values are read from
+//! Every metric is one [`Metric`]: its name, its meaning and where its values come from. Values are read from
 //! the facts when somebody asks, so a backend that has gone has no series any more.
 
 mod backend;
@@ -92,11 +92,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Metric> {
 impl<'a> Scrape<'a> {
     fn of(facts: &'a Facts) -> Self {
         let pool = |(name, pool): (&'a String, &'a PoolFacts)| {
-            let backends = pool
-                .backends(MOST_BACKENDS)
-                .into_iter()
-                .map(|backend| (backend.address.to_string(), backend))
-                .collect();
+            let backends = pool.backends(MOST_BACKENDS).into_iter().map(|backend| (backend.address.to_string(), backend)).collect();
             PoolScrape { name, facts: pool, backends }
         };
         let pools = facts.pools.iter().map(pool).collect();

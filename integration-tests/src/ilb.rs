@@ -9,7 +9,7 @@ use anyhow::Context;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::{Process, eventually};
+use crate::{Net, Process, eventually};
 
 /// The real binary, as it is in this checkout.
 pub struct Ilb {
@@ -108,6 +108,8 @@ fn command(variables: &[(&str, &str)]) -> anyhow::Result<Command> {
             command.env_remove(name);
         }
     }
+    // Its default is all interfaces, and one port for all: a run of tests has neither.
+    command.env("ILB_ADMIN_ADDRESS", format!("{}:8081", Net::of_this_process()?.host()?));
     command.envs(variables.iter().copied());
     Ok(command)
 }

@@ -1,5 +1,7 @@
 //! The model of Traefik's weighted round robin, which proves the ladder of weights, is what Traefik does.
 
+#![expect(clippy::unwrap_used, reason = "what a test calls is a part of it")]
+
 use std::net::SocketAddr;
 
 use ilb_integration_tests::{Backend, Behaviour, Net, Traefik, eventually};

@@ -5,7 +5,7 @@ use ilb_integration_tests::{Backend, Behaviour, Crowd, World};
 use tokio::net::{TcpSocket, TcpStream};
 
 /// Connects, whether somebody answers or not, until ilb has left out one of `backends` backends.
-async fn connect_until_one_is_left_out(world: &World, backends: usize) {
+async fn connect_until_one_is_left_out(world: &World, backends: usize) -> anyhow::Result<()> {
     let clients = async {
         let mut crowd = Crowd::default();
         loop {
@@ -13,8 +13,8 @@ async fn connect_until_one_is_left_out(world: &World, backends: usize) {
         }
     };
     tokio::select! {
-        () = clients => {}
-        left_out = world.wait_until_in_force(backends - 1) => left_out.unwrap(),
+        () = clients => Ok(()),
+        left_out = world.wait_until_in_force(backends - 1) => left_out,
     }
 }
 
@@ -28,7 +28,7 @@ async fn a_backend_that_refuses_gets_no_new_connection_until_it_answers_again() 
     }
     drop(world.backends.remove(1));
     crowd.leave(world.address(1), 0);
-    connect_until_one_is_left_out(&world, 4).await;
+    connect_until_one_is_left_out(&world, 4).await.unwrap();
     for _ in 0..30 {
         assert_ne!(crowd.join(&world.traefik).await.unwrap(), world.address(1));
     }
@@ -47,7 +47,7 @@ async fn a_backend_that_has_refused_from_the_beginning_gets_no_new_connection() 
     let world = World::start(3).await.unwrap();
     world.pods.create_ready("pod-9", world.address(9).ip()).await.unwrap();
     world.wait_until_in_force(4).await.unwrap();
-    connect_until_one_is_left_out(&world, 4).await;
+    connect_until_one_is_left_out(&world, 4).await.unwrap();
     for _ in 0..30 {
         world.traefik.connect().await.unwrap();
     }
@@ -68,7 +68,7 @@ async fn a_backend_that_swallows_packets_gets_no_new_connection() {
     }
     world.pods.create_ready("pod-9", world.address(9).ip()).await.unwrap();
     world.wait_until_in_force(4).await.unwrap();
-    connect_until_one_is_left_out(&world, 4).await;
+    connect_until_one_is_left_out(&world, 4).await.unwrap();
     for _ in 0..30 {
         world.traefik.connect().await.unwrap();
     }

@@ -241,3 +241,18 @@ fn a_plan_says_what_it_was_made_of() {
     let row = decision.rows[0].to_string();
     assert!(row.starts_with("10.0.0.0:1 ready, 7 connections, capacity 1, weight 100000"), "{row}");
 }
+
+#[test]
+fn pushes_that_wait_on_a_busy_machine_do_not_slow_down_the_next_ones() {
+    let mut bench = Bench::new(&ready(0..2));
+    bench.sample(&[(30, 0), (30, 0)]).push();
+    let decision = bench.in_force.clone().unwrap();
+    for took in [5, 80, 90, 5, 70, 80, 90] {
+        bench.balancer.acknowledged(&decision, took * MS, bench.now);
+    }
+    assert!(bench.balancer.pushing.period() <= 100 * MS);
+    for _ in 0..40 {
+        bench.balancer.acknowledged(&decision, 30 * MS, bench.now);
+    }
+    assert!(bench.balancer.pushing.period() > 500 * MS, "but a push that always takes long is costly");
+}

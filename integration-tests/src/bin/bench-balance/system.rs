@@ -43,6 +43,7 @@ pub(crate) struct System {
     control: Control,
 }
 
+#[expect(clippy::large_enum_variant, reason = "there are five of them in a run")]
 enum Control {
     Ilb { ilb: Ilb, traefik: Traefik, pods: Pods },
     Haproxy { _process: Process, socket: PathBuf, _folder: TempDir },
@@ -68,7 +69,8 @@ pub(crate) fn require(program: &str) -> anyhow::Result<()> {
 impl System {
     pub(crate) async fn start(kind: Kind, number: u8, scenario: &Scenario, api: &ApiServer) -> anyhow::Result<Self> {
         let net = Net::of_this_process()?;
-        let group = (number * 5 + Kind::ALL.iter().position(|k| *k == kind).map_or(0, |i| i as u8)) % 31;
+        let kinds = (0u8..).zip(Kind::ALL);
+        let group = (number * 5 + kinds.into_iter().find(|(_, k)| *k == kind).map_or(0, |(index, _)| index)) % 31;
         let port = 5_000 + u16::from(number * 5 + group);
         let backends = (0u16..).take(scenario.backends).map(|i| net.backend(group, i, port)).collect::<Vec<_>>();
         let members: Vec<bool> = (0..scenario.backends).map(|i| i < scenario.initial).collect();
@@ -172,7 +174,7 @@ fn start_haproxy(
     let folder = tempfile::Builder::new().prefix("bench-haproxy-").tempdir()?;
     let socket = folder.path().join("socket");
     let mut text = format!(
-        "global\n stats socket {} level admin\n maxconn 20000\ndefaults\n mode tcp\n timeout connect 2s\n \
+        "global\n stats socket {} level admin\n maxconn 8000\ndefaults\n mode tcp\n timeout connect 2s\n \
          timeout client 1h\n timeout server 1h\n option redispatch\nlisten be\n bind {entry}\n balance {balance}\n",
         socket.display()
     );
@@ -198,12 +200,9 @@ fn start_nginx(entry: SocketAddr, backends: &[SocketAddr], members: &[bool]) -> 
 
 fn write_nginx(folder: &TempDir, entry: SocketAddr, backends: &[SocketAddr], members: &[bool]) -> anyhow::Result<()> {
     let path = folder.path().display();
-    let servers: String = backends
-        .iter()
-        .zip(members)
-        .filter(|(_, member)| **member)
-        .map(|(backend, _)| format!("  server {backend};\n"))
-        .collect();
+    let used = backends.iter().zip(members).filter(|(_, member)| **member);
+    let servers: Vec<_> = used.map(|(backend, _)| format!("  server {backend};\n")).collect();
+    let servers = servers.concat();
     let text = format!(
         "load_module /usr/lib/nginx/modules/ngx_stream_module.so;\ndaemon off;\nworker_processes 2;\npid {path}/pid;\n\
          error_log {path}/error.log;\nevents {{ worker_connections 8192; }}\nstream {{\n upstream be {{\n  zone be 256k;\n  \
