@@ -92,9 +92,11 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Metric> {
 impl<'a> Scrape<'a> {
     fn of(facts: &'a Facts) -> Self {
         let pool = |(name, pool): (&'a String, &'a PoolFacts)| {
-            let mut backends = pool.backends();
-            backends.truncate(MOST_BACKENDS);
-            let backends = backends.into_iter().map(|backend| (backend.address.to_string(), backend)).collect();
+            let backends = pool
+                .backends(MOST_BACKENDS)
+                .into_iter()
+                .map(|backend| (backend.address.to_string(), backend))
+                .collect();
             PoolScrape { name, facts: pool, backends }
         };
         let pools = facts.pools.iter().map(pool).collect();

@@ -104,7 +104,7 @@ async fn the_page_shows_the_outage_of_each_side_and_its_end() {
     browser.wait_to_see(&["ready: every pool is in force", "1 restart seen"]).await.unwrap();
 
     world.ilb.terminate().await.unwrap();
-    browser.wait_to_see(&["ilb does not answer"]).await.unwrap();
+    browser.wait_to_see(&["not known: ilb does not answer", "No connection to ilb"]).await.unwrap();
     browser.screenshot("ilb-away").await.unwrap();
     browser.close().await.unwrap();
 }

@@ -18,7 +18,7 @@ pub(crate) struct BackendStatus {
     pub(crate) capacity: u8,
     /// The weights that are in force, one per share; none if it gets no new connections.
     pub(crate) weights: Vec<u32>,
-    /// How many of the next connections it gets before the fullest backend gets any.
+    /// How many of the next connections it gets before the fullest backend gets any, as far as the plan in force goes.
     pub(crate) head_start: Option<u64>,
     /// Established connections.
     pub(crate) established: Option<u32>,
@@ -36,10 +36,10 @@ pub(crate) struct BackendStatus {
 }
 
 impl PoolFacts {
-    /// All backends, by address.
-    pub(crate) fn backends(&self) -> Vec<BackendStatus> {
+    /// The first backends by address, so many at most.
+    pub(crate) fn backends(&self, most: usize) -> Vec<BackendStatus> {
         let plan = PlanView::of(self);
-        self.seen.iter().flat_map(|seen| seen.iter()).map(|backend| self.backend(backend, &plan)).collect()
+        self.seen.iter().flat_map(|seen| seen.iter()).take(most).map(|backend| self.backend(backend, &plan)).collect()
     }
 
     fn backend(&self, backend: &Backend, plan: &PlanView) -> BackendStatus {
@@ -48,7 +48,8 @@ impl PoolFacts {
         let totals = load.map(|_| self.load.totals.get(&address).copied().unwrap_or_default());
         let weights = plan.weights.get(&address).cloned().unwrap_or_default();
         let standing = self.standing(backend);
-        let head_start = plan.head_start(&weights);
+        let head_start =
+            plan.head_start(&weights).map(|ahead| ahead.saturating_sub(totals.map_or(0, |t| t.since_push)));
         BackendStatus {
             address,
             state: match standing {
@@ -116,7 +117,7 @@ impl PlanView {
             (_, Kind::None, _) | (_, Kind::LeastConnections, None) => "not in force yet".to_owned(),
             (_, Kind::RoundRobin, _) => "takes its turn".to_owned(),
             (_, Kind::Blind, _) => "takes its turn: nobody can count".to_owned(),
-            (_, Kind::LeastConnections, Some(0)) => "the fullest: takes its turn".to_owned(),
+            (_, Kind::LeastConnections, Some(0)) => "level with the fullest: takes its turn".to_owned(),
             (_, Kind::LeastConnections, Some(1)) => "less full: the next one comes here".to_owned(),
             (_, Kind::LeastConnections, Some(n)) => format!("less full: the next {n} come here"),
         }

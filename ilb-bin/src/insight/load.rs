@@ -37,6 +37,8 @@ pub(crate) struct Latest {
 pub(crate) struct Totals {
     pub(crate) born: u64,
     pub(crate) gone: u64,
+    /// Those that came since the plan in force is in force.
+    pub(crate) since_push: u64,
 }
 
 impl LoadFacts {
@@ -47,9 +49,14 @@ impl LoadFacts {
         for (address, load) in sample.iter().filter(|(address, _)| is_known(address)) {
             let totals = self.totals.entry(address).or_default();
             totals.born += u64::from(load.born);
+            totals.since_push += u64::from(load.born);
             totals.gone += u64::from(load.gone);
         }
         self.latest = Some(Latest { at: now, loads: sample.iter().collect() });
+    }
+
+    pub(super) fn pushed(&mut self) {
+        self.totals.values_mut().for_each(|totals| totals.since_push = 0);
     }
 
     pub(super) fn failed(&mut self, reason: &str, now: Instant) {

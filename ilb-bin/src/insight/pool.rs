@@ -80,6 +80,10 @@ impl PoolFacts {
     pub(super) fn sampled(&mut self, sample: &Sample, now: Instant) {
         let Some(seen) = &self.seen else { return };
         self.load.sampled(sample, |address| seen.get(address).is_some(), now);
+        // Without any connection there is nothing to compare, and with many backends looking at all of them costs.
+        if sample.iter().len() == 0 {
+            return;
+        }
         if let Some(imbalance) = self.imbalance() {
             self.load.history.add(imbalance.ratio, now);
         }
@@ -107,6 +111,7 @@ impl PoolFacts {
             self.changed = None;
         }
         self.in_force = Some(choice.clone());
+        self.load.pushed();
     }
 
     pub(super) fn push_failed(&mut self) {

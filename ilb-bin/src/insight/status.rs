@@ -182,7 +182,7 @@ impl PushStatus {
 
 impl PoolStatus {
     fn of(name: &str, pool: &PoolFacts, proved: bool, longest_list: usize, now: Instant) -> Self {
-        let mut backends = pool.backends();
+        let mut backends = pool.backends(usize::MAX);
         let omitted = backends.len().saturating_sub(longest_list);
         if omitted > 0 {
             // What is out of the ordinary first, then the fullest.

@@ -152,7 +152,7 @@ async fn a_backend_shows_its_state_its_connections_its_weight_and_why() {
     assert_eq!(
         shown("why"),
         [
-            "the fullest: takes its turn",
+            "level with the fullest: takes its turn",
             "less full: the next 3 come here",
             "leaving: only old connections",
             "cannot serve: only old connections"
@@ -160,6 +160,19 @@ async fn a_backend_shows_its_state_its_connections_its_weight_and_why() {
     );
     let ratio = status["pools"][0]["imbalance"]["ratio"].as_f64().unwrap();
     assert!((ratio - 1.5 / 5.5).abs() < 1e-9, "the draining one has no part in it: {ratio}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_start_is_used_up_by_the_connections_that_come() {
+    let (insight, pool) = insight();
+    let backends = set(&[State::Ready, State::Ready]);
+    pool.found(&backends);
+    pool.sampled(&sample(&[7, 4])); // one is born on each
+    push(&pool, &least_connections(&backends, &[7, 4]), &backends, "one");
+    let head_start = || status(&insight)["pools"][0]["backends"][1]["head_start"].clone();
+    assert_eq!(head_start(), 3);
+    pool.sampled(&sample(&[7, 5]));
+    assert_eq!(head_start(), 2);
 }
 
 #[tokio::test(start_paused = true)]

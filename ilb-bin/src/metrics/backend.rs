@@ -68,7 +68,7 @@ pub(super) const METRICS: &[Metric] = &[
         name: "ilb_backend_head_start",
         kind: Kind::Gauge,
         unit: None,
-        help: "New connections that the plan in force gives it before the fullest backend gets one",
+        help: "New connections that the plan in force still gives it before the fullest backend gets one",
         labels: LABELS,
         read: |s, series| s.backends(series, |backend| backend.head_start.map(number)),
     },

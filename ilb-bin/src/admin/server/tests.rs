@@ -19,7 +19,9 @@ async fn answer(request: &[u8]) -> String {
 #[tokio::test]
 async fn a_request_that_never_ends_is_ended() {
     tokio::time::pause();
+    let started = tokio::time::Instant::now();
     assert!(!answer(b"GET /livez HTTP/1.1\r\nHost: a\r\nX-Slow: ").await.starts_with("HTTP/1.1 2"));
+    assert!(started.elapsed() < 2 * REQUEST_WITHIN, "{:?}", started.elapsed());
 }
 
 #[tokio::test]

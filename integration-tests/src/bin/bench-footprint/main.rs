@@ -104,6 +104,9 @@ async fn churn(world: &World) -> anyhow::Result<Usage> {
     };
     let mut changes = Ok(0);
     let usage = measure(world.ilb.process().id(), async { changes = change.await }).await?;
+    for index in 0..10 {
+        world.pods.set_status(&World::pod(index), address(index), true).await?;
+    }
     eprintln!("{} changes in {WINDOW:?}", changes?);
     Ok(usage)
 }
