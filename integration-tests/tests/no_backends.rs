@@ -1,6 +1,9 @@
 //! No backend is a state, not an error: connections are closed at once, and the next pod that appears is used.
 
-use ilb_integration_tests::World;
+use std::net::SocketAddr;
+
+use anyhow::ensure;
+use ilb_integration_tests::{Traefik, World, eventually};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -11,7 +14,8 @@ use tokio::{
 async fn without_a_backend_connections_are_closed_and_ilb_goes_on() {
     let mut world = World::start(0).await.unwrap();
     for _ in 0..2 {
-        assert_eq!(all_that_a_client_gets(&world).await.unwrap(), b"", "the connection is closed without a word");
+        let answer = all_that_a_client_gets(world.traefik.entry_point()).await.unwrap();
+        assert_eq!(answer, b"", "the connection is closed without a word");
         world.ilb.check_running().unwrap();
 
         world.add_pod(0).await.unwrap();
@@ -26,10 +30,25 @@ async fn without_a_backend_connections_are_closed_and_ilb_goes_on() {
     assert_eq!(said.len(), 3, "once each time that it became so");
 }
 
+#[tokio::test]
+#[ignore = "needs the testbed: make test"]
+async fn before_the_first_push_connections_are_closed_and_nobody_is_answered_in_http() {
+    let traefik = Traefik::start().await.unwrap();
+    eventually("the bootstrap file is in force", async || {
+        let router = traefik.api("tcp/routers/bootstrap@file").await?;
+        ensure!(router["status"] == "enabled", "{router}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    let answer = all_that_a_client_gets(traefik.entry_point()).await.unwrap();
+    assert_eq!(answer, b"", "{}", String::from_utf8_lossy(&answer));
+}
+
 /// Speaks first, as a client that would get an answer in HTTP does, and reads to the end, which may be a reset.
-async fn all_that_a_client_gets(world: &World) -> std::io::Result<Vec<u8>> {
-    let mut stream = TcpStream::connect(world.traefik.entry_point()).await?;
-    let _ = stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+async fn all_that_a_client_gets(entry_point: SocketAddr) -> std::io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect(entry_point).await?;
+    let _ = stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer).await;
     Ok(answer)

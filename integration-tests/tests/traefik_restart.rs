@@ -20,13 +20,7 @@ async fn a_killed_traefik_routes_again_after_it_has_come_back_empty() {
     world.ilb.check_running().unwrap();
 }
 
-/// A connection, or how it ended: until there is a configuration it is closed, and never answered in another protocol.
-///
 /// Traefik listens before it has any route, and holds who comes in that moment for a while: this client does not wait.
 async fn first_answer(world: &World) -> anyhow::Result<Connection> {
-    let connection = timeout(Duration::from_millis(50), world.traefik.connect()).await?;
-    if let Err(error) = &connection {
-        assert!(!format!("{error:#}").contains("the server said"), "a client was spoken to: {error:#}");
-    }
-    connection
+    timeout(Duration::from_millis(50), world.traefik.connect()).await?
 }

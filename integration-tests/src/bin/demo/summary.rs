@@ -61,3 +61,27 @@ impl fmt::Display for Summary {
         write!(f, "{:<46}{:>8}", "reloads of Traefik", self.reloads)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_demo_in_which_all_went_well_breaks_no_promise() {
+        let mut summary = Summary::default();
+        summary.tally.ended_with_traefik = 300;
+        summary.note(Change::Restart, "Traefik restarted", PROMISED);
+        assert!(summary.broken_promises().is_empty());
+    }
+
+    #[test]
+    fn a_cut_connection_and_a_slow_change_are_broken_promises() {
+        let mut summary = Summary::default();
+        summary.tally.cut = 2;
+        summary.note(Change::LastConnection, "deleted", PROMISED + Duration::from_millis(1));
+        let broken = summary.broken_promises();
+        assert_eq!(broken.len(), 2, "{broken:?}");
+        assert!(broken[0].starts_with("deleted: last new connection after 1001 ms"), "{broken:?}");
+        assert!(broken[1].contains("2 connections were cut"), "{broken:?}");
+    }
+}
