@@ -8,7 +8,7 @@ use anyhow::Context;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::{Net, Process, Tools, eventually};
+use crate::{Net, Process, Tools, eventually, traefik_api::TraefikApi};
 
 /// A real Traefik of any version of the testbed, with nothing but the REST provider: for tests of the client alone.
 ///
@@ -21,7 +21,7 @@ pub struct BareTraefik {
     arguments: Vec<String>,
     binary: PathBuf,
     process: Option<Process>,
-    http: reqwest::Client,
+    api: TraefikApi,
 }
 
 /// How such a Traefik is to be.
@@ -79,8 +79,9 @@ impl BareTraefikBuilder {
             arguments.push(format!("--providers.file.filename={}", path.display()));
             arguments.push(format!("--entrypoints.secure.address={host}:8443"));
         }
-        let http = crate::http_client()?;
-        let mut this = BareTraefik { folder, host, version, arguments, binary, process: None, http };
+        let address = SocketAddr::from((host, 8080));
+        let api = TraefikApi::new(address, address)?;
+        let mut this = BareTraefik { folder, host, version, arguments, binary, process: None, api };
         this.restart().await?;
         Ok(this)
     }
@@ -161,26 +162,23 @@ impl BareTraefik {
 
     /// One answer of its API.
     pub async fn api(&self, path: &str) -> anyhow::Result<serde_json::Value> {
-        let url = format!("{}/api/{path}", self.url());
-        Ok(self.http.get(url).send().await?.error_for_status()?.json().await?)
+        self.api.get(path).await
     }
 
     /// How often it has applied a configuration.
     pub async fn reloads(&self) -> anyhow::Result<u64> {
-        let text = self.http.get(format!("{}/metrics", self.url())).send().await?.text().await?;
-        let value = text.lines().find_map(|line| line.strip_prefix("traefik_config_reloads_total "));
-        Ok(value.context("Traefik does not count its reloads")?.parse()?)
+        self.api.reloads().await
     }
 
     /// Whether it says that it is well.
     pub async fn ping(&self) -> anyhow::Result<bool> {
-        Ok(self.http.get(format!("{}/ping", self.url())).send().await?.status().is_success())
+        Ok(self.api.http().get(format!("{}/ping", self.url())).send().await?.status().is_success())
     }
 
     /// Sends a text to the REST provider, past every guard of the client, and returns the status and the echo.
     pub async fn put_raw(&self, body: &str) -> anyhow::Result<(u16, String)> {
         let url = format!("{}/api/providers/rest", self.url());
-        let answer = self.http.put(url).body(body.to_owned()).send().await?;
+        let answer = self.api.http().put(url).body(body.to_owned()).send().await?;
         Ok((answer.status().as_u16(), answer.text().await?))
     }
 }

@@ -30,6 +30,7 @@ mod browser;
 mod client;
 mod crowd;
 mod fault_proxy;
+pub mod figures;
 mod followed;
 mod http;
 mod ilb;
@@ -41,6 +42,7 @@ mod prober;
 mod process;
 mod tools;
 mod traefik;
+mod traefik_api;
 mod wait;
 mod world;
 

@@ -3,14 +3,14 @@ use std::{collections::BTreeMap, fs, net::SocketAddr, path::Path, process::Comma
 use anyhow::Context;
 use tempfile::TempDir;
 
-use crate::{Connection, Net, Process, Tools, eventually};
+use crate::{Connection, Net, Process, Tools, eventually, traefik_api::TraefikApi};
 
 /// A real Traefik with the static configuration that the product recommends.
 pub struct Traefik {
     folder: TempDir,
     host: std::net::Ipv4Addr,
     process: Option<Process>,
-    http: reqwest::Client,
+    api: TraefikApi,
 }
 
 impl Traefik {
@@ -19,7 +19,8 @@ impl Traefik {
         let folder = tempfile::Builder::new().prefix("ilb-traefik-").tempdir()?;
         let host = Net::of_this_process()?.host()?;
         write_configuration(folder.path(), &host.to_string())?;
-        let mut this = Self { folder, host, process: None, http: crate::http_client()? };
+        let api = TraefikApi::new((host, 8080).into(), (host, 9090).into())?;
+        let mut this = Self { folder, host, process: None, api };
         this.restart().await?;
         Ok(this)
     }
@@ -72,8 +73,7 @@ impl Traefik {
 
     /// One answer of Traefik's API.
     pub async fn api(&self, path: &str) -> anyhow::Result<serde_json::Value> {
-        let url = format!("http://{}:8080/api/{path}", self.host);
-        Ok(self.http.get(url).send().await?.error_for_status()?.json().await?)
+        self.api.get(path).await
     }
 
     /// The weights that it balances by, per backend in the order of their addresses.
@@ -88,16 +88,9 @@ impl Traefik {
         Ok(weights)
     }
 
-    /// The value of one of its counters without labels.
-    pub async fn metric(&self, name: &str) -> anyhow::Result<u64> {
-        let text = self.http.get(format!("http://{}:9090/metrics", self.host)).send().await?.text().await?;
-        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        Ok(value.with_context(|| format!("Traefik has no metric {name}"))?.parse()?)
-    }
-
     /// How often it has applied a configuration.
     pub async fn reloads(&self) -> anyhow::Result<u64> {
-        self.metric("traefik_config_reloads_total").await
+        self.api.reloads().await
     }
 }
 

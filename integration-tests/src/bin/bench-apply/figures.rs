@@ -1,5 +1,6 @@
-use std::{collections::BTreeMap, fmt, fs, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
+use ilb_integration_tests::figures::percentile;
 use serde::Serialize;
 
 /// What was measured, by number of backends.
@@ -34,23 +35,9 @@ pub(crate) struct Summary {
 
 impl Summary {
     pub(crate) fn of(samples: Vec<Duration>) -> Self {
-        let mut ms: Vec<f64> = samples.into_iter().map(|d| (d.as_secs_f64() * 100_000.0).round() / 100.0).collect();
-        ms.sort_by(f64::total_cmp);
-        // The smallest value that so many per cent of the samples do not exceed.
-        let at = |percent: usize| ms.get((ms.len() * percent).div_ceil(100).saturating_sub(1)).copied();
-        Self { p50: at(50).unwrap_or_default(), p99: at(99).unwrap_or_default() }
-    }
-}
-
-impl Figures {
-    /// Writes `target/bench/apply.json`.
-    pub(crate) fn write(&self) -> anyhow::Result<PathBuf> {
-        let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-        let folder = PathBuf::from(target).join("bench");
-        fs::create_dir_all(&folder)?;
-        let path = folder.join("apply.json");
-        fs::write(&path, serde_json::to_string_pretty(self)? + "\n")?;
-        Ok(path)
+        let ms: Vec<f64> = samples.into_iter().map(|d| (d.as_secs_f64() * 100_000.0).round() / 100.0).collect();
+        let at = |percent| percentile(ms.clone(), percent).unwrap_or_default();
+        Self { p50: at(50), p99: at(99) }
     }
 }
 

@@ -68,7 +68,7 @@ async fn measure() -> anyhow::Result<()> {
             },
         );
     }
-    let path = figures.write()?;
+    let path = ilb_integration_tests::figures::write("apply", &figures)?;
     println!("{figures}written to {}", path.display());
     Ok(())
 }

@@ -1,5 +1,6 @@
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
 
+use ilb_integration_tests::figures;
 use serde_json::{Value, json};
 
 use crate::{plot, scenario::SCENARIOS, system::Kind};
@@ -27,9 +28,7 @@ pub(crate) struct Figures(BTreeMap<&'static str, BTreeMap<&'static str, Figure>>
 
 impl Figure {
     fn values(&self) -> Vec<f64> {
-        let mut values: Vec<_> = self.series.iter().filter(|(at, _)| *at >= self.from).map(|(_, v)| *v).collect();
-        values.sort_by(f64::total_cmp);
-        values
+        self.series.iter().filter(|(at, _)| *at >= self.from).map(|(_, v)| *v).collect()
     }
 
     #[allow(clippy::cast_precision_loss)]
@@ -39,8 +38,7 @@ impl Figure {
     }
 
     fn p99(&self) -> f64 {
-        let values = self.values();
-        values.get(values.len() * 99 / 100).copied().unwrap_or(0.0)
+        figures::percentile(self.values(), 99).unwrap_or(0.0)
     }
 }
 
@@ -74,10 +72,9 @@ impl Figures {
     }
 
     pub(crate) fn write(&self, with_documents: bool) -> anyhow::Result<()> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        fs::create_dir_all(root.join("target/bench"))?;
-        fs::write(root.join("target/bench/balance.json"), serde_json::to_string_pretty(&self.json())?)?;
+        figures::write("balance", &self.json())?;
         if with_documents {
+            let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
             fs::create_dir_all(root.join("docs/benchmarks"))?;
             let text = format!("{}\n{}", include_str!("introduction.md"), self.table());
             fs::write(root.join("docs/benchmarks/balance.md"), text)?;

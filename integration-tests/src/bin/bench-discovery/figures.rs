@@ -1,9 +1,6 @@
-use std::{
-    fmt, fs,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{fmt, time::Duration};
 
+use ilb_integration_tests::figures::percentile;
 use serde::{Deserialize, Serialize};
 
 /// What was measured.
@@ -35,22 +32,9 @@ pub(crate) struct Percentiles {
 
 impl Percentiles {
     pub(crate) fn of(samples: Vec<Duration>) -> Self {
-        let mut micros: Vec<_> = samples.into_iter().map(|d| d.as_micros()).collect();
-        micros.sort_unstable();
-        let at = |percent: usize| micros.get((micros.len() * percent).div_ceil(100).saturating_sub(1)).copied();
-        Self { p50: at(50).unwrap_or_default(), p99: at(99).unwrap_or_default() }
-    }
-}
-
-impl Figures {
-    /// Writes them to `name` in `target/bench`.
-    pub(crate) fn write(&self, name: &Path) -> anyhow::Result<PathBuf> {
-        let target = PathBuf::from(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()));
-        let folder = target.join("bench");
-        fs::create_dir_all(&folder)?;
-        let path = folder.join(name);
-        fs::write(&path, serde_json::to_string_pretty(self)? + "\n")?;
-        Ok(path)
+        let micros: Vec<_> = samples.into_iter().map(|d| d.as_micros()).collect();
+        let at = |percent| percentile(micros.clone(), percent).unwrap_or_default();
+        Self { p50: at(50), p99: at(99) }
     }
 }
 

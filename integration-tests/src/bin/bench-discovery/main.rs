@@ -8,7 +8,7 @@ mod figures;
 mod follower;
 mod quiet;
 
-use std::{alloc::System, env, path::Path, process::Command};
+use std::{alloc::System, env, process::Command};
 
 use anyhow::{Context, ensure};
 use ilb_integration_tests::ApiServer;
@@ -51,7 +51,7 @@ fn bench(pods: u16) -> anyhow::Result<()> {
         };
         let figures = Figures { json_bytes_per_pod, ..measure(&task).await? };
         println!("{figures}");
-        println!("written to {}", figures.write(Path::new("discovery.json"))?.display());
+        println!("written to {}", ilb_integration_tests::figures::write("discovery", &figures)?.display());
         Ok(())
     })
 }

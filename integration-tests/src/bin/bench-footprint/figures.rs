@@ -1,4 +1,4 @@
-use std::{fmt, fs, path::PathBuf};
+use std::fmt;
 
 use serde::Serialize;
 
@@ -15,18 +15,6 @@ pub(crate) struct Figures {
     /// From the start of the process to its first proof, the median.
     pub(crate) start_to_in_force_ms: f64,
     pub(crate) binary_mb: f64,
-}
-
-impl Figures {
-    /// Writes `target/bench/footprint.json`.
-    pub(crate) fn write(&self) -> anyhow::Result<PathBuf> {
-        let folder =
-            PathBuf::from(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into())).join("bench");
-        fs::create_dir_all(&folder)?;
-        let path = folder.join("footprint.json");
-        fs::write(&path, serde_json::to_string_pretty(self)? + "\n")?;
-        Ok(path)
-    }
 }
 
 impl fmt::Display for Figures {

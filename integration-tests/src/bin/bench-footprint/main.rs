@@ -45,7 +45,7 @@ async fn main() -> anyhow::Result<()> {
     drop(world);
     figures.start_to_in_force_ms = starts().await?;
     println!("{figures}");
-    println!("written to {}", figures.write()?.display());
+    println!("written to {}", ilb_integration_tests::figures::write("footprint", &figures)?.display());
     Ok(())
 }
 

@@ -1,5 +1,6 @@
-use std::{collections::BTreeMap, fmt, fs, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
+use ilb_integration_tests::figures::median;
 use serde::Serialize;
 
 /// What was measured with one number of backends.
@@ -42,35 +43,17 @@ impl Figures {
             remove_ms: Summary::of(samples.remove_ms),
             remove_in_force_ms: Summary::of(samples.remove_in_force_ms),
             burst_ms: Summary::of(samples.burst_ms),
-            burst_reloads: middle(samples.burst_reloads.into_iter().map(f64::from).collect()),
+            burst_reloads: median(samples.burst_reloads.into_iter().map(f64::from).collect()),
         };
         self.backends.insert(backends, row);
-    }
-
-    /// Writes `target/bench/propagation.json`.
-    pub(crate) fn write(&self) -> anyhow::Result<PathBuf> {
-        let folder =
-            PathBuf::from(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into())).join("bench");
-        fs::create_dir_all(&folder)?;
-        let path = folder.join("propagation.json");
-        fs::write(&path, serde_json::to_string_pretty(self)? + "\n")?;
-        Ok(path)
     }
 }
 
 impl Summary {
     fn of(samples: Vec<Duration>) -> Self {
         let ms: Vec<f64> = samples.into_iter().map(|d| (d.as_secs_f64() * 10_000.0).round() / 10.0).collect();
-        Self { max: ms.iter().copied().fold(0.0, f64::max), p50: middle(ms) }
+        Self { max: ms.iter().copied().fold(0.0, f64::max), p50: median(ms) }
     }
-}
-
-/// The median; of an even number the mean of the two in the middle.
-fn middle(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let at = |index: usize| values.get(index).copied().unwrap_or_default();
-    let half = values.len() / 2;
-    if values.len() % 2 == 1 { at(half) } else { f64::midpoint(at(half.saturating_sub(1)), at(half)) }
 }
 
 impl fmt::Display for Figures {

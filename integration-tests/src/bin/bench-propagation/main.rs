@@ -31,7 +31,7 @@ async fn main() -> anyhow::Result<()> {
         figures.add(backends, Bench::start(backends).await?.run().await?);
     }
     println!("{figures}");
-    let path = figures.write()?;
+    let path = ilb_integration_tests::figures::write("propagation", &figures)?;
     println!("written to {}", path.display());
     Ok(())
 }
