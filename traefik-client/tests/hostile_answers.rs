@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use ilb_traefik_client::{ConfigSink, Configuration, Error, Traefik};
+use ilb_traefik_client::{ConfigSink, Configuration, Error, TcpPool, Traefik};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -127,6 +127,31 @@ async fn what_is_refused_comes_with_the_first_lines_of_the_reason() {
     .await;
     let error = error_of(traefik).await;
     assert!(matches!(&error, Error::Refused { status: 401, text, .. } if text == "who are you"), "{error}");
+    assert!(!error.is_retryable());
+}
+
+/// A Traefik that takes a configuration without its routers and its transports, and answers 200.
+async fn forgetful(mut stream: TcpStream) {
+    let mut request = [0; 4096];
+    while let Ok(length @ 1..) = stream.read(&mut request).await {
+        let body = if request[..length].starts_with(b"PUT") {
+            r#"{"tcp":{"services":{"pool":{}}}}"#
+        } else {
+            r#"{"Version":"2.11.0","startDate":"2026-01-01T00:00:00Z"}"#
+        };
+        let _ = stream.write_all(format!("{}{body}", head(body.len())).as_bytes()).await;
+    }
+}
+
+#[tokio::test]
+async fn what_traefik_leaves_out_of_its_echo_is_named_with_its_version() {
+    let mut configuration = Configuration::default();
+    TcpPool::new("pool".parse().unwrap(), "tcp".parse().unwrap()).add_to(&mut configuration);
+    let error = peer(forgetful).await.apply(&configuration).await.unwrap_err();
+    assert!(
+        matches!(&error, Error::Dropped { keys, version } if version == "2.11.0" && keys.contains(&"tcp.routers".to_owned())),
+        "{error}"
+    );
     assert!(!error.is_retryable());
 }
 
