@@ -6,6 +6,7 @@ mod certificate;
 mod cli;
 mod cluster;
 mod controller;
+mod crash;
 mod eyes;
 mod insight;
 mod logging;

@@ -1,6 +1,6 @@
 //! `ilb run`: the process that follows the backends and keeps Traefik true.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
 use anyhow::Context;
 use ilb_discovery::{AddressPolicy, Discovery, PodDiscovery, Poll};
@@ -14,34 +14,49 @@ use crate::{
     cli::Failure,
     cluster::Cluster,
     controller::Controller,
-    eyes,
+    crash, eyes,
     insight::{Insight, PoolInsight},
+    report::Report,
     settings::{Method, Settings},
     shutdown::Signals,
 };
 
 /// Works until it is asked to stop.
 pub(crate) fn run(settings: Settings) -> Result<(), Failure> {
+    crash::end_on_panic();
     // kube and every later user of TLS share one provider per process; nobody has installed one before us.
     let _ = rustls::crypto::ring::default_provider().install_default();
     // One thread: the work is waiting, and what there is to compute takes milliseconds.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
-    runtime.block_on(async {
-        let signals = Signals::listen().context("cannot listen to signals")?;
-        let (admin, insight) = (Admin::bind(settings.admin_address).await?, Insight::new());
-        // From the first moment on, so that probes are answered while the rest starts.
-        tokio::spawn(admin.serve(insight.clone()));
-        let discovery: Arc<dyn Discovery> = discovery(&settings).await?.into();
-        let pool = &settings.pool;
-        let insight =
-            insight.pool(&pool.name, &pool.entry_point, settings.method.as_str(), Some(Arc::clone(&discovery)));
-        let certificate = certificate::generate().context("cannot make a default certificate")?;
-        let sink = Arc::new(Traefik::new(&settings.traefik_api_url).map_err(|error| Failure::Wrong(error.into()))?);
-        let balancing = balancing(&settings, &sink, insight.clone()).await;
-        let controller = Controller::new(settings.pool, certificate, sink, balancing, insight);
-        controller.run(discovery.watch(), signals.first()).await;
+    let done = runtime.block_on(async {
+        let mut stop = pin!(Signals::listen().context("cannot listen to signals")?.first());
+        let (controller, discovery) = tokio::select! {
+            biased;
+            signal = &mut stop => {
+                Report::stopping(signal);
+                return Ok(());
+            }
+            started = start(settings) => started?,
+        };
+        controller.run(discovery.watch(), stop).await;
         Ok(())
-    })
+    });
+    // A look-up of a name or a sample that hangs in the kernel must not delay the end.
+    runtime.shutdown_background();
+    done
+}
+
+async fn start(settings: Settings) -> Result<(Controller<Traefik>, Arc<dyn Discovery>), Failure> {
+    let (admin, insight) = (Admin::bind(settings.admin_address).await?, Insight::new());
+    // From the first moment on, so that probes are answered while the rest starts.
+    tokio::spawn(admin.serve(insight.clone()));
+    let discovery: Arc<dyn Discovery> = discovery(&settings).await?.into();
+    let pool = &settings.pool;
+    let insight = insight.pool(&pool.name, &pool.entry_point, settings.method.as_str(), Some(Arc::clone(&discovery)));
+    let certificate = certificate::generate().context("cannot make a default certificate")?;
+    let sink = Arc::new(Traefik::new(&settings.traefik_api_url).map_err(|error| Failure::Wrong(error.into()))?);
+    let balancing = balancing(&settings, &sink, insight.clone()).await;
+    Ok((Controller::new(settings.pool, certificate, sink, balancing, insight), discovery))
 }
 
 async fn balancing(settings: &Settings, traefik: &Traefik, insight: PoolInsight) -> Balancing {
