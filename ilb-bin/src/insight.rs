@@ -21,6 +21,7 @@ pub(crate) use self::{
     backend::BackendStatus,
     facts::Facts,
     pool::PoolFacts,
+    status::{PoolStatus, Problem, Status, TraefikStatus},
     traefik::{CIRCUIT_STATES, PushResult, TraefikFacts},
 };
 use crate::balancing::Choice;
