@@ -9,32 +9,35 @@ mod eyes;
 mod insight;
 mod logging;
 mod metrics;
+mod pools;
 mod repeats;
 mod report;
 mod settings;
 mod shutdown;
+mod sink;
 
-use std::{process::ExitCode, sync::Arc};
+use std::{io::IsTerminal, process::ExitCode};
 
 use anyhow::Context;
-use ilb_discovery::{AddressPolicy, Discovery, PodDiscovery, Poll};
-use ilb_reconciler::Pacing;
-use ilb_traefik_client::Traefik;
+use tokio::sync::mpsc;
 
 use crate::{
     admin::Admin,
-    balancing::Balancing,
-    cluster::Cluster,
     controller::Controller,
-    insight::{Insight, PoolInsight},
-    settings::{Method, Settings},
+    insight::Insight,
+    pools::Pools,
+    settings::{Inputs, Settings},
+    sink::Sink,
 };
 
 /// The exit code for settings that cannot work: a restart will not help.
 const WRONG_SETTINGS: u8 = 2;
 
 fn main() -> ExitCode {
-    let settings = match Settings::from_environment(std::env::vars_os()) {
+    let variables = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.to_string_lossy().into())));
+    let inputs =
+        Inputs { variables: variables.collect(), terminal: std::io::stderr().is_terminal(), ..Inputs::default() };
+    let settings = match Settings::load(&inputs) {
         Ok(settings) => settings,
         Err(problems) => {
             eprint!("{problems}");
@@ -61,42 +64,15 @@ fn run(settings: Settings) -> anyhow::Result<()> {
         let (admin, insight) = (Admin::bind(settings.admin_address).await?, Insight::new());
         // From the first moment on, so that probes are answered while the rest starts.
         tokio::spawn(admin.serve(insight.clone()));
-        let discovery: Arc<dyn Discovery> = discovery(&settings).await?.into();
-        let pool = &settings.pool;
-        let insight =
-            insight.pool(&pool.name, &pool.entry_point, settings.method.as_str(), Some(Arc::clone(&discovery)));
         let certificate = certificate::generate().context("cannot make a default certificate")?;
-        let sink = Arc::new(Traefik::new(&settings.traefik_api_url)?);
-        let balancing = balancing(&settings, &sink, insight.clone()).await;
-        let controller = Controller::new(settings.pool, certificate, sink, balancing, insight);
-        controller.run(discovery.watch(), signals.first()).await;
+        let sink = Sink::of(&settings.traefik)?;
+        let factory = Pools::new(sink.only, insight.clone());
+        let mut pools = Vec::new();
+        for pool in &settings.pools {
+            pools.push(factory.pool(pool).await?);
+        }
+        let (_changes, changed) = mpsc::channel(1);
+        Controller::new(pools, changed, certificate, sink.sink, insight).run(signals.first()).await;
         Ok(())
     })
-}
-
-async fn balancing(settings: &Settings, traefik: &Traefik, insight: PoolInsight) -> Balancing {
-    match settings.method {
-        Method::RoundRobin => Balancing::round_robin(),
-        Method::LeastConnections => {
-            let pacing = Pacing::default().with_longest(settings.update_interval);
-            Balancing::least_connections(eyes::open(traefik).await, pacing, insight)
-        }
-    }
-}
-
-async fn discovery(settings: &Settings) -> anyhow::Result<Box<dyn Discovery>> {
-    let cluster = Cluster::connect().await?;
-    let namespace = settings.namespace.as_deref().unwrap_or(&cluster.namespace);
-    tracing::info!(
-        namespace,
-        selector = %settings.selector,
-        backend_port = settings.backend_port,
-        watch = settings.use_watch,
-        method = settings.method.as_str(),
-        "Starting"
-    );
-    let addresses = AddressPolicy::default().allow_loopback(settings.allow_loopback);
-    let pods = PodDiscovery::new(cluster.client, namespace, settings.selector.clone(), settings.backend_port)
-        .with_addresses(addresses);
-    Ok(if settings.use_watch { Box::new(pods) } else { Box::new(Poll::new(pods, settings.update_interval)) })
 }
