@@ -220,7 +220,7 @@ fn parts(wishes: &Wishes) -> impl Iterator<Item = Part<'_>> {
 /// Waits until one of the pools has changed.
 async fn changed(pools: &mut BTreeMap<Name, Pool>) {
     if pools.is_empty() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
     select_all(pools.values_mut().map(|pool| pool.changed().boxed())).await;
 }

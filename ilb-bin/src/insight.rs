@@ -7,6 +7,7 @@ mod backend;
 mod facts;
 mod load;
 mod pool;
+mod reload;
 mod status;
 mod traefik;
 
@@ -21,6 +22,7 @@ pub(crate) use self::{
     backend::BackendStatus,
     facts::Facts,
     pool::PoolFacts,
+    reload::Reload,
     traefik::{CIRCUIT_STATES, PushResult, TraefikFacts},
 };
 use crate::balancing::Choice;
@@ -74,6 +76,14 @@ impl Insight {
             facts.pools.insert(name.to_string(), pool);
         });
         PoolInsight { facts: self.clone(), pool: name.clone() }
+    }
+
+    /// The file of settings has changed.
+    pub(crate) fn reloaded(&self, result: Reload) {
+        self.update(|facts, _| {
+            facts.reloads.reloaded(result);
+            News::Yes
+        });
     }
 
     /// This pool is no more.

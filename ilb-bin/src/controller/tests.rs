@@ -228,7 +228,6 @@ struct Two {
     changes: mpsc::Sender<PoolChanges>,
     insight: Insight,
     pushed: mpsc::UnboundedReceiver<BTreeMap<String, usize>>,
-    _task: JoinHandle<()>,
 }
 
 impl Two {
@@ -236,7 +235,7 @@ impl Two {
         let insight = Insight::new();
         let (a, sets_of_a) = mpsc::channel(8);
         let (b, sets_of_b) = mpsc::channel(8);
-        let (changes, changed) = mpsc::channel(1);
+        let (changes, receiver) = mpsc::channel(1);
         let (report, pushed) = mpsc::unbounded_channel();
         let mut sink = MockConfigSink::new();
         sink.expect_apply().returning(move |configuration| {
@@ -245,9 +244,9 @@ impl Two {
         });
         sink.expect_verify().returning(|_| Ok(()));
         let pools = [pool("a", "one", sets_of_a, &insight), pool("b", "two", sets_of_b, &insight)];
-        let controller = Controller::new(pools, changed, certificate(), Arc::new(sink), insight.clone());
-        let _task = tokio::spawn(controller.run(std::future::pending()));
-        Self { discovery: [a, b], changes, insight, pushed, _task }
+        let controller = Controller::new(pools, receiver, certificate(), Arc::new(sink), insight.clone());
+        tokio::spawn(controller.run(std::future::pending()));
+        Self { discovery: [a, b], changes, insight, pushed }
     }
 
     async fn found(&self, pool: usize, ready: u8) {
@@ -265,7 +264,7 @@ impl Two {
 /// How many backends each pool of a configuration has.
 fn members(configuration: &Configuration) -> BTreeMap<String, usize> {
     let services = &configuration.tcp.services;
-    let of = |name: &Name| match services.get(name) {
+    let of = |name: &Name| match services.get(name.as_str()) {
         Some(ilb_traefik_client::TcpService::Weighted(weighted)) => weighted.services.len(),
         _ => 0,
     };

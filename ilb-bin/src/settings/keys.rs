@@ -64,7 +64,7 @@ pub(crate) const KEYS: &[Key] = &[
         variables: &["ILB_LOG_FORMAT", "LOG_FORMAT"],
         kind: Kind::One,
         form: "json or text",
-        default: "json; text when stderr is a terminal",
+        default: "json, on a terminal text",
         about: "How events are written.",
     },
     Key {
@@ -145,8 +145,8 @@ pub(crate) const KEYS: &[Key] = &[
         variables: &["ILB_POOL_NAME"],
         kind: Kind::One,
         form: "a name of letters, digits, '.', '_' and '-'",
-        default: "default, where there is one pool",
-        about: "The name of the pool in logs, metrics and Traefik.",
+        default: "default",
+        about: "The name of the pool in logs, metrics and Traefik. Each of several pools needs one.",
     },
     Key {
         path: "pools[].selector",

@@ -173,10 +173,10 @@ fn service_name(text: &str) -> Result<String, &'static str> {
 
 fn namespaces(reading: &mut Reading<'_>, index: usize, backends: Option<&Backends>) -> Namespaces {
     let [these, all] = ["namespaces", "allNamespaces"].map(|key| format!("pools[{index}].{key}"));
-    let named = [reading.origin(&these), reading.origin(&all)];
+    let origins = [reading.origin(&these), reading.origin(&all)];
     let names = reading.many(&these, some_text);
     let everywhere = reading.one(&all, boolean).unwrap_or(false);
-    let [these, all] = named.map(Option::unwrap_or_default);
+    let [these, all] = origins.map(Option::unwrap_or_default);
     match (names, everywhere, backends) {
         (Some(_), true, _) => {
             reading.problems.push(format!("{these} and {all} exclude each other: keep one of them"));

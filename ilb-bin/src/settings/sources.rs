@@ -48,8 +48,7 @@ impl Inputs {
         let file = tree.map(|tree| Layer::of_file(tree, &path, problems)).unwrap_or_default();
         let variables = Layer::of_variables(&self.variables, pools, problems);
         let flags = Layer::of_flags(&self.flags, pools, problems);
-        let sources = [file, variables, flags];
-        match sources.into_iter().fold(Config::builder(), |all, layer| all.add_source(layer)).build() {
+        match Config::builder().add_source(file).add_source(variables).add_source(flags).build() {
             Ok(config) => config.cache,
             Err(error) => {
                 problems.push(format!("the settings cannot be put together: {error}"));
@@ -83,8 +82,8 @@ impl Source for Layer {
 }
 
 impl Layer {
-    fn set(&mut self, path: String, origin: String, value: ValueKind) {
-        self.0.insert(path, Value::new(Some(&origin), value));
+    fn set(&mut self, path: String, origin: &str, value: ValueKind) {
+        self.0.insert(path, Value::new(Some(&origin.to_owned()), value));
     }
 
     fn of_file(tree: Located, path: &Path, problems: &mut Problems) -> Self {
@@ -149,7 +148,7 @@ impl Layer {
                 ValueKind::Array(items.map(|item| Value::new(Some(&origin.to_owned()), item)).collect())
             }
         };
-        self.set(path, origin.to_owned(), value);
+        self.set(path, origin, value);
     }
 }
 
@@ -205,7 +204,7 @@ impl Reading<'_> {
                 for (index, item) in items.into_iter().enumerate() {
                     // So that a pool without a key is one as well.
                     let empty = ValueKind::Table(Map::new());
-                    self.layer.set(format!("pools[{index}]"), self.origin(item.line), empty);
+                    self.layer.set(format!("pools[{index}]"), &self.origin(item.line), empty);
                     self.table(&format!("pools[{index}]"), "pools[]", item);
                 }
             }
@@ -217,10 +216,10 @@ impl Reading<'_> {
         let origin = self.origin(value.line);
         match (value.node, key.kind) {
             (Node::Nothing, _) => {} // as if it were not there
-            (Node::One(text), Kind::One) => self.layer.set(path, origin, ValueKind::String(text)),
+            (Node::One(text), Kind::One) => self.layer.set(path, &origin, ValueKind::String(text)),
             (Node::One(text), Kind::Many) => {
                 let item = Value::new(Some(&origin), text);
-                self.layer.set(path, origin, ValueKind::Array(vec![item]));
+                self.layer.set(path, &origin, ValueKind::Array(vec![item]));
             }
             (Node::Many(items), Kind::Many) => {
                 let mut texts = Vec::new();
@@ -230,7 +229,7 @@ impl Reading<'_> {
                         _ => self.problem(item.line, &format!("{path} is a list of texts: give {}", key.form)),
                     }
                 }
-                self.layer.set(path, origin, ValueKind::Array(texts));
+                self.layer.set(path, &origin, ValueKind::Array(texts));
             }
             (_, Kind::One) => self.problem(value.line, &format!("{path} is a single value: give {}", key.form)),
             (_, Kind::Many) => self.problem(value.line, &format!("{path} is a list: give {}", key.form)),

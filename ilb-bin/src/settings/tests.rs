@@ -228,7 +228,7 @@ fn the_file_can_be_named_by_a_variable() {
 #[case("pools: app=a\n", "ilb.yaml:1: pools is a list: give at least one pool")]
 #[case("pools:\n  - selector: [a, b]\n", "ilb.yaml:2: pools[0].selector is a single value: give a label selector")]
 #[case("pools:\n  - selector: a\n    namespaces: {a: b}\n", "ilb.yaml:3: pools[0].namespaces is a list: give")]
-#[case("pools:\n  - selector: a\n    watch: yes\n", "ilb.yaml:3: pools[0].watch=\"yes\" cannot be used")]
+#[case("pools:\n  - selector: a\n    watch: perhaps\n", "ilb.yaml:3: pools[0].watch=\"perhaps\" cannot be used")]
 #[case("pools:\n  - selector: a\n    selector: b\n", "ilb.yaml:3: duplicate mapping key: selector")]
 #[case("pools: [\n", "ilb.yaml:")]
 fn a_mistake_in_the_file_is_named_with_its_line(#[case] text: &str, #[case] problem: &str) {

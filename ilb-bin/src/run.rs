@@ -1,0 +1,50 @@
+//! `ilb run`: the process that follows the backends and keeps Traefik true.
+
+use std::pin::pin;
+
+use anyhow::Context;
+
+use crate::{
+    admin::Admin, certificate, cli::Failure, controller::Controller, crash, follow, insight::Insight, logging::Level,
+    pools::Pools, report::Report, settings::Inputs, settings::Settings, shutdown::Signals, sink::Sink,
+};
+
+/// Works until it is asked to stop. Follows the file that `inputs` name, from which `settings` came.
+pub(crate) fn run(inputs: Inputs, settings: Settings, level: Level) -> Result<(), Failure> {
+    crash::end_on_panic();
+    // kube and every later user of TLS share one provider per process; nobody has installed one before us.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    // One thread: the work is waiting, and what there is to compute takes milliseconds.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
+    let done = runtime.block_on(async {
+        let mut stop = pin!(Signals::listen().context("cannot listen to signals")?.first());
+        let controller = tokio::select! {
+            biased;
+            signal = &mut stop => {
+                Report::stopping(signal);
+                return Ok(());
+            }
+            started = start(inputs, settings, level) => started?,
+        };
+        controller.run(stop).await;
+        Ok(())
+    });
+    // A look-up of a name or a sample that hangs in the kernel must not delay the end.
+    runtime.shutdown_background();
+    done
+}
+
+async fn start(inputs: Inputs, settings: Settings, level: Level) -> Result<Controller, Failure> {
+    let (admin, insight) = (Admin::bind(settings.admin_address).await?, Insight::new());
+    // From the first moment on, so that probes are answered while the rest starts.
+    tokio::spawn(admin.serve(insight.clone()));
+    let certificate = certificate::generate().context("cannot make a default certificate")?;
+    let sink = Sink::of(&settings.traefik).map_err(Failure::Wrong)?;
+    let factory = Pools::new(sink.only, insight.clone());
+    let mut pools = Vec::new();
+    for pool in &settings.pools {
+        pools.push(factory.pool(pool).await.map_err(Failure::Wrong)?);
+    }
+    let changes = follow::start(inputs, settings, factory, level, insight.clone());
+    Ok(Controller::new(pools, changes, certificate, sink.sink, insight))
+}
