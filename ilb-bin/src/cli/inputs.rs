@@ -21,7 +21,7 @@ pub(super) fn flags() -> Vec<Arg> {
             .hide_short_help(!COMMON.contains(&flag.as_str()))
             .long(flag)
             .value_name("VALUE")
-            .help(key.about())
+            .help(key.about().trim_end_matches('.'))
             .help_heading("Settings")
     };
     std::iter::once(file).chain(KEYS.iter().map(of_key)).collect()
