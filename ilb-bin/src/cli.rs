@@ -2,9 +2,11 @@
 //!
 //! Each command is a module: the form that the parser and the documents know, and what it does.
 
+mod check;
 mod completions;
 mod exit;
 mod format;
+mod inputs;
 mod instance;
 mod man;
 mod output;
@@ -32,6 +34,7 @@ struct Verb {
 /// All commands, in the order of the help.
 const VERBS: &[Verb] = &[
     Verb { form: run::form, execute: run::execute },
+    Verb { form: check::form, execute: check::execute },
     Verb { form: status::form, execute: status::execute },
     Verb { form: top::form, execute: top::execute },
     Verb { form: version::form, execute: version::execute },
