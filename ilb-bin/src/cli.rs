@@ -10,6 +10,7 @@ mod inputs;
 mod instance;
 mod man;
 mod output;
+mod plan;
 mod run;
 mod status;
 mod terminal;
@@ -35,6 +36,7 @@ struct Verb {
 const VERBS: &[Verb] = &[
     Verb { form: run::form, execute: run::execute },
     Verb { form: check::form, execute: check::execute },
+    Verb { form: plan::form, execute: plan::execute },
     Verb { form: status::form, execute: status::execute },
     Verb { form: top::form, execute: top::execute },
     Verb { form: version::form, execute: version::execute },

@@ -198,6 +198,11 @@ impl PoolInsight {
         self.update(|pool, now| pool.load.failed(reason, now));
     }
 
+    /// This would be pushed: it is looked at as if it were in force.
+    pub(crate) fn planned(&self, choice: &Choice) {
+        self.update(|pool, _| pool.in_force = Some(choice.clone()));
+    }
+
     /// A suspect was probed.
     pub(crate) fn probed(&self, answered: bool) {
         self.update(|pool, _| pool.load.probed(answered));

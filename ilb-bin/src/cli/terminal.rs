@@ -1,5 +1,6 @@
 use std::io::{self, IsTerminal, Write};
 
+use anstream::{AutoStream, ColorChoice, adapter::strip_str};
 use anyhow::Context;
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 
@@ -21,6 +22,8 @@ pub(super) fn room() -> Room {
 /// The terminal as a screen that is painted again and again. Dropping it leaves the terminal as it was.
 pub(super) struct Screen {
     before: Termios,
+    /// No colour, because `NO_COLOR` is set or the terminal has none.
+    plain: bool,
 }
 
 /// Another screen than the one with what was typed before, without a cursor; and back.
@@ -43,16 +46,16 @@ impl Screen {
         keys.local_modes &= !(LocalModes::ICANON | LocalModes::ECHO);
         keys.special_codes[SpecialCodeIndex::VSUSP] = 0;
         tcsetattr(io::stdin(), OptionalActions::Flush, &keys).context("cannot read keys from the terminal")?;
-        let screen = Self { before };
+        let plain = AutoStream::choice(&io::stdout()) == ColorChoice::Never;
+        let screen = Self { before, plain };
         io::stdout().write_all(ENTER.as_bytes()).context("cannot print")?;
         Ok(Some(screen))
     }
 
-    /// Shows these lines, as many as there is room for, in colour unless `NO_COLOR` is set.
+    /// Shows these lines, as many as there is room for.
     pub(super) fn paint(&self, text: &str) -> anyhow::Result<()> {
         let room = room();
-        let plain = anstream::AutoStream::choice(&io::stdout()) == anstream::ColorChoice::Never;
-        let text = if plain { anstream::adapter::strip_str(text).to_string() } else { text.to_owned() };
+        let text = if self.plain { strip_str(text).to_string() } else { text.to_owned() };
         let lines = text.lines().take(room.height.unwrap_or(usize::MAX));
         let body: Vec<_> = lines.map(|line| format!("{line}{REST_OF_LINE}")).collect();
         let text = format!("{HOME}{}{REST_OF_SCREEN}", body.join("\r\n"));

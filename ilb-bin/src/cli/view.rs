@@ -9,9 +9,9 @@ use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 
-pub(super) use self::pool::{Columns, backends, counts};
+use self::pool::counts;
 use self::words::{ago, many, millis, percent, plain, span};
-use crate::insight::{Status, TraefikStatus};
+use crate::insight::{PoolStatus, Status, TraefikStatus};
 
 /// How much there is room for.
 #[derive(Clone, Copy, Debug)]
@@ -22,8 +22,8 @@ pub(super) struct Room {
     pub(super) height: Option<usize>,
 }
 
-pub(super) const TITLE: Style = Style::new().bold();
-pub(super) const QUIET: Style = Style::new().dimmed();
+const TITLE: Style = Style::new().bold();
+const QUIET: Style = Style::new().dimmed();
 const GOOD: Style = AnsiColor::Green.on_default();
 const WARN: Style = AnsiColor::Yellow.on_default();
 const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -41,7 +41,13 @@ pub(super) fn status(status: &Status, room: Room) -> String {
     lines.join("\n") + "\n"
 }
 
-/// The same for a screen: with what is wrong with the view of it at the top, and how to leave at the bottom.
+/// What would be pushed for each pool.
+pub(super) fn plan(pools: &[PoolStatus], room: Room) -> String {
+    let sections: Vec<_> = pools.iter().map(|pool| pool::plan(pool, room).join("\n")).collect();
+    format!("{}\n\n{QUIET}Nothing was pushed.{QUIET:#}\n", sections.join("\n\n"))
+}
+
+/// The status for a screen: with what is wrong with the view of it at the top, and how to leave at the bottom.
 pub(super) fn screen(latest: Option<&Status>, problem: Option<&str>, url: &str, room: Room) -> String {
     let mut text = String::new();
     if let Some(problem) = problem {
@@ -82,12 +88,14 @@ fn head(status: &Status, width: usize) -> Vec<String> {
         (BAD, format!("not ready: {}", status.not_ready.join("; ")))
     };
     let about = format!("ilb {}, up for {}", status.version, span(status.uptime_seconds));
-    let mut lines = vec![format!("{style}{}{style:#}", plain(&text))];
-    // Beside it if there is room.
-    match width.checked_sub(text.chars().count() + about.chars().count() + 2) {
-        Some(free) => lines[0] += &format!("{}{QUIET}{}{QUIET:#}", " ".repeat(free + 2), plain(&about)),
-        None => lines.push(format!("{QUIET}{}{QUIET:#}", plain(&about))),
-    }
+    // Beside each other if there is room.
+    let between = match width.checked_sub(text.chars().count() + about.chars().count()) {
+        Some(free @ 2..) => " ".repeat(free),
+        _ => "\n".to_owned(),
+    };
+    let (text, about) = (plain(&text), plain(&about));
+    let first = format!("{style}{text}{style:#}{between}{QUIET}{about}{QUIET:#}");
+    let mut lines: Vec<_> = first.lines().map(str::to_owned).collect();
     lines.extend(traefik(&status.traefik, width));
     if let Some(push) = last_push(&status.traefik) {
         lines.push(fact("Last push", Style::new(), &push, "", width));

@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use anstyle::Style;
 
 use super::{
@@ -11,7 +13,7 @@ use crate::insight::{BackendStatus, PoolStatus, Problem};
 
 /// What to say of each backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::cli) enum Columns {
+enum Columns {
     /// What moves, with bars.
     Live,
     /// What a plan is made of.
@@ -21,9 +23,7 @@ pub(in crate::cli) enum Columns {
 /// What is known of a pool.
 pub(super) fn section(pool: &PoolStatus, room: Room) -> Vec<String> {
     let width = room.width;
-    let title = format!("Pool {}", plain(&pool.name));
-    let about = format!(", entry point {}: {}", pool.entry_point, counts(pool));
-    let mut lines = vec![format!("{TITLE}{title}{TITLE:#}{}", plain(&about))];
+    let mut lines = vec![title(pool)];
     lines.extend(discovery(pool, width));
     lines.push(balancing(pool, width));
     lines.extend(imbalance(pool, width));
@@ -32,8 +32,22 @@ pub(super) fn section(pool: &PoolStatus, room: Room) -> Vec<String> {
     lines
 }
 
+/// What would be pushed for a pool.
+pub(super) fn plan(pool: &PoolStatus, room: Room) -> Vec<String> {
+    let mut lines = vec![title(pool), balancing(pool, room.width)];
+    lines.extend(imbalance(pool, room.width));
+    lines.extend(backends(&pool.backends, pool.omitted, Columns::Plan, room));
+    lines
+}
+
+fn title(pool: &PoolStatus) -> String {
+    let title = format!("Pool {}", plain(&pool.name));
+    let about = format!(", entry point {}: {}", pool.entry_point, counts(pool));
+    format!("{TITLE}{title}{TITLE:#}{}", plain(&about))
+}
+
 /// How many backends there are in which states, and their connections as far as they are known.
-pub(in crate::cli) fn counts(pool: &PoolStatus) -> String {
+pub(super) fn counts(pool: &PoolStatus) -> String {
     let count = &pool.count;
     let states = [
         (count.ready, "ready"),
@@ -45,7 +59,7 @@ pub(in crate::cli) fn counts(pool: &PoolStatus) -> String {
     let mut text = there.map(|(count, state)| format!("{count} {state}")).collect::<Vec<_>>().join(", ");
     if pool.counting.state == "counting" && pool.omitted == 0 {
         let connections = pool.backends.iter().filter_map(connections).map(u64::from).sum();
-        text += &format!(", {}", many(connections, "connection"));
+        let _ = write!(text, ", {}", many(connections, "connection"));
     }
     text
 }
@@ -94,13 +108,13 @@ fn imbalance(pool: &PoolStatus, width: usize) -> Option<String> {
     // As on the status page: a curve whose top is 5 % at least.
     let curve = curve(&imbalance.history, 0.05, width.saturating_sub(used + 2).min(40));
     if curve.chars().count() > 2 {
-        line += &format!("  {QUIET}{curve}{QUIET:#}");
+        let _ = write!(line, "  {QUIET}{curve}{QUIET:#}");
     }
     Some(line)
 }
 
 /// A table of the backends; those that tell least are left out if there is no room for all.
-pub(in crate::cli) fn backends(list: &[BackendStatus], omitted: usize, columns: Columns, room: Room) -> Vec<String> {
+fn backends(list: &[BackendStatus], omitted: usize, columns: Columns, room: Room) -> Vec<String> {
     if list.is_empty() {
         return vec!["  There is no backend: new connections are closed at once until there is one.".to_owned()];
     }

@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use anstyle::Style;
 
 /// A table for a terminal: as wide as its cells need, which keep their style.
@@ -41,7 +43,7 @@ fn line(row: &[Cell], widths: &[usize], width: usize) -> String {
         let padding = " ".repeat(if last && !cell.right { 0 } else { room - text.chars().count() });
         let (before, after) = if cell.right { (padding, String::new()) } else { (String::new(), padding) };
         let style = cell.style;
-        line += &format!("  {before}{style}{text}{style:#}{after}");
+        let _ = write!(line, "  {before}{style}{text}{style:#}{after}");
         left -= room + 2;
     }
     line.trim_end().to_owned()
