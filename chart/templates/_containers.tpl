@@ -71,14 +71,14 @@ volumeMounts:
 {{- define "ilb.environment" -}}
 - name: TRAEFIK_API_URL
   value: http://127.0.0.1:8080
-- name: POD_NAMESPACE
-  valueFrom:
-    fieldRef:
-      fieldPath: metadata.namespace
 {{- if .Values.pools }}
 - name: ILB_CONFIG
   value: /etc/ilb/ilb.yaml
 {{- else }}
+- name: POD_NAMESPACE
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.namespace
 - name: POD_LABELS
   value: {{ .Values.env.relay | quote }}
 {{- end }}

@@ -1,4 +1,4 @@
-//! The Service and the NetworkPolicy.
+//! The Service and the `NetworkPolicy`.
 
 use ilb_integration_tests::Chart;
 use serde_json::json;

@@ -51,8 +51,8 @@ fn pods_are_spread_over_nodes_by_the_labels_that_they_have() {
         assert_eq!(labels[key], *value);
     }
     assert_eq!(constraint["matchLabelKeys"], json!(["pod-template-hash"]), "the pods that go do not count");
-    let own = "{env: {relay: a=b}, topologySpreadConstraints: [{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: DoNotSchedule, labelSelector: {matchLabels: {x: y}}}]}";
+    let own = "{env: {relay: a=b}, topologySpreadConstraints: [{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: DoNotSchedule, labelSelector: {matchLabels: {x: z}}}]}";
     let rendered = chart.render(own).unwrap();
     let constraint = &rendered.pod().unwrap()["spec"]["topologySpreadConstraints"][0];
-    assert_eq!(constraint["labelSelector"], json!({"matchLabels": {"x": "y"}}));
+    assert_eq!(constraint["labelSelector"], json!({"matchLabels": {"x": "z"}}));
 }

@@ -45,7 +45,7 @@ fn neither_a_version_nor_a_label_changes_what_selects_the_pods() {
     let before = chart.render("env: {relay: a=b}").unwrap();
     let after = chart
         .at(next.path())
-        .render("{env: {relay: c=d}, podLabels: {x: y}, commonLabels: {z: z}, replicaCount: 3}")
+        .render("{env: {relay: c=d}, podLabels: {x: z}, commonLabels: {z: z}, replicaCount: 3}")
         .unwrap();
     assert!(after.text.contains("app.kubernetes.io/version: 7.0.0") && after.text.contains("helm.sh/chart: ilb-7.0.0"));
     for (kind, pointer) in [
