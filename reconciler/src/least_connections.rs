@@ -232,6 +232,14 @@ impl LeastConnections {
         self.pushing.spent(self.pushes.iter().min().copied().unwrap_or(took));
     }
 
+    /// Traefik is about to begin its round robin anew, for another reason than this pool's: the next decision is a plan
+    /// for the counts of this moment, because the one in force would fill gaps again that are filled.
+    pub fn renew(&mut self) {
+        if self.view == View::Counting && self.wished.is_some() {
+            self.urge(Reason::Freshness);
+        }
+    }
+
     /// A probe has ended.
     pub fn probed(&mut self, backend: SocketAddr, answered: bool, now: Instant) {
         let Some(tracked) = self.backends.get_mut(&backend) else { return };
