@@ -23,6 +23,8 @@ mod refusals;
 #[cfg(test)]
 mod scale;
 #[cfg(test)]
+mod settings;
+#[cfg(test)]
 mod values;
 #[cfg(test)]
 mod versions;

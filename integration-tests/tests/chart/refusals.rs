@@ -16,6 +16,8 @@ const COMBINATIONS: &[(&str, &str)] = &[
     ),
     ("{pools: [{port: 4000}]}", "pools[0] (default): give exactly one of selector, service and file; it has 0"),
     ("{pools: [{selector: a=b, namespaces: [c], allNamespaces: true}]}", "give namespaces or allNamespaces, not both"),
+    ("{pools: [{service: a, namespaces: [b, c]}]}", "pools[0] (default): a Service is in one namespace"),
+    ("{pools: [{service: a, allNamespaces: true}]}", "pools[0] (default): a Service is in one namespace"),
     ("{pools: [{selector: a=b, port: 4000}, {name: b, selector: a=b, port: 4001}]}", "pools[0] has no name"),
     ("{pools: [{name: a, selector: a=b}, {name: b, selector: a=b, port: 4001}]}", "pools[0] (a) has no port"),
     (
