@@ -20,10 +20,11 @@ run: ## Run ilb against the cluster of your kubeconfig: make run POD_LABELS=app=
 	LOG_FORMAT=$(or $(LOG_FORMAT),text) POD_LABELS='$(POD_LABELS)' $(CARGO) run --locked -p ilb-bin
 
 test: testbed ## Run every test, also those on a real API server and a real Traefik
-	@integration-tests/testbed/prepare chromium chromedriver >/dev/null
+	@integration-tests/testbed/prepare chromium chromedriver helm helm-3 helm-docs >/dev/null
 	$(CARGO) test --workspace --all-features --locked --no-fail-fast -- --include-ignored
 
-chart-test: ## Test the chart: lint, templates, schema, values, and what a real API server says (part of `make test`)
+chart-test: testbed ## Test the chart: lint, templates, schema, values, and what a real API server says (part of `make test`)
+	@integration-tests/testbed/prepare helm helm-3 helm-docs >/dev/null
 	$(CARGO) test --locked -p ilb-integration-tests --test chart --no-fail-fast -- --include-ignored
 
 chart-docs: ## Write chart/README.md from its template and the comments in chart/values.yaml

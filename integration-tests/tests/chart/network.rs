@@ -41,7 +41,7 @@ fn every_field_of_the_service_arrives() {
 fn the_network_policy_lets_through_what_the_pod_needs() {
     let values = "{networkPolicy: {enabled: true}, pools: [
         {name: a, port: 4001, selector: app=a, namespaces: [one, two], backendPort: 5432},
-        {name: b, port: 4002, service: b},
+        {name: b, port: 4002, service: b, backendPort: amqp},
         {name: c, port: 4003, selector: app=c, allNamespaces: true}]}";
     let rendered = Chart::new().unwrap().render(values).unwrap();
     let policy = rendered.only("NetworkPolicy").unwrap();
