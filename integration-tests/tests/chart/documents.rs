@@ -64,6 +64,11 @@ fn the_pod_of_helm_test_never_becomes_an_endpoint() {
             let selector = service["spec"]["selector"].as_object().unwrap();
             assert!(selector.iter().any(|(key, value)| labels[key] != *value), "{name}");
         }
+        let (host, args) = ("$(MY_LB_ILB_TEST_SERVICE_HOST)", &pod["spec"]["containers"][0]["args"]);
+        assert!(
+            name == "names" || *args == serde_json::json!(["status", "--url", format!("http://{host}:8081")]),
+            "{args}"
+        );
         let policy = &pod["metadata"]["annotations"]["helm.sh/hook-delete-policy"];
         assert_eq!(policy, "before-hook-creation,hook-succeeded", "{name}");
     }

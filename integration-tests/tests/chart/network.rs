@@ -51,3 +51,18 @@ fn the_network_policy_lets_through_what_the_pod_needs() {
     );
     insta::assert_json_snapshot!([&policy["spec"]["ingress"], &policy["spec"]["egress"]]);
 }
+
+/// Who may read metrics is restricted, and the pod that asks for `helm test` is let through all the same.
+#[test]
+#[ignore = "needs the testbed: make test"]
+fn the_network_policy_does_not_shut_out_helm_test() {
+    let values = "{env: {relay: a=b}, networkPolicy: {enabled: true, metrics: [{podSelector: {matchLabels: {a: b}}}]}}";
+    let rendered = Chart::new().unwrap().render(values).unwrap();
+    let peers = rendered.only("NetworkPolicy").unwrap()["spec"]["ingress"][1]["from"].as_array().unwrap().clone();
+    assert_eq!(peers.len(), 2);
+    let hooks = rendered.hooks();
+    let labels = &hooks.iter().find(|hook| hook["kind"] == "Pod").unwrap()["metadata"]["labels"];
+    for (key, value) in peers[1]["podSelector"]["matchLabels"].as_object().unwrap() {
+        assert_eq!(labels[key], *value);
+    }
+}
