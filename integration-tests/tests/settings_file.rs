@@ -115,20 +115,16 @@ async fn a_change_of_the_file_is_applied_and_cuts_no_connection() {
     until_landed(&traefik, 3333, &two).await;
     connection.check_alive().await.unwrap();
     eventually("the pool that is gone is not served any more", async || {
-        anyhow::ensure!(landed(&traefik, SECOND).await.is_err());
+        anyhow::ensure!(traefik.api("tcp/routers/b@rest").await.is_err());
         Ok(())
     })
     .await
     .unwrap();
-    configured.change(&format!(
-        "{head}log: {{level: debug}}\nadmin: {{address: '127.0.0.1:1'}}\npools:\n{}",
-        pool("a", "tcp", &second)
-    ));
-    let fixed =
-        configured.ilb.wait_for_log("These settings hold after the next start: restart ilb, no connection is touched");
-    assert_eq!(fixed.await.unwrap()["settings"], "admin");
-    configured.ilb.wait_for_log("Balanced").await.map(drop).unwrap_or_default();
-    assert_eq!(configured.admin.metric(r#"ilb_config_reloads_total{result="applied"}"#).await.unwrap(), 3.0);
+    configured.change(&format!("{head}log: {{format: text}}\npools:\n{}", pool("a", "tcp", &second)));
+    let said = "These settings hold after the next start: restart ilb, no connection is touched";
+    assert_eq!(configured.ilb.wait_for_log(said).await.unwrap()["settings"], "log.format");
+    let applied = configured.admin.metric(r#"ilb_config_reloads_total{result="applied"}"#).await.unwrap();
+    assert!((applied - 3.0).abs() < 0.5, "{applied}");
     connection.check_alive().await.unwrap();
 }
 
@@ -146,13 +142,13 @@ async fn a_wrong_file_is_refused_and_the_settings_before_stay_in_force() {
     configured.change(&format!("{}  colour: red\n", settings(&second)));
     let refused = configured.ilb.wait_for_log("Settings refused: those before stay in force").await.unwrap();
     assert!(refused["problems"].as_str().unwrap().contains("ilb.yaml:"), "{refused}");
-    assert_eq!(configured.admin.metric("ilb_config_last_reload_successful").await.unwrap(), 0.0);
+    assert!(configured.admin.metric("ilb_config_last_reload_successful").await.unwrap() < 0.5);
     assert_eq!(landed(&traefik, 3333).await.unwrap(), one.address());
     assert!(configured.admin.is_ok("/readyz").await.unwrap());
 
     configured.change(&settings(&second));
     until_landed(&traefik, 3333, &two).await;
-    assert_eq!(configured.admin.metric("ilb_config_last_reload_successful").await.unwrap(), 1.0);
+    assert!(configured.admin.metric("ilb_config_last_reload_successful").await.unwrap() > 0.5);
 }
 
 #[tokio::test]
