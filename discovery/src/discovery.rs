@@ -33,6 +33,12 @@ pub trait Discovery: Send + Sync + 'static {
     fn since_contact(&self) -> Option<Duration> {
         None
     }
+
+    /// How often the source has been listed as a whole again after its first complete list, because a watch could not be
+    /// resumed. Of several that are asked it is the sum. `None` for a source that is not watched.
+    fn relists(&self) -> Option<u64> {
+        None
+    }
 }
 
 #[async_trait]
@@ -47,5 +53,9 @@ impl<D: Discovery + ?Sized> Discovery for Arc<D> {
 
     fn since_contact(&self) -> Option<Duration> {
         (**self).since_contact()
+    }
+
+    fn relists(&self) -> Option<u64> {
+        (**self).relists()
     }
 }

@@ -64,7 +64,7 @@ impl Insight {
         Self(Arc::new(watch::Sender::new(Facts::new(Instant::now()))))
     }
 
-    /// A new pool, whose backends `discovery` knows.
+    /// A new pool, or one that replaces the pool of this name, whose backends `discovery` knows.
     pub(crate) fn pool(
         &self,
         name: &Name,
@@ -74,6 +74,10 @@ impl Insight {
     ) -> PoolInsight {
         let pool = PoolFacts::new(entry_point.to_string(), method, discovery, Instant::now());
         self.0.send_modify(|facts| {
+            let pool = match facts.pools.remove(name.as_str()) {
+                Some(before) => pool.replacing(before),
+                None => pool,
+            };
             facts.pools.insert(name.to_string(), pool);
         });
         PoolInsight { facts: self.clone(), pool: name.clone() }

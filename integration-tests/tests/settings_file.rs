@@ -22,9 +22,14 @@ struct Configured {
 
 impl Configured {
     fn start(folder: TempDir, settings: &str, variables: &[(&str, &str)]) -> Self {
+        fs::write(folder.path().join("ilb.yaml"), settings).unwrap();
+        Self::of(folder, variables)
+    }
+
+    /// With the settings that are in the folder.
+    fn of(folder: TempDir, variables: &[(&str, &str)]) -> Self {
         let admin = Admin::at((Net::of_this_process().unwrap().host().unwrap(), 8081).into()).unwrap();
         let file = folder.path().join("ilb.yaml");
-        fs::write(&file, settings).unwrap();
         let (file, address) = (file.display().to_string(), admin.address().to_string());
         let mut all = vec![("ILB_CONFIG", file.as_str()), ("ILB_ADMIN_ADDRESS", &address)];
         all.extend_from_slice(variables);
@@ -149,6 +154,40 @@ async fn a_wrong_file_is_refused_and_the_settings_before_stay_in_force() {
     configured.change(&settings(&second));
     until_landed(&traefik, 3333, &two).await;
     assert!(configured.admin.metric("ilb_config_last_reload_successful").await.unwrap() > 0.5);
+}
+
+#[tokio::test]
+#[ignore = "needs the testbed: make test"]
+async fn a_config_map_is_followed_and_a_changed_pool_serves_its_old_backends_until_it_knows_the_new_ones() {
+    let folder = folder();
+    let traefik = Traefik::start().await.unwrap();
+    let ((one, first), (two, second)) = (listed(&folder, 104, 0).await, listed(&folder, 104, 1).await);
+    let settings = |file: &std::path::Path| {
+        format!("traefik: {{urls: ['{}']}}\npools:\n{}", traefik.rest_url(), pool("a", "tcp", file))
+    };
+    // As the kubelet does it: the name leads through a link to a folder, and the link is what is replaced.
+    let volume = folder.path().to_owned();
+    let mounted = |generation: &str, settings: &str| {
+        let (version, link) = (volume.join(generation), volume.join("..new"));
+        fs::create_dir(&version).unwrap();
+        fs::write(version.join("ilb.yaml"), settings).unwrap();
+        std::os::unix::fs::symlink(generation, &link).unwrap();
+        fs::rename(link, volume.join("..data")).unwrap();
+    };
+    mounted("..1", &settings(&first));
+    std::os::unix::fs::symlink("..data/ilb.yaml", volume.join("ilb.yaml")).unwrap();
+    let configured = Configured::of(folder, &[]);
+    configured.admin.wait_until("/readyz", true).await.unwrap();
+    assert_eq!(landed(&traefik, 3333).await.unwrap(), one.address());
+
+    mounted("..2", &settings(&volume.join("missing.yaml")));
+    configured.ilb.wait_for_log("Settings changed").await.unwrap();
+    configured.ilb.wait_for_log("Discovery is stale: keeping the backends seen last").await.unwrap();
+    assert!(configured.admin.is_ok("/readyz").await.unwrap());
+    assert_eq!(landed(&traefik, 3333).await.unwrap(), one.address());
+
+    mounted("..3", &settings(&second));
+    until_landed(&traefik, 3333, &two).await;
 }
 
 #[tokio::test]

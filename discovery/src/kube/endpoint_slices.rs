@@ -53,4 +53,8 @@ impl Discovery for EndpointSliceDiscovery {
     fn since_contact(&self) -> Option<Duration> {
         self.0.since_contact()
     }
+
+    fn relists(&self) -> Option<u64> {
+        Some(self.0.relists())
+    }
 }

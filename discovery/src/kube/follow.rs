@@ -1,4 +1,7 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use futures_util::{Stream, stream};
 use kube::{Client, api::WatchEvent};
@@ -26,8 +29,15 @@ use crate::backoff::Backoff;
 /// * After each failure there is a pause of 0.2 s that grows to 5 s, or longer if the API server asks for it. It shrinks
 ///   back only when a watch has proved itself, so that no way of failing becomes a busy loop.
 pub(super) fn follow<K: Object>(client: Client, scope: Arc<Scope>) -> impl Stream<Item = Event<K>> + Send {
-    let follower =
-        Follower { client, scope, stage: Stage::Unlisted, queued: None, backoff: Backoff::new(), pause: None };
+    let follower = Follower {
+        client,
+        scope,
+        stage: Stage::Unlisted,
+        listed: false,
+        queued: None,
+        backoff: Backoff::new(),
+        pause: None,
+    };
     stream::unfold(follower, |mut follower| async {
         let event = follower.next().await;
         Some((event, follower))
@@ -38,6 +48,8 @@ struct Follower<K> {
     client: Client,
     scope: Arc<Scope>,
     stage: Stage,
+    /// Whether there has been a complete list already.
+    listed: bool,
     /// An event that comes right after the one just given.
     queued: Option<Event<K>>,
     backoff: Backoff,
@@ -108,6 +120,9 @@ impl<K: Object> Follower<K> {
         } else {
             self.stage = Stage::Listed { version: page.version().to_owned(), doubt: false };
             self.queued = Some(Event::ListDone);
+            if std::mem::replace(&mut self.listed, true) {
+                self.scope.relists.fetch_add(1, Ordering::Relaxed);
+            }
         }
         Event::Listed(page.into_items())
     }

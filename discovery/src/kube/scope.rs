@@ -1,6 +1,6 @@
 use std::{
     fmt,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -18,6 +18,8 @@ pub(super) struct Scope {
     labels: Selector,
     fields: Option<FieldSelector>,
     pub(super) contact: Contact,
+    /// Complete lists after the first one of each follower.
+    pub(super) relists: AtomicU64,
     timeline: Mutex<Timeline>,
 }
 
@@ -43,8 +45,8 @@ impl Scope {
             Some(n) => (format!("{api}/namespaces/{n}/{plural}"), format!("{plural} in namespace {n}")),
             None => (format!("{api}/{plural}"), format!("{plural} in all namespaces")),
         };
-        let (contact, timeline) = (Contact::default(), Mutex::default());
-        Self { path, what, labels: labels.clone(), fields: fields.cloned(), contact, timeline }
+        let (contact, relists, timeline) = (Contact::default(), AtomicU64::default(), Mutex::default());
+        Self { path, what, labels: labels.clone(), fields: fields.cloned(), contact, relists, timeline }
     }
 
     /// For the page after the one that gave `token`, or the first. The list is of the newest state, never of a cache's.

@@ -1,4 +1,8 @@
-use std::{marker::PhantomData, sync::Arc, time::Duration};
+use std::{
+    marker::PhantomData,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use futures_core::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt, future, stream};
@@ -104,6 +108,10 @@ impl<K: Object> Source<K> {
     pub(super) fn since_contact(&self) -> Option<Duration> {
         let ages: Option<Vec<_>> = self.scopes.iter().map(|scope| scope.contact.age()).collect();
         ages?.into_iter().max()
+    }
+
+    pub(super) fn relists(&self) -> u64 {
+        self.scopes.iter().map(|scope| scope.relists.load(Ordering::Relaxed)).sum()
     }
 }
 

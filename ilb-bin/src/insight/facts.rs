@@ -43,7 +43,7 @@ impl Facts {
         if self.pools.is_empty() {
             return vec!["no pool is followed yet".to_owned()];
         }
-        let waiting = self.pools.iter().filter(|(_, pool)| pool.seen.is_none());
+        let waiting = self.pools.iter().filter(|(_, pool)| !pool.is_known());
         waiting.map(|(name, _)| format!("pool {name}: its backends are not known yet")).collect()
     }
 
@@ -55,7 +55,7 @@ impl Facts {
         }
         let unproved = self.traefik.not_proved(now);
         let reason = |pool: &PoolFacts| match &unproved {
-            _ if pool.seen.is_none() => Some("its backends are not known yet".to_owned()),
+            _ if !pool.is_known() => Some("its backends are not known yet".to_owned()),
             Some(reason) => Some(reason.clone()),
             None if pool.in_force.is_none() => Some("it has not been pushed yet".to_owned()),
             None => None,

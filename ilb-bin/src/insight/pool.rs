@@ -124,6 +124,25 @@ impl PoolFacts {
         self.discovery.as_ref()?.since_contact()
     }
 
+    /// How often the source had to be listed as a whole again.
+    pub(crate) fn relists(&self) -> Option<u64> {
+        self.discovery.as_ref()?.relists()
+    }
+
+    /// Takes over what is in force from the pool of this name that it replaces. On another entry point nothing is.
+    pub(super) fn replacing(mut self, before: Self) -> Self {
+        if before.entry_point == self.entry_point {
+            self.in_force = before.in_force;
+        }
+        self
+    }
+
+    /// Whether it is known who the backends are, or who they were before the settings of the pool changed: those stay in
+    /// force until the pool knows better.
+    pub(super) fn is_known(&self) -> bool {
+        self.seen.is_some() || self.in_force.is_some()
+    }
+
     /// For how long it has not been sure that the backends are these.
     pub(crate) fn staleness(&self, now: Instant) -> Duration {
         match (&self.stale, &self.seen) {

@@ -151,6 +151,19 @@ async fn each_pool_has_to_be_in_force() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pool_that_is_changed_stays_ready_with_what_is_in_force_until_it_knows_better() {
+    let (insight, pool) = insight();
+    let set = set(&[State::Ready]);
+    pool.found(&set);
+    push(&pool, &round_robin(&set), &set, "one");
+    let (name, entry_point) = ("default".parse().unwrap(), "tcp".parse().unwrap());
+    insight.pool(&name, &entry_point, "roundrobin", None);
+    assert!(not_ready(&insight).is_empty());
+    insight.pool(&name, &"other".parse().unwrap(), "roundrobin", None);
+    assert_eq!(not_ready(&insight), ["pool default: its backends are not known yet"], "nothing serves that yet");
+}
+
+#[tokio::test(start_paused = true)]
 async fn alive_is_a_loop_that_comes_round() {
     let (insight, pool) = insight();
     let alive = || insight.look(|facts| facts.is_alive(Instant::now()));

@@ -129,6 +129,15 @@ pub(super) const METRICS: &[Metric] = &[
         },
     },
     Metric {
+        name: "ilb_discovery_relists",
+        kind: Kind::Counter,
+        unit: None,
+        help: "Complete lists after the first, each because a watch could not be resumed; absent for a pool that is not \
+               watched",
+        labels: &["pool"],
+        read: |s, series| s.pools(series, |pool| pool.relists().map(number)),
+    },
+    Metric {
         name: "ilb_discovery_sets",
         kind: Kind::Counter,
         unit: None,

@@ -144,7 +144,7 @@ pub(crate) const KEYS: &[Key] = &[
         path: "pools[].name",
         variables: &["ILB_POOL_NAME"],
         kind: Kind::One,
-        form: "a name of letters, digits, '.', '_' and '-'",
+        form: "a name of 1 to 63 letters, digits, '_' and '-'",
         default: "default",
         about: "The name of the pool in logs, metrics and Traefik. Each of several pools needs one.",
     },

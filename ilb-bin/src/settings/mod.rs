@@ -48,8 +48,9 @@ impl Settings {
     /// Reads the file, if one is named, and checks all there is.
     pub(crate) fn load(inputs: &Inputs) -> Result<Self, Problems> {
         let (mut problems, mut effective) = (Problems::default(), Vec::new());
-        let tree = inputs.merged(&mut problems);
-        let mut reading = Reading { tree: &tree, problems: &mut problems, effective: &mut effective };
+        let (tree, unreadable) = inputs.merged(&mut problems);
+        let mut reading =
+            Reading { tree: &tree, unreadable: &unreadable, problems: &mut problems, effective: &mut effective };
         let log = log(&mut reading, inputs.terminal);
         let admin_address = reading.one("admin.address", parsed).unwrap_or(ADMIN_ADDRESS);
         let traefik = TraefikSettings::read(&mut reading);

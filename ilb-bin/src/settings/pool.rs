@@ -1,4 +1,9 @@
-use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    fmt,
+    path::PathBuf,
+    time::Duration,
+};
 
 use ilb_discovery::{AddressPolicy, BackendPort, Families, Selector};
 use ilb_traefik_client::{Name, ProxyProtocol, Timeouts};
@@ -88,8 +93,8 @@ impl PoolSettings {
     pub(super) fn read_all(reading: &mut Reading<'_>) -> Vec<Self> {
         let count = reading.pools();
         let pools = (0..count).map(|index| Self::read(reading, index, count)).collect::<Vec<_>>();
-        tell_apart(reading, &pools, "name", |pool| &pool.name);
-        tell_apart(reading, &pools, "entryPoint", |pool| &pool.entry_point);
+        tell_apart(reading, count, "name", "default");
+        tell_apart(reading, count, "entryPoint", "tcp");
         pools.into_iter().flatten().collect()
     }
 
@@ -101,6 +106,9 @@ impl PoolSettings {
         }
         let backends = backends(reading, index);
         let namespaces = namespaces(reading, index, backends.as_ref());
+        if matches!(backends, Some(Backends::File(_))) {
+            meaningless(reading, index, &NOT_OF_A_FILE, "a file of backends, which says all that itself");
+        }
         let port = reading.one(&at("backendPort"), parsed).unwrap_or(BackendPort::Number(3333));
         let families = reading.one(&at("addressFamilies"), forms::families).unwrap_or_default();
         let networks = reading.many(&at("allowedNetworks"), forms::network);
@@ -115,6 +123,9 @@ impl PoolSettings {
         let method = reading.one(&at("method"), forms::method).unwrap_or(Method::LeastConnections);
         let capacities = reading.one(&at("capacity"), forms::capacities).unwrap_or(Capacities::OfBackends);
         let slow_start = reading.one(&at("slowStart"), forms::duration_or_zero).unwrap_or_default();
+        if method == Method::RoundRobin && !slow_start.is_zero() {
+            meaningless(reading, index, &["slowStart"], "the method roundrobin, which gives every backend its turn");
+        }
         let draining_fallback = reading.one(&at("drainingFallback"), boolean).unwrap_or(false);
         let mut timeouts = Timeouts::default();
         for (key, timeout) in [
@@ -145,10 +156,29 @@ impl PoolSettings {
     }
 }
 
+/// What only those sources take that ask the API server.
+const NOT_OF_A_FILE: [&str; 6] =
+    ["namespaces", "allNamespaces", "backendPort", "addressFamilies", "watch", "drainingFallback"];
+
+/// Complains about each of `keys` that is given although it does nothing beside `what`.
+fn meaningless(reading: &mut Reading<'_>, index: usize, keys: &[&str], what: &str) {
+    for key in keys {
+        match reading.origin(&format!("pools[{index}].{key}")) {
+            // It is there in every pod, and says where the process runs.
+            Some(origin) if origin != "POD_NAMESPACE" => {
+                reading.problems.push(format!("{origin} has no meaning beside {what}: remove it"));
+            }
+            _ => {}
+        }
+    }
+}
+
 fn backends(reading: &mut Reading<'_>, index: usize) -> Option<Backends> {
     let [selector, service, file] = ["selector", "service", "file"].map(|key| format!("pools[{index}].{key}"));
     let given: Vec<_> = [&selector, &service, &file].into_iter().filter_map(|path| reading.origin(path)).collect();
     match given.as_slice() {
+        // Where one is given that cannot be read, that has been said.
+        [] if [&selector, &service, &file].into_iter().any(|path| reading.is_unreadable(path)) => {}
         [] => reading.problems.push(format!(
             "nothing says who the backends are: set POD_LABELS, --selector or {selector} in the file to a label selector \
              such as app=my-app, or give a service or a file"
@@ -197,20 +227,23 @@ fn namespaces(reading: &mut Reading<'_>, index: usize, backends: Option<&Backend
     Namespaces::Own
 }
 
-/// Complains about pools that have the same.
-fn tell_apart<'a, T: Ord + fmt::Display + 'a>(
-    reading: &mut Reading<'_>,
-    pools: &'a [Option<PoolSettings>],
-    key: &str,
-    of: impl Fn(&'a PoolSettings) -> &'a T,
-) {
+/// Complains about pools that have the same, also those with other mistakes. Those that do not say have the `usual` one.
+fn tell_apart(reading: &mut Reading<'_>, count: usize, key: &str, usual: &str) {
     let mut seen = BTreeMap::new();
-    for (index, pool) in pools.iter().enumerate() {
-        let Some(value) = pool.as_ref().map(&of) else { continue };
-        if let Some(first) = seen.insert(value, index) {
-            let path = format!("pools[{index}].{key}");
-            let place = reading.origin(&path).unwrap_or(path);
-            reading.problems.push(format!("{place}: pools[{first}] has the {key} {value} already: give another one"));
+    for index in 0..count {
+        let path = format!("pools[{index}].{key}");
+        let (place, value) = reading.given(&path).unwrap_or_else(|| (path.clone(), usual.to_owned()));
+        match seen.entry(value) {
+            Entry::Vacant(entry) => {
+                entry.insert(index);
+            }
+            // Pools without a name have been told to have one.
+            Entry::Occupied(_) if key == "name" && place == path => {}
+            Entry::Occupied(first) => {
+                let (value, first) = (first.key(), first.get());
+                let problem = format!("{place}: pools[{first}] has the {key} {value} already: give another one");
+                reading.problems.push(problem);
+            }
         }
     }
 }

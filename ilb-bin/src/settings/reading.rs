@@ -3,11 +3,12 @@
 use std::fmt;
 
 use config::{Value, ValueKind};
+use serde::Serialize;
 
 use super::{keys::KEYS, keys::Key, problems::Problems};
 
 /// A setting as it holds, for people.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Effective {
     /// Its place: `log.level`, `pools[0].selector`.
     pub(crate) path: String,
@@ -20,6 +21,8 @@ pub(crate) struct Effective {
 /// Reads the tree, key by key.
 pub(super) struct Reading<'a> {
     pub(super) tree: &'a Value,
+    /// Where the file could not be read: the beginnings of the paths, such as `pools`, or all of them.
+    pub(super) unreadable: &'a [String],
     pub(super) problems: &'a mut Problems,
     pub(super) effective: &'a mut Vec<Effective>,
 }
@@ -60,6 +63,16 @@ impl Reading<'_> {
     /// Where the value at `path` comes from, if there is one.
     pub(super) fn origin(&self, path: &str) -> Option<String> {
         find(self.tree, path).map(|value| named(path, &origin(value)))
+    }
+
+    /// The same with the value itself.
+    pub(super) fn given(&self, path: &str) -> Option<(String, String)> {
+        find(self.tree, path).map(|value| (named(path, &origin(value)), text(value)))
+    }
+
+    /// Whether the value at `path` is given in a form in which it cannot be told: its problem is known already.
+    pub(super) fn is_unreadable(&self, path: &str) -> bool {
+        self.unreadable.iter().any(|start| path.starts_with(start.as_str()))
     }
 
     /// How many pools there are: one without a file that says otherwise.

@@ -33,26 +33,29 @@ impl Inputs {
         self.file.clone().or_else(|| named().map(|(_, path)| PathBuf::from(path)))
     }
 
-    /// All of it in one tree, each value with its origin. What is wrong already goes to `problems`.
-    pub(super) fn merged(&self, problems: &mut Problems) -> Value {
+    /// All of it in one tree, each value with its origin, and the beginnings of the paths at which the file could not be
+    /// read. What is wrong already goes to `problems`.
+    pub(super) fn merged(&self, problems: &mut Problems) -> (Value, Vec<String>) {
+        let mut unreadable = Vec::new();
         let file = self.file().map(|path| (file::read(&path), path));
         let (tree, path) = match file {
             Some((Ok(tree), path)) => (Some(tree), path),
             Some((Err(problem), path)) => {
                 problems.push(problem);
+                unreadable.push(String::new());
                 (None, path)
             }
             None => (None, PathBuf::new()),
         };
         let pools = tree.as_ref().map_or(0, pools);
-        let file = tree.map(|tree| Layer::of_file(tree, &path, problems)).unwrap_or_default();
+        let file = tree.map(|tree| Layer::of_file(tree, &path, &mut unreadable, problems)).unwrap_or_default();
         let variables = Layer::of_variables(&self.variables, pools, problems);
         let flags = Layer::of_flags(&self.flags, pools, problems);
         match Config::builder().add_source(file).add_source(variables).add_source(flags).build() {
-            Ok(config) => config.cache,
+            Ok(config) => (config.cache, unreadable),
             Err(error) => {
                 problems.push(format!("the settings cannot be put together: {error}"));
-                Value::new(None, ValueKind::Nil)
+                (Value::new(None, ValueKind::Nil), vec![String::new()])
             }
         }
     }
@@ -86,12 +89,15 @@ impl Layer {
         self.0.insert(path, Value::new(Some(&origin.to_owned()), value));
     }
 
-    fn of_file(tree: Located, path: &Path, problems: &mut Problems) -> Self {
-        let mut reading = Reading { path, layer: Self::default(), problems };
+    fn of_file(tree: Located, path: &Path, unreadable: &mut Vec<String>, problems: &mut Problems) -> Self {
+        let mut reading = Reading { path, layer: Self::default(), unreadable, problems };
         match tree.node {
             Node::Nothing => {}
             Node::Table(_) => reading.table("", "", tree),
-            _ => reading.problem(tree.line, "the file is no table of settings: see docs/settings.md"),
+            _ => {
+                reading.unreadable.push(String::new());
+                reading.problem(tree.line, "the file is no table of settings: see docs/settings.md");
+            }
         }
         reading.layer
     }
@@ -173,6 +179,7 @@ fn own_variables() -> String {
 struct Reading<'a> {
     path: &'a Path,
     layer: Layer,
+    unreadable: &'a mut Vec<String>,
     problems: &'a mut Problems,
 }
 
@@ -180,6 +187,7 @@ impl Reading<'_> {
     /// A table at `path` in the tree, which the keys know as `pattern`.
     fn table(&mut self, path: &str, pattern: &str, table: Located) {
         let Node::Table(entries) = table.node else {
+            self.unreadable.push(path.to_owned());
             self.problem(table.line, &format!("{path} is a table: give {}", accepted(pattern)));
             return;
         };
@@ -208,7 +216,10 @@ impl Reading<'_> {
                     self.table(&format!("pools[{index}]"), "pools[]", item);
                 }
             }
-            _ => self.problem(pools.line, "pools is a list: give at least one pool, such as [{selector: app=my-app}]"),
+            _ => {
+                self.unreadable.push("pools".to_owned());
+                self.problem(pools.line, "pools is a list: give at least one pool, such as [{selector: app=my-app}]");
+            }
         }
     }
 
@@ -231,7 +242,10 @@ impl Reading<'_> {
                 }
                 self.layer.set(path, &origin, ValueKind::Array(texts));
             }
-            (_, Kind::One) => self.problem(value.line, &format!("{path} is a single value: give {}", key.form)),
+            (_, Kind::One) => {
+                self.problem(value.line, &format!("{path} is a single value: give {}", key.form));
+                self.unreadable.push(path);
+            }
             (_, Kind::Many) => self.problem(value.line, &format!("{path} is a list: give {}", key.form)),
         }
     }

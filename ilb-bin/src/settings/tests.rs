@@ -249,11 +249,47 @@ fn a_mistake_in_the_file_is_named_with_its_line(#[case] text: &str, #[case] prob
 )]
 #[case("traefik: {urls: [http://a], dns: http://b}\npools: [{selector: a}]\n", "exclude each other")]
 #[case("traefik: {basicAuth: {username: me}}\npools: [{selector: a}]\n", "needs traefik.basicAuth.passwordFile")]
-#[case("traefik: {urls: [\"https://a\"]}\npools: [{selector: a}]\n", "needs traefik.tls.caFile")]
+#[case("traefik: {urls: [\"https://a\"]}\npools: [{selector: a}]\n", "ilb.yaml:1: traefik.urls is https and needs")]
+#[case("pools: [{selector: a, method: roundrobin, slowStart: 30s}]\n", "pools[0].slowStart has no meaning beside")]
+#[case("pools: [{file: /a, namespaces: [b]}]\n", "ilb.yaml:1: pools[0].namespaces has no meaning beside a file")]
+#[case("pools: [{file: /a, backendPort: 1}]\n", "ilb.yaml:1: pools[0].backendPort has no meaning beside a file")]
 fn what_does_not_go_together_is_named_with_the_way_out(#[case] text: &str, #[case] problem: &str) {
     let problems = problems(text);
     assert_eq!(problems.len(), 1, "{problems:?}");
     assert!(problems[0].contains(problem), "{problems:?}");
+}
+
+#[rstest]
+#[case("pools: [\n")]
+#[case("[]\n")]
+#[case("pools: app=a\n")]
+#[case("pools: [app=a]\n")]
+#[case("pools:\n  - selector: [a, b]\n")]
+fn what_could_not_be_read_is_not_called_missing_as_well(#[case] text: &str) {
+    let problems = problems(text);
+    assert!(problems.len() == 1 && problems[0].starts_with("ilb.yaml:"), "{problems:?}");
+}
+
+#[test]
+fn pools_that_have_the_same_are_told_beside_their_other_mistakes() {
+    let problems = problems("pools:\n  - {name: a, selector: a in}\n  - {name: a, selector: b}\n");
+    assert_eq!(problems.len(), 3, "{problems:?}");
+    assert!(problems[1].starts_with("ilb.yaml:3: pools[1].name: pools[0] has the name a already"), "{problems:?}");
+    assert!(problems[2].starts_with("pools[1].entryPoint: pools[0] has the entryPoint tcp already"), "{problems:?}");
+}
+
+#[test]
+fn where_the_process_runs_is_no_mistake_beside_a_file_of_backends() {
+    settings(&[("ILB_BACKENDS_FILE", "/backends.yaml"), ("POD_NAMESPACE", "apps")]).unwrap();
+    let error = settings(&[("ILB_BACKENDS_FILE", "/backends.yaml"), ("USE_WATCH", "false")]).unwrap_err();
+    assert!(error.contains("USE_WATCH has no meaning beside a file of backends"), "{error}");
+}
+
+#[test]
+fn a_token_excludes_a_password_even_without_a_user() {
+    let files = [("ILB_TRAEFIK_PASSWORD_FILE", "/p"), ("ILB_TRAEFIK_BEARER_TOKEN_FILE", "/t")];
+    let error = settings(&[("POD_LABELS", "a=b"), files[0], files[1]]).unwrap_err();
+    assert!(error.contains("ILB_TRAEFIK_PASSWORD_FILE and ILB_TRAEFIK_BEARER_TOKEN_FILE exclude"), "{error}");
 }
 
 #[test]
@@ -291,4 +327,6 @@ fn what_holds_is_shown_with_its_source() {
     assert_eq!(line("pools[0].selector"), ["pools[0].selector", "app=a", "POD_LABELS"]);
     assert_eq!(line("log.level"), ["log.level", "info", "default"]);
     assert_eq!(shown.lines().count(), KEYS.len());
+    let json = serde_json::to_value(&settings.effective).unwrap();
+    assert_eq!(json[0], serde_json::json!({"path": "log.level", "value": "info", "source": "default"}));
 }

@@ -37,7 +37,10 @@ impl TraefikSettings {
         exclude(reading, "traefik.urls", "traefik.dns");
         let urls = reading.many("traefik.urls", traefik_url).filter(|urls| !urls.is_empty());
         let name = reading.one("traefik.dns", traefik_url);
-        exclude(reading, "traefik.basicAuth.username", "traefik.bearerTokenFile");
+        let basic = ["traefik.basicAuth.username", "traefik.basicAuth.passwordFile"];
+        if let Some(basic) = basic.into_iter().find(|path| reading.origin(path).is_some()) {
+            exclude(reading, basic, "traefik.bearerTokenFile");
+        }
         require(reading, "traefik.basicAuth.username", "traefik.basicAuth.passwordFile");
         let username = reading.one("traefik.basicAuth.username", some_text);
         let password = reading.one("traefik.basicAuth.passwordFile", some_text);
@@ -59,11 +62,12 @@ impl TraefikSettings {
             Instances::Resolved(name) => name.starts_with("https:"),
         };
         if encrypted && ca_file.is_none() {
-            reading.problems.push(
-                "an https URL of Traefik needs traefik.tls.caFile (ILB_TRAEFIK_CA_FILE): a PEM file with the authority \
-                 that signs its certificate, since no authorities are built in"
-                    .to_owned(),
-            );
+            let given = ["traefik.dns", "traefik.urls"].into_iter().find_map(|path| reading.origin(path));
+            reading.problems.push(format!(
+                "{} is https and needs traefik.tls.caFile (ILB_TRAEFIK_CA_FILE): a PEM file with the authority that signs \
+                 its certificate, since no authorities are built in",
+                given.unwrap_or_default()
+            ));
         }
         Self {
             instances,

@@ -96,6 +96,7 @@ async fn a_watch_that_ends_in_order_is_resumed_without_a_word() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     nothing(&mut sets);
     assert_eq!(pods.since_contact(), Some(Duration::from_secs(1)));
+    assert_eq!(pods.relists(), Some(0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -163,10 +164,12 @@ async fn a_version_that_is_gone_in_the_stream_leads_to_a_new_list() {
     let mut sets = pods.watch();
     let mut watch = server.sync(5, &[pod(1, 1)]).await;
     set(&mut sets).await;
+    assert_eq!(pods.relists(), Some(0));
     watch.send("ERROR", &refusal(410, "Expired", "too old resource version: 5 (9)")).await;
     assert!(error(&mut sets).await.contains("too old resource version"));
     let _watch = server.sync(9, &[pod(2, 8)]).await;
     assert_eq!(set(&mut sets).await, [2]);
+    assert_eq!(pods.relists(), Some(1));
 }
 
 #[tokio::test(start_paused = true)]
