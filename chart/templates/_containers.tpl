@@ -1,0 +1,147 @@
+{{/* The seconds between "no new clients, please" and Traefik's end: the Service has forgotten the pod by then. */}}
+{{- define "ilb.sleep" -}}
+{{- $seconds := include "ilb.seconds" .Values.drain.delay | int -}}
+{{- if and $seconds (eq (include "ilb.preStop" .) "true") -}}
+lifecycle:
+  preStop:
+    sleep:
+      seconds: {{ $seconds }}
+{{- end }}
+{{- end }}
+
+{{- define "ilb.ilb.resources" -}}
+{{- .Values.resources | default .Values.ilb.resources | toYaml }}
+{{- end }}
+
+{{- define "ilb.traefik.resources" -}}
+{{- .Values.resources | default .Values.traefik.resources | toYaml }}
+{{- end }}
+
+{{- define "ilb.container.ilb" -}}
+name: ilb
+image: {{ include "ilb.image" (dict "image" .Values.image "tag" .Chart.AppVersion) | quote }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+{{- with .Values.ilb.extraArgs }}
+args:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+env:
+  {{- include "ilb.environment" . | nindent 2 }}
+  {{- with .Values.ilb.extraEnv }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+ports:
+  - name: ilb
+    containerPort: 8081
+    protocol: TCP
+startupProbe:
+  httpGet:
+    path: /startupz # the backends are known; Traefik is started after this
+    port: 8081
+  {{- toYaml .Values.ilb.startupProbe | nindent 2 }}
+readinessProbe:
+  httpGet:
+    path: /readyz # the configuration is proved to be in force
+    port: 8081
+  {{- toYaml .Values.ilb.readinessProbe | nindent 2 }}
+livenessProbe:
+  httpGet:
+    path: /livez
+    port: 8081
+  {{- toYaml .Values.ilb.livenessProbe | nindent 2 }}
+securityContext:
+  {{- toYaml .Values.securityContext | nindent 2 }}
+resources:
+  {{- include "ilb.ilb.resources" . | nindent 2 }}
+volumeMounts:
+  - name: token
+    mountPath: /var/run/secrets/kubernetes.io/serviceaccount
+    readOnly: true
+  {{- if .Values.pools }}
+  - name: settings
+    mountPath: /etc/ilb
+    readOnly: true
+  {{- end }}
+  {{- with concat .Values.volumeMounts .Values.ilb.extraVolumeMounts }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
+
+{{/* The single pool of `env` is described by variables, pools by a file. The rest is the same for both. */}}
+{{- define "ilb.environment" -}}
+- name: TRAEFIK_API_URL
+  value: http://127.0.0.1:8080
+- name: POD_NAMESPACE
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.namespace
+{{- if .Values.pools }}
+- name: ILB_CONFIG
+  value: /etc/ilb/ilb.yaml
+{{- else }}
+- name: POD_LABELS
+  value: {{ .Values.env.relay | quote }}
+{{- end }}
+{{- range $name, $value := dict
+  "BACKEND_PORT" .Values.env.backendPort
+  "LB_METHOD" .Values.env.lbMethod
+  "LOG_FORMAT" (.Values.log.format | default .Values.env.logFormat)
+  "LOG_LEVEL" (.Values.log.level | default .Values.env.logLevel)
+  "UPDATE_INTERVAL" .Values.env.updateinterval
+  "USE_WATCH" .Values.env.useWatch }}
+{{- if not (has (toString $value) (list "" "<nil>")) }}
+- name: {{ $name }}
+  value: {{ ternary ($value | int | toString) (toString $value) (kindIs "float64" $value) | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "ilb.container.traefik" -}}
+name: traefik
+image: {{ include "ilb.image" (dict "image" .Values.traefik.image "tag" "") | quote }}
+imagePullPolicy: {{ .Values.traefik.image.pullPolicy }}
+args:
+  - --configfile=/etc/traefik/traefik.yml
+{{- with .Values.traefik.extraEnv }}
+env:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+ports:
+  {{- range include "ilb.pools" . | fromYamlArray }}
+  - name: {{ .portName }}
+    containerPort: {{ .port }}
+    protocol: TCP
+  {{- end }}
+  - name: metrics
+    containerPort: 9090
+    protocol: TCP
+startupProbe:
+  httpGet:
+    path: /ping
+    port: 9090
+  {{- toYaml .Values.traefik.startupProbe | nindent 2 }}
+readinessProbe:
+  httpGet:
+    path: /ping
+    port: 9090
+  {{- toYaml .Values.traefik.readinessProbe | nindent 2 }}
+livenessProbe:
+  httpGet:
+    path: /ping
+    port: 9090
+  {{- toYaml .Values.traefik.livenessProbe | nindent 2 }}
+{{- with include "ilb.sleep" . }}
+{{ . }}
+{{- end }}
+securityContext:
+  {{- toYaml .Values.securityContext | nindent 2 }}
+resources:
+  {{- include "ilb.traefik.resources" . | nindent 2 }}
+volumeMounts:
+  - name: traefik
+    mountPath: /etc/traefik
+    readOnly: true
+  {{- with concat .Values.volumeMounts .Values.traefik.extraVolumeMounts }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}

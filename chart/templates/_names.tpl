@@ -1,0 +1,75 @@
+{{- define "ilb.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "ilb.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" }}
+{{- else if contains (include "ilb.name" .) .Release.Name }}
+{{- .Release.Name | trunc 50 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name (include "ilb.name" .) | trunc 50 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{- define "ilb.namespace" -}}
+{{- default .Release.Namespace .Values.namespaceOverride }}
+{{- end }}
+
+{{- define "ilb.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create }}
+{{- default (include "ilb.fullname" .) .Values.serviceAccount.name }}
+{{- else }}
+{{- default "default" .Values.serviceAccount.name }}
+{{- end }}
+{{- end }}
+
+{{/* What selects our pods. Nothing in here may ever change with a version: a Deployment's selector is immutable. */}}
+{{- define "ilb.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "ilb.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{/* commonLabels may hold templates; a selector's label wins over them. */}}
+{{- define "ilb.labels" -}}
+{{- $own := dict
+  "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-")
+  "app.kubernetes.io/version" .Chart.AppVersion
+  "app.kubernetes.io/managed-by" .Release.Service
+  "app.kubernetes.io/part-of" (include "ilb.name" .) -}}
+{{- $selector := include "ilb.selectorLabels" . | fromYaml -}}
+{{- $common := tpl (toYaml .Values.commonLabels) . | fromYaml -}}
+{{- merge (dict) $selector $common $own | toYaml }}
+{{- end }}
+
+{{- define "ilb.annotations" -}}
+{{- with .Values.commonAnnotations }}
+{{- tpl (toYaml .) $ }}
+{{- end }}
+{{- end }}
+
+{{/* The metadata of every object: (dict "root" $ "suffix" "-metrics" "labels" … "annotations" …). */}}
+{{- define "ilb.metadata" -}}
+name: {{ include "ilb.fullname" .root }}{{ .suffix }}
+namespace: {{ .namespace | default (include "ilb.namespace" .root) }}
+labels:
+  {{- merge (dict) (.labels | default dict) (include "ilb.labels" .root | fromYaml) | toYaml | nindent 2 }}
+{{- with merge (dict) (.annotations | default dict) (include "ilb.annotations" .root | fromYaml) }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* An image reference of (dict "image" … "tag" default): a digest wins over the tag. */}}
+{{- define "ilb.image" -}}
+{{- with .image.registry }}{{ . }}/{{ end }}{{ .image.repository }}
+{{- if .image.digest }}@{{ .image.digest }}{{ else }}:{{ .image.tag | default .tag }}{{ end }}
+{{- end }}
+
+{{/* The seconds of a duration such as 90s, 5m or 1h30m. */}}
+{{- define "ilb.seconds" -}}
+{{- $hours := regexFind "[0-9]+h" . | trimSuffix "h" | int -}}
+{{- $minutes := regexFind "[0-9]+m" . | trimSuffix "m" | int -}}
+{{- $seconds := regexFind "[0-9]+s" . | trimSuffix "s" | int -}}
+{{- add (mul $hours 3600) (mul $minutes 60) $seconds -}}
+{{- end }}

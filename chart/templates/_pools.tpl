@@ -1,0 +1,54 @@
+{{/*
+The pools, whichever way they are given, with everything that Kubernetes and Traefik have to know about them filled in:
+name, entryPoint, port (where Traefik listens), servicePort, portName, nodePort, namespaces, allNamespaces, service.
+*/}}
+{{- define "ilb.pools" -}}
+{{- $pools := list -}}
+{{- if .Values.pools -}}
+{{- $alone := eq (len .Values.pools) 1 -}}
+{{- range .Values.pools -}}
+{{- $name := .name | default "default" -}}
+{{- $port := .port | default 3333 | int -}}
+{{- $pools = append $pools (dict
+  "name" $name
+  "entryPoint" (.entryPoint | default (ternary "tcp" $name $alone))
+  "port" $port
+  "servicePort" (.servicePort | default $port | int)
+  "portName" (.portName | default ($name | trunc 15 | trimSuffix "-"))
+  "nodePort" .nodePort
+  "namespaces" (.namespaces | default (list (include "ilb.namespace" $)))
+  "allNamespaces" (.allNamespaces | default false)
+  "service" .service
+  "file" .file
+  "backendPort" (ternary .backendPort (.backendPort | default 3333) (empty .selector))) -}}
+{{- end -}}
+{{- else -}}
+{{- $pools = append $pools (dict
+  "name" "default"
+  "entryPoint" "tcp"
+  "port" 3333
+  "servicePort" (.Values.service.port | default 3333 | int)
+  "portName" (.Values.env.portname | default "tcp")
+  "nodePort" .Values.service.nodePort
+  "namespaces" (list (include "ilb.namespace" .))
+  "allNamespaces" false
+  "backendPort" (.Values.env.backendPort | default 3333 | int)) -}}
+{{- end -}}
+{{- toYaml $pools -}}
+{{- end }}
+
+{{/* The settings file of ilb: what it does not need to know of a pool is left out. */}}
+{{- define "ilb.settings" -}}
+{{- $names := list "port" "servicePort" "portName" "nodePort" -}}
+{{- $pools := list -}}
+{{- $known := include "ilb.pools" . | fromYamlArray -}}
+{{- range $i, $pool := .Values.pools -}}
+{{- $known := index $known $i -}}
+{{- $own := dict "name" $known.name "entryPoint" $known.entryPoint -}}
+{{- if and (not $pool.file) (not $pool.allNamespaces) -}}
+{{- $_ := set $own "namespaces" $known.namespaces -}}
+{{- end -}}
+{{- $pools = append $pools (merge $own (omit $pool "port" "servicePort" "portName" "nodePort")) -}}
+{{- end -}}
+{{- dict "pools" $pools | toYaml -}}
+{{- end }}
