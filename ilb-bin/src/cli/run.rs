@@ -1,0 +1,30 @@
+use clap::{Arg, ArgMatches, Command};
+
+use super::{Exit, Failure};
+use crate::{logging, settings::Settings};
+
+pub(super) fn form() -> Command {
+    Command::new("run")
+        .about("Follow the backends and keep Traefik true (also without a command)")
+        .args(flags())
+        .after_help("Example: POD_LABELS=app=my-app BACKEND_PORT=5432 ilb run")
+}
+
+/// The flags of `run`, which are accepted without a command as well.
+pub(super) fn flags() -> Vec<Arg> {
+    Vec::new()
+}
+
+pub(super) fn execute(_: &ArgMatches) -> Result<Exit, Failure> {
+    let settings = Settings::from_environment(std::env::vars_os())?;
+    logging::start(&settings.log);
+    match crate::run::run(settings) {
+        Ok(()) => Ok(Exit::Done),
+        Err(failure) => {
+            if let Failure::Wrong(error) | Failure::Failed(error) = &failure {
+                tracing::error!(error = format!("{error:#}"), "Cannot start");
+            }
+            Err(failure.told())
+        }
+    }
+}

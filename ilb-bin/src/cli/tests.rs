@@ -1,0 +1,26 @@
+use rstest::rstest;
+
+use super::*;
+
+#[test]
+fn the_command_line_is_consistent_with_itself() {
+    form().debug_assert();
+}
+
+#[test]
+fn each_command_has_an_example() {
+    for command in form().get_subcommands() {
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        assert!(help.starts_with("Example: "), "{}", command.get_name());
+        assert!(help.contains(&format!("ilb {}", command.get_name())), "{help}");
+    }
+}
+
+#[rstest]
+#[case(&["ilb", "tun"], "run")]
+#[case(&["ilb", "version", "-o", "xml"], "json")]
+fn what_nobody_understands_is_refused_with_the_usage_code_and_a_hint(#[case] line: &[&str], #[case] hint: &str) {
+    let error = form().try_get_matches_from(line).unwrap_err();
+    assert_eq!(error.exit_code(), 2);
+    assert!(error.to_string().contains(hint), "{error}");
+}
