@@ -7,7 +7,7 @@ name=$(basename "$dir")
 keys=$dir/keys
 log=$dir/log
 # The addresses exist only inside the cluster's own network.
-readonly node=node-1 node_ip=10.200.0.1 pod_cidr=10.244.0.0/24 service_cidr=10.96.0.0/16 first_service=10.96.0.1
+readonly node=node-1 node_ip=10.200.0.1 pod_cidr=10.244.0.0/24 service_cidr=10.96.0.0/16 first_service=10.96.0.1 dns=10.96.0.10
 
 # The process id, outside, of the cluster's first process; nothing if it has ended (its number may be someone else's).
 first_process() {

@@ -154,7 +154,6 @@ fn pod(arguments: &[&str]) -> Value {
     json!({
         "securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}},
         "terminationGracePeriodSeconds": 2,
-        "dnsPolicy": "Default",
         "containers": [{
             "name": "agent", "image": "ilb.test/agent:1", "args": arguments,
             "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},

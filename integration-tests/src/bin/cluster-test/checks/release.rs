@@ -1,6 +1,6 @@
-use std::fs;
+use std::{collections::BTreeSet, fs, thread};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use ilb_integration_tests::{eventually, eventually_within};
 
 use super::backends::{seen, watch};
@@ -77,16 +77,19 @@ async fn replaced(cluster: &Cluster, command: &str) -> anyhow::Result<String> {
 /// The release's own test, which must not become an endpoint.
 pub(crate) async fn helm_test_passes(cluster: &Cluster) -> anyhow::Result<String> {
     let pod = lb_pod_ready(cluster).await?;
-    let watch = format!(
-        "{{ helm test my-lb --timeout 60s; }} & while kill -0 $! 2>/dev/null; do \
-         kubectl get endpointslices -l kubernetes.io/service-name={FULL_NAME} -o jsonpath='{{.items[*].endpoints[*].addresses[0]}}{{\"\\n\"}}' >&2; \
-         done 2>>{0}; wait $!",
-        "/dev/stderr"
-    );
-    let text = cluster.shell(&format!("({watch}) 2>&1"))?;
-    ensure!(text.contains("Phase:") && text.contains("Succeeded"), "{text}");
-    let mut others = text.lines().filter(|line| line.starts_with("10.") && line.trim() != pod.ip);
-    ensure!(others.next().is_none(), "its pod was an endpoint of the Service meanwhile: {text}");
+    let slices = format!("kubernetes.io/service-name={FULL_NAME}");
+    let addresses = ["get", "endpointslices", "-l", &slices, "-o", "jsonpath={.items[*].endpoints[*].addresses[*]}"];
+    let mut seen = BTreeSet::new();
+    thread::scope(|scope| {
+        let test = scope.spawn(|| cluster.shell("helm test my-lb --logs --timeout 60s"));
+        while !test.is_finished() {
+            seen.insert(cluster.kubectl(&addresses)?);
+        }
+        let text = test.join().map_err(|_| anyhow!("helm test panicked"))??;
+        ensure!(text.contains("Succeeded"), "{text}");
+        Ok(())
+    })?;
+    ensure!(seen.iter().eq([&pod.ip]), "endpoints of the Service meanwhile: {seen:?}");
     Ok("Succeeded; the only endpoint meanwhile was the pod of the release".into())
 }
 
