@@ -7,7 +7,7 @@ use ipnet::IpNet;
 /// A pod's status is written by its node, and an address in it can point anywhere: `127.0.0.1` would be the balancer
 /// itself, `169.254.169.254` the cloud's metadata service. So loopback, link-local, multicast, broadcast and unspecified
 /// addresses are refused, also in their IPv4-mapped form. Networks can be named outside of which nothing is a backend.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AddressPolicy {
     allow_loopback: bool,
     /// Empty: no restriction.

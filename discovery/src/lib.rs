@@ -38,7 +38,7 @@ pub use crate::{
 pub use ::ipnet;
 
 #[cfg(feature = "file")]
-pub use crate::file::FileDiscovery;
+pub use crate::file::{FileChanges, FileDiscovery};
 #[cfg(feature = "kube")]
 pub use crate::kube::{
     BackendPort, ClientLimits, EndpointSliceDiscovery, Families, PodDiscovery, PortError, PortName, api_client,

@@ -99,6 +99,13 @@ impl Balancing {
         }
     }
 
+    /// Traefik is about to begin its round robin anew: the choice should be one for this moment.
+    pub(crate) fn refresh(&mut self) {
+        if let Self::LeastConnections(counting) = self {
+            counting.balancer.renew();
+        }
+    }
+
     /// This choice is proved to be in force, after a push that took so long.
     pub(crate) fn acknowledged(&mut self, choice: &Choice, took: std::time::Duration) {
         if let (Self::LeastConnections(counting), Choice::LeastConnections(decision)) = (self, choice) {

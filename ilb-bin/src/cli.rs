@@ -2,9 +2,11 @@
 //!
 //! Each command is a module: the form that the parser and the documents know, and what it does.
 
+mod check;
 mod completions;
 mod exit;
 mod format;
+mod inputs;
 mod man;
 mod output;
 mod run;
@@ -26,6 +28,7 @@ struct Verb {
 /// All commands, in the order of the help.
 const VERBS: &[Verb] = &[
     Verb { form: run::form, execute: run::execute },
+    Verb { form: check::form, execute: check::execute },
     Verb { form: version::form, execute: version::execute },
     Verb { form: completions::form, execute: completions::execute },
     Verb { form: man::form, execute: man::execute },

@@ -1,76 +1,80 @@
-use std::sync::Arc;
+mod pool;
 
-use futures_util::{Stream, StreamExt, future::BoxFuture};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, select_all},
+};
 use ilb_discovery::BackendSet;
-use ilb_reconciler::{Failure, Next, Plan, Pushes, reconcile};
-use ilb_traefik_client::{Applied, Certificate, ConfigSink, Configuration, Member, Name, TcpPool, Timeouts};
-use tokio::time::{self, Instant};
+use ilb_reconciler::{Failure, Next, Pushes, reconcile};
+use ilb_traefik_client::{Applied, Certificate, ConfigSink, Configuration, Name};
+use tokio::{
+    sync::mpsc,
+    time::{self, Instant},
+};
 
+use self::pool::Wish;
+pub(crate) use self::pool::{Frame, Pool};
 use crate::{
-    balancing::{Balancing, Choice},
-    insight::{Insight, PoolInsight},
+    insight::{Insight, Part},
     report::Report,
 };
 
-/// What a pool is besides its backends.
-#[derive(Clone, Debug)]
-pub(crate) struct Pool {
-    pub(crate) name: Name,
-    pub(crate) entry_point: Name,
-    pub(crate) timeouts: Timeouts,
-}
-
-/// The one task that owns the state: it takes in what discovery sees, has pushed what should be in force, and has proved
+/// The one task that owns the state: it takes in what the pools see, has pushed what should be in force, and has proved
 /// that it still is.
-pub(crate) struct Controller<S> {
-    pool: Pool,
+pub(crate) struct Controller {
+    pools: BTreeMap<Name, Pool>,
+    /// Other pools, when settings change.
+    changes: mpsc::Receiver<PoolChanges>,
     certificate: Certificate,
-    sink: Arc<S>,
-    balancing: Balancing,
+    sink: Arc<dyn ConfigSink>,
     report: Report,
-    insight: PoolInsight,
-    /// The set seen last, whatever the states of its backends.
-    seen: Option<Arc<BackendSet>>,
-    /// Those of it that may take new connections.
-    ready: Option<Arc<BackendSet>>,
-    pushes: Pushes<Wish>,
+    insight: Insight,
+    /// Until when the first push waits for pools whose backends are not known; `None` after it.
+    first_push: Option<Instant>,
+    pushes: Pushes<Wishes>,
     /// The proof of the last push, for as long as it holds.
     applied: Option<Applied>,
     /// What is under way with Traefik: one thing at a time.
     work: Option<BoxFuture<'static, Done>>,
 }
 
-/// What should be in force.
-#[derive(Clone, Debug, PartialEq)]
-struct Wish {
-    /// The backends that may take new connections.
-    backends: Arc<BackendSet>,
-    choice: Choice,
+/// Which pools go and come. One that comes under the name of another takes its place.
+pub(crate) struct PoolChanges {
+    pub(crate) gone: Vec<Name>,
+    pub(crate) new: Vec<Pool>,
 }
+
+/// What should be in force: one configuration holds all pools.
+type Wishes = BTreeMap<Name, Wish>;
 
 /// How work with Traefik ended.
 enum Done {
-    Push(Wish, Result<Applied, ilb_traefik_client::Error>),
+    Push(Wishes, Result<Applied, ilb_traefik_client::Error>),
     Proof(Result<(), ilb_traefik_client::Error>),
 }
 
-impl<S: ConfigSink> Controller<S> {
+impl Controller {
+    /// A push replaces everything that Traefik has from us. After a restart of ilb Traefik still serves all pools, so the
+    /// first push waits so long for those whose backends are not known yet, rather than take them out of service.
+    const FIRST_PUSH_WAITS: Duration = Duration::from_secs(10);
+
     pub(crate) fn new(
-        pool: Pool,
+        pools: impl IntoIterator<Item = Pool>,
+        changes: mpsc::Receiver<PoolChanges>,
         certificate: Certificate,
-        sink: Arc<S>,
-        balancing: Balancing,
-        insight: PoolInsight,
+        sink: Arc<dyn ConfigSink>,
+        insight: Insight,
     ) -> Self {
         Self {
-            pool,
+            pools: pools.into_iter().map(|pool| (pool.name().clone(), pool)).collect(),
+            changes,
             certificate,
             sink,
-            balancing,
             report: Report::default(),
             insight,
-            seen: None,
-            ready: None,
+            first_push: Some(Instant::now() + Self::FIRST_PUSH_WAITS),
             pushes: Pushes::new(),
             applied: None,
             work: None,
@@ -79,11 +83,7 @@ impl<S: ConfigSink> Controller<S> {
 
     /// Works until `stop` is ready, and then leaves Traefik as it is: a push in flight is dropped, which Traefik either
     /// has taken as a whole or not at all.
-    pub(crate) async fn run(
-        mut self,
-        mut sets: impl Stream<Item = Result<Arc<BackendSet>, ilb_discovery::Error>> + Unpin,
-        stop: impl Future<Output = &'static str>,
-    ) {
+    pub(crate) async fn run(mut self, stop: impl Future<Output = &'static str>) {
         let mut stop = std::pin::pin!(stop);
         loop {
             self.insight.alive();
@@ -92,8 +92,8 @@ impl<S: ConfigSink> Controller<S> {
                 biased;
                 signal = &mut stop => return Report::stopping(signal),
                 done = finished(&mut self.work) => self.done(done),
-                Some(news) = sets.next() => self.discovered(news),
-                () = self.balancing.changed() => {}
+                Some(changes) = self.changes.recv() => self.change(changes),
+                () = changed(&mut self.pools) => {}
                 () = at(wake_up) => {}
                 () = time::sleep(Insight::HEARTBEAT) => {}
             }
@@ -102,14 +102,14 @@ impl<S: ConfigSink> Controller<S> {
 
     /// Starts what is due. Returns when to look again if nothing else happens.
     fn advance(&mut self) -> Option<Instant> {
-        if let (Some(set), Some(choice)) = (&self.ready, self.balancing.choose()) {
-            self.pushes.wish(Wish { backends: Arc::clone(set), choice });
+        if let Some(wishes) = self.wishes() {
+            self.pushes.wish(wishes);
         }
         match self.pushes.next(Instant::now().into_std()) {
-            Next::Push(wish) => {
-                self.insight.push_begun(&wish.choice);
-                let (sink, configuration) = (Arc::clone(&self.sink), self.configuration(wish.choice.plan()));
-                self.work = Some(Box::pin(async move { Done::Push(wish, sink.apply(&configuration).await) }));
+            Next::Push(wishes) => {
+                self.insight.push_begun(parts(&wishes));
+                let (sink, configuration) = (Arc::clone(&self.sink), self.configuration(&wishes));
+                self.work = Some(Box::pin(async move { Done::Push(wishes, sink.apply(&configuration).await) }));
                 None
             }
             Next::Prove => {
@@ -123,41 +123,72 @@ impl<S: ConfigSink> Controller<S> {
         }
     }
 
-    fn configuration(&self, plan: &Plan) -> Configuration {
+    /// What should be in force; `None` as long as nothing should be pushed. A pool of which too little is known is not
+    /// part of it.
+    fn wishes(&mut self) -> Option<Wishes> {
+        let wishes = self.look();
+        let waiting = self.first_push.is_some_and(|until| Instant::now() < until) && wishes.len() < self.pools.len();
+        if wishes.is_empty() || waiting {
+            return None;
+        }
+        self.first_push = None;
+        let unchanged = self.pushes.in_flight() || self.pushes.acknowledged().is_none_or(|before| *before == wishes);
+        if unchanged || wishes.len() < 2 {
+            return Some(wishes);
+        }
+        // One pool's push lets Traefik begin the round robin of all anew.
+        let before = self.pushes.acknowledged().cloned().unwrap_or_default();
+        for (name, pool) in &mut self.pools {
+            if before.get(name) == wishes.get(name) {
+                pool.refresh();
+            }
+        }
+        Some(self.look())
+    }
+
+    fn look(&mut self) -> Wishes {
+        let wish = |(name, pool): (&Name, &mut Pool)| Some((name.clone(), pool.wish()?));
+        self.pools.iter_mut().filter_map(wish).collect()
+    }
+
+    fn configuration(&self, wishes: &Wishes) -> Configuration {
         let mut configuration = Configuration::default();
         configuration.set_default_certificate(self.certificate.clone());
-        TcpPool::new(self.pool.name.clone(), self.pool.entry_point.clone())
-            .timeouts(self.pool.timeouts)
-            .members(plan.entries().iter().map(|entry| Member::new(entry.address, entry.weight)))
-            .add_to(&mut configuration);
+        for wish in wishes.values() {
+            wish.add_to(&mut configuration);
+        }
         configuration
     }
 
-    fn discovered(&mut self, news: Result<Arc<BackendSet>, ilb_discovery::Error>) {
-        match news {
-            Ok(set) => {
-                self.report.found(&set, self.seen.as_ref() != Some(&set));
-                self.insight.found(&set);
-                self.balancing.backends(&set);
-                self.ready = Some(Arc::new(set.ready()));
-                self.seen = Some(set);
+    fn change(&mut self, changes: PoolChanges) {
+        for name in &changes.gone {
+            self.pools.remove(name);
+        }
+        for mut pool in changes.new {
+            let name = pool.name().clone();
+            if let Some(before) = self.pools.get_mut(&name) {
+                pool.replace(before);
             }
-            Err(error) => {
-                self.report.stale(&error);
-                self.insight.stale(&error);
-            }
+            self.pools.insert(name, pool);
         }
     }
 
     fn done(&mut self, done: Done) {
         let now = Instant::now().into_std();
         match done {
-            Done::Push(wish, Ok(applied)) => {
-                let nothing = BackendSet::empty();
-                let before = self.pushes.acknowledged().map_or(&nothing, |wish| &wish.backends);
-                self.report.updated(&applied, &reconcile(before, &wish.backends), wish.backends.len(), &wish.choice);
-                self.insight.pushed(&wish.choice, &wish.backends, &applied);
-                self.balancing.acknowledged(&wish.choice, applied.took);
+            Done::Push(wishes, Ok(applied)) => {
+                let nothing = (BackendSet::empty(), Wishes::new());
+                let before = self.pushes.acknowledged().unwrap_or(&nothing.1);
+                let old = |name: &Name| before.get(name).map_or(&nothing.0, |wish| &*wish.backends);
+                let rows = wishes.iter().map(|(name, wish)| (name, reconcile(old(name), &wish.backends), wish));
+                let rows = rows.map(|(name, action, wish)| (name, action, wish.backends.len(), &wish.choice));
+                self.report.updated(&applied, rows);
+                self.insight.pushed(parts(&wishes), &applied);
+                for (name, wish) in &wishes {
+                    if let Some(pool) = self.pools.get_mut(name) {
+                        pool.acknowledged(wish, applied.took);
+                    }
+                }
                 self.pushes.succeeded(now);
                 self.applied = Some(applied);
             }
@@ -180,6 +211,18 @@ impl<S: ConfigSink> Controller<S> {
             }
         }
     }
+}
+
+fn parts(wishes: &Wishes) -> impl Iterator<Item = Part<'_>> {
+    wishes.iter().map(|(pool, wish)| Part { pool, choice: &wish.choice, backends: &wish.backends })
+}
+
+/// Waits until one of the pools has changed.
+async fn changed(pools: &mut BTreeMap<Name, Pool>) {
+    if pools.is_empty() {
+        std::future::pending::<()>().await;
+    }
+    select_all(pools.values_mut().map(|pool| pool.changed().boxed())).await;
 }
 
 /// Waits for `work` to end, and takes it away; for ever if there is none.

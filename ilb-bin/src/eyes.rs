@@ -1,32 +1,48 @@
 use std::sync::Arc;
 
 use ilb_connections::{KernelConnections, Options, is_local};
-use ilb_traefik_client::Traefik;
 
 use crate::balancing::{Eyes, probing};
 
-/// What sees Traefik's connections; `None`, with one warning, where nothing can.
-pub(crate) async fn open(traefik: &Traefik) -> Option<Eyes> {
-    const CONSEQUENCE: &str = "Least connections is not possible: balancing by round robin";
-    let (host, port) = traefik.host_and_port();
-    if is_elsewhere(host, port).await {
+/// Whether the connections of Traefik can be seen from here.
+pub(crate) struct Sight {
+    /// The port of Traefik's API, if they can.
+    port: Option<u16>,
+}
+
+const CONSEQUENCE: &str = "Least connections is not possible: balancing by round robin";
+
+impl Sight {
+    /// Finds out, with one warning if not. `traefik` is the host and port of the only Traefik.
+    pub(crate) async fn of(traefik: Option<&(String, u16)>) -> Self {
+        let reason = match traefik {
+            None => "there are several Traefiks, whose connections cannot be seen from one place",
+            Some((host, port)) if is_elsewhere(host, *port).await => {
+                "Traefik runs in another network namespace, where its connections cannot be seen"
+            }
+            Some((_, port)) => return Self { port: Some(*port) },
+        };
         tracing::warn!(
-            traefik = host,
-            reason = "Traefik runs in another network namespace, where its connections cannot be seen",
+            traefik = traefik.map(|(host, _)| host),
+            reason,
             help = "run ilb beside Traefik in one pod, or set LB_METHOD=roundrobin",
             "{CONSEQUENCE}"
         );
-        return None;
+        Self { port: None }
     }
-    // In a pod with a service mesh, the mesh connects to the backends as well, as another user than Traefik.
-    match KernelConnections::start(Options::default().of_listener(port)).await {
-        Ok(connections) => {
-            tracing::info!(by = %connections.method(), "Counting connections");
-            Some(Eyes { probe: probing(connections.prober()), source: Arc::new(connections) })
-        }
-        Err(error) => {
-            tracing::warn!(%error, help = "set LB_METHOD=roundrobin if that is what you want", "{CONSEQUENCE}");
-            None
+
+    /// What sees them; `None` where nothing can.
+    pub(crate) async fn eyes(&self) -> Option<Eyes> {
+        // In a pod with a service mesh, the mesh connects to the backends as well, as another user than Traefik.
+        match KernelConnections::start(Options::default().of_listener(self.port?)).await {
+            Ok(connections) => {
+                tracing::info!(by = %connections.method(), "Counting connections");
+                Some(Eyes { probe: probing(connections.prober()), source: Arc::new(connections) })
+            }
+            Err(error) => {
+                tracing::warn!(%error, help = "set LB_METHOD=roundrobin if that is what you want", "{CONSEQUENCE}");
+                None
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ mod backend;
 mod facts;
 mod load;
 mod pool;
+mod reload;
 mod status;
 mod traefik;
 
@@ -21,6 +22,7 @@ pub(crate) use self::{
     backend::BackendStatus,
     facts::Facts,
     pool::PoolFacts,
+    reload::Reload,
     traefik::{CIRCUIT_STATES, PushResult, TraefikFacts},
 };
 use crate::balancing::Choice;
@@ -34,6 +36,15 @@ pub(crate) struct Insight(Arc<watch::Sender<Facts>>);
 pub(crate) struct PoolInsight {
     facts: Insight,
     pool: Name,
+}
+
+/// One pool's part of a push.
+#[derive(Clone, Copy)]
+pub(crate) struct Part<'a> {
+    pub(crate) pool: &'a Name,
+    pub(crate) choice: &'a Choice,
+    /// The backends that may take new connections.
+    pub(crate) backends: &'a BackendSet,
 }
 
 /// Whether those who look on should be told at once.
@@ -67,6 +78,83 @@ impl Insight {
         PoolInsight { facts: self.clone(), pool: name.clone() }
     }
 
+    /// The file of settings has changed.
+    pub(crate) fn reloaded(&self, result: Reload) {
+        self.update(|facts, _| {
+            facts.reloads.reloaded(result);
+            News::Yes
+        });
+    }
+
+    /// This pool is no more.
+    pub(crate) fn forget(&self, pool: &Name) {
+        self.update(|facts, _| {
+            facts.pools.remove(pool.as_str());
+            News::Yes
+        });
+    }
+
+    /// The loop has come round.
+    pub(crate) fn alive(&self) {
+        self.update(|facts, now| {
+            facts.beat = now;
+            News::No
+        });
+    }
+
+    /// A push has begun.
+    pub(crate) fn push_begun<'a>(&self, parts: impl Iterator<Item = Part<'a>>) {
+        self.update(|facts, now| {
+            let (mut entries, mut reason) = (0, REPAIR);
+            for part in parts {
+                entries += part.choice.plan().entries().len();
+                if let Some(pool) = facts.pools.get_mut(part.pool.as_str()) {
+                    reason = more_urgent(reason, pool.push_begun(part.choice));
+                }
+            }
+            facts.traefik.push_begun(reason, entries, now);
+            News::Yes
+        });
+    }
+
+    /// The push is proved to be in force.
+    pub(crate) fn pushed<'a>(&self, parts: impl Iterator<Item = Part<'a>>, applied: &Applied) {
+        self.update(|facts, now| {
+            for Part { pool, choice, backends } in parts {
+                if let Some(pool) = facts.pools.get_mut(pool.as_str()) {
+                    pool.pushed(choice, backends, now);
+                }
+            }
+            facts.traefik.pushed(applied, now);
+            News::Yes
+        });
+    }
+
+    /// The push failed.
+    pub(crate) fn push_failed(&self, error: &ilb_traefik_client::Error) {
+        self.update(|facts, now| {
+            facts.pools.values_mut().for_each(PoolFacts::push_failed);
+            facts.traefik.push_failed(error, now);
+            News::Yes
+        });
+    }
+
+    /// What was pushed last is still in force.
+    pub(crate) fn proved(&self) {
+        self.update(|facts, now| {
+            facts.traefik.proved(now);
+            News::No
+        });
+    }
+
+    /// What was pushed last is not in force any more, or that cannot be told.
+    pub(crate) fn lost(&self, error: &ilb_traefik_client::Error) {
+        self.update(|facts, now| {
+            facts.traefik.lost(error, now);
+            News::Yes
+        });
+    }
+
     /// Looks at the facts. Nothing can change meanwhile, so be quick.
     pub(crate) fn look<T>(&self, with: impl FnOnce(&Facts) -> T) -> T {
         with(&self.0.borrow())
@@ -84,22 +172,14 @@ impl Insight {
 }
 
 impl PoolInsight {
-    /// The loop has come round.
-    pub(crate) fn alive(&self) {
-        self.facts.update(|facts, now| {
-            facts.beat = now;
-            News::No
-        });
-    }
-
     /// Discovery knows all backends.
     pub(crate) fn found(&self, set: &Arc<BackendSet>) {
-        self.update(|pool, _, now| pool.found(set, now));
+        self.update(|pool, now| pool.found(set, now));
     }
 
     /// Discovery cannot see changes for the time being.
     pub(crate) fn stale(&self, error: &ilb_discovery::Error) {
-        self.update(|pool, _, now| pool.stale(error, now));
+        self.update(|pool, now| pool.stale(error, now));
     }
 
     /// The connections were counted.
@@ -114,59 +194,42 @@ impl PoolInsight {
 
     /// The connections cannot be counted, for this reason.
     pub(crate) fn uncounted(&self, reason: &str) {
-        self.update(|pool, _, now| pool.load.failed(reason, now));
+        self.update(|pool, now| pool.load.failed(reason, now));
     }
 
     /// A suspect was probed.
     pub(crate) fn probed(&self, answered: bool) {
-        self.update(|pool, _, _| pool.load.probed(answered));
+        self.update(|pool, _| pool.load.probed(answered));
     }
 
-    /// A push has begun.
-    pub(crate) fn push_begun(&self, choice: &Choice) {
-        self.update(|pool, traefik, now| {
-            let reason = pool.push_begun(choice);
-            traefik.push_begun(reason, choice.plan(), now);
-        });
-    }
-
-    /// The push is proved to be in force.
-    pub(crate) fn pushed(&self, choice: &Choice, backends: &BackendSet, applied: &Applied) {
-        self.update(|pool, traefik, now| {
-            pool.pushed(choice, backends, now);
-            traefik.pushed(applied, now);
-        });
-    }
-
-    /// The push failed.
-    pub(crate) fn push_failed(&self, error: &ilb_traefik_client::Error) {
-        self.update(|pool, traefik, now| {
-            pool.push_failed();
-            traefik.push_failed(error, now);
-        });
-    }
-
-    /// What was pushed last is still in force.
-    pub(crate) fn proved(&self) {
-        self.facts.update(|facts, now| {
-            facts.traefik.proved(now);
-            News::No
-        });
-    }
-
-    /// What was pushed last is not in force any more, or that cannot be told.
-    pub(crate) fn lost(&self, error: &ilb_traefik_client::Error) {
-        self.update(|_, traefik, now| traefik.lost(error, now));
-    }
-
-    fn update(&self, with: impl FnOnce(&mut PoolFacts, &mut TraefikFacts, Instant)) {
+    fn update(&self, with: impl FnOnce(&mut PoolFacts, Instant)) {
         self.facts.update(|facts, now| {
             if let Some(pool) = facts.pools.get_mut(self.pool.as_str()) {
-                with(pool, &mut facts.traefik, now);
+                with(pool, now);
             }
             News::Yes
         });
     }
+}
+
+/// The reason for a push that only puts in force again what was.
+const REPAIR: &str = "repair";
+
+/// Of two reasons the one that says more about why there is a push.
+fn more_urgent(a: &'static str, b: &'static str) -> &'static str {
+    use ilb_reconciler::Reason;
+    const ORDER: [Reason; 8] = [
+        Reason::Freshness,
+        Reason::Balance,
+        Reason::Counting,
+        Reason::Blind,
+        Reason::Capacity,
+        Reason::Suspicion,
+        Reason::Drain,
+        Reason::Backends,
+    ];
+    let rank = |text: &str| ORDER.iter().position(|reason| reason.as_str() == text);
+    if rank(a) >= rank(b) { a } else { b }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 use std::io;
 
-use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+use tracing_subscriber::{EnvFilter, filter::LevelFilter, reload::Handle};
 
 /// How to log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,12 +16,39 @@ pub(crate) enum Format {
     Text,
 }
 
+/// Changes the level while the process logs.
+pub(crate) struct Level(Box<dyn Fn(EnvFilter) + Send + Sync>);
+
+impl Level {
+    fn of<S: 'static>(handle: Handle<EnvFilter, S>) -> Self {
+        Self(Box::new(move |filter| {
+            // Fails only if nobody logs any more.
+            let _ = handle.reload(filter);
+        }))
+    }
+
+    pub(crate) fn set(&self, level: LevelFilter) {
+        (self.0)(filter(level));
+    }
+}
+
 /// Starts logging to stderr.
-pub(crate) fn start(log: &Log) {
+pub(crate) fn start(log: &Log) -> Level {
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter(log.level)).with_writer(io::stderr);
     match log.format {
-        Format::Json => subscriber.json().flatten_event(true).with_current_span(false).with_span_list(false).init(),
-        Format::Text => subscriber.init(),
+        Format::Json => {
+            let subscriber = subscriber.json().flatten_event(true).with_current_span(false).with_span_list(false);
+            let subscriber = subscriber.with_filter_reloading();
+            let handle = subscriber.reload_handle();
+            subscriber.init();
+            Level::of(handle)
+        }
+        Format::Text => {
+            let subscriber = subscriber.with_filter_reloading();
+            let handle = subscriber.reload_handle();
+            subscriber.init();
+            Level::of(handle)
+        }
     }
 }
 

@@ -8,14 +8,17 @@ mod cluster;
 mod controller;
 mod crash;
 mod eyes;
+mod follow;
 mod insight;
 mod logging;
 mod metrics;
+mod pools;
 mod repeats;
 mod report;
 mod run;
 mod settings;
 mod shutdown;
+mod sink;
 
 fn main() -> std::process::ExitCode {
     cli::main()

@@ -7,6 +7,7 @@ mod backend;
 mod encode;
 mod pool;
 mod process;
+mod settings;
 mod traefik;
 
 use prometheus_client::{metrics::histogram::Histogram, registry::Registry};
@@ -86,7 +87,7 @@ impl Metrics {
 
 /// All metrics, in the order of the document.
 pub(crate) fn all() -> impl Iterator<Item = &'static Metric> {
-    [traefik::METRICS, pool::METRICS, backend::METRICS, process::METRICS].into_iter().flatten()
+    [traefik::METRICS, pool::METRICS, backend::METRICS, settings::METRICS, process::METRICS].into_iter().flatten()
 }
 
 impl<'a> Scrape<'a> {

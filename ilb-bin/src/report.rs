@@ -1,18 +1,24 @@
 use ilb_discovery::{BackendSet, State};
 use ilb_reconciler::{Action, Decision};
-use ilb_traefik_client::Applied;
+use ilb_traefik_client::{Applied, Name};
 
 use tokio::time::Instant;
 
 use crate::{balancing::Choice, repeats::Repeats};
 
-/// Tells a person what happens: one line per change of state, none per attempt. What goes on being wrong is summed up
-/// once a minute.
+/// Tells a person what happens with Traefik: one line per change of state, none per attempt. What goes on being wrong is
+/// summed up once a minute.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
+    failing: Option<Failing>,
+}
+
+/// The same for the backends of one pool.
+#[derive(Debug)]
+pub(crate) struct PoolReport {
+    pool: Name,
     stale: Option<Repeats>,
     without_backend: bool,
-    failing: Option<Failing>,
 }
 
 #[derive(Debug)]
@@ -21,14 +27,19 @@ struct Failing {
     repeats: Repeats,
 }
 
-impl Report {
+impl PoolReport {
+    pub(crate) fn of(pool: &Name) -> Self {
+        Self { pool: pool.clone(), stale: None, without_backend: false }
+    }
+
     /// A set was discovered that differs from the one before, or the view of it is fresh again.
     pub(crate) fn found(&mut self, set: &BackendSet, changed: bool) {
         if self.stale.take().is_some() {
-            tracing::info!("Discovery is up to date again");
+            tracing::info!(pool = %self.pool, "Discovery is up to date again");
         }
         if changed {
             tracing::info!(
+                pool = %self.pool,
                 ready = set.count(State::Ready),
                 draining = set.count(State::Draining),
                 not_ready = set.count(State::NotReady),
@@ -37,7 +48,7 @@ impl Report {
         }
         let without_backend = set.count(State::Ready) == 0;
         if without_backend && !self.without_backend {
-            tracing::warn!("No pod is ready: new connections are closed at once until one is");
+            tracing::warn!(pool = %self.pool, "No pod is ready: new connections are closed at once until one is");
         }
         self.without_backend = without_backend;
     }
@@ -48,40 +59,50 @@ impl Report {
         match &mut self.stale {
             Some(repeats) if repeats.of == kind => {
                 if let Some((times, seconds)) = repeats.again(now) {
-                    tracing::warn!(%error, kind, times, "Discovery is stale: the same {times} times in {seconds} s");
+                    tracing::warn!(pool = %self.pool, %error, kind, times, "Discovery is stale: the same {times} times in {seconds} s");
                 }
             }
             stale => {
                 *stale = Some(Repeats::new(kind, now));
-                tracing::warn!(%error, kind, "Discovery is stale: keeping the backends seen last");
+                tracing::warn!(pool = %self.pool, %error, kind, "Discovery is stale: keeping the backends seen last");
             }
         }
     }
+}
 
-    /// A push is proved to be in force.
-    pub(crate) fn updated(&mut self, applied: &Applied, action: &Action, backends: usize, choice: &Choice) {
-        if let Choice::LeastConnections(decision) = choice {
-            explain(decision);
-            if decision.reason.is_load() && self.failing.is_none() && matches!(action, Action::Noop) {
-                return; // many a second: no news for a person
-            }
-        }
+impl Report {
+    /// A push is proved to be in force. `pools` tells what it changed of each pool's backends, how
+    /// many there are now, and what was chosen.
+    pub(crate) fn updated<'a>(
+        &mut self,
+        applied: &Applied,
+        pools: impl Iterator<Item = (&'a Name, Action, usize, &'a Choice)>,
+    ) {
         let failed_attempts = self.failing.take().map_or(0, |f| f.attempts);
-        let (added, removed, updated) = match action {
-            Action::Apply(change) => (change.added.len(), change.removed.len(), change.updated.len()),
-            _ => (0, 0, 0),
-        };
-        tracing::info!(
-            revision = %applied.revision,
-            took_ms = u64::try_from(applied.took.as_millis()).unwrap_or(u64::MAX),
-            backends,
-            added,
-            removed,
-            updated,
-            failed_attempts,
-            traefik = applied.version,
-            "Updated"
-        );
+        for (pool, action, backends, choice) in pools {
+            let mut load_only = false;
+            if let Choice::LeastConnections(decision) = choice {
+                explain(pool, decision);
+                load_only = decision.reason.is_load();
+            }
+            let (added, removed, updated) = match &action {
+                Action::Apply(change) => (change.added.len(), change.removed.len(), change.updated.len()),
+                _ if load_only && failed_attempts == 0 => continue, // many a second: no news for a person
+                _ => (0, 0, 0),
+            };
+            tracing::info!(
+                %pool,
+                revision = %applied.revision,
+                took_ms = u64::try_from(applied.took.as_millis()).unwrap_or(u64::MAX),
+                backends,
+                added,
+                removed,
+                updated,
+                failed_attempts,
+                traefik = applied.version,
+                "Updated"
+            );
+        }
     }
 
     /// A push failed, and will be repeated.
@@ -114,9 +135,9 @@ impl Report {
 }
 
 /// What was known of each backend when a plan was made, and what it got.
-fn explain(decision: &Decision) {
+fn explain(pool: &Name, decision: &Decision) {
     if tracing::enabled!(tracing::Level::DEBUG) {
         let backends = decision.rows.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-        tracing::debug!(reason = %decision.reason, backends, "Balanced");
+        tracing::debug!(%pool, reason = %decision.reason, backends, "Balanced");
     }
 }

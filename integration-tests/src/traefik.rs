@@ -16,9 +16,14 @@ pub struct Traefik {
 impl Traefik {
     /// Starts it, without any configuration but the bootstrap file.
     pub async fn start() -> anyhow::Result<Self> {
+        Self::with_entry_points(&[]).await
+    }
+
+    /// The same with more entry points, each with its port.
+    pub async fn with_entry_points(more: &[(&str, u16)]) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("ilb-traefik-").tempdir()?;
         let host = Net::of_this_process()?.host()?;
-        write_configuration(folder.path(), &host.to_string())?;
+        write_configuration(folder.path(), &host.to_string(), more)?;
         let api = TraefikApi::new((host, 8080).into(), (host, 9090).into())?;
         let mut this = Self { folder, host, process: None, api };
         this.restart().await?;
@@ -59,6 +64,11 @@ impl Traefik {
     /// Where clients connect to.
     pub fn entry_point(&self) -> SocketAddr {
         (self.host, 3333).into()
+    }
+
+    /// A client's connection to a backend, by another of its entry points.
+    pub async fn connect_at(&self, port: u16) -> anyhow::Result<Connection> {
+        Connection::open((self.host, port).into()).await
     }
 
     /// A client's connection to a backend.
@@ -102,7 +112,7 @@ fn address_of(name: &str) -> anyhow::Result<SocketAddr> {
 }
 
 /// The files of the chart, moved to `host`: nothing else about them is changed.
-fn write_configuration(folder: &Path, host: &str) -> anyhow::Result<()> {
+fn write_configuration(folder: &Path, host: &str, more: &[(&str, u16)]) -> anyhow::Result<()> {
     let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../chart/files");
     let bootstrap = folder.join("bootstrap.yml");
     let mut traefik = fs::read_to_string(chart.join("traefik.yml")).context("no chart/files/traefik.yml")?;
@@ -114,6 +124,10 @@ fn write_configuration(folder: &Path, host: &str) -> anyhow::Result<()> {
     ] {
         anyhow::ensure!(traefik.contains(from), "chart/files/traefik.yml does not hold {from} any more");
         traefik = traefik.replace(from, &to);
+    }
+    for (name, port) in more {
+        let entry_point = format!("entryPoints:\n  {name}:\n    address: \"{host}:{port}\"\n");
+        traefik = traefik.replace("entryPoints:\n", &entry_point);
     }
     fs::write(folder.join("traefik.yml"), traefik)?;
     fs::copy(chart.join("bootstrap.yml"), bootstrap)?;

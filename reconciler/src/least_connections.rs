@@ -110,9 +110,6 @@ const RECENT: usize = 16;
 /// Neither samples nor pushes come faster.
 const SHORTEST: Duration = Duration::from_millis(50);
 
-/// How slow samples become while nothing changes. A backend that fails then is noticed this much later.
-const STILL: Duration = Duration::from_millis(250);
-
 /// How long a push may be spread at most by its cost.
 const LONGEST_PUSH_PERIOD: Duration = Duration::from_secs(10);
 
@@ -232,6 +229,14 @@ impl LeastConnections {
         self.pushing.spent(self.pushes.iter().min().copied().unwrap_or(took));
     }
 
+    /// Traefik is about to begin its round robin anew, for another reason than this pool's: the next decision is a plan
+    /// for the counts of this moment, because the one in force would fill gaps again that are filled.
+    pub fn renew(&mut self) {
+        if self.view == View::Counting && self.wished.is_some() {
+            self.urge(Reason::Freshness);
+        }
+    }
+
     /// A probe has ended.
     pub fn probed(&mut self, backend: SocketAddr, answered: bool, now: Instant) {
         let Some(tracked) = self.backends.get_mut(&backend) else { return };
@@ -340,8 +345,8 @@ impl LeastConnections {
             return sampled + self.pacing.longest;
         }
         let affordable = self.sampling.period();
-        let slowest = STILL.min(self.pacing.longest).max(affordable);
-        let period = affordable.saturating_mul(self.still.saturating_add(1)).min(slowest);
+        // While nothing changes there is nothing to see: then a sample costs little more than a look at an empty table.
+        let period = affordable.saturating_mul(self.still.saturating_add(1)).min(self.pacing.longest);
         let at = sampled + period;
         // Counts should be fresh when a push may be: better a little later than just before.
         match self.in_force.as_ref().map(|in_force| self.next_push(in_force)) {

@@ -8,7 +8,10 @@ mod readback;
 #[cfg(feature = "rustls")]
 mod tls;
 
-use std::{sync::Mutex, time::Duration};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use tokio::time::Instant;
@@ -20,14 +23,17 @@ pub use self::{
 use self::{http::Http, proof::Seen, readback::Process};
 use crate::{Applied, ConfigSink, Configuration, Error, Payload};
 
+/// For so long it is believed that the same process answers, as long as it has what only that one was given.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
 /// One Traefik, programmed through its REST provider and read back through its API.
 pub struct Traefik {
     http: Http,
     /// `None`: nobody has said.
     throttle: Option<Duration>,
     proof_within: Duration,
-    /// The process that gave the last answer.
-    process: Mutex<Option<Process>>,
+    /// The process that was seen last, and when that was.
+    process: Mutex<Option<(Process, Instant)>>,
     seen: Mutex<Seen>,
 }
 
@@ -74,8 +80,17 @@ impl ConfigSink for Traefik {
     }
 
     async fn verify(&self, applied: &Applied) -> Result<(), Error> {
-        let (there, process) = tokio::try_join!(self.has(&applied.revision), self.process())?;
-        match (there, process.start_date == applied.started) {
+        // What a process had is gone with it. So a revision that is there almost always means that the process is, too,
+        // and only somebody else's push of the same revision makes another question worth while, which need not be soon.
+        let asked_lately = {
+            let known = self.process.lock().unwrap_or_else(PoisonError::into_inner);
+            known.as_ref().is_some_and(|(known, at)| known.start_date == applied.started && at.elapsed() < ASK_AGAIN)
+        };
+        let there = self.has(&applied.revision).await?;
+        if there && asked_lately {
+            return Ok(());
+        }
+        match (there, self.process().await?.start_date == applied.started) {
             (true, true) => Ok(()),
             (_, false) => Err(Error::Restarted),
             (false, true) => Err(Error::Overwritten(applied.revision.clone())),

@@ -10,11 +10,11 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// Tells when a file may have changed.
+/// Tells when a file may have changed, such as one of settings.
 ///
 /// The file's folder is watched, not the file: what is renamed over a file is another file. That also sees the change of
 /// the link by which the kubelet replaces the content of a volume.
-pub(super) struct Changes {
+pub struct FileChanges {
     folder: PathBuf,
     news: Arc<Notify>,
     watcher: Option<RecommendedWatcher>,
@@ -27,8 +27,9 @@ const RECHECK: Duration = Duration::from_secs(10);
 /// The same where the folder cannot be watched, such as while it does not exist.
 const RECHECK_UNWATCHED: Duration = Duration::from_secs(1);
 
-impl Changes {
-    pub(super) fn of(file: &Path) -> Self {
+impl FileChanges {
+    /// Of the file at this path, which need not exist yet.
+    pub fn of(file: &Path) -> Self {
         let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut changes = Self { folder: folder.to_owned(), news: Arc::default(), watcher: None };
         changes.watch();
@@ -36,12 +37,12 @@ impl Changes {
     }
 
     /// The file could not be used: its folder may be another one now.
-    pub(super) fn lost(&mut self) {
+    pub fn lost(&mut self) {
         self.watch();
     }
 
     /// Waits until the file may have changed.
-    pub(super) async fn next(&mut self) {
+    pub async fn next(&mut self) {
         let limit = if self.watcher.is_some() { RECHECK } else { RECHECK_UNWATCHED };
         if timeout(limit, self.news.notified()).await.is_ok() {
             sleep(SETTLE).await;
@@ -77,7 +78,7 @@ mod tests {
     async fn a_change_is_told_and_not_only_found_by_looking_again() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("backends.yaml");
-        let changes = Changes::of(&file);
+        let changes = FileChanges::of(&file);
         std::fs::write(&file, "[]").unwrap();
         // Longer than any system takes to tell.
         timeout(Duration::from_secs(60), changes.news.notified()).await.unwrap();

@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 use tokio::task;
 
-use self::changes::Changes;
+pub use self::changes::FileChanges;
 use crate::{AddressPolicy, BackendSet, Cause, Discovery, Error, contact::Contact, publish};
 
 /// The backends that a file lists, followed as the file changes.
@@ -77,7 +77,7 @@ impl Discovery for FileDiscovery {
     fn watch(&self) -> BoxStream<'static, Result<Arc<BackendSet>, Error>> {
         let (file, contact) = (Arc::clone(&self.file), self.contact.clone());
         publish::follow(move |publisher| async move {
-            let mut changes = Changes::of(&file.path);
+            let mut changes = FileChanges::of(&file.path);
             let mut told = None;
             loop {
                 match read(&file).await {

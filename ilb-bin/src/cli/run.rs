@@ -1,6 +1,6 @@
 use clap::{Arg, ArgMatches, Command};
 
-use super::{Exit, Failure};
+use super::{Exit, Failure, inputs};
 use crate::{logging, settings::Settings};
 
 pub(super) fn form() -> Command {
@@ -12,13 +12,14 @@ pub(super) fn form() -> Command {
 
 /// The flags of `run`, which are accepted without a command as well.
 pub(super) fn flags() -> Vec<Arg> {
-    Vec::new()
+    inputs::flags()
 }
 
-pub(super) fn execute(_: &ArgMatches) -> Result<Exit, Failure> {
-    let settings = Settings::from_environment(std::env::vars_os())?;
-    logging::start(&settings.log);
-    match crate::run::run(settings) {
+pub(super) fn execute(matches: &ArgMatches) -> Result<Exit, Failure> {
+    let inputs = inputs::of(matches);
+    let settings = Settings::load(&inputs)?;
+    let level = logging::start(&settings.log);
+    match crate::run::run(inputs, settings, level) {
         Ok(()) => Ok(Exit::Done),
         Err(failure) => {
             if let Failure::Wrong(error) | Failure::Failed(error) = &failure {

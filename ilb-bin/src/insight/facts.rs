@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{PoolFacts, TraefikFacts};
+use super::{PoolFacts, TraefikFacts, reload::ReloadFacts};
 
 /// Everything that is known.
 #[derive(Debug)]
@@ -13,6 +13,7 @@ pub(crate) struct Facts {
     pub(crate) traefik: TraefikFacts,
     /// By name. At least one, as soon as the controller exists.
     pub(crate) pools: BTreeMap<String, PoolFacts>,
+    pub(crate) reloads: ReloadFacts,
 }
 
 /// Why ilb is not ready; there is none if it is.
@@ -23,7 +24,13 @@ impl Facts {
     pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
     pub(super) fn new(now: Instant) -> Self {
-        Self { started: now, beat: now, traefik: TraefikFacts::default(), pools: BTreeMap::new() }
+        Self {
+            started: now,
+            beat: now,
+            traefik: TraefikFacts::default(),
+            pools: BTreeMap::new(),
+            reloads: ReloadFacts::default(),
+        }
     }
 
     /// Whether the controller's loop comes round.

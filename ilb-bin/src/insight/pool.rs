@@ -96,7 +96,7 @@ impl PoolFacts {
             (a, b) => a.or(b),
         };
         match choice {
-            _ if self.in_force.as_ref() == Some(choice) => "repair",
+            _ if self.in_force.as_ref() == Some(choice) => super::REPAIR,
             Choice::RoundRobin(_) => "backends",
             Choice::LeastConnections(decision) => decision.reason.as_str(),
         }

@@ -54,6 +54,33 @@ pub(crate) fn push(pool: &PoolInsight, choice: &Choice, backends: &BackendSet, p
     pool.pushed(choice, &backends.ready(), &applied(process));
 }
 
+/// What happens to Traefik, for an ilb with this pool alone.
+impl PoolInsight {
+    pub(crate) fn push_begun(&self, choice: &Choice) {
+        self.facts.push_begun(std::iter::once(Part { pool: &self.pool, choice, backends: &BackendSet::empty() }));
+    }
+
+    pub(crate) fn pushed(&self, choice: &Choice, backends: &BackendSet, applied: &Applied) {
+        self.facts.pushed(std::iter::once(Part { pool: &self.pool, choice, backends }), applied);
+    }
+
+    pub(crate) fn push_failed(&self, error: &Error) {
+        self.facts.push_failed(error);
+    }
+
+    pub(crate) fn proved(&self) {
+        self.facts.proved();
+    }
+
+    pub(crate) fn lost(&self, error: &Error) {
+        self.facts.lost(error);
+    }
+
+    pub(crate) fn alive(&self) {
+        self.facts.alive();
+    }
+}
+
 fn away() -> Error {
     Error::Unreachable("connection refused".into())
 }

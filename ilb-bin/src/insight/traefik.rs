@@ -3,7 +3,6 @@ use std::{
     time::Duration,
 };
 
-use ilb_reconciler::Plan;
 use ilb_traefik_client::{Applied, Error};
 use prometheus_client::metrics::histogram::Histogram;
 use tokio::time::Instant;
@@ -115,8 +114,8 @@ impl Default for TraefikFacts {
 }
 
 impl TraefikFacts {
-    pub(super) fn push_begun(&mut self, reason: &'static str, plan: &Plan, now: Instant) {
-        self.under_way = Some(UnderWay { reason, entries: plan.entries().len(), begun: now });
+    pub(super) fn push_begun(&mut self, reason: &'static str, entries: usize, now: Instant) {
+        self.under_way = Some(UnderWay { reason, entries, begun: now });
     }
 
     pub(super) fn pushed(&mut self, applied: &Applied, now: Instant) {

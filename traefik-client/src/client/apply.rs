@@ -101,13 +101,13 @@ impl Traefik {
 
     pub(super) async fn process(&self) -> Result<Process, Error> {
         let process = Process::parse(&self.http.get("api/version", "GET /api/version", SMALL).await?)?;
-        *self.process.lock().unwrap_or_else(PoisonError::into_inner) = Some(process.clone());
+        *self.process.lock().unwrap_or_else(PoisonError::into_inner) = Some((process.clone(), Instant::now()));
         Ok(process)
     }
 
-    /// The process that gave the last answer.
+    /// The process that was seen last.
     fn known_process(&self) -> Option<Process> {
-        self.process.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.process.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(process, _)| process.clone())
     }
 
     async fn put(&self, payload: &Payload) -> Result<Vec<u8>, Error> {

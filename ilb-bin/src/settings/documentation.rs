@@ -1,0 +1,71 @@
+//! `docs/settings.md`, made from the table of settings.
+
+use std::fmt::Write as _;
+
+use super::keys::{KEYS, Key};
+
+const INTRODUCTION: &str = "\
+# Settings
+
+<!-- Made from ilb-bin/src/settings/keys.rs by `UPDATE_DOCS=1 cargo test -p ilb-bin settings`; do not edit. -->
+
+A setting is taken from the first of these that has it: a flag, an environment variable, the file (`--config FILE` or
+`ILB_CONFIG`; YAML, JSON or TOML), its default. The variables without `ILB_` are those of the program that ilb replaces.
+Variables and flags of a pool describe the only one; with several pools in the file, they are an error.
+
+Everything is checked before anything starts, and all that is wrong is reported at once, with the place, the value and the
+accepted form; the exit code is 2. `ilb check` does only that and prints what holds, and where each value comes from.
+
+The file is followed. What changes in its pools or in `log.level` holds a moment later, without a restart and without
+touching a connection; what changes elsewhere holds after the next start, which the log says. A file that has become wrong
+is refused as a whole, and the settings before it go on.
+
+```yaml
+pools:
+  - name: postgres
+    selector: app=postgres,role=replica
+    backendPort: 5432
+    entryPoint: postgres
+  - name: broker
+    service: rabbitmq
+    namespaces: [messaging]
+    backendPort: amqp
+    entryPoint: amqp
+    slowStart: 30s
+```
+";
+
+/// The whole document.
+pub(super) fn markdown() -> String {
+    let (pools, process): (Vec<_>, Vec<_>) = KEYS.iter().partition(|key| key.of_pool().is_some());
+    let mut text = INTRODUCTION.to_owned();
+    section(&mut text, "The process", &process);
+    section(&mut text, "Each pool", &pools);
+    text
+}
+
+fn section(text: &mut String, title: &str, keys: &[&Key]) {
+    let _ =
+        write!(text, "\n## {title}\n\n| in the file | variables | flag | default | meaning |\n|---|---|---|---|---|\n");
+    for key in keys {
+        let variables: Vec<_> = key.variables.iter().map(|name| format!("`{name}`")).collect();
+        let about = format!("{} Accepted: {}.", key.about, key.form).replace('|', "\\|");
+        let (path, variables, flag) = (key.path, variables.join(", "), key.flag());
+        let _ = writeln!(text, "| `{path}` | {variables} | `--{flag}` | {} | {about} |", key.default);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_is_what_the_code_says() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/settings.md");
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(path, markdown()).unwrap();
+        }
+        let there = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(there == markdown(), "docs/settings.md is stale: UPDATE_DOCS=1 cargo test -p ilb-bin settings");
+    }
+}

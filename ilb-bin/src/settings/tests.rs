@@ -1,0 +1,294 @@
+use std::{fs, path::Path, time::Duration};
+
+use rstest::rstest;
+use tempfile::TempDir;
+
+use super::*;
+
+fn inputs(variables: &[(&str, &str)]) -> Inputs {
+    let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    Inputs { variables: variables.iter().map(own).collect(), ..Inputs::default() }
+}
+
+fn settings(variables: &[(&str, &str)]) -> Result<Settings, String> {
+    Settings::load(&inputs(variables)).map_err(|problems| problems.to_string())
+}
+
+/// A folder with a file of settings, and inputs that name it.
+fn with_file(name: &str, text: &str) -> (TempDir, Inputs) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join(name);
+    fs::write(&file, text).unwrap();
+    (folder, Inputs { file: Some(file), ..Inputs::default() })
+}
+
+/// The problems of a file called `ilb.yaml`, with the folder left out.
+fn problems(text: &str) -> Vec<String> {
+    let (folder, inputs) = with_file("ilb.yaml", text);
+    let problems = Settings::load(&inputs).unwrap_err();
+    let prefix = format!("{}/", folder.path().display());
+    problems.iter().map(|problem| problem.replace(&prefix, "")).collect()
+}
+
+#[test]
+fn a_selector_is_all_that_is_needed() {
+    let settings = settings(&[("POD_LABELS", "app=myapp,tier=backend"), ("PATH", "/bin")]).unwrap();
+    let [pool] = settings.pools.as_slice() else { panic!("one pool") };
+    assert_eq!(pool.backends, Backends::Pods("app=myapp,tier=backend".parse().unwrap()));
+    assert_eq!((pool.name.as_str(), pool.entry_point.as_str()), ("default", "tcp"));
+    assert_eq!((pool.port.to_string().as_str(), pool.update_interval), ("3333", Duration::from_secs(1)));
+    assert_eq!((pool.method, pool.watch, &pool.namespaces), (Method::LeastConnections, true, &Namespaces::Own));
+    assert_eq!(settings.traefik.instances, Instances::Urls(vec!["http://localhost:8080/api/providers/rest".into()]));
+    assert_eq!(settings.log, Log { level: LevelFilter::INFO, format: Format::Json });
+    assert_eq!(pool.timeouts.termination_delay, Duration::from_secs(3600));
+}
+
+#[test]
+fn every_variable_of_the_seed_is_read() {
+    let settings = settings(&[
+        ("POD_LABELS", "app=a"),
+        ("TRAEFIK_API_URL", "http://127.0.0.1:1"),
+        ("POD_NAMESPACE", "apps"),
+        ("UPDATE_INTERVAL", "1m30s"),
+        ("BACKEND_PORT", "5432"),
+        ("LB_METHOD", "roundrobin"),
+        ("USE_WATCH", "0"),
+        ("LOG_LEVEL", "debug"),
+        ("LOG_FORMAT", "text"),
+    ])
+    .unwrap();
+    let pool = &settings.pools[0];
+    assert_eq!(pool.namespaces, Namespaces::These(vec!["apps".into()]));
+    assert_eq!((pool.port.to_string().as_str(), pool.update_interval), ("5432", Duration::from_secs(90)));
+    assert_eq!((pool.method, pool.watch), (Method::RoundRobin, false));
+    assert_eq!(settings.traefik.instances, Instances::Urls(vec!["http://127.0.0.1:1".into()]));
+    assert_eq!(settings.log, Log { level: LevelFilter::DEBUG, format: Format::Text });
+}
+
+#[rstest]
+#[case("POD_LABELS", "app in", "at character 7: expected '(', found the end")]
+#[case("UPDATE_INTERVAL", "5", "500ms")]
+#[case("UPDATE_INTERVAL", "soon", "500ms")]
+#[case("UPDATE_INTERVAL", "-1s", "500ms")]
+#[case("UPDATE_INTERVAL", "0s", "500ms")]
+#[case("LB_METHOD", "random", "leastconn or roundrobin")]
+#[case("TRAEFIK_API_URL", "localhost:8080", "http://localhost:8080/api/providers/rest")]
+#[case("BACKEND_PORT", "70000", "1 to 65535")]
+#[case("BACKEND_PORT", "0", "1 to 65535")]
+#[case("USE_WATCH", "maybe", "true or false")]
+#[case("LOG_LEVEL", "loud", "debug, info, warn or error")]
+#[case("LOG_FORMAT", "xml", "json or text")]
+#[case("ILB_ENTRY_POINT", "a b", "entry point")]
+#[case("ILB_TERMINATION_DELAY", "x", "500ms")]
+#[case("ILB_ADMIN_ADDRESS", ":8081", "0.0.0.0:8081")]
+#[case("ILB_ADDRESS_FAMILIES", "ipv4", "prefer-ipv4")]
+#[case("ILB_ALLOWED_NETWORKS", "ten", "10.0.0.0/8")]
+#[case("ILB_CAPACITY", "2", "annotation or equal")]
+#[case("ILB_PROXY_PROTOCOL", "3", "1 or 2")]
+fn a_wrong_value_is_named_with_the_accepted_form(#[case] name: &str, #[case] value: &str, #[case] form: &str) {
+    let error = settings(&[("ILB_SELECTOR", "app=a"), (name, value)]);
+    // The selector is the one setting that cannot be given beside the other name for it.
+    let error = if name == "POD_LABELS" { settings(&[(name, value)]) } else { error }.unwrap_err();
+    assert!(error.contains(name) && error.contains(value) && error.contains(form), "{error}");
+    assert_eq!(error.lines().count(), 1, "{error}");
+}
+
+#[rstest]
+#[case(&[])]
+#[case(&[("POD_LABELS", "")])]
+fn a_missing_selector_is_named_with_the_accepted_form(#[case] variables: &[(&str, &str)]) {
+    let error = settings(variables).unwrap_err();
+    assert!(error.contains("POD_LABELS") && error.contains("app=my-app"), "{error}");
+    assert_eq!(error.lines().count(), 1, "{error}");
+}
+
+#[test]
+fn all_problems_are_reported_at_once() {
+    let error = settings(&[("LB_METHOD", "x"), ("LOG_LEVEL", "y"), ("ILB_ENTRYPOINT", "tcp")]).unwrap_err();
+    assert_eq!(error.lines().count(), 4, "{error}");
+    assert!(error.contains("ILB_ENTRYPOINT is not a setting"), "{error}");
+}
+
+#[test]
+fn variables_that_services_cause_are_no_mistake() {
+    let links = [
+        ("POD_LABELS", "a=b"),
+        ("ILB_SERVICE_HOST", "10.0.0.1"),
+        ("ILB_PORT", "tcp://10.0.0.1:3333"),
+        ("ILB_PORT_3333_TCP_ADDR", "10.0.0.1"),
+        ("ILB_METRICS_PORT", "tcp://10.0.0.1:8081"),
+        ("ILB_METRICS_SERVICE_PORT_HTTP", "8081"),
+    ];
+    settings(&links).unwrap();
+}
+
+#[test]
+fn a_setting_has_one_name_at_a_time() {
+    let error = settings(&[("POD_LABELS", "a=b"), ("ILB_SELECTOR", "a=c")]).unwrap_err();
+    assert_eq!(error, "ilb: ILB_SELECTOR and POD_LABELS are the same setting: remove one of them\n");
+}
+
+const TWO_POOLS: &str = "\
+log:
+  level: warn
+traefik:
+  urls: [http://one:8080, http://two:8080]
+pools:
+  - name: db
+    selector: app=db
+    backendPort: 5432
+    entryPoint: db
+    namespaces: [a, b]
+  - name: broker
+    service: rabbit
+    backendPort: amqp
+    entryPoint: amqp
+    slowStart: 30s
+";
+
+#[test]
+fn a_file_has_several_pools() {
+    let (_folder, inputs) = with_file("ilb.yaml", TWO_POOLS);
+    let settings = Settings::load(&inputs).unwrap();
+    let [db, broker] = settings.pools.as_slice() else { panic!("two pools") };
+    assert_eq!(db.namespaces, Namespaces::These(vec!["a".into(), "b".into()]));
+    assert_eq!((broker.backends.to_string(), broker.port.to_string()), ("service rabbit".into(), "amqp".into()));
+    assert_eq!((broker.slow_start, db.slow_start), (Duration::from_secs(30), Duration::ZERO));
+    assert_eq!(settings.log.level, LevelFilter::WARN);
+}
+
+#[test]
+fn toml_says_the_same_as_yaml() {
+    let toml = "\
+[log]
+level = \"warn\"
+
+[traefik]
+urls = [\"http://one:8080\", \"http://two:8080\"]
+
+[[pools]]
+name = \"db\"
+selector = \"app=db\"
+backendPort = 5432
+entryPoint = \"db\"
+namespaces = [\"a\", \"b\"]
+
+[[pools]]
+name = \"broker\"
+service = \"rabbit\"
+backendPort = \"amqp\"
+entryPoint = \"amqp\"
+slowStart = \"30s\"
+";
+    let (_folder, inputs) = with_file("ilb.toml", toml);
+    let (_other, yaml) = with_file("ilb.yaml", TWO_POOLS);
+    let (toml, yaml) = (Settings::load(&inputs).unwrap(), Settings::load(&yaml).unwrap());
+    assert_eq!((toml.pools, toml.traefik, toml.log), (yaml.pools, yaml.traefik, yaml.log));
+    let (_folder, inputs) = with_file("wrong.toml", "[[pools]]\nselector = \"a=b\"\nbackendPort = 0\ncolour = 1\n");
+    let error = Settings::load(&inputs).unwrap_err().to_string();
+    assert!(error.contains("wrong.toml:3: pools[0].backendPort=\"0\" cannot be used"), "{error}");
+    assert!(error.contains("wrong.toml:4: pools[0].colour is not a setting"), "{error}");
+}
+
+#[test]
+fn flags_win_over_variables_and_variables_over_the_file() {
+    let text = "log:\n  level: warn\n  format: text\npools:\n  - selector: app=file\n    backendPort: 1\n";
+    let (folder, mut inputs) = with_file("ilb.yaml", text);
+    inputs.variables = vec![("LOG_FORMAT".into(), "json".into()), ("BACKEND_PORT".into(), "2".into())];
+    inputs.flags = vec![("backend-port".into(), "3".into())];
+    let settings = Settings::load(&inputs).unwrap();
+    assert_eq!(settings.log, Log { level: LevelFilter::WARN, format: Format::Json });
+    assert_eq!(settings.pools[0].port.to_string(), "3");
+    let source = |path: &str| {
+        let found = settings.effective.iter().find(|setting| setting.path == path).unwrap();
+        found.source.replace(&format!("{}/", folder.path().display()), "")
+    };
+    assert_eq!(source("log.level"), "ilb.yaml:2");
+    assert_eq!(source("log.format"), "LOG_FORMAT");
+    assert_eq!(source("pools[0].backendPort"), "--backend-port");
+    assert_eq!(source("pools[0].selector"), "ilb.yaml:5");
+    assert_eq!(source("pools[0].method"), "default");
+}
+
+#[test]
+fn the_file_can_be_named_by_a_variable() {
+    let (_folder, inputs) = with_file("ilb.yaml", "pools: [{file: /backends.yaml}]");
+    let file = inputs.file.unwrap().display().to_string();
+    let settings = settings(&[("ILB_CONFIG", &file)]).unwrap();
+    assert_eq!(settings.pools[0].backends, Backends::File("/backends.yaml".into()));
+}
+
+#[rstest]
+#[case(
+    "pools:\n  - selector: a=b\n    backendport: 1\n",
+    "ilb.yaml:3: pools[0].backendport is not a setting: give one of"
+)]
+#[case("pool: []\n", "ilb.yaml:1: pool is not a setting: give one of log, admin, traefik, pools")]
+#[case("log: debug\npools: [{selector: a}]\n", "ilb.yaml:1: log is a table: give one of level, format")]
+#[case("pools: app=a\n", "ilb.yaml:1: pools is a list: give at least one pool")]
+#[case("pools:\n  - selector: [a, b]\n", "ilb.yaml:2: pools[0].selector is a single value: give a label selector")]
+#[case("pools:\n  - selector: a\n    namespaces: {a: b}\n", "ilb.yaml:3: pools[0].namespaces is a list: give")]
+#[case("pools:\n  - selector: a\n    watch: perhaps\n", "ilb.yaml:3: pools[0].watch=\"perhaps\" cannot be used")]
+#[case("pools:\n  - selector: a\n    selector: b\n", "ilb.yaml:3: duplicate mapping key: selector")]
+#[case("pools: [\n", "ilb.yaml:")]
+fn a_mistake_in_the_file_is_named_with_its_line(#[case] text: &str, #[case] problem: &str) {
+    let problems = problems(text);
+    assert!(problems.iter().any(|p| p.starts_with(problem)), "{problems:?}");
+}
+
+#[rstest]
+#[case("pools:\n  - {selector: a, service: b}\n", "exclude each other: keep one of selector, service and file")]
+#[case("pools:\n  - {selector: a, namespaces: [b], allNamespaces: true}\n", "exclude each other: keep one of them")]
+#[case("pools:\n  - {service: a, namespaces: [b, c]}\n", "has 2 namespaces: a Service is in one")]
+#[case("pools:\n  - {service: a, allNamespaces: true}\n", "does not fit a Service")]
+#[case("pools:\n  - {selector: a}\n  - {selector: b, name: b, entryPoint: b}\n", "pools[0].name is not set")]
+#[case("pools:\n  - {selector: a, name: a}\n  - {selector: b, name: b}\n", "pools[0] has the entryPoint tcp already")]
+#[case(
+    "pools:\n  - {selector: a, name: a}\n  - {selector: b, name: a, entryPoint: b}\n",
+    "pools[0] has the name a already"
+)]
+#[case("traefik: {urls: [http://a], dns: http://b}\npools: [{selector: a}]\n", "exclude each other")]
+#[case("traefik: {basicAuth: {username: me}}\npools: [{selector: a}]\n", "needs traefik.basicAuth.passwordFile")]
+#[case("traefik: {urls: [\"https://a\"]}\npools: [{selector: a}]\n", "needs traefik.tls.caFile")]
+fn what_does_not_go_together_is_named_with_the_way_out(#[case] text: &str, #[case] problem: &str) {
+    let problems = problems(text);
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].contains(problem), "{problems:?}");
+}
+
+#[test]
+fn a_variable_of_a_pool_does_not_fit_several_pools() {
+    let (_folder, mut inputs) = with_file("ilb.yaml", TWO_POOLS);
+    inputs.variables = vec![("BACKEND_PORT".into(), "1".into()), ("LOG_LEVEL".into(), "info".into())];
+    let error = Settings::load(&inputs).unwrap_err().to_string();
+    assert_eq!(error.lines().count(), 1, "{error}");
+    assert!(error.contains("BACKEND_PORT describes the only pool, and the file has 2"), "{error}");
+}
+
+#[test]
+fn a_file_that_is_not_there_or_has_no_known_form_is_an_error() {
+    for (file, problem) in
+        [("/no/such.yaml", "it cannot be read"), ("/no/such.conf", "ends in .yaml, .yml, .json or .toml")]
+    {
+        let inputs = Inputs { file: Some(Path::new(file).to_owned()), ..inputs(&[("POD_LABELS", "a=b")]) };
+        let error = Settings::load(&inputs).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("ilb: {file}")) && error.contains(problem), "{error}");
+    }
+}
+
+#[test]
+fn secrets_are_shown_nowhere() {
+    let error = settings(&[("POD_LABELS", "a=b"), ("TRAEFIK_API_URL", "http://me:hidden@traefik:8080")]).unwrap_err();
+    assert!(error.contains("TRAEFIK_API_URL") && !error.contains("hidden"), "{error}");
+}
+
+#[test]
+fn what_holds_is_shown_with_its_source() {
+    let settings = settings(&[("POD_LABELS", "app=a")]).unwrap();
+    let shown = check(&settings);
+    let line =
+        |path: &str| shown.lines().find(|line| line.starts_with(path)).unwrap().split_whitespace().collect::<Vec<_>>();
+    assert_eq!(line("pools[0].selector"), ["pools[0].selector", "app=a", "POD_LABELS"]);
+    assert_eq!(line("log.level"), ["log.level", "info", "default"]);
+    assert_eq!(shown.lines().count(), KEYS.len());
+}

@@ -1,0 +1,55 @@
+//! The Traefik, or the Traefiks, that settings name.
+
+use std::{fs, path::Path, sync::Arc};
+
+use anyhow::Context;
+use ilb_traefik_client::{ConfigSink, Fleet, Traefik, TraefikBuilder};
+
+use crate::settings::{Authentication, Instances, TraefikSettings};
+
+/// What is pushed to.
+pub(crate) struct Sink {
+    pub(crate) sink: Arc<dyn ConfigSink>,
+    /// Host and port of the Traefik, if it is one: only of one that is here the connections can be counted.
+    pub(crate) only: Option<(String, u16)>,
+}
+
+impl Sink {
+    /// Makes the clients; sends nothing yet. Has to be called within a Tokio runtime.
+    pub(crate) fn of(settings: &TraefikSettings) -> anyhow::Result<Self> {
+        let fleet = match &settings.instances {
+            Instances::Urls(urls) if urls.len() == 1 => {
+                let traefik = builder(settings, &urls[0])?.build()?;
+                let (host, port) = traefik.host_and_port();
+                return Ok(Self { only: Some((host.to_owned(), port)), sink: Arc::new(traefik) });
+            }
+            Instances::Urls(urls) => urls
+                .iter()
+                .try_fold(Fleet::builder(), |fleet, url| anyhow::Ok(fleet.instance(builder(settings, url)?)?))?,
+            Instances::Resolved(url) => Fleet::builder().resolved(builder(settings, url)?)?,
+        };
+        Ok(Self { sink: Arc::new(fleet.start()), only: None })
+    }
+}
+
+fn builder(settings: &TraefikSettings, url: &str) -> anyhow::Result<TraefikBuilder> {
+    let mut builder = Traefik::builder(url);
+    match &settings.authentication {
+        Some(Authentication::Basic { username, password_file }) => {
+            builder = builder.basic(username, read(password_file)?.trim_end_matches(['\r', '\n']));
+        }
+        Some(Authentication::Bearer { token_file }) => builder = builder.bearer_file(token_file),
+        None => {}
+    }
+    if let Some(file) = &settings.ca_file {
+        builder = builder.authorities(read(file)?);
+    }
+    if let Some((certificate, key)) = &settings.identity {
+        builder = builder.identity(&read(certificate)?, &read(key)?);
+    }
+    Ok(builder)
+}
+
+fn read(path: &Path) -> anyhow::Result<String> {
+    fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))
+}
