@@ -8,7 +8,7 @@ CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 LIBRARIES := ilb-discovery ilb-connections ilb-traefik-client ilb-reconciler
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test demo bench-discovery bench-propagation bench-apply bench-balance bench-footprint test-matrix lint fmt testbed clean
+.PHONY: help build run test demo chart-test chart-docs helm-lint helm-package bench-discovery bench-propagation bench-apply bench-balance bench-footprint test-matrix lint fmt testbed clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,8 +20,21 @@ run: ## Run ilb against the cluster of your kubeconfig: make run POD_LABELS=app=
 	LOG_FORMAT=$(or $(LOG_FORMAT),text) POD_LABELS='$(POD_LABELS)' $(CARGO) run --locked -p ilb-bin
 
 test: testbed ## Run every test, also those on a real API server and a real Traefik
-	@integration-tests/testbed/prepare chromium chromedriver >/dev/null
+	@integration-tests/testbed/prepare chromium chromedriver helm helm-3 helm-docs >/dev/null
 	$(CARGO) test --workspace --all-features --locked --no-fail-fast -- --include-ignored
+
+chart-test: testbed ## Test the chart: lint, templates, schema, values, and what a real API server says (part of `make test`)
+	@integration-tests/testbed/prepare helm helm-3 helm-docs >/dev/null
+	$(CARGO) test --locked -p ilb-integration-tests --test chart --no-fail-fast -- --include-ignored
+
+chart-docs: ## Write chart/README.md from its template and the comments in chart/values.yaml
+	$$(integration-tests/testbed/prepare helm-docs | cut -d= -f2) --sort-values-order=file --skip-version-footer --chart-search-root chart
+
+helm-lint: ## Check the chart as Helm does
+	$$(integration-tests/testbed/prepare helm | cut -d= -f2) lint --strict chart --set env.relay=app=my-app
+
+helm-package: ## Pack the chart: target/charts/ilb-VERSION.tgz
+	$$(integration-tests/testbed/prepare helm | cut -d= -f2) package chart --destination target/charts
 
 test-matrix: ## Try the client with seven versions of Traefik and write docs/traefik-versions.md (about 2 minutes)
 	$(CARGO) run --locked -p ilb-integration-tests --bin traefik-matrix

@@ -42,6 +42,9 @@ is a schema: a schema sees one value at a time, and can be skipped.
 {{- if and $pool.allNamespaces $pool.namespaces -}}
 {{- fail (printf "pools[%d] (%s): give namespaces or allNamespaces, not both" $i $name) -}}
 {{- end -}}
+{{- if and $pool.service (or $pool.allNamespaces (gt (len ($pool.namespaces | default list)) 1)) -}}
+{{- fail (printf "pools[%d] (%s): a Service is in one namespace: give that one in namespaces" $i $name) -}}
+{{- end -}}
 {{- if and (gt (len $.Values.pools) 1) (not $pool.name) -}}
 {{- fail (printf "pools[%d] has no name: with more than one pool each needs one" $i) -}}
 {{- end -}}

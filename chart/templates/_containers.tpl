@@ -67,21 +67,20 @@ volumeMounts:
   {{- end }}
 {{- end }}
 
-{{/* The single pool of `env` is described by variables, pools by a file. The rest is the same for both. */}}
+{{/* The single pool of `env` is described by variables, pools and all else by a file that ilb follows. */}}
 {{- define "ilb.environment" -}}
 - name: TRAEFIK_API_URL
   value: http://127.0.0.1:8080
-- name: POD_NAMESPACE
-  valueFrom:
-    fieldRef:
-      fieldPath: metadata.namespace
 {{- if .Values.pools }}
 - name: ILB_CONFIG
   value: /etc/ilb/ilb.yaml
 {{- else }}
+- name: POD_NAMESPACE
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.namespace
 - name: POD_LABELS
   value: {{ .Values.env.relay | quote }}
-{{- end }}
 {{- range $name, $value := dict
   "BACKEND_PORT" .Values.env.backendPort
   "LB_METHOD" .Values.env.lbMethod
@@ -92,6 +91,7 @@ volumeMounts:
 {{- if not (has (toString $value) (list "" "<nil>")) }}
 - name: {{ $name }}
   value: {{ ternary ($value | int | toString) (toString $value) (kindIs "float64" $value) | quote }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end }}

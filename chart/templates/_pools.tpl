@@ -20,7 +20,7 @@ name, entryPoint, port (where Traefik listens), servicePort, portName, nodePort,
   "allNamespaces" (.allNamespaces | default false)
   "service" .service
   "file" .file
-  "backendPort" (ternary .backendPort (.backendPort | default 3333) (empty .selector))) -}}
+  "backendPort" (.backendPort | default 3333)) -}}
 {{- end -}}
 {{- else -}}
 {{- $pools = append $pools (dict
@@ -37,9 +37,8 @@ name, entryPoint, port (where Traefik listens), servicePort, portName, nodePort,
 {{- toYaml $pools -}}
 {{- end }}
 
-{{/* The settings file of ilb: what it does not need to know of a pool is left out. */}}
+{{/* The settings file of ilb (docs/settings.md): what only the Service needs to know of a pool is left out. */}}
 {{- define "ilb.settings" -}}
-{{- $names := list "port" "servicePort" "portName" "nodePort" -}}
 {{- $pools := list -}}
 {{- $known := include "ilb.pools" . | fromYamlArray -}}
 {{- range $i, $pool := .Values.pools -}}
@@ -50,5 +49,9 @@ name, entryPoint, port (where Traefik listens), servicePort, portName, nodePort,
 {{- end -}}
 {{- $pools = append $pools (merge $own (omit $pool "port" "servicePort" "portName" "nodePort")) -}}
 {{- end -}}
-{{- dict "pools" $pools | toYaml -}}
+{{- $log := dict -}}
+{{- range $key, $value := dict "level" (.Values.log.level | default .Values.env.logLevel) "format" (.Values.log.format | default .Values.env.logFormat) -}}
+{{- if $value -}}{{- $_ := set $log $key $value -}}{{- end -}}
+{{- end -}}
+{{- merge (dict "pools" $pools) (ternary (dict "log" $log) (dict) (not (empty $log))) | toYaml -}}
 {{- end }}

@@ -27,6 +27,7 @@ mod api_server;
 mod backend;
 mod bare_traefik;
 mod browser;
+mod chart;
 mod client;
 mod crowd;
 mod fault_proxy;
@@ -52,6 +53,7 @@ pub use crate::{
     backend::{Backend, Behaviour},
     bare_traefik::{BareTraefik, BareTraefikBuilder},
     browser::{Browser, Look},
+    chart::{Chart, Rendered},
     client::Connection,
     crowd::Crowd,
     fault_proxy::FaultProxy,

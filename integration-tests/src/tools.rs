@@ -34,6 +34,11 @@ impl Tools {
         Ok((tools.path("chromium")?.to_owned(), tools.path("chromedriver")?.to_owned()))
     }
 
+    /// The path of Helm (`helm`, `helm-3`) or of what writes its documents (`helm-docs`), which is built if need be.
+    pub fn of_charts(name: &str) -> anyhow::Result<PathBuf> {
+        Ok(Self::prepare(&[name])?.path(name)?.to_owned())
+    }
+
     /// Those with these names, or all that most tests need.
     fn prepare(names: &[&str]) -> anyhow::Result<Self> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("testbed/prepare");

@@ -2,7 +2,6 @@ mod held;
 mod tally;
 
 use std::{
-    net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -33,9 +32,9 @@ const WATCH_EVERY: Duration = Duration::from_millis(20);
 /// * `dial N`: open N connections, one after the other, and close each at once;
 /// * `watch`: from now on do so 50 times a second; `seen`: what that gave, and stop;
 /// * `hold N`: open N connections and keep talking on them; `held`: how they are; `release`: close them.
-pub(crate) async fn run(target: SocketAddr) -> anyhow::Result<()> {
+pub(crate) async fn run(target: String) -> anyhow::Result<()> {
     let listener = TcpListener::bind(ORDERS).await?;
-    let mut client = Client { target, held: Held::default(), watch: None };
+    let mut client = Client { target: target.into(), held: Held::default(), watch: None };
     let end = crate::terminated();
     tokio::pin!(end);
     loop {
@@ -52,7 +51,7 @@ pub(crate) async fn run(target: SocketAddr) -> anyhow::Result<()> {
 }
 
 struct Client {
-    target: SocketAddr,
+    target: Arc<str>,
     held: Held,
     watch: Option<Watch>,
 }
@@ -63,12 +62,12 @@ impl Client {
             ("dial", count) => {
                 let mut tally = Tally::default();
                 for _ in 0..count.parse::<u32>()? {
-                    tally.add(open(self.target).await.map(|(_, greeting)| greeting));
+                    tally.add(open(&self.target).await.map(|(_, greeting)| greeting));
                 }
                 Ok(serde_json::to_string(&tally)?)
             }
             ("watch", "") => {
-                self.watch = Some(Watch::start(self.target));
+                self.watch = Some(Watch::start(self.target.clone()));
                 Ok("{}".to_owned())
             }
             ("seen", "") => {
@@ -77,7 +76,7 @@ impl Client {
             }
             ("hold", count) => {
                 for _ in 0..count.parse::<u32>()? {
-                    let (stream, greeting) = open(self.target).await?;
+                    let (stream, greeting) = open(&self.target).await?;
                     self.held.keep(stream, greeting.pod);
                 }
                 self.held.report()
@@ -100,14 +99,14 @@ struct Watch {
 }
 
 impl Watch {
-    fn start(target: SocketAddr) -> Self {
+    fn start(target: Arc<str>) -> Self {
         let tally = Arc::new(Mutex::new(Tally::default()));
         let shared = tally.clone();
         let task = tokio::spawn(async move {
             let mut ticks = interval(WATCH_EVERY);
             loop {
                 ticks.tick().await;
-                let outcome = open(target).await.map(|(_, greeting)| greeting);
+                let outcome = open(&target).await.map(|(_, greeting)| greeting);
                 shared.lock().unwrap_or_else(PoisonError::into_inner).add(outcome);
             }
         });
@@ -121,7 +120,7 @@ impl Watch {
 }
 
 /// Connects and reads who answers.
-async fn open(target: SocketAddr) -> anyhow::Result<(BufReader<TcpStream>, Greeting)> {
+async fn open(target: &str) -> anyhow::Result<(BufReader<TcpStream>, Greeting)> {
     let stream = timeout(PATIENCE, TcpStream::connect(target)).await.context("connecting hangs")??;
     stream.set_nodelay(true)?;
     let mut stream = BufReader::new(stream);

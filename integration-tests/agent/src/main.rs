@@ -26,9 +26,9 @@ async fn main() -> anyhow::Result<()> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         ["backend", address] => backend::run(address.parse()?).await,
-        ["client", address] => client::run(address.parse()?).await,
+        ["client", address] => client::run(address.to_owned()).await,
         ["ask", ref order @ ..] => ask(&order.join(" ")).await,
-        ["try", address] => try_to_connect(address.parse()?).await,
+        ["try", address] => try_to_connect(address).await,
         ["pause"] => terminated().await,
         _ => bail!("use: agent backend|client|try ADDRESS, agent ask ORDER, agent pause"),
     }
@@ -49,7 +49,7 @@ async fn ask(order: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn try_to_connect(address: SocketAddr) -> anyhow::Result<()> {
+async fn try_to_connect(address: &str) -> anyhow::Result<()> {
     match timeout(Duration::from_secs(3), TcpStream::connect(address)).await {
         Err(_) => println!("no answer"),
         Ok(Err(error)) => println!("{}", error.kind()),

@@ -1,6 +1,6 @@
 use std::{fs, time::Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use ilb_integration_tests::eventually;
 
 use crate::{
@@ -34,14 +34,13 @@ pub(crate) async fn readme_command_installs(cluster: &Cluster) -> anyhow::Result
     Ok(format!("from the command to ready {took:.1} s"))
 }
 
-/// A client in a pod, through the Service's address.
+/// A client in a pod, through the Service's name.
 pub(crate) async fn client_reaches_backends(cluster: &Cluster) -> anyhow::Result<String> {
-    let service = cluster.get(&["service", FULL_NAME])?;
-    let address = service["spec"]["clusterIP"].as_str().context("the Service has no address")?;
-    cluster.apply(&[client("client", &format!("{address}:3333"))])?;
+    let address = format!("{FULL_NAME}.default:3333");
+    cluster.apply(&[client("client", &address)])?;
     cluster.kubectl(&["wait", "--for=condition=Ready", "pod/client", "--timeout=60s"])?;
     let tally = reached(cluster, 3).await?;
-    Ok(format!("{} connections through {address}:3333 to {:?}", tally.connections(), tally.pods))
+    Ok(format!("{} connections through {address} to {:?}", tally.connections(), tally.pods))
 }
 
 /// What the predecessor's documents say to type.

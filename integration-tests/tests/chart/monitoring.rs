@@ -1,0 +1,141 @@
+//! Metrics can be scraped, alerts and the dashboard ask for metrics that exist, and each alert has a runbook.
+
+use std::collections::BTreeSet;
+
+use ilb_integration_tests::Chart;
+use promql_parser::parser::{self, Expr};
+use serde_json::Value;
+
+#[test]
+#[ignore = "needs the testbed: make test"]
+fn both_metrics_ports_are_scraped_once_whichever_monitor_is_chosen() {
+    let chart = Chart::new().unwrap();
+    let pods =
+        chart.render("{env: {relay: a=b}, metrics: {enabled: 'true', podMonitor: {labels: {release: p}}}}").unwrap();
+    let monitor = pods.only("PodMonitor").unwrap();
+    let ports: Vec<_> = monitor["spec"]["podMetricsEndpoints"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|e| e["portNumber"].as_u64().unwrap())
+        .collect();
+    assert_eq!(ports, [8081, 9090]);
+    assert_eq!(monitor["metadata"]["labels"]["release"], "p");
+    assert!(pods.all("ServiceMonitor").is_empty());
+
+    let values = "{env: {relay: a=b}, metrics: {service: {enabled: true}, serviceMonitor: {enabled: true}}}";
+    let services = chart.render(values).unwrap();
+    let found = services.all("Service").into_iter().filter(|service| {
+        let wanted = services.only("ServiceMonitor").unwrap()["spec"]["selector"]["matchLabels"].as_object().unwrap();
+        wanted.iter().all(|(key, value)| service["metadata"]["labels"][key] == *value)
+    });
+    let found: Vec<_> = found.map(|service| service["metadata"]["name"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(found, ["my-lb-ilb-metrics"], "the clients' Service would be scraped as well");
+    assert!(services.all("PodMonitor").is_empty());
+}
+
+#[test]
+#[ignore = "needs the testbed: make test"]
+fn nothing_needs_the_prometheus_operator_unless_asked_for() {
+    let rendered = Chart::new().unwrap().render("{env: {relay: a=b}, metrics: {enabled: 'false'}}").unwrap();
+    assert!(!rendered.text.contains("monitoring.coreos.com"));
+}
+
+#[test]
+#[ignore = "needs the testbed: make test"]
+fn each_alert_asks_for_this_release_and_for_metrics_that_exist_and_has_a_runbook() {
+    let chart = Chart::new().unwrap();
+    let values =
+        "{env: {relay: a=b}, metrics: {prometheusRule: {enabled: true, runbookUrl: 'https://r.example/runbooks'}}}";
+    let rendered = chart.render(values).unwrap();
+    let runbooks = chart.file("../docs/runbooks.md").unwrap();
+    let rules = rendered.only("PrometheusRule").unwrap()["spec"]["groups"][0]["rules"].as_array().unwrap().clone();
+    assert!(rules.len() >= 6);
+    let mut names = BTreeSet::new();
+    for rule in &rules {
+        let name = rule["alert"].as_str().unwrap();
+        names.insert(name.to_owned());
+        let query = rule["expr"].as_str().unwrap();
+        assert!(unknown_metrics(&chart, query).is_empty(), "{name}: {:?}", unknown_metrics(&chart, query));
+        assert_eq!(
+            query.matches(r#"{namespace="apps",pod=~"my-lb-ilb-.+""#).count(),
+            query.matches('{').count(),
+            "{query}"
+        );
+        let url = rule["annotations"]["runbook_url"].as_str().unwrap();
+        assert_eq!(url, format!("https://r.example/runbooks#{}", name.to_lowercase()));
+        assert!(["critical", "warning", "info"].contains(&rule["labels"]["severity"].as_str().unwrap()), "{name}");
+    }
+    let written: BTreeSet<_> =
+        runbooks.lines().filter_map(|line| line.strip_prefix("## ")).map(str::to_owned).collect();
+    assert_eq!(written, names, "docs/runbooks.md has a heading for each alert and for nothing else");
+}
+
+#[test]
+#[ignore = "needs the testbed: make test"]
+fn the_dashboard_asks_for_metrics_that_exist() {
+    let chart = Chart::new().unwrap();
+    let rendered = chart.render("{env: {relay: a=b}, metrics: {dashboard: {enabled: true}}}").unwrap();
+    let maps = rendered.all("ConfigMap");
+    let dashboard = maps.iter().find_map(|map| map["data"]["ilb.json"].as_str()).unwrap();
+    let dashboard: Value = serde_json::from_str(dashboard).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let queries: Vec<_> = panels.iter().flat_map(|panel| panel["targets"].as_array().into_iter().flatten()).collect();
+    assert!(queries.len() >= 10, "{}", queries.len());
+    for query in queries {
+        let query = query["expr"].as_str().unwrap().replace("$__rate_interval", "5m");
+        assert!(unknown_metrics(&chart, &query).is_empty(), "{query}: {:?}", unknown_metrics(&chart, &query));
+        assert!(query.contains(r#"namespace="$namespace""#), "{query}");
+    }
+    let mut ids = BTreeSet::new();
+    for panel in panels {
+        assert!(ids.insert(panel["id"].as_u64().unwrap()), "two panels with the id {}", panel["id"]);
+        let place = &panel["gridPos"];
+        assert!(place["x"].as_u64().unwrap() + place["w"].as_u64().unwrap() <= 24, "{panel}");
+        assert!(panel["type"] == "row" || !panel["description"].as_str().unwrap_or_default().is_empty(), "{panel}");
+    }
+}
+
+#[test]
+fn a_wrong_query_is_noticed() {
+    let metrics = BTreeSet::from(["ilb_known".to_owned()]);
+    assert_eq!(missing("rate(ilb_known{a=\"b\"}[5m]) / sum(ilb_knwon)", &metrics), ["ilb_knwon"]);
+    assert_eq!(missing("sum(ilb_known", &metrics).len(), 1, "no query at all");
+}
+
+/// What is wrong with a query: metrics that docs/metrics.md, which is written from the code, does not have.
+fn unknown_metrics(chart: &Chart, query: &str) -> Vec<String> {
+    let document = chart.file("../docs/metrics.md").unwrap();
+    let mut known = BTreeSet::new();
+    for line in document.lines().filter_map(|line| line.strip_prefix("| `")) {
+        let (name, rest) = line.split_once('`').unwrap();
+        let kind = rest.trim_start_matches(" | ").split(' ').next().unwrap();
+        match kind {
+            "histogram" => known.extend(["_bucket", "_sum", "_count"].map(|suffix| format!("{name}{suffix}"))),
+            _ => _ = known.insert(name.to_owned()),
+        }
+    }
+    missing(query, &known)
+}
+
+fn missing(query: &str, known: &BTreeSet<String>) -> Vec<String> {
+    match parser::parse(query) {
+        Err(error) => vec![error],
+        Ok(expr) => metrics(&expr).into_iter().filter(|metric| !known.contains(metric)).collect(),
+    }
+}
+
+fn metrics(expr: &Expr) -> Vec<String> {
+    let both = |a: &Expr, b: &Expr| [metrics(a), metrics(b)].concat();
+    match expr {
+        Expr::Aggregate(it) => metrics(&it.expr),
+        Expr::Unary(it) => metrics(&it.expr),
+        Expr::Binary(it) => both(&it.lhs, &it.rhs),
+        Expr::Paren(it) => metrics(&it.expr),
+        Expr::Subquery(it) => metrics(&it.expr),
+        Expr::VectorSelector(it) => it.name.clone().into_iter().collect(),
+        Expr::MatrixSelector(it) => it.vs.name.clone().into_iter().collect(),
+        Expr::Call(it) => it.args.args.iter().flat_map(|arg| metrics(arg)).collect(),
+        Expr::NumberLiteral(_) | Expr::StringLiteral(_) | Expr::Extension(_) => Vec::new(),
+    }
+}

@@ -1,0 +1,41 @@
+//! Several pools in one release.
+
+use ilb_integration_tests::Chart;
+use serde_json::json;
+
+const VALUES: &str = "pools:
+  - {name: postgres, selector: 'app=pg,role in (replica)', namespaces: [db], backendPort: 5432, port: 5432}
+  - {name: mqtt, service: mosquitto, port: 1883, servicePort: 1884, entryPoint: iot}";
+
+#[test]
+#[ignore = "needs the testbed: make test"]
+fn each_pool_has_a_listener_a_port_of_the_service_and_its_settings() {
+    let rendered = Chart::new().unwrap().render(VALUES).unwrap();
+    let traefik = rendered.file("traefik.yml").unwrap();
+    assert_eq!(traefik["entryPoints"]["postgres"]["address"], ":5432");
+    assert_eq!(traefik["entryPoints"]["iot"]["address"], ":1883");
+    assert_eq!(traefik["entryPoints"].as_object().unwrap().len(), 4);
+    let ports: Vec<_> = rendered.only("Service").unwrap()["spec"]["ports"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|port| json!([port["name"], port["port"], port["targetPort"]]))
+        .collect();
+    assert_eq!(json!(ports), json!([["postgres", 5432, 5432], ["mqtt", 1884, 1883]]));
+    let settings = json!({"pools": [
+        {"name": "postgres", "selector": "app=pg,role in (replica)", "namespaces": ["db"], "backendPort": 5432, "entryPoint": "postgres"},
+        {"name": "mqtt", "service": "mosquitto", "namespaces": ["apps"], "entryPoint": "iot"},
+    ]});
+    assert_eq!(rendered.file("ilb.yaml").unwrap(), settings);
+}
+
+#[test]
+#[ignore = "needs the testbed: make test"]
+fn ilb_reads_the_file_and_no_variable_of_a_single_pool() {
+    let rendered = Chart::new().unwrap().render(&format!("{VALUES}\nlog: {{level: debug}}")).unwrap();
+    let variables = rendered.container("ilb").unwrap()["env"].as_array().unwrap();
+    let names: Vec<_> = variables.iter().map(|variable| variable["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["TRAEFIK_API_URL", "ILB_CONFIG"], "the rest is in the file, which is followed");
+    assert_eq!(rendered.file("ilb.yaml").unwrap()["log"], json!({"level": "debug"}));
+    assert_eq!(variables[1]["value"], "/etc/ilb/ilb.yaml");
+}

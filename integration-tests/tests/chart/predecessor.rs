@@ -1,0 +1,65 @@
+//! Values of the Go program's chart do what its documents said.
+
+use std::collections::BTreeMap;
+
+use ilb_integration_tests::{Chart, Rendered};
+
+#[test]
+#[ignore = "needs the testbed: make test"]
+fn the_documented_command_line_selects_the_pods_that_it_names() {
+    let rendered = Chart::new().unwrap().render("env: {relay: app=my-app, updateinterval: 5s}").unwrap();
+    let variables = variables(&rendered);
+    assert_eq!(variables["POD_LABELS"], "app=my-app");
+    assert_eq!(variables["UPDATE_INTERVAL"], "5s");
+    assert_eq!(variables.len(), 3, "what is not set is left to ilb: {variables:?}");
+}
+
+#[test]
+#[ignore = "needs the testbed: make test"]
+fn every_setting_reaches_ilb_as_text_however_it_is_typed() {
+    for values in [
+        "{relay: 'app=a,tier=b', backendPort: 5432, useWatch: false, logLevel: debug, logFormat: text, updateinterval: 2s}",
+        "{relay: 'app=a,tier=b', backendPort: '5432', useWatch: 'false', logLevel: debug, logFormat: text, updateinterval: 2s}",
+    ] {
+        let rendered = Chart::new().unwrap().render(&format!("env: {values}")).unwrap();
+        let expected = [
+            ("BACKEND_PORT", "5432"),
+            ("LOG_FORMAT", "text"),
+            ("LOG_LEVEL", "debug"),
+            ("POD_LABELS", "app=a,tier=b"),
+            ("TRAEFIK_API_URL", "http://127.0.0.1:8080"),
+            ("UPDATE_INTERVAL", "2s"),
+            ("USE_WATCH", "false"),
+        ];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(variables(&rendered), BTreeMap::from(expected));
+    }
+}
+
+#[test]
+#[ignore = "needs the testbed: make test"]
+fn volumes_and_mounts_arrive_in_both_containers() {
+    let values = "{env: {relay: a=b}, volumes: [{name: v, emptyDir: {}}], volumeMounts: [{name: v, mountPath: /v}]}";
+    let rendered = Chart::new().unwrap().render(values).unwrap();
+    assert!(rendered.pod().unwrap()["spec"]["volumes"].to_string().contains(r#""name":"v""#));
+    for container in ["ilb", "traefik"] {
+        assert!(rendered.container(container).unwrap()["volumeMounts"].to_string().contains(r#""mountPath":"/v""#));
+    }
+}
+
+#[test]
+#[ignore = "needs the testbed: make test"]
+fn resources_hold_for_both_containers() {
+    let rendered = Chart::new().unwrap().render("{env: {relay: a=b}, resources: {limits: {memory: 1Gi}}}").unwrap();
+    for container in ["ilb", "traefik"] {
+        let resources = &rendered.container(container).unwrap()["resources"];
+        assert_eq!(*resources, serde_json::json!({"limits": {"memory": "1Gi"}}), "{container}");
+    }
+}
+
+/// The variables with a value; the namespace comes from the pod.
+fn variables(rendered: &Rendered) -> BTreeMap<String, String> {
+    let variables = rendered.container("ilb").unwrap()["env"].as_array().unwrap().clone();
+    let value = |variable: &serde_json::Value, key: &str| variable[key].as_str().map(str::to_owned);
+    variables.iter().filter_map(|variable| Some((value(variable, "name")?, value(variable, "value")?))).collect()
+}

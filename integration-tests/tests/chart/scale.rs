@@ -1,0 +1,58 @@
+//! More pods than one: where they go, what replaces them, what takes them away.
+
+use ilb_integration_tests::Chart;
+use serde_json::json;
+
+#[test]
+#[ignore = "needs the testbed: make test"]
+fn a_rollout_adds_a_pod_before_it_takes_one_away() {
+    let rendered = Chart::new().unwrap().render("env: {relay: a=b}").unwrap();
+    let strategy = json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}});
+    assert_eq!(rendered.only("Deployment").unwrap()["spec"]["strategy"], strategy);
+}
+
+#[test]
+#[ignore = "needs the testbed: make test"]
+fn a_budget_exists_for_more_than_one_pod_only() {
+    let chart = Chart::new().unwrap();
+    let budgets = |values: &str| chart.render(values).unwrap().all("PodDisruptionBudget").len();
+    assert_eq!(budgets("{env: {relay: a=b}}"), 0, "it would keep a node from ever being drained");
+    assert_eq!(budgets("{env: {relay: a=b}, replicaCount: 2}"), 1);
+    assert_eq!(budgets("{env: {relay: a=b}, autoscaling: {enabled: true}}"), 1);
+    assert_eq!(budgets("{env: {relay: a=b}, autoscaling: {enabled: true, minReplicas: 1}}"), 0);
+    let rendered = chart.render("{env: {relay: a=b}, replicaCount: 2}").unwrap();
+    let budget = &rendered.only("PodDisruptionBudget").unwrap()["spec"];
+    assert_eq!((&budget["maxUnavailable"], &budget["unhealthyPodEvictionPolicy"]), (&json!(1), &json!("AlwaysAllow")));
+}
+
+#[test]
+#[ignore = "needs the testbed: make test"]
+fn scaling_by_itself_never_ends_sessions_and_looks_at_traefik_alone() {
+    let rendered = Chart::new().unwrap().render("{env: {relay: a=b}, autoscaling: {enabled: true}}").unwrap();
+    let scaler = &rendered.only("HorizontalPodAutoscaler").unwrap()["spec"];
+    assert_eq!(scaler["behavior"]["scaleDown"]["selectPolicy"], "Disabled");
+    assert_eq!(scaler["metrics"][0]["containerResource"]["container"], "traefik");
+    assert!(
+        rendered.only("Deployment").unwrap()["spec"].get("replicas").is_none(),
+        "an upgrade would undo the scaling"
+    );
+    let requests = &rendered.container("traefik").unwrap()["resources"]["requests"];
+    assert!(requests["cpu"].is_string(), "a share of nothing is nothing");
+}
+
+#[test]
+#[ignore = "needs the testbed: make test"]
+fn pods_are_spread_over_nodes_by_the_labels_that_they_have() {
+    let chart = Chart::new().unwrap();
+    let rendered = chart.render("{env: {relay: a=b}, nameOverride: other}").unwrap();
+    let constraint = &rendered.pod().unwrap()["spec"]["topologySpreadConstraints"][0];
+    let labels = &rendered.pod().unwrap()["metadata"]["labels"];
+    for (key, value) in constraint["labelSelector"]["matchLabels"].as_object().unwrap() {
+        assert_eq!(labels[key], *value);
+    }
+    assert_eq!(constraint["matchLabelKeys"], json!(["pod-template-hash"]), "the pods that go do not count");
+    let own = "{env: {relay: a=b}, topologySpreadConstraints: [{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: DoNotSchedule, labelSelector: {matchLabels: {x: z}}}]}";
+    let rendered = chart.render(own).unwrap();
+    let constraint = &rendered.pod().unwrap()["spec"]["topologySpreadConstraints"][0];
+    assert_eq!(constraint["labelSelector"], json!({"matchLabels": {"x": "z"}}));
+}
