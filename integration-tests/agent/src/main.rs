@@ -10,7 +10,7 @@ mod backend;
 mod client;
 mod greeting;
 
-use std::{env, net::SocketAddr, time::Duration};
+use std::{env, time::Duration};
 
 use anyhow::{Context, bail};
 use tokio::{
