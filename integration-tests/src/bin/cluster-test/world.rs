@@ -67,7 +67,7 @@ pub(crate) struct LbPod {
     pub(crate) name: String,
     pub(crate) ip: String,
     pub(crate) ready: bool,
-    /// Since when it is to go, as the API server writes times.
+    /// Whether it has been told to go.
     pub(crate) leaving: bool,
     /// Restarts of the containers, by name.
     pub(crate) restarts: BTreeMap<String, u64>,
@@ -117,7 +117,8 @@ pub(crate) fn backends(cluster: &Cluster) -> anyhow::Result<Vec<String>> {
     staying.map(|pod| text(&pod["metadata"]["name"])).collect()
 }
 
-/// Waits until new connections reach exactly these many backends, each of which is a pod that stays.
+/// Waits until new connections reach exactly these many backends, each of which is a pod that stays. Only while the client
+/// holds nothing: else they go to the backends that hold least.
 pub(crate) async fn reached(cluster: &Cluster, count: usize) -> anyhow::Result<Tally> {
     eventually(&format!("connections reach {count} backends"), async || {
         let staying = backends(cluster)?;

@@ -85,8 +85,8 @@ pub(crate) async fn helm_test_passes(cluster: &Cluster) -> anyhow::Result<String
         while !test.is_finished() {
             seen.insert(cluster.kubectl(&addresses)?);
         }
-        let text = test.join().map_err(|_| anyhow!("helm test panicked"))??;
-        ensure!(text.contains("Succeeded"), "{text}");
+        let printed = test.join().map_err(|_| anyhow!("helm test panicked"))??;
+        ensure!(printed.contains("Succeeded"), "{printed}");
         Ok(())
     })?;
     ensure!(seen.iter().eq([&pod.ip]), "endpoints of the Service meanwhile: {seen:?}");
