@@ -51,7 +51,7 @@ struct Retry {
 
 impl<W> Pushes<W> {
     /// How often the last push is proved again. A Traefik that restarts on the spot is missed at most this long.
-    pub const PROOF_INTERVAL: Duration = Duration::from_millis(250);
+    pub const PROOF_INTERVAL: Duration = Duration::from_millis(500);
 
     /// How long the pause before a repetition may become. After an outage of the other side no more than this is lost,
     /// so it is short: an attempt costs one refused connection to the own pod.

@@ -77,7 +77,7 @@ pub(crate) const CIRCUIT_STATES: [&str; 3] = ["closed", "half-open", "open"];
 /// How many pushes are remembered.
 const REMEMBERED: usize = 20;
 
-/// A proof is repeated four times a second, and each has its time limits: one this old says that something hangs.
+/// A proof is repeated twice a second, and each has its time limits: one this old says that something hangs.
 const PROOF_HOLDS: Duration = Duration::from_secs(15);
 
 /// Bounds of buckets, in seconds: a push takes 3 ms without throttle, 2 s and more with Traefik's default.

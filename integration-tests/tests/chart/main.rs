@@ -25,6 +25,8 @@ mod scale;
 #[cfg(test)]
 mod settings;
 #[cfg(test)]
+mod traefik;
+#[cfg(test)]
 mod values;
 #[cfg(test)]
 mod versions;
