@@ -53,16 +53,16 @@ impl Balancing {
         Self::RoundRobin(None)
     }
 
-    /// Least connections, as far as `eyes` see any.
-    pub(crate) fn least_connections(eyes: Option<Eyes>, pacing: Pacing, insight: PoolInsight) -> Self {
+    /// Least connections, as far as `eyes` see any; else for this reason by round robin.
+    pub(crate) fn least_connections(eyes: Result<Eyes, String>, pacing: Pacing, insight: PoolInsight) -> Self {
         let mut balancer = LeastConnections::new(pacing);
-        if eyes.is_none() {
+        let eyes = eyes.map_err(|reason| {
             balancer.blind(Instant::now().into_std());
-            insight.uncounted("the connections of Traefik cannot be seen from here: the log says why");
-        }
+            insight.uncounted(&reason);
+        });
         Self::LeastConnections(Box::new(Counting {
             balancer,
-            eyes,
+            eyes: eyes.ok(),
             backends: None,
             sampling: Fuse::terminated(),
             probes: FuturesUnordered::new(),

@@ -7,13 +7,20 @@ mod completions;
 mod exit;
 mod format;
 mod inputs;
+mod instance;
 mod man;
 mod output;
+mod plan;
 mod run;
+mod status;
+mod terminal;
+mod top;
 mod version;
+mod view;
 
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{ArgMatches, Command};
 
 pub(crate) use self::exit::Failure;
@@ -29,6 +36,9 @@ struct Verb {
 const VERBS: &[Verb] = &[
     Verb { form: run::form, execute: run::execute },
     Verb { form: check::form, execute: check::execute },
+    Verb { form: plan::form, execute: plan::execute },
+    Verb { form: status::form, execute: status::execute },
+    Verb { form: top::form, execute: top::execute },
     Verb { form: version::form, execute: version::execute },
     Verb { form: completions::form, execute: completions::execute },
     Verb { form: man::form, execute: man::execute },
@@ -66,6 +76,14 @@ fn form() -> Command {
         .after_long_help(format!(
             "Example:\n  POD_LABELS=app=my-app BACKEND_PORT=5432 ilb run\n\nExit codes:\n{EXIT_CODES}"
         ))
+}
+
+/// Does what waits for others. What goes on behind it ends with it.
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_background();
+    done
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use self::pool::Wish;
-pub(crate) use self::pool::{Frame, Pool};
+pub(crate) use self::pool::{Frame, Pool, Sets};
 use crate::{
     insight::{Insight, Part},
     report::Report,

@@ -6,8 +6,8 @@ use crate::balancing::{Eyes, probing};
 
 /// Whether the connections of Traefik can be seen from here.
 pub(crate) struct Sight {
-    /// The port of Traefik's API, if they can.
-    port: Option<u16>,
+    /// The port of Traefik's API, if they can; else why not.
+    port: Result<u16, &'static str>,
 }
 
 const CONSEQUENCE: &str = "Least connections is not possible: balancing by round robin";
@@ -20,7 +20,7 @@ impl Sight {
             Some((host, port)) if is_elsewhere(host, *port).await => {
                 "Traefik runs in another network namespace, where its connections cannot be seen"
             }
-            Some((_, port)) => return Self { port: Some(*port) },
+            Some((_, port)) => return Self { port: Ok(*port) },
         };
         tracing::warn!(
             traefik = traefik.map(|(host, _)| host),
@@ -28,20 +28,21 @@ impl Sight {
             help = "run ilb beside Traefik in one pod, or set LB_METHOD=roundrobin",
             "{CONSEQUENCE}"
         );
-        Self { port: None }
+        Self { port: Err(reason) }
     }
 
-    /// What sees them; `None` where nothing can.
-    pub(crate) async fn eyes(&self) -> Option<Eyes> {
+    /// What sees them, or why nothing can.
+    pub(crate) async fn eyes(&self) -> Result<Eyes, String> {
+        let port = self.port.map_err(str::to_owned)?;
         // In a pod with a service mesh, the mesh connects to the backends as well, as another user than Traefik.
-        match KernelConnections::start(Options::default().of_listener(self.port?)).await {
+        match KernelConnections::start(Options::default().of_listener(port)).await {
             Ok(connections) => {
                 tracing::info!(by = %connections.method(), "Counting connections");
-                Some(Eyes { probe: probing(connections.prober()), source: Arc::new(connections) })
+                Ok(Eyes { probe: probing(connections.prober()), source: Arc::new(connections) })
             }
             Err(error) => {
                 tracing::warn!(%error, help = "set LB_METHOD=roundrobin if that is what you want", "{CONSEQUENCE}");
-                None
+                Err(error.to_string())
             }
         }
     }

@@ -23,6 +23,7 @@ pub(crate) use self::{
     facts::Facts,
     pool::PoolFacts,
     reload::Reload,
+    status::{PoolStatus, Problem, Status, TraefikStatus},
     traefik::{CIRCUIT_STATES, PushResult, TraefikFacts},
 };
 use crate::balancing::Choice;
@@ -195,6 +196,11 @@ impl PoolInsight {
     /// The connections cannot be counted, for this reason.
     pub(crate) fn uncounted(&self, reason: &str) {
         self.update(|pool, now| pool.load.failed(reason, now));
+    }
+
+    /// This would be pushed: it is looked at as if it were in force.
+    pub(crate) fn planned(&self, choice: &Choice) {
+        self.update(|pool, _| pool.in_force = Some(choice.clone()));
     }
 
     /// A suspect was probed.

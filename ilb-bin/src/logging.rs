@@ -9,6 +9,13 @@ pub(crate) struct Log {
     pub(crate) format: Format,
 }
 
+impl Log {
+    /// For a command that prints what it found: only what is wrong is logged beside it.
+    pub(crate) fn problems() -> Self {
+        Self { level: LevelFilter::ERROR, format: Format::Text }
+    }
+}
+
 /// The form of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {

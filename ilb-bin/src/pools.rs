@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context;
+use futures_util::{StreamExt, stream};
 use ilb_discovery::{Discovery, EndpointSliceDiscovery, FileDiscovery, PodDiscovery, Poll};
 use ilb_reconciler::Pacing;
 use tokio::sync::OnceCell;
@@ -10,7 +11,7 @@ use tokio::sync::OnceCell;
 use crate::{
     balancing::Balancing,
     cluster::Cluster,
-    controller::{Frame, Pool},
+    controller::{Frame, Pool, Sets},
     eyes::Sight,
     insight::Insight,
     settings::{Backends, Capacities, Method, Namespaces, PoolSettings},
@@ -44,8 +45,19 @@ impl Pools {
             method = settings.method.as_str(),
             "Starting"
         );
+        let sets = discovery.watch();
+        Ok(self.of(settings, discovery, sets).await)
+    }
+
+    /// The same pool as it is now: it knows the backends of this moment, and never hears of others.
+    pub(crate) async fn once(&self, settings: &PoolSettings, discovery: Arc<dyn Discovery>) -> anyhow::Result<Pool> {
+        let set = discovery.list().await?;
+        Ok(self.of(settings, discovery, stream::iter([Ok(set)]).boxed()).await)
+    }
+
+    async fn of(&self, settings: &PoolSettings, discovery: Arc<dyn Discovery>, sets: Sets) -> Pool {
         let method = settings.method.as_str();
-        let insight = self.insight.pool(&settings.name, &settings.entry_point, method, Some(Arc::clone(&discovery)));
+        let insight = self.insight.pool(&settings.name, &settings.entry_point, method, Some(discovery));
         let balancing = match settings.method {
             Method::RoundRobin => Balancing::round_robin(),
             Method::LeastConnections => {
@@ -62,7 +74,7 @@ impl Pools {
             proxy_protocol: settings.proxy_protocol,
             equal_shares: settings.capacities == Capacities::Equal,
         };
-        Ok(Pool::new(frame, discovery.watch(), balancing, insight))
+        Pool::new(frame, sets, balancing, insight)
     }
 
     /// Who knows the backends.

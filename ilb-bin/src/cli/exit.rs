@@ -8,6 +8,8 @@ pub(crate) enum Exit {
     Done,
     Failed,
     Wrong,
+    /// The answer is there, and it is no.
+    NotReady,
 }
 
 /// Why a command could not do its work.
@@ -26,8 +28,9 @@ pub(crate) enum Failure {
 /// What the help and the man page say of the exit codes.
 pub(super) const EXIT_CODES: &str = "  \
   0  done; also after SIGTERM or SIGINT
-  1  something outside failed, such as an address that is in use
+  1  something outside failed, such as an address that is in use or an ilb that does not answer
   2  wrong settings or a wrong command line: the same again will not help
+  3  `ilb status`: that ilb is not ready
   134  a bug: ilb panicked, which ends it at once
   130, 143  a second SIGINT or SIGTERM ended it at once";
 
@@ -74,6 +77,7 @@ impl From<Exit> for ExitCode {
             Exit::Done => 0,
             Exit::Failed => 1,
             Exit::Wrong => 2,
+            Exit::NotReady => 3,
         })
     }
 }

@@ -2,12 +2,18 @@ use std::io::{self, Write};
 
 use anyhow::Context;
 
-/// Prints `text`. A reader that has seen enough, such as `head`, is no error.
+/// Prints `text`, in colour on a terminal only and not against `NO_COLOR`. A reader that has seen enough, such as `head`, is
+/// no error.
 pub(super) fn print(text: &str) -> anyhow::Result<()> {
-    let mut stdout = io::stdout().lock();
+    print_on(text).map(|_| ())
+}
+
+/// The same; answers whether anybody reads on.
+pub(super) fn print_on(text: &str) -> anyhow::Result<bool> {
+    let mut stdout = anstream::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.context("cannot print"),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        written => written.map(|()| true).context("cannot print"),
     }
 }
 

@@ -85,6 +85,18 @@ impl Pool {
         }
     }
 
+    /// Waits until enough is known, and adds what should be in force to `configuration`, as if to push it.
+    pub(crate) async fn plan(&mut self, configuration: &mut Configuration) {
+        let wish = loop {
+            match self.wish() {
+                Some(wish) => break wish,
+                None => self.changed().await,
+            }
+        };
+        self.insight.planned(&wish.choice);
+        wish.add_to(configuration);
+    }
+
     /// Traefik is about to begin every pool's round robin anew: the plan should be one for the counts of this moment.
     pub(super) fn refresh(&mut self) {
         self.balancing.refresh();

@@ -2,17 +2,17 @@ use std::{collections::BTreeMap, net::SocketAddr};
 
 use ilb_discovery::{Backend, State};
 use ilb_reconciler::{Reason, Standing};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::PoolFacts;
+use super::{PoolFacts, status::Word};
 use crate::balancing::Choice;
 
 /// One backend, as those who look see it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct BackendStatus {
     pub(crate) address: SocketAddr,
     /// `ready`, `draining`, `not ready` or `suspect`.
-    pub(crate) state: &'static str,
+    pub(crate) state: Word,
     pub(crate) zone: Option<String>,
     /// Shares of the connections relative to the other backends.
     pub(crate) capacity: u8,
@@ -55,7 +55,8 @@ impl PoolFacts {
             state: match standing {
                 Standing::State(state) => state.as_str(),
                 _ => "suspect",
-            },
+            }
+            .into(),
             zone: backend.zone().map(ToString::to_string),
             capacity: backend.capacity().get(),
             why: plan.why(standing, head_start),
@@ -68,6 +69,20 @@ impl PoolFacts {
             rtt_seconds: load.and_then(|l| l.rtt).map(|rtt| rtt.as_secs_f64()),
             retransmits: load.map(|l| l.retransmits),
         }
+    }
+}
+
+impl BackendStatus {
+    /// Leaves out those that tell least, so that no more than `longest` are left, and returns how many that were. First
+    /// comes what is out of the ordinary, then the fullest. The list stays in the order of the addresses.
+    pub(crate) fn leave_out(list: &mut Vec<Self>, longest: usize) -> usize {
+        let omitted = list.len().saturating_sub(longest);
+        if omitted > 0 {
+            list.sort_by_key(|b| (b.state == State::Ready.as_str(), std::cmp::Reverse(b.established)));
+            list.truncate(longest);
+            list.sort_by_key(|b| b.address);
+        }
+        omitted
     }
 }
 

@@ -1,8 +1,8 @@
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use ilb_discovery::State;
 use ilb_reconciler::Standing;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::{
@@ -12,91 +12,94 @@ use super::{
 };
 
 /// Everything that is known, at one moment: what `/status` answers. `docs/status.schema.json` describes it; fields are
-/// only ever added.
+/// only ever added, so that an ilb also understands the status of a newer one.
 ///
 /// Times are ages in seconds, not dates: they stay true when a clock jumps.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Status {
     /// The version of this form.
-    schema: u32,
-    version: &'static str,
-    uptime_seconds: f64,
+    pub(crate) schema: u32,
+    pub(crate) version: Word,
+    pub(crate) uptime_seconds: f64,
     /// Whether every pool is proved to be in force in the Traefik that runs now.
-    ready: bool,
+    pub(crate) ready: bool,
     /// Why it is not.
-    not_ready: Vec<String>,
-    traefik: TraefikStatus,
-    pools: Vec<PoolStatus>,
+    pub(crate) not_ready: Vec<String>,
+    pub(crate) traefik: TraefikStatus,
+    pub(crate) pools: Vec<PoolStatus>,
 }
 
-#[derive(Clone, Debug, Serialize)]
-struct TraefikStatus {
+/// One of a few words.
+pub(crate) type Word = Cow<'static, str>;
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct TraefikStatus {
     /// `waiting`, `updating`, `in force` or `failing`.
-    state: &'static str,
+    pub(crate) state: Word,
     /// `closed`, `half-open` or `open`.
-    circuit: &'static str,
-    problem: Option<Problem>,
-    in_force_seconds: Option<f64>,
-    proof_age_seconds: Option<f64>,
-    revision: Option<String>,
-    version: Option<String>,
+    pub(crate) circuit: Word,
+    pub(crate) problem: Option<Problem>,
+    pub(crate) in_force_seconds: Option<f64>,
+    pub(crate) proof_age_seconds: Option<f64>,
+    pub(crate) revision: Option<String>,
+    pub(crate) version: Option<String>,
     /// When the process started, as Traefik says itself.
-    started: Option<String>,
-    restarts_seen: u64,
+    pub(crate) started: Option<String>,
+    pub(crate) restarts_seen: u64,
     /// The last pushes, newest first.
-    pushes: Vec<PushStatus>,
+    pub(crate) pushes: Vec<PushStatus>,
 }
 
-#[derive(Clone, Debug, Serialize)]
-struct Problem {
-    kind: &'static str,
-    text: String,
-    for_seconds: f64,
-    attempts: u64,
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Problem {
+    pub(crate) kind: Word,
+    pub(crate) text: String,
+    pub(crate) for_seconds: f64,
+    pub(crate) attempts: u64,
 }
 
-#[derive(Clone, Debug, Serialize)]
-struct PushStatus {
-    age_seconds: f64,
-    took_seconds: f64,
-    reason: &'static str,
-    result: &'static str,
-    entries: usize,
-    error: Option<String>,
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct PushStatus {
+    pub(crate) age_seconds: f64,
+    pub(crate) took_seconds: f64,
+    pub(crate) reason: Word,
+    pub(crate) result: Word,
+    pub(crate) entries: usize,
+    pub(crate) error: Option<String>,
 }
 
-#[derive(Clone, Debug, Serialize)]
-struct PoolStatus {
-    name: String,
-    entry_point: String,
-    method: &'static str,
-    in_force: bool,
-    discovery: DiscoveryStatus,
-    counting: CountingStatus,
-    count: StateCounts,
-    imbalance: ImbalanceStatus,
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct PoolStatus {
+    pub(crate) name: String,
+    pub(crate) entry_point: String,
+    pub(crate) method: Word,
+    pub(crate) in_force: bool,
+    pub(crate) discovery: DiscoveryStatus,
+    pub(crate) counting: CountingStatus,
+    pub(crate) count: StateCounts,
+    pub(crate) imbalance: ImbalanceStatus,
     /// Backends that are not in the list, because it would be too long for a page. `/status` itself leaves out none.
-    omitted: usize,
-    backends: Vec<BackendStatus>,
+    pub(crate) omitted: usize,
+    pub(crate) backends: Vec<BackendStatus>,
 }
 
-#[derive(Clone, Debug, Serialize)]
-struct DiscoveryStatus {
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct DiscoveryStatus {
     /// `starting`, `up to date` or `stale`.
-    state: &'static str,
-    problem: Option<Problem>,
-    contact_age_seconds: Option<f64>,
+    pub(crate) state: Word,
+    pub(crate) problem: Option<Problem>,
+    pub(crate) contact_age_seconds: Option<f64>,
 }
 
-#[derive(Clone, Debug, Serialize)]
-struct CountingStatus {
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct CountingStatus {
     /// `counting`, `impossible` or `off`.
-    state: &'static str,
-    problem: Option<String>,
-    age_seconds: Option<f64>,
+    pub(crate) state: Word,
+    pub(crate) problem: Option<String>,
+    pub(crate) age_seconds: Option<f64>,
 }
 
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 pub(crate) struct StateCounts {
     pub(crate) ready: usize,
     pub(crate) draining: usize,
@@ -104,15 +107,15 @@ pub(crate) struct StateCounts {
     pub(crate) suspect: usize,
 }
 
-#[derive(Clone, Debug, Serialize)]
-struct ImbalanceStatus {
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct ImbalanceStatus {
     /// How far the fullest backend is above the mean, relative to the mean, per share of capacity.
-    ratio: Option<f64>,
+    pub(crate) ratio: Option<f64>,
     /// The same in connections per share.
-    connections: Option<f64>,
-    step_seconds: u64,
+    pub(crate) connections: Option<f64>,
+    pub(crate) step_seconds: u64,
     /// The mean ratio of each step, oldest first.
-    history: Vec<Option<f64>>,
+    pub(crate) history: Vec<Option<f64>>,
 }
 
 impl Facts {
@@ -121,7 +124,7 @@ impl Facts {
         let not_ready = self.not_ready(now);
         Status {
             schema: 1,
-            version: env!("CARGO_PKG_VERSION"),
+            version: env!("CARGO_PKG_VERSION").into(),
             uptime_seconds: age(self.started, now),
             ready: not_ready.is_empty(),
             traefik: TraefikStatus::of(&self.traefik, now),
@@ -146,8 +149,9 @@ impl TraefikStatus {
                 (_, None, Some(_)) => "updating",
                 (Some(_), None, None) => "in force",
                 (None, None, None) => "waiting",
-            },
-            circuit: facts.circuit(),
+            }
+            .into(),
+            circuit: facts.circuit().into(),
             problem: facts.trouble.as_ref().map(|trouble| Problem::of(trouble, now)),
             in_force_seconds: facts.proof.as_ref().map(|proof| age(proof.since, now)),
             proof_age_seconds: facts.proof.as_ref().map(|proof| age(proof.at, now)),
@@ -163,7 +167,7 @@ impl TraefikStatus {
 impl Problem {
     fn of(trouble: &Trouble, now: Instant) -> Self {
         let Trouble { kind, text, since, attempts } = trouble;
-        Self { kind, text: text.clone(), for_seconds: age(*since, now), attempts: *attempts }
+        Self { kind: Word::Borrowed(kind), text: text.clone(), for_seconds: age(*since, now), attempts: *attempts }
     }
 }
 
@@ -172,8 +176,8 @@ impl PushStatus {
         Self {
             age_seconds: age(push.ended, now),
             took_seconds: push.took.as_secs_f64(),
-            reason: push.reason,
-            result: push.result.as_str(),
+            reason: push.reason.into(),
+            result: push.result.as_str().into(),
             entries: push.entries,
             error: push.error.clone(),
         }
@@ -183,26 +187,20 @@ impl PushStatus {
 impl PoolStatus {
     fn of(name: &str, pool: &PoolFacts, proved: bool, longest_list: usize, now: Instant) -> Self {
         let mut backends = pool.backends(usize::MAX);
-        let omitted = backends.len().saturating_sub(longest_list);
-        if omitted > 0 {
-            // What is out of the ordinary first, then the fullest.
-            let rank = |b: &BackendStatus| (b.state == State::Ready.as_str(), std::cmp::Reverse(b.established));
-            backends.sort_by_key(rank);
-            backends.truncate(longest_list);
-            backends.sort_by_key(|b| b.address);
-        }
+        let omitted = BackendStatus::leave_out(&mut backends, longest_list);
         let imbalance = pool.imbalance();
         Self {
             name: name.to_owned(),
             entry_point: pool.entry_point.clone(),
-            method: pool.method,
+            method: pool.method.into(),
             in_force: proved && pool.in_force.is_some(),
             discovery: DiscoveryStatus {
                 state: match (&pool.stale, &pool.seen) {
                     (Some(_), _) => "stale",
                     (None, None) => "starting",
                     (None, Some(_)) => "up to date",
-                },
+                }
+                .into(),
                 problem: pool.stale.as_ref().map(|trouble| Problem::of(trouble, now)),
                 contact_age_seconds: pool.since_contact().map(|age| age.as_secs_f64()),
             },
@@ -211,7 +209,8 @@ impl PoolStatus {
                     (Some(_), _) => "counting",
                     (None, Some(_)) => "impossible",
                     (None, None) => "off",
-                },
+                }
+                .into(),
                 problem: pool.load.problem.as_ref().map(|(reason, _)| reason.clone()),
                 age_seconds: pool.load.latest.as_ref().map(|latest| age(latest.at, now)),
             },

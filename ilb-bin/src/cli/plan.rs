@@ -1,0 +1,73 @@
+use anyhow::Context;
+use clap::{ArgMatches, Command};
+use ilb_traefik_client::Configuration;
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::{
+    Exit, Failure,
+    format::Format,
+    inputs,
+    output::{print, print_json},
+    terminal, view,
+    view::Room,
+};
+use crate::{
+    insight::{Insight, PoolStatus},
+    logging,
+    pools::Pools,
+    settings::Settings,
+    sink::Sink,
+};
+
+/// What would be pushed, and what it was decided from.
+#[derive(Serialize)]
+struct Plan {
+    /// The version of this form. Pools are described as in the status of a running ilb.
+    schema: u32,
+    pools: Vec<PoolStatus>,
+    /// What Traefik would be given, but for the certificate, which each process makes for itself.
+    configuration: Configuration,
+}
+
+pub(super) fn form() -> Command {
+    Command::new("plan")
+        .about("Show what would be pushed and why, and push nothing")
+        .args(inputs::flags())
+        .arg(Format::flag())
+        .after_help("Example: ilb plan --selector app=my-app")
+        .after_long_help(
+            "Lists the backends once and counts their connections once. Where ilb runs elsewhere than Traefik the \
+             connections cannot be seen, and the plan is that of round robin.\n\nExamples:\n  \
+             ilb plan --selector app=my-app --backend-port 5432\n  \
+             kubectl exec deploy/my-lb -c ilb -- ilb plan -o json",
+        )
+}
+
+pub(super) fn execute(matches: &ArgMatches) -> Result<Exit, Failure> {
+    let settings = Settings::load(&inputs::of(matches))?;
+    logging::start(&logging::Log::problems());
+    // As in `run`: one provider of cryptography for all that speaks TLS.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let plan = super::block_on(async { Ok(Plan::of(&settings).await) })??;
+    match Format::of(matches) {
+        Format::Json => print_json(&plan)?,
+        Format::Table => print(&view::plan(&plan.pools, Room { height: None, ..terminal::room() }))?,
+    }
+    Ok(Exit::Done)
+}
+
+impl Plan {
+    async fn of(settings: &Settings) -> Result<Self, Failure> {
+        let (insight, mut configuration) = (Insight::new(), Configuration::default());
+        let sink = Sink::of(&settings.traefik).map_err(Failure::Wrong)?;
+        let factory = Pools::new(sink.only, insight.clone());
+        for pool in &settings.pools {
+            let discovery = factory.discovery(pool).await.map_err(Failure::Wrong)?.into();
+            let mut pool = factory.once(pool, discovery).await.with_context(|| format!("pool {}", pool.name))?;
+            pool.plan(&mut configuration).await;
+        }
+        let pools = insight.look(|facts| facts.status(usize::MAX, Instant::now()).pools);
+        Ok(Self { schema: 1, pools, configuration })
+    }
+}
