@@ -8,7 +8,7 @@ CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 LIBRARIES := ilb-discovery ilb-connections ilb-traefik-client ilb-reconciler
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test demo chart-test chart-docs helm-lint helm-package bench-discovery bench-propagation bench-apply bench-balance bench-footprint test-matrix lint fmt testbed clean
+.PHONY: help build run test demo chart-test chart-docs helm-lint helm-package image docker-build cluster-test bench-discovery bench-propagation bench-apply bench-balance bench-footprint test-matrix lint fmt testbed clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,15 @@ helm-lint: ## Check the chart as Helm does
 
 helm-package: ## Pack the chart: target/charts/ilb-VERSION.tgz
 	$$(integration-tests/testbed/prepare helm | cut -d= -f2) package chart --destination target/charts
+
+image: ## Build the image and its bill of materials, with docker or without: target/image/ilb-amd64.tar (ARCH=, IMAGE=NAME:TAG)
+	@CARGO=$(CARGO) image/build
+
+docker-build: image ## The same as image
+
+cluster-test: image ## Install the chart on a real one-node cluster and put it through upgrades, crashes and drains (root; 5 minutes)
+	@$(CARGO) build --quiet --locked -p ilb-integration-tests --bin cluster-test
+	@$(or $(CARGO_TARGET_DIR),target)/debug/cluster-test $(or $(CARGO_TARGET_DIR),target)/image/ilb-amd64.tar $(or $(CARGO_TARGET_DIR),target)/image/testbed
 
 test-matrix: ## Try the client with seven versions of Traefik and write docs/traefik-versions.md (about 2 minutes)
 	$(CARGO) run --locked -p ilb-integration-tests --bin traefik-matrix

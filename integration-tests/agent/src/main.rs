@@ -1,0 +1,59 @@
+//! What runs in the pods of `make cluster-test`, in one static binary:
+//!
+//! * `agent backend ADDRESS` serves connections that say which pod they reached;
+//! * `agent client ADDRESS` waits for orders about connections to `ADDRESS`;
+//! * `agent ask ORDER…` gives an order to the client in the same pod and prints its answer;
+//! * `agent try ADDRESS` says whether something listens there;
+//! * `agent pause` does nothing: it is the process that keeps a pod's namespaces.
+
+mod backend;
+mod client;
+mod greeting;
+
+use std::{env, time::Duration};
+
+use anyhow::{Context, bail};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    signal::unix::{SignalKind, signal},
+    time::timeout,
+};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments[..] {
+        ["backend", address] => backend::run(address.parse()?).await,
+        ["client", address] => client::run(address.to_owned()).await,
+        ["ask", ref order @ ..] => ask(&order.join(" ")).await,
+        ["try", address] => try_to_connect(address).await,
+        ["pause"] => terminated().await,
+        _ => bail!("use: agent backend|client|try ADDRESS, agent ask ORDER, agent pause"),
+    }
+}
+
+/// Ends when the kubelet asks for it. A process that is the first of its pod gets no signal that it does not ask for.
+async fn terminated() -> anyhow::Result<()> {
+    signal(SignalKind::terminate())?.recv().await;
+    Ok(())
+}
+
+async fn ask(order: &str) -> anyhow::Result<()> {
+    let mut stream = TcpStream::connect(client::ORDERS).await.context("no client takes orders in this pod")?;
+    stream.write_all(format!("{order}\n").as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    print!("{answer}");
+    Ok(())
+}
+
+async fn try_to_connect(address: &str) -> anyhow::Result<()> {
+    match timeout(Duration::from_secs(3), TcpStream::connect(address)).await {
+        Err(_) => println!("no answer"),
+        Ok(Err(error)) => println!("{}", error.kind()),
+        Ok(Ok(_)) => println!("connected"),
+    }
+    Ok(())
+}

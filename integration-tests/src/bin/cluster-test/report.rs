@@ -1,0 +1,67 @@
+use std::time::Instant;
+
+use crate::cluster::Cluster;
+
+/// Says a line per check, and keeps count.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    passed: u32,
+    failed: u32,
+}
+
+impl Report {
+    /// Runs one check, which returns what it has seen. Returns whether it passed; if not, shows the state of things.
+    pub(crate) async fn check(
+        &mut self,
+        cluster: &Cluster,
+        promise: &str,
+        check: impl Future<Output = anyhow::Result<String>>,
+    ) -> bool {
+        let begun = Instant::now();
+        let result = check.await;
+        let took = begun.elapsed().as_secs_f64();
+        match result {
+            Ok(seen) => {
+                self.passed += 1;
+                println!("ok   {took:5.1} s  {promise}: {seen}");
+                true
+            }
+            Err(error) => {
+                self.failed += 1;
+                println!("FAIL {took:5.1} s  {promise}: {error:#}");
+                dump(cluster);
+                false
+            }
+        }
+    }
+
+    /// The last line, and whether all was well. What was not reached counts as skipped.
+    pub(crate) fn sum_up(&self, total: u32) -> bool {
+        println!(
+            "cluster-test: {} passed, {} failed, {} skipped",
+            self.passed,
+            self.failed,
+            total - self.passed - self.failed
+        );
+        self.failed == 0 && self.passed == total
+    }
+}
+
+/// What somebody would look at first.
+fn dump(cluster: &Cluster) {
+    for line in [
+        "kubectl get pods,services,endpointslices -A -o wide",
+        "kubectl get events -A --sort-by=.lastTimestamp | tail -40",
+        "kubectl describe pods -l app.kubernetes.io/instance=my-lb | tail -120",
+        "kubectl logs -l app.kubernetes.io/instance=my-lb --all-containers --prefix --tail=30",
+        "kubectl logs -l app.kubernetes.io/instance=my-lb --all-containers --prefix --tail=15 --previous",
+        "kubectl logs my-lb-ilb-test",
+        "kubectl logs client --tail=20",
+    ] {
+        println!("--- {line}");
+        match cluster.shell(line) {
+            Ok(text) => println!("{text}"),
+            Err(error) => println!("{error:#}"),
+        }
+    }
+}
