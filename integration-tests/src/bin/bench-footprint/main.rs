@@ -23,11 +23,13 @@ const WINDOW: Duration = Duration::from_secs(30);
 /// What happened before is over after this.
 const SETTLE: Duration = Duration::from_secs(5);
 const STARTS: usize = 10;
+/// What the image's Dockerfile sets.
+const AS_IN_THE_IMAGE: [(&str, &str); 2] = [("MALLOC_ARENA_MAX", "1"), ("MALLOC_MMAP_THRESHOLD_", "65536")];
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let binary = Ilb::build()?;
-    let mut world = World::with(0, &[]).await?;
+    let mut world = World::with(0, &AS_IN_THE_IMAGE).await?;
     let mut figures = Figures { binary_mb: megabytes(std::fs::metadata(binary)?.len()), ..Figures::default() };
 
     create(&world.pods, 0..10).await?;
@@ -117,7 +119,7 @@ async fn starts() -> anyhow::Result<f64> {
     let (api_server, traefik) = (ApiServer::start().await?, Traefik::start().await?);
     let pods = api_server.namespace("starts").await?;
     create(&pods, 0..10).await?;
-    let mut world = World::of(api_server, pods, traefik, &[])?;
+    let mut world = World::of(api_server, pods, traefik, &AS_IN_THE_IMAGE)?;
     world.admin.wait_until("/readyz", true).await?;
     let mut times = Vec::new();
     for _ in 0..STARTS {
