@@ -48,6 +48,8 @@ const VERBS: &[Verb] = &[
 pub(crate) fn main() -> ExitCode {
     // Asked for help it ends here with 0, and with 2 when nobody can understand it.
     let matches = form().get_matches();
+    // All that may speak TLS share one provider per process; nobody has installed one before us.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let done = match matches.subcommand() {
         None => run::execute(&matches),
         Some((name, matches)) => match VERBS.iter().find(|verb| (verb.form)().get_name() == name) {

@@ -12,8 +12,6 @@ use crate::{
 /// Works until it is asked to stop. Follows the file that `inputs` name, from which `settings` came.
 pub(crate) fn run(inputs: Inputs, settings: Settings, level: Level) -> Result<(), Failure> {
     crash::end_on_panic();
-    // kube and every later user of TLS share one provider per process; nobody has installed one before us.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     // One thread: the work is waiting, and what there is to compute takes milliseconds.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
     let done = runtime.block_on(async {

@@ -3,6 +3,7 @@ use std::{
     path::PathBuf,
     process::{Command, ExitStatus},
     sync::OnceLock,
+    time::Duration,
 };
 
 use anyhow::Context;
@@ -30,6 +31,17 @@ pub struct Exit {
     pub output: String,
 }
 
+/// What a command said that ended by itself.
+#[derive(Debug)]
+pub struct Answer {
+    /// The exit code.
+    pub code: Option<i32>,
+    /// Its output.
+    pub stdout: String,
+    /// Its complaints.
+    pub stderr: String,
+}
+
 impl Ilb {
     /// Starts it with these variables and no other of ours.
     pub fn start(variables: &[(&str, &str)]) -> anyhow::Result<Self> {
@@ -51,6 +63,35 @@ impl Ilb {
         Ok(Exit { code: status.code(), output: this.output()? })
     }
 
+    /// Runs a command of it, such as `["status"]`, with the same variables until it ends by itself.
+    pub async fn ask(&self, arguments: &[&str]) -> anyhow::Result<Answer> {
+        Self::answer(&self.command, arguments).await
+    }
+
+    /// The same without one that runs, with these variables.
+    pub async fn ask_with(variables: &[(&str, &str)], arguments: &[&str]) -> anyhow::Result<Answer> {
+        Self::answer(&command(variables)?, arguments).await
+    }
+
+    async fn answer(like: &Command, arguments: &[&str]) -> anyhow::Result<Answer> {
+        let mut command = tokio::process::Command::new(like.get_program());
+        for (name, value) in like.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        let output = command.args(arguments).kill_on_drop(true).output();
+        let output = tokio::time::timeout(Duration::from_secs(60), output).await.context("it does not end")??;
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Ok(Answer { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) })
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        self.process.signal(signal)
+    }
+
     /// Kills it with SIGKILL and starts it again with the same settings.
     pub fn kill_and_restart(&mut self) -> anyhow::Result<()> {
         self.process.kill()?;
@@ -64,7 +105,8 @@ impl Ilb {
         self.end().await
     }
 
-    async fn end(&mut self) -> anyhow::Result<ExitStatus> {
+    /// Waits until it has ended.
+    pub async fn end(&mut self) -> anyhow::Result<ExitStatus> {
         eventually("ilb ends", async || self.process.ended()?.context("it still runs")).await
     }
 

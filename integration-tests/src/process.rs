@@ -8,7 +8,8 @@ use std::{
 };
 
 use anyhow::Context;
-use rustix::process::{Pid, Signal, kill_process};
+pub use rustix::process::Signal;
+use rustix::process::{Pid, kill_process};
 
 /// A program that ends with us, whatever way we end.
 #[derive(Debug)]

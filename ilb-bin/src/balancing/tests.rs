@@ -50,7 +50,7 @@ impl Bench {
             async move { answer }.boxed()
         });
         let eyes = Eyes { source: Arc::new(source), probe };
-        let mut balancing = Balancing::least_connections(Some(eyes), Pacing::default(), pool);
+        let mut balancing = Balancing::least_connections(Ok(eyes), Pacing::default(), pool);
         balancing.backends(&backends);
         Self { balancing, insight, counts, answering }
     }
@@ -124,7 +124,7 @@ async fn a_backend_that_loses_its_connections_and_does_not_answer_is_left_out_un
 async fn where_nothing_can_be_seen_it_is_round_robin_at_once_and_said() {
     let insight = Insight::new();
     let pool = insight.pool(&"default".parse().unwrap(), &"tcp".parse().unwrap(), "leastconn", None);
-    let mut balancing = Balancing::least_connections(None, Pacing::default(), pool);
+    let mut balancing = Balancing::least_connections(Err("the test sees nothing".to_owned()), Pacing::default(), pool);
     balancing.backends(&set(&[ilb_discovery::State::Ready; 2]));
     let Some(Choice::LeastConnections(decision)) = balancing.choose() else { panic!("a choice") };
     assert_eq!(weight(&decision, 1), weight(&decision, 2));

@@ -47,8 +47,6 @@ pub(super) fn form() -> Command {
 pub(super) fn execute(matches: &ArgMatches) -> Result<Exit, Failure> {
     let settings = Settings::load(&inputs::of(matches))?;
     logging::start(&logging::Log::problems());
-    // As in `run`: one provider of cryptography for all that speaks TLS.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let plan = super::block_on(async { Ok(Plan::of(&settings).await) })??;
     match Format::of(matches) {
         Format::Json => print_json(&plan)?,
