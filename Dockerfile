@@ -8,6 +8,8 @@ LABEL org.opencontainers.image.title="ilb" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 COPY ${TARGETARCH}/ilb /ilb
+# So that `kubectl exec POD -c ilb -- ilb status` finds it.
+ENV PATH=/
 # A number, because there is no /etc/passwd, and because the kubelet cannot prove a name to be another user than root.
 # No bundle of authorities either: the API server's comes with the service account, Traefik's with the settings.
 # Configurations of thousands of backends are large for moments: given back at once, instead of kept for the next one,

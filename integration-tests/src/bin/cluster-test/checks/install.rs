@@ -43,7 +43,7 @@ pub(crate) async fn client_reaches_backends(cluster: &Cluster) -> anyhow::Result
     Ok(format!("{} connections through {address} to {:?}", tally.connections(), tally.pods))
 }
 
-/// What the predecessor's documents say to type.
+/// What the predecessor's documents say to type, and what ours say.
 pub(crate) async fn documented_commands_work(cluster: &Cluster) -> anyhow::Result<String> {
     let mut seen = Vec::new();
     for line in [
@@ -51,6 +51,7 @@ pub(crate) async fn documented_commands_work(cluster: &Cluster) -> anyhow::Resul
         format!("kubectl logs deployment/{FULL_NAME} -c ilb | grep \"Failed to update\""),
         format!("kubectl logs deployment/{FULL_NAME} -c traefik"),
         format!("kubectl get svc {FULL_NAME}"),
+        format!("kubectl exec deployment/{FULL_NAME} -c ilb -- ilb status"),
         "kubectl get pods -l app=my-app".to_owned(),
         "helm status my-lb".to_owned(),
         "helm get values my-lb".to_owned(),
