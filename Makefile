@@ -14,7 +14,7 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## Build the release binary: target/release/ilb
-	$(CARGO) build --release --locked -p ilb-bin
+	ILB_COMMIT=$$(git rev-parse --short HEAD 2>/dev/null) $(CARGO) build --release --locked -p ilb-bin
 
 run: ## Run ilb against the cluster of your kubeconfig: make run POD_LABELS=app=my-app
 	LOG_FORMAT=$(or $(LOG_FORMAT),text) POD_LABELS='$(POD_LABELS)' $(CARGO) run --locked -p ilb-bin

@@ -1,4 +1,7 @@
-use std::io;
+use std::{
+    env,
+    io::{self, IsTerminal},
+};
 
 use tracing_subscriber::{EnvFilter, filter::LevelFilter, reload::Handle};
 
@@ -42,6 +45,9 @@ impl Level {
 /// Starts logging to stderr.
 pub(crate) fn start(log: &Log) -> Level {
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter(log.level)).with_writer(io::stderr);
+    // Colours are for a person, not for a file or a pod.
+    let colours = io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
+    let subscriber = subscriber.with_ansi(colours);
     match log.format {
         Format::Json => {
             let subscriber = subscriber.json().flatten_event(true).with_current_span(false).with_span_list(false);

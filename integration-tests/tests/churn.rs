@@ -32,12 +32,12 @@ async fn many_changes_leave_no_task_no_file_no_series_and_no_memory_behind() {
     let file = folder.path().join("backends.yaml");
     write(&file, 0);
     let settings = folder.path().join("ilb.yaml");
-    let pool = format!("{{file: '{}', backendPort: 4444, allowLoopback: true}}", file.display());
+    let pool = format!("{{file: '{}'}}", file.display());
     fs::write(&settings, format!("traefik: {{urls: ['{}']}}\npools: [{pool}]\n", traefik.rest_url())).unwrap();
     let admin = Admin::at((Net::of_this_process().unwrap().host().unwrap(), 8081).into()).unwrap();
     let (settings, address) = (settings.display().to_string(), admin.address().to_string());
     let mut ilb = Ilb::start(&[("ILB_CONFIG", &settings), ("ILB_ADMIN_ADDRESS", &address)]).unwrap();
-    admin.wait_until("/readyz", true).await.unwrap();
+    ilb.wait_for_log("Updated").await.unwrap();
 
     churn(&file, &admin, 1..=WARM_UP).await;
     let before = held(&admin).await;

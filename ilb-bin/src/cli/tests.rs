@@ -24,3 +24,15 @@ fn what_nobody_understands_is_refused_with_the_usage_code_and_a_hint(#[case] lin
     assert_eq!(error.exit_code(), 2);
     assert!(error.to_string().contains(hint), "{error}");
 }
+
+#[test]
+fn the_document_names_all_commands_and_exit_codes() {
+    let document = include_str!("../../../docs/cli.md");
+    for command in form().get_subcommands() {
+        assert!(document.contains(&format!("`ilb {}", command.get_name())), "{}", command.get_name());
+    }
+    for line in EXIT_CODES.lines() {
+        let (code, meaning) = line.trim().split_once("  ").unwrap();
+        assert!(document.contains(&format!("| {code} | {meaning} |")), "{line}");
+    }
+}

@@ -30,7 +30,7 @@ const BAD: Style = AnsiColor::Red.on_default().bold();
 
 /// Everything, a section for each pool.
 pub(super) fn status(status: &Status, room: Room) -> String {
-    let mut lines = head(status, room.width);
+    let mut lines = head(status, room);
     let pools = status.pools.len();
     // Each pool has the same part of the lines that are left.
     let of_pool = room.height.map(|height| height.saturating_sub(lines.len()) / pools.max(1));
@@ -61,8 +61,11 @@ pub(super) fn screen(latest: Option<&Status>, problem: Option<&str>, url: &str, 
     if let Some(latest) = latest {
         text += &status(latest, Room { height, ..room });
     }
+    // The foot and the line above it always have their place, however small the terminal is.
+    let lines = text.lines().take(room.height.map_or(usize::MAX, |height| height.saturating_sub(2)));
+    let lines: Vec<_> = lines.map(|line| table::cut(line, room.width)).collect();
     let foot = table::shortened(&plain(&format!("{url}   q ends it")), room.width);
-    format!("{text}\n{QUIET}{foot}{QUIET:#}")
+    format!("{}\n\n{QUIET}{foot}{QUIET:#}", lines.join("\n"))
 }
 
 /// One line for a log.
@@ -81,7 +84,8 @@ pub(super) fn line(status: &Status) -> String {
     plain(&line)
 }
 
-fn head(status: &Status, width: usize) -> Vec<String> {
+fn head(status: &Status, room: Room) -> Vec<String> {
+    let width = room.width;
     let (style, text) = if status.ready {
         (GOOD.bold(), "ready: every pool is in force".to_owned())
     } else {
@@ -94,6 +98,8 @@ fn head(status: &Status, width: usize) -> Vec<String> {
         _ => "\n".to_owned(),
     };
     let (text, about) = (plain(&text), plain(&about));
+    // On a screen each line has its place; elsewhere the reasons are told in full.
+    let text = if room.height.is_some() { table::shortened(&text, width) } else { text };
     let first = format!("{style}{text}{style:#}{between}{QUIET}{about}{QUIET:#}");
     let mut lines: Vec<_> = first.lines().map(str::to_owned).collect();
     lines.extend(traefik(&status.traefik, width));

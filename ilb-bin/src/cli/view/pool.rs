@@ -6,7 +6,7 @@ use super::{
     BAD, GOOD, QUIET, Room, TITLE, WARN,
     bars::{bar, curve},
     fact,
-    table::{Cell, Table},
+    table::{Cell, Table, shortened},
     words::{ago, many, percent, plain, span},
 };
 use crate::insight::{BackendStatus, PoolStatus, Problem};
@@ -23,7 +23,7 @@ enum Columns {
 /// What is known of a pool.
 pub(super) fn section(pool: &PoolStatus, room: Room) -> Vec<String> {
     let width = room.width;
-    let mut lines = vec![title(pool)];
+    let mut lines = vec![title(pool, width)];
     lines.extend(discovery(pool, width));
     lines.push(balancing(pool, width));
     lines.extend(imbalance(pool, width));
@@ -34,16 +34,17 @@ pub(super) fn section(pool: &PoolStatus, room: Room) -> Vec<String> {
 
 /// What would be pushed for a pool.
 pub(super) fn plan(pool: &PoolStatus, room: Room) -> Vec<String> {
-    let mut lines = vec![title(pool), balancing(pool, room.width)];
+    let mut lines = vec![title(pool, room.width), balancing(pool, room.width)];
     lines.extend(imbalance(pool, room.width));
     lines.extend(backends(&pool.backends, pool.omitted, Columns::Plan, room));
     lines
 }
 
-fn title(pool: &PoolStatus) -> String {
-    let title = format!("Pool {}", plain(&pool.name));
-    let about = format!(", entry point {}: {}", pool.entry_point, counts(pool));
-    format!("{TITLE}{title}{TITLE:#}{}", plain(&about))
+fn title(pool: &PoolStatus, width: usize) -> String {
+    let title = plain(&format!("Pool {}", pool.name));
+    let about = plain(&format!(", entry point {}: {}", pool.entry_point, counts(pool)));
+    let about = shortened(&about, width.saturating_sub(title.chars().count()));
+    format!("{TITLE}{title}{TITLE:#}{about}")
 }
 
 /// How many backends there are in which states, and their connections as far as they are known.

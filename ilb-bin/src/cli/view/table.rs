@@ -75,6 +75,19 @@ pub(super) fn shortened(text: &str, room: usize) -> String {
     text.chars().take(room.saturating_sub(1)).chain(['…']).collect()
 }
 
+/// No more of a line than there is room for, with all of its styles.
+pub(super) fn cut(line: &str, room: usize) -> String {
+    let (mut shown, mut in_style) = (0, false);
+    let keep = |c: &char| {
+        in_style |= *c == '\u{1b}';
+        let keep = in_style || shown < room;
+        shown += usize::from(!in_style);
+        in_style &= *c != 'm';
+        keep
+    };
+    line.chars().filter(keep).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,5 +101,13 @@ mod tests {
         let narrow: Vec<_> = table.lines(20).collect();
         assert_eq!(narrow, ["  NAME  COUNT  WHY", "  a         7  for …"]);
         assert_eq!(table.lines(7).collect::<Vec<_>>(), ["  NAME", "  a"]);
+    }
+
+    #[test]
+    fn a_line_is_cut_without_its_styles() {
+        let bold = Style::new().bold();
+        let line = format!("a{bold}bcd{bold:#}e");
+        assert_eq!(cut(&line, 3), format!("a{bold}bc{bold:#}"));
+        assert_eq!(cut(&line, 5), line);
     }
 }

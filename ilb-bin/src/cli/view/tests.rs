@@ -1,1 +1,67 @@
+use std::sync::Arc;
 
+use ilb_discovery::State;
+use tokio::time::Instant;
+
+use super::*;
+use crate::{
+    balancing::Choice,
+    insight::{
+        Insight,
+        tests::{sample, set},
+    },
+};
+
+const ROOM: Room = Room { width: 100, height: None };
+
+/// What an ilb says that has planned for this many backends and has pushed nothing yet.
+fn waiting(backends: usize) -> Status {
+    let insight = Insight::new();
+    let pool = insight.pool(&"default".parse().unwrap(), &"tcp".parse().unwrap(), "leastconn", None);
+    let states: Vec<_> = (0..backends).map(|n| if n == 1 { State::Draining } else { State::Ready }).collect();
+    let set = set(&states);
+    pool.found(&set);
+    pool.sampled(&sample(&vec![3; backends]));
+    pool.planned(&Choice::RoundRobin(Arc::new(ilb_reconciler::Plan::round_robin(&set))));
+    insight.look(|facts| facts.status(usize::MAX, Instant::now()))
+}
+
+fn without_colours(text: &str) -> String {
+    anstream::adapter::strip_str(text).to_string()
+}
+
+#[test]
+fn what_is_not_ready_is_told_with_all_reasons() {
+    let mut told = waiting(2);
+    told.not_ready.push("and a reason ".repeat(20));
+    let shown = without_colours(&status(&told, ROOM));
+    assert!(shown.starts_with("not ready: pool default: nothing has been pushed yet"), "{shown}");
+    for part in ["Not configured yet", "1 ready, 1 draining, 6 connections", "leaving: only old", &told.not_ready[1]] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+}
+
+#[test]
+fn a_screen_is_never_exceeded_and_says_what_it_leaves_out() {
+    let status = waiting(100);
+    for (width, height) in [(120, 40), (60, 14), (20, 8)] {
+        let room = Room { width, height: Some(height) };
+        let shown = without_colours(&screen(Some(&status), Some("no ilb can be reached"), "http://a", room));
+        assert!(shown.lines().all(|line| line.chars().count() <= width), "{width}: {shown}");
+        assert!(shown.lines().count() <= height, "{height}: {shown}");
+        assert!(shown.contains("no ilb") && shown.contains("http://a"), "{shown}");
+        if height > 10 {
+            assert!(shown.contains("more backends") && shown.contains("draining"), "{shown}");
+        }
+    }
+}
+
+#[test]
+fn nothing_that_a_terminal_obeys_comes_through() {
+    let mut status = waiting(1);
+    status.not_ready = vec!["a\u{1b}[2Jb".to_owned()];
+    status.pools[0].name = "\u{1b}]0;title\u{7}".to_owned();
+    status.pools[0].backends[0].why = "\u{9b}31m".to_owned();
+    let shown = without_colours(&super::status(&status, ROOM)) + &line(&status);
+    assert!(shown.chars().all(|c| c == '\n' || !c.is_control()), "{shown:?}");
+}
