@@ -30,6 +30,31 @@ impl Traefik {
         Ok(this)
     }
 
+    /// The same, following the bootstrap file, so that somebody else than ilb can change what it is configured with.
+    pub async fn start_watching() -> anyhow::Result<Self> {
+        let mut this = Self::start().await?;
+        this.kill()?;
+        let file = this.folder.path().join("traefik.yml");
+        let text = fs::read_to_string(&file)?;
+        anyhow::ensure!(text.contains("watch: false"), "chart/files/traefik.yml does not hold watch: false any more");
+        fs::write(&file, text.replace("watch: false", "watch: true"))?;
+        this.restart().await?;
+        Ok(this)
+    }
+
+    /// Changes the bootstrap file in a way that changes nothing for clients. One that [watches](Self::start_watching) it
+    /// builds all its services again.
+    pub fn rewrite_bootstrap(&self) -> anyhow::Result<()> {
+        let file = self.folder.path().join("bootstrap.yml");
+        let (one, two) = ("priority: 1 ", "priority: 2 ");
+        let text = fs::read_to_string(&file)?;
+        let new = if text.contains(one) { text.replace(one, two) } else { text.replace(two, one) };
+        anyhow::ensure!(new != text, "chart/files/bootstrap.yml does not hold '{one}' any more");
+        let beside = self.folder.path().join("bootstrap.new");
+        fs::write(&beside, new)?;
+        Ok(fs::rename(beside, file)?)
+    }
+
     /// Starts it (again) at the same addresses and waits until its TCP port listens.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
         self.spawn()?;
@@ -101,6 +126,11 @@ impl Traefik {
     /// How often it has applied a configuration.
     pub async fn reloads(&self) -> anyhow::Result<u64> {
         self.api.reloads().await
+    }
+
+    /// One of its metrics that has no labels.
+    pub async fn metric(&self, name: &str) -> anyhow::Result<f64> {
+        self.api.metric(name).await
     }
 }
 
