@@ -10,15 +10,20 @@ use serde::Serialize;
 
 /// Writes `figures` as JSON to `target/bench/NAME.json` (in `CARGO_TARGET_DIR`, where that is set). Returns the path.
 pub fn write(name: &str, figures: &impl Serialize) -> anyhow::Result<PathBuf> {
-    let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-    let path = checkout.join(target).join("bench").join(name).with_extension("json");
+    let path = folder()?.join(name).with_extension("json");
     let write = || {
         fs::create_dir_all(path.parent().unwrap_or(&path))?;
         fs::write(&path, serde_json::to_string_pretty(figures)? + "\n")
     };
     write().with_context(|| format!("cannot write {}", path.display()))?;
     Ok(path)
+}
+
+/// Where figures are written to.
+pub fn folder() -> anyhow::Result<PathBuf> {
+    let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    Ok(checkout.join(target).join("bench"))
 }
 
 /// The smallest of `samples` that `percent` of them do not exceed; `None` if there are none.

@@ -17,16 +17,28 @@ pub struct Process {
     name: String,
     child: Child,
     log: PathBuf,
+    gentle: bool,
 }
 
 impl Process {
-    /// Starts `command`; what it says goes to the file `log`.
+    /// Starts `command`; what it says goes to the file `log`. It ends with SIGKILL.
     pub fn start(name: &str, command: &Command, log: &Path) -> anyhow::Result<Self> {
+        Self::start_to_end_by("KILL", name, command, log)
+    }
+
+    /// The same for a program that has processes of its own: it ends with SIGTERM, at which it ends them.
+    pub fn start_family(name: &str, command: &Command, log: &Path) -> anyhow::Result<Self> {
+        let mut process = Self::start_to_end_by("TERM", name, command, log)?;
+        process.gentle = true;
+        Ok(process)
+    }
+
+    fn start_to_end_by(signal: &str, name: &str, command: &Command, log: &Path) -> anyhow::Result<Self> {
         let file = File::options().create(true).append(true).open(log).context("cannot open a log file")?;
         // `setpriv` asks the kernel to kill the program when the thread that started it ends. Rust offers that only
         // through `unsafe`, and util-linux is on every Linux.
         let mut wrapped = Command::new("setpriv");
-        wrapped.args(["--pdeathsig", "KILL", "--"]).arg(command.get_program()).args(command.get_args());
+        wrapped.args(["--pdeathsig", signal, "--"]).arg(command.get_program()).args(command.get_args());
         for (key, value) in command.get_envs() {
             match value {
                 Some(value) => wrapped.env(key, value),
@@ -35,7 +47,7 @@ impl Process {
         }
         wrapped.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
         let child = spawn(wrapped).with_context(|| format!("cannot start {name}"))?;
-        Ok(Self { name: name.to_owned(), child, log: log.to_owned() })
+        Ok(Self { name: name.to_owned(), child, log: log.to_owned(), gentle: false })
     }
 
     /// The process id.
@@ -85,7 +97,11 @@ impl fmt::Display for Ended {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let _ = self.kill();
+        let _ = if self.gentle {
+            self.signal(Signal::TERM).and_then(|()| Ok(self.child.wait().map(drop)?))
+        } else {
+            self.kill()
+        };
     }
 }
 

@@ -34,6 +34,12 @@ impl Tools {
         Ok((tools.path("chromium")?.to_owned(), tools.path("chromedriver")?.to_owned()))
     }
 
+    /// The paths of HAProxy and of nginx, which are installed if need be.
+    pub fn peers() -> anyhow::Result<(PathBuf, PathBuf)> {
+        let tools = Self::prepare(&["haproxy", "nginx"])?;
+        Ok((tools.path("haproxy")?.to_owned(), tools.path("nginx")?.to_owned()))
+    }
+
     /// The path of Helm (`helm`, `helm-3`) or of what writes its documents (`helm-docs`), which is built if need be.
     pub fn of_charts(name: &str) -> anyhow::Result<PathBuf> {
         Ok(Self::prepare(&[name])?.path(name)?.to_owned())

@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, fs, net::SocketAddr, path::Path, process::Command};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use tempfile::TempDir;
 
 use crate::{Connection, Net, Process, Tools, eventually, traefik_api::TraefikApi};
@@ -30,10 +30,39 @@ impl Traefik {
         Ok(this)
     }
 
+    /// The same, following the bootstrap file, so that somebody else than ilb can change what it is configured with.
+    pub async fn start_watching() -> anyhow::Result<Self> {
+        let mut this = Self::start().await?;
+        this.kill()?;
+        let file = this.folder.path().join("traefik.yml");
+        let text = fs::read_to_string(&file)?;
+        anyhow::ensure!(text.contains("watch: false"), "chart/files/traefik.yml does not hold watch: false any more");
+        fs::write(&file, text.replace("watch: false", "watch: true"))?;
+        this.restart().await?;
+        Ok(this)
+    }
+
+    /// Changes the bootstrap file in a way that changes nothing for clients. One that [watches](Self::start_watching) it
+    /// builds all its services again.
+    pub fn rewrite_bootstrap(&self) -> anyhow::Result<()> {
+        let file = self.folder.path().join("bootstrap.yml");
+        let (one, two) = ("priority: 1 ", "priority: 2 ");
+        let text = fs::read_to_string(&file)?;
+        let new = if text.contains(one) { text.replace(one, two) } else { text.replace(two, one) };
+        anyhow::ensure!(new != text, "chart/files/bootstrap.yml does not hold '{one}' any more");
+        let beside = self.folder.path().join("bootstrap.new");
+        fs::write(&beside, new)?;
+        Ok(fs::rename(beside, file)?)
+    }
+
     /// Starts it (again) at the same addresses and waits until its TCP port listens.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
-        self.spawn()?;
         let entry_point = self.entry_point();
+        ensure!(
+            tokio::net::TcpStream::connect(entry_point).await.is_err(),
+            "somebody else listens on {entry_point}: end that process"
+        );
+        self.spawn()?;
         eventually("Traefik listens", async || {
             if let Some(process) = &mut self.process {
                 process.check_running()?;
@@ -101,6 +130,11 @@ impl Traefik {
     /// How often it has applied a configuration.
     pub async fn reloads(&self) -> anyhow::Result<u64> {
         self.api.reloads().await
+    }
+
+    /// One of its metrics that has no labels.
+    pub async fn metric(&self, name: &str) -> anyhow::Result<f64> {
+        self.api.metric(name).await
     }
 }
 

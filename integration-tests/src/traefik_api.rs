@@ -29,8 +29,22 @@ impl TraefikApi {
 
     /// How often it has applied a configuration.
     pub(crate) async fn reloads(&self) -> anyhow::Result<u64> {
-        let text = self.http.get(format!("http://{}/metrics", self.metrics)).send().await?.text().await?;
-        let value = text.lines().find_map(|line| line.strip_prefix("traefik_config_reloads_total "));
-        Ok(value.context("Traefik does not count its reloads")?.parse()?)
+        let text = self.metrics().await?;
+        Ok(value(&text, "traefik_config_reloads_total")?.parse()?)
     }
+
+    /// One of its metrics that has no labels.
+    pub(crate) async fn metric(&self, name: &str) -> anyhow::Result<f64> {
+        let text = self.metrics().await?;
+        Ok(value(&text, name)?.parse()?)
+    }
+
+    async fn metrics(&self) -> anyhow::Result<String> {
+        Ok(self.http.get(format!("http://{}/metrics", self.metrics)).send().await?.text().await?)
+    }
+}
+
+fn value<'a>(text: &'a str, name: &str) -> anyhow::Result<&'a str> {
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.with_context(|| format!("Traefik shows no {name}"))
 }

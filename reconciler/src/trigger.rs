@@ -26,12 +26,12 @@ pub(crate) enum Gain {
 /// The deviation of loads that is left alone right after a push, relative to their mean.
 ///
 /// Departures since a push add `T / (2 tau c)` to the square of that deviation (T: time since the push, tau: mean life, c:
-/// mean connections per backend). At this precision that asks for a push about every 80 ms with lives of 6 s and 30
-/// connections each, and about every 2 minutes with lives of an hour and 100 each.
-const PRECISION: f64 = 0.015;
+/// mean connections per backend). At this precision that asks for a push about every 60 ms with lives of 6 s and 30
+/// connections each, and about every 100 s with lives of an hour and 100 each.
+const PRECISION: f64 = 0.0125;
 
 /// How long it takes until only half of that is left alone: a small error costs more, the longer it lasts.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How far a single backend may be off, relative to the mean load. Among very many backends one does not show in the
 /// deviation of all.

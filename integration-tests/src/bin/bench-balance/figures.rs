@@ -1,11 +1,14 @@
-use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
+use std::{collections::BTreeMap, fs, path::PathBuf};
 
+use anyhow::Context;
 use ilb_integration_tests::figures;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::{plot, scenario::SCENARIOS, system::Kind};
+use crate::{scenario::SCENARIOS, soak::Soak, system::Kind};
 
 /// What one system did in one scenario.
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Figure {
     /// (max - mean) / mean over time, in seconds.
     pub(crate) series: Vec<(f64, f64)>,
@@ -23,8 +26,12 @@ pub(crate) struct Figure {
     pub(crate) traefik_cpu: Option<f64>,
 }
 
-#[derive(Default)]
-pub(crate) struct Figures(BTreeMap<&'static str, BTreeMap<&'static str, Figure>>);
+/// All that has been measured, in this run and in those before it.
+#[derive(Default, Serialize, Deserialize)]
+pub(crate) struct Figures {
+    scenarios: BTreeMap<String, BTreeMap<String, Figure>>,
+    pub(crate) soak: Option<Soak>,
+}
 
 impl Figure {
     fn values(&self) -> Vec<f64> {
@@ -32,57 +39,51 @@ impl Figure {
     }
 
     #[allow(clippy::cast_precision_loss)]
-    fn mean(&self) -> f64 {
+    pub(crate) fn mean(&self) -> f64 {
         let values = self.values();
         values.iter().sum::<f64>() / values.len().max(1) as f64
     }
 
-    fn p99(&self) -> f64 {
+    pub(crate) fn p99(&self) -> f64 {
         figures::percentile(self.values(), 99).unwrap_or(0.0)
     }
 }
 
 impl Figures {
-    pub(crate) fn add(&mut self, scenario: &'static str, system: &'static str, figure: Figure) {
-        self.0.entry(scenario).or_default().insert(system, figure);
+    /// What earlier runs have left, if there were any.
+    pub(crate) fn load() -> anyhow::Result<Self> {
+        let path = figures::folder()?.join(RAW).with_extension("json");
+        let Ok(text) = fs::read_to_string(&path) else { return Ok(Self::default()) };
+        serde_json::from_str(&text)
+            .with_context(|| format!("{} is of another bench-balance: remove it", path.display()))
     }
 
-    /// One line per scenario and system, in their order.
-    pub(crate) fn table(&self) -> String {
-        let mut table = String::from(
-            "| scenario | system | imbalance mean % | p99 % | failures | failed from 2 s % | from 5 s % | pushes/min | \
-             ilb CPU % | Traefik CPU % |\n|---|---|---|---|---|---|---|---|---|---|\n",
-        );
-        for (scenario, system, figure) in self.ordered() {
-            let part = |value: Option<f64>, by: f64| value.map_or(String::new(), |v| format!("{:.1}", v * by));
-            let _ = writeln!(
-                table,
-                "| {scenario} | {system} | {:.1} | {:.1} | {} | {} | {} | {} | {} | {} |",
-                figure.mean() * 100.0,
-                figure.p99() * 100.0,
-                figure.failures,
-                part(figure.dead_share, 100.0),
-                part(figure.late_dead_share, 100.0),
-                part(figure.pushes_per_minute, 1.0),
-                part(figure.cpu, 100.0),
-                part(figure.traefik_cpu, 100.0),
-            );
-        }
-        table
+    /// Keeps them for later runs, and writes what others read.
+    pub(crate) fn save(&self) -> anyhow::Result<PathBuf> {
+        figures::write(RAW, self)?;
+        figures::write("balance", &self.json())
     }
 
-    pub(crate) fn write(&self, with_documents: bool) -> anyhow::Result<()> {
-        figures::write("balance", &self.json())?;
-        if with_documents {
-            let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-            fs::create_dir_all(root.join("docs/benchmarks"))?;
-            let text = format!("{}\n{}", include_str!("introduction.md"), self.table());
-            fs::write(root.join("docs/benchmarks/balance.md"), text)?;
-            let scenarios = ["steady", "rolling-restart", "scale-out", "refusing"];
-            let panels: Vec<_> = scenarios.iter().filter_map(|s| Some((*s, self.0.get(s)?))).collect();
-            fs::write(root.join("docs/benchmarks/balance.svg"), plot::svg(&panels))?;
-        }
-        Ok(())
+    pub(crate) fn add(&mut self, scenario: &str, system: &str, figure: Figure) {
+        self.scenarios.entry(scenario.to_owned()).or_default().insert(system.to_owned(), figure);
+    }
+
+    pub(crate) fn get(&self, scenario: &str, kind: Kind) -> Option<&Figure> {
+        self.scenarios.get(scenario)?.get(kind.name())
+    }
+
+    /// All figures, in the order of scenarios and systems.
+    pub(crate) fn ordered(&self) -> impl Iterator<Item = (&'static str, Kind, &Figure)> {
+        SCENARIOS.iter().flat_map(move |scenario| {
+            Kind::ALL.into_iter().filter_map(move |kind| Some((scenario.name, kind, self.get(scenario.name, kind)?)))
+        })
+    }
+
+    pub(crate) fn is_complete(&self) -> bool {
+        let has_all = |scenario: &crate::Scenario| {
+            Kind::ALL.iter().all(|kind| !scenario.concerns(*kind) || self.get(scenario.name, *kind).is_some())
+        };
+        self.soak.is_some() && SCENARIOS.iter().all(has_all)
     }
 
     fn json(&self) -> Value {
@@ -92,19 +93,14 @@ impl Figures {
                 "pushes_per_minute": f.pushes_per_minute, "cpu": f.cpu,
             })
         };
-        let systems = |of: &BTreeMap<&'static str, Figure>| -> Value {
-            of.iter().map(|(system, f)| ((*system).to_owned(), figure(f))).collect::<serde_json::Map<_, _>>().into()
+        let systems = |of: &BTreeMap<String, Figure>| -> Value {
+            of.iter().map(|(system, f)| (system.clone(), figure(f))).collect::<serde_json::Map<_, _>>().into()
         };
         let scenarios: serde_json::Map<_, _> =
-            self.0.iter().map(|(name, of)| ((*name).to_owned(), systems(of))).collect();
+            self.scenarios.iter().map(|(name, of)| (name.clone(), systems(of))).collect();
         json!({ "scenarios": scenarios })
     }
-
-    fn ordered(&self) -> impl Iterator<Item = (&'static str, &'static str, &Figure)> {
-        SCENARIOS.iter().flat_map(move |scenario| {
-            let of = self.0.get(scenario.name);
-            let figure = move |kind: Kind| Some((scenario.name, kind.name(), of?.get(kind.name())?));
-            Kind::ALL.into_iter().filter_map(figure)
-        })
-    }
 }
+
+/// With every sample: what the report is made of.
+const RAW: &str = "balance-raw";

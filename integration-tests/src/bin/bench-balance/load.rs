@@ -5,10 +5,10 @@ use std::{
 };
 
 use anyhow::Context;
-use ilb_integration_tests::{Backend, Behaviour};
+use ilb_integration_tests::{Backend, Behaviour, eventually};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, BufReader},
-    net::{TcpSocket, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     time::{Instant, sleep, sleep_until, timeout, timeout_at},
 };
 
@@ -22,15 +22,17 @@ use crate::{
 pub(crate) struct Load {
     system: System,
     scenario: &'static Scenario,
-    backends: Vec<Option<Backend>>,
-    swallowing: Vec<(tokio::net::TcpListener, Vec<TcpStream>)>,
+    /// Each at its addresses, of which it has one per replica.
+    backends: Vec<Vec<Backend>>,
+    swallowing: Vec<(TcpListener, Vec<TcpStream>)>,
     members: Vec<bool>,
     seen: Arc<Seen>,
 }
 
 /// What the clients of one system see.
 struct Seen {
-    addresses: Vec<SocketAddr>,
+    /// Where clients connect to, and what they may find there.
+    replicas: Vec<(SocketAddr, Vec<SocketAddr>)>,
     live: Mutex<Vec<i32>>,
     attempts: Mutex<Vec<Attempt>>,
     started: Instant,
@@ -45,25 +47,27 @@ struct Attempt {
 
 const PATIENCE: Duration = Duration::from_secs(5);
 const LOOK: f64 = 0.1;
+/// Health checks have found the backends by then.
+const SETTLE: Duration = Duration::from_secs(3);
 
 impl Load {
     pub(crate) async fn new(system: System, scenario: &'static Scenario) -> anyhow::Result<Self> {
         let mut backends = Vec::new();
-        for address in &system.backends {
-            backends.push(Some(Backend::start(*address, Behaviour::Echo).await?));
+        for index in 0..scenario.backends {
+            backends.push(start_backend(&system, index).await?);
         }
         let members = (0..scenario.backends).map(|i| i < scenario.initial).collect();
         let seen = Arc::new(Seen {
-            addresses: system.backends.clone(),
+            replicas: system.replicas.iter().map(|r| (r.entry, r.backends.clone())).collect(),
             live: Mutex::new(vec![0; scenario.backends]),
             attempts: Mutex::default(),
-            started: Instant::now() + Duration::from_secs(4), // health checks find the backends by then
+            started: Instant::now() + SETTLE,
         });
         Ok(Self { system, scenario, backends, swallowing: Vec::new(), members, seen })
     }
 
     pub(crate) async fn run(mut self) -> anyhow::Result<(Kind, Figure)> {
-        let clients = tokio::spawn(arrivals(Arc::clone(&self.seen), self.system.entry, self.scenario));
+        let clients = tokio::spawn(arrivals(Arc::clone(&self.seen), self.scenario));
         let mut events = self.scenario.events().into_iter().peekable();
         let mut series = Vec::new();
         let end = self.scenario.warm_up + self.scenario.length;
@@ -86,8 +90,7 @@ impl Load {
         let seconds = since.elapsed().as_secs_f64();
         let (pushes_now, processor_now) = (self.system.pushes().await?, self.system.processor_seconds()?);
         clients.abort();
-        #[allow(clippy::cast_precision_loss)]
-        let per_minute = pushes.zip(pushes_now).map(|(a, b)| (b - a) as f64 / seconds * 60.0);
+        let per_minute = pushes.zip(pushes_now).map(|(a, b)| (b - a) / seconds * 60.0);
         let cpu = processor.zip(processor_now).map(|(a, b)| ((b.0 - a.0) / seconds, (b.1 - a.1) / seconds));
         let attempts = self.seen.attempts.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let figure = Figure {
@@ -122,39 +125,60 @@ impl Load {
                 self.system.set_member(i, false).await?;
             }
             Event::Reset(i) => {
-                self.backends[i] = None;
-                self.backends[i] = Some(Backend::start(self.system.backends[i], Behaviour::Echo).await?);
+                self.backends[i].clear();
+                self.backends[i] = start_backend(&self.system, i).await?;
             }
             Event::Refuse(i) => {
                 self.members[i] = false;
-                self.backends[i] = None;
+                self.backends[i].clear();
             }
             Event::Swallow(i) => {
                 self.members[i] = false;
-                self.backends[i] = None;
-                self.swallowing.push(swallow(self.system.backends[i]).await?);
+                self.backends[i].clear();
+                for replica in &self.system.replicas {
+                    self.swallowing.push(swallow(replica.backends[i]).await?);
+                }
             }
+            Event::Reload => self.system.reload()?,
         }
         Ok(())
     }
 
-    /// (max - mean) / mean over the backends that should get connections.
+    /// (max - mean) / mean of the connections per share of capacity, over the backends that should get connections.
     fn imbalance(&self) -> f64 {
         let live = self.seen.live.lock().unwrap_or_else(PoisonError::into_inner);
-        let counts: Vec<f64> =
-            live.iter().zip(&self.members).filter(|(_, m)| **m).map(|(c, _)| f64::from(*c)).collect();
-        #[allow(clippy::cast_precision_loss)]
-        let mean = counts.iter().sum::<f64>() / counts.len() as f64;
-        if mean > 0.0 { (counts.iter().copied().fold(0.0, f64::max) - mean) / mean } else { 0.0 }
+        let members = live.iter().enumerate().filter(|(i, _)| self.members[*i]);
+        let (mut connections, mut shares, mut most) = (0.0, 0.0, 0.0_f64);
+        for (i, count) in members {
+            let capacity = f64::from(self.scenario.capacity(i));
+            connections += f64::from(*count);
+            shares += capacity;
+            most = most.max(f64::from(*count) / capacity);
+        }
+        let mean = connections / shares;
+        if mean > 0.0 { (most - mean) / mean } else { 0.0 }
     }
 }
 
+/// Backend `index` of the system, once nobody else listens there any more.
+async fn start_backend(system: &System, index: usize) -> anyhow::Result<Vec<Backend>> {
+    let mut listening = Vec::new();
+    for replica in &system.replicas {
+        let start = async || Backend::start(replica.backends[index], Behaviour::Echo).await;
+        listening.push(eventually("the backend listens", start).await?);
+    }
+    Ok(listening)
+}
+
 /// A listener whose queue is full, so that the kernel drops every SYN.
-async fn swallow(address: SocketAddr) -> anyhow::Result<(tokio::net::TcpListener, Vec<TcpStream>)> {
-    let socket = TcpSocket::new_v4()?;
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    let listener = socket.listen(1)?;
+async fn swallow(address: SocketAddr) -> anyhow::Result<(TcpListener, Vec<TcpStream>)> {
+    let listener = eventually("the backend is gone", async || {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        Ok(socket.listen(1)?)
+    })
+    .await?;
     let mut filling = Vec::new();
     while let Ok(Ok(stream)) = timeout(Duration::from_millis(100), TcpStream::connect(address)).await {
         filling.push(stream);
@@ -162,23 +186,24 @@ async fn swallow(address: SocketAddr) -> anyhow::Result<(tokio::net::TcpListener
     Ok((listener, filling))
 }
 
-async fn arrivals(seen: Arc<Seen>, entry: SocketAddr, scenario: &'static Scenario) {
+async fn arrivals(seen: Arc<Seen>, scenario: &'static Scenario) {
     let mut clients = tokio::task::JoinSet::new();
     for client in scenario.clients() {
         seen.until(client.at).await;
-        clients.spawn(stay(Arc::clone(&seen), entry, client, scenario.slow));
+        clients.spawn(stay(Arc::clone(&seen), client, scenario.slow));
         while clients.try_join_next().is_some() {}
     }
     while clients.join_next().await.is_some() {}
 }
 
 /// A client's life. If its connection is cut it comes back within 0.2 s for the rest of it; if none is to be had it gives up.
-async fn stay(seen: Arc<Seen>, entry: SocketAddr, client: Client, slow: f64) {
+async fn stay(seen: Arc<Seen>, client: Client, slow: f64) {
+    let (entry, backends) = seen.replica_of(&client);
     let mut until = seen.moment(client.at + client.life);
     let mut first = true;
     while Instant::now() < until {
         let at = seen.started.elapsed().as_secs_f64();
-        let landed = timeout(PATIENCE, connect(entry, &seen.addresses)).await;
+        let landed = timeout(PATIENCE, connect(*entry, backends)).await;
         let landed = landed.ok().and_then(Result::ok);
         seen.attempts.lock().unwrap_or_else(PoisonError::into_inner).push(Attempt { at, failed: landed.is_none() });
         let Some((mut stream, index)) = landed else { return };
@@ -203,6 +228,12 @@ async fn connect(entry: SocketAddr, backends: &[SocketAddr]) -> anyhow::Result<(
 }
 
 impl Seen {
+    /// The replica that a client uses. Which one says nothing about the client.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // of a number below 1 million
+    fn replica_of(&self, client: &Client) -> &(SocketAddr, Vec<SocketAddr>) {
+        &self.replicas[(client.life.fract() * 1e6) as usize % self.replicas.len()]
+    }
+
     fn moment(&self, seconds: f64) -> Instant {
         self.started + Duration::from_secs_f64(seconds)
     }

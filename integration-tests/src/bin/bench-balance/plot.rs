@@ -1,6 +1,6 @@
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::fmt::Write as _;
 
-use crate::{figures::Figure, system::Kind};
+use crate::{figures::Figures, system::Kind};
 
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 200.0;
@@ -10,8 +10,9 @@ const TOP: f64 = 40.0;
 const HIGHEST: f64 = 1.0;
 
 /// Imbalance over time, one panel per scenario, one line per system.
-pub(crate) fn svg(panels: &[(&str, &BTreeMap<&'static str, Figure>)]) -> String {
-    let count = u32::try_from(panels.len()).unwrap_or(0);
+pub(crate) fn svg(figures: &Figures) -> String {
+    const PANELS: [&str; 4] = ["steady", "rolling-restart", "scale-out", "refusing"];
+    let count = u32::try_from(PANELS.len()).unwrap_or(0);
     let (width, height) = (WIDTH + LEFT + 20.0, f64::from(count) * (HEIGHT + TOP) + 50.0);
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\" \
@@ -21,15 +22,20 @@ pub(crate) fn svg(panels: &[(&str, &BTreeMap<&'static str, Figure>)]) -> String 
         let x = LEFT + f64::from(i) * 145.0;
         let _ = writeln!(svg, "<text x=\"{x}\" y=\"16\" fill=\"{}\">{}</text>", colour(kind), kind.name());
     }
-    for (i, (name, figures)) in (0u8..).zip(panels) {
+    for (i, name) in (0u8..).zip(PANELS) {
         panel(&mut svg, f64::from(i) * (HEIGHT + TOP) + 20.0 + TOP / 2.0, name, figures);
     }
     svg + "</svg>\n"
 }
 
-fn panel(svg: &mut String, top: f64, name: &str, figures: &BTreeMap<&'static str, Figure>) {
+fn panel(svg: &mut String, top: f64, name: &str, figures: &Figures) {
     let bottom = top + HEIGHT;
-    let end = figures.values().flat_map(|f| &f.series).map(|(at, _)| *at).fold(1.0, f64::max);
+    let end = Kind::ALL
+        .iter()
+        .filter_map(|kind| figures.get(name, *kind))
+        .flat_map(|f| &f.series)
+        .map(|(at, _)| *at)
+        .fold(1.0, f64::max);
     let _ = writeln!(svg, "<text x=\"{LEFT}\" y=\"{}\">{name}: (max - mean) / mean over {end:.0} s</text>", top - 4.0);
     for part in [0.0, 0.25, 0.5, 0.75, 1.0] {
         let y = bottom - part * HEIGHT;
@@ -42,7 +48,7 @@ fn panel(svg: &mut String, top: f64, name: &str, figures: &BTreeMap<&'static str
         );
     }
     for kind in Kind::ALL.into_iter().rev() {
-        let Some(figure) = figures.get(kind.name()) else { continue };
+        let Some(figure) = figures.get(name, kind) else { continue };
         let point = |(at, value): &(f64, f64)| {
             format!("{:.1},{:.1} ", LEFT + at / end * WIDTH, bottom - value.min(HIGHEST) / HIGHEST * HEIGHT)
         };

@@ -1,4 +1,4 @@
-use crate::random::Random;
+use crate::{random::Random, system::Kind};
 
 /// What happens, and when. Times are in seconds.
 pub(crate) struct Scenario {
@@ -16,6 +16,12 @@ pub(crate) struct Scenario {
     pub(crate) length: f64,
     /// Connections to backend 0 last this many times longer.
     pub(crate) slow: f64,
+    /// The capacity of each backend; 1 where there is none.
+    capacities: &'static [u8],
+    /// So many of each system, each with a part of the clients, in front of the same backends.
+    pub(crate) replicas: usize,
+    /// Only ilb and what it is compared with.
+    pub(crate) only_traefik: bool,
     events: Events,
 }
 
@@ -31,6 +37,8 @@ enum Events {
     /// All that are not there yet join.
     ScaleOut,
     Once(Event),
+    /// Somebody else makes Traefik build its services again, every 5 s.
+    Reloads,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +51,8 @@ pub(crate) enum Event {
     Refuse(usize),
     /// It does not answer dials any more; nobody is told.
     Swallow(usize),
+    /// Somebody else changes Traefik's configuration.
+    Reload,
 }
 
 /// A client: when it comes and for how long it stays.
@@ -60,16 +70,22 @@ const USUAL: Scenario = Scenario {
     mean_life: 6.0,
     lives: Lives::Exponential,
     burst: 0,
-    warm_up: 12.0,
-    length: 40.0,
+    warm_up: 10.0,
+    length: 30.0,
     slow: 1.0,
+    capacities: &[],
+    replicas: 1,
+    only_traefik: false,
     events: Events::None,
 };
 
-pub(crate) const SCENARIOS: [Scenario; 8] = [
-    USUAL,
-    Scenario { name: "pareto", lives: Lives::Pareto, ..USUAL },
-    Scenario { name: "bursts", burst: 125, ..USUAL },
+/// Those that no bar depends on are shorter.
+const SHORT: f64 = 20.0;
+
+pub(crate) const SCENARIOS: [Scenario; 12] = [
+    Scenario { length: 40.0, ..USUAL },
+    Scenario { name: "pareto", lives: Lives::Pareto, length: SHORT, ..USUAL },
+    Scenario { name: "bursts", burst: 125, length: SHORT, ..USUAL },
     Scenario {
         name: "rolling-restart",
         mean_life: 60.0,
@@ -78,16 +94,30 @@ pub(crate) const SCENARIOS: [Scenario; 8] = [
         events: Events::RollingRestart,
         ..USUAL
     },
-    Scenario { name: "scale-out", initial: 5, length: 30.0, events: Events::ScaleOut, ..USUAL },
-    Scenario { name: "slow-drain", slow: 10.0, ..USUAL },
-    Scenario { name: "refusing", length: 30.0, events: Events::Once(Event::Refuse(3)), ..USUAL },
-    Scenario { name: "swallowing", length: 30.0, events: Events::Once(Event::Swallow(3)), ..USUAL },
+    Scenario { name: "scale-out", initial: 5, events: Events::ScaleOut, ..USUAL },
+    Scenario { name: "slow-drain", slow: 10.0, length: SHORT, ..USUAL },
+    Scenario { name: "capacities", capacities: &[1, 2, 3, 4, 1, 2, 3, 4, 1, 2], length: SHORT, ..USUAL },
+    Scenario { name: "refusing", length: SHORT, events: Events::Once(Event::Refuse(3)), ..USUAL },
+    Scenario { name: "swallowing", length: SHORT, events: Events::Once(Event::Swallow(3)), ..USUAL },
+    Scenario { name: "foreign-reloads", length: SHORT, events: Events::Reloads, ..USUAL },
+    Scenario { name: "two-replicas", replicas: 2, length: SHORT, ..USUAL },
+    Scenario { name: "thousand", live: 1_000.0, only_traefik: true, length: SHORT, ..USUAL },
 ];
 
 impl Scenario {
     /// When backend 3 stops taking connections, if it does.
     pub(crate) fn fails_at(&self) -> Option<f64> {
         matches!(self.events, Events::Once(_)).then_some(self.warm_up)
+    }
+
+    /// Whether `kind` takes part.
+    pub(crate) fn concerns(&self, kind: Kind) -> bool {
+        !self.only_traefik || matches!(kind, Kind::Ilb | Kind::TraefikRoundRobin)
+    }
+
+    /// How many shares backend `index` should have.
+    pub(crate) fn capacity(&self, index: usize) -> u8 {
+        self.capacities.get(index).copied().unwrap_or(1)
     }
 
     /// All clients, in the order of their arrival: the same for each system.
@@ -127,6 +157,10 @@ impl Scenario {
             Events::None => Vec::new(),
             Events::ScaleOut => (self.initial..self.backends).map(|i| (self.warm_up, Event::Join(i))).collect(),
             Events::Once(event) => vec![(self.warm_up, event)],
+            Events::Reloads => {
+                let times = std::iter::successors(Some(2.5), |at| Some(at + 5.0));
+                times.take_while(|at| *at < self.warm_up + self.length).map(|at| (at, Event::Reload)).collect()
+            }
             Events::RollingRestart => {
                 let restart = |(i, at): (usize, f64)| {
                     [(at, Event::Leave(i)), (at + 0.3, Event::Reset(i)), (at + 2.0, Event::Join(i))]
