@@ -72,7 +72,7 @@ impl Controller {
             changes,
             certificate,
             sink,
-            report: Report::default(),
+            report: Report::new(),
             insight,
             first_push: Some(Instant::now() + Self::FIRST_PUSH_WAITS),
             pushes: Pushes::new(),

@@ -15,6 +15,7 @@ use std::{sync::Arc, time::Duration};
 
 use ilb_connections::Sample;
 use ilb_discovery::{BackendSet, Discovery};
+use ilb_reconciler::Reason;
 use ilb_traefik_client::{Applied, Name};
 use tokio::{sync::watch, time::Instant};
 
@@ -110,14 +111,14 @@ impl Insight {
     /// A push has begun.
     pub(crate) fn push_begun<'a>(&self, parts: impl Iterator<Item = Part<'a>>) {
         self.update(|facts, now| {
-            let (mut entries, mut reason) = (0, REPAIR);
+            let (mut entries, mut reason) = (0, None);
             for part in parts {
                 entries += part.choice.plan().entries().len();
                 if let Some(pool) = facts.pools.get_mut(part.pool.as_str()) {
-                    reason = more_urgent(reason, pool.push_begun(part.choice));
+                    reason = reason.max(pool.push_begun(part.choice));
                 }
             }
-            facts.traefik.push_begun(reason, entries, now);
+            facts.traefik.push_begun(reason.map_or(REPAIR, Reason::as_str), entries, now);
             News::Yes
         });
     }
@@ -224,23 +225,6 @@ impl PoolInsight {
 
 /// The reason for a push that only puts in force again what was.
 const REPAIR: &str = "repair";
-
-/// Of two reasons the one that says more about why there is a push.
-fn more_urgent(a: &'static str, b: &'static str) -> &'static str {
-    use ilb_reconciler::Reason;
-    const ORDER: [Reason; 8] = [
-        Reason::Freshness,
-        Reason::Balance,
-        Reason::Counting,
-        Reason::Blind,
-        Reason::Capacity,
-        Reason::Suspicion,
-        Reason::Drain,
-        Reason::Backends,
-    ];
-    let rank = |text: &str| ORDER.iter().position(|reason| reason.as_str() == text);
-    if rank(a) >= rank(b) { a } else { b }
-}
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -1,16 +1,26 @@
+use std::time::Duration;
+
 use ilb_discovery::{BackendSet, State};
 use ilb_reconciler::{Action, Decision};
-use ilb_traefik_client::{Applied, Name};
-
+use ilb_traefik_client::{Applied, Error, Name};
 use tokio::time::Instant;
 
 use crate::{balancing::Choice, repeats::Repeats};
 
 /// Tells a person what happens with Traefik: one line per change of state, none per attempt. What goes on being wrong is
 /// summed up once a minute.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Report {
+    start: Start,
     failing: Option<Failing>,
+}
+
+/// Beside a Traefik that starts at the same time, or later, the first attempts fail: that is no fault.
+#[derive(Debug)]
+enum Start {
+    /// Nothing was in force yet, and until this moment nobody has to worry. So many attempts have failed.
+    Waiting { until: Instant, attempts: u64 },
+    Over,
 }
 
 /// The same for the backends of one pool.
@@ -71,6 +81,13 @@ impl PoolReport {
 }
 
 impl Report {
+    /// How long Traefik may take to start: a kubelet gives it its image within seconds.
+    const START: Duration = Duration::from_secs(10);
+
+    pub(crate) fn new() -> Self {
+        Self { start: Start::Waiting { until: Instant::now() + Self::START, attempts: 0 }, failing: None }
+    }
+
     /// A push is proved to be in force. `pools` tells what it changed of each pool's backends, how
     /// many there are now, and what was chosen.
     pub(crate) fn updated<'a>(
@@ -78,7 +95,8 @@ impl Report {
         applied: &Applied,
         pools: impl Iterator<Item = (&'a Name, Action, usize, &'a Choice)>,
     ) {
-        let failed_attempts = self.failing.take().map_or(0, |f| f.attempts);
+        let waited = std::mem::replace(&mut self.start, Start::Over).attempts();
+        let failed_attempts = self.failing.take().map_or(0, |f| f.attempts) + waited;
         for (pool, action, backends, choice) in pools {
             let mut load_only = false;
             if let Choice::LeastConnections(decision) = choice {
@@ -106,8 +124,18 @@ impl Report {
     }
 
     /// A push failed, and will be repeated.
-    pub(crate) fn failed(&mut self, error: &ilb_traefik_client::Error) {
+    pub(crate) fn failed(&mut self, error: &Error) {
         let (kind, now) = (error.kind(), Instant::now());
+        if let Start::Waiting { until, attempts } = &mut self.start
+            && now < *until
+            && matches!(error, Error::Unreachable(_) | Error::NotReady(_))
+        {
+            *attempts += 1;
+            if *attempts == 1 {
+                tracing::info!(%error, kind, "Waiting for Traefik");
+            }
+            return;
+        }
         match &mut self.failing {
             Some(failing) if failing.repeats.of == kind => {
                 failing.attempts += 1;
@@ -124,13 +152,22 @@ impl Report {
     }
 
     /// What was in force is not any more, or that cannot be told.
-    pub(crate) fn lost(error: &ilb_traefik_client::Error) {
+    pub(crate) fn lost(error: &Error) {
         tracing::warn!(%error, "Traefik's configuration is not proved any more: updating again");
     }
 
     /// The end, on request.
     pub(crate) fn stopping(signal: &str) {
         tracing::info!(signal, "Stopping: Traefik and all connections stay as they are");
+    }
+}
+
+impl Start {
+    fn attempts(&self) -> u64 {
+        match self {
+            Self::Waiting { attempts, .. } => *attempts,
+            Self::Over => 0,
+        }
     }
 }
 

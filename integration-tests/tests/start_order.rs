@@ -11,10 +11,26 @@ async fn a_traefik_that_is_down_at_the_start_is_configured_when_it_comes() {
     let mut world = World::of(api_server, pods, traefik, &[]).unwrap();
     world.add_pod(0).await.unwrap();
 
-    world.ilb.wait_for_log("Failed to update").await.unwrap();
+    world.ilb.wait_for_log("Waiting for Traefik").await.unwrap();
     world.traefik.restart().await.unwrap();
     world.wait_until_in_force(1).await.unwrap();
     assert_eq!(world.landed_on(2).await.unwrap(), [world.address(0)].into());
+    assert_eq!(world.ilb.logged("Waiting for Traefik").unwrap().len(), 1);
+    assert!(world.ilb.logged("Failed to update").unwrap().is_empty(), "a Traefik that starts later is no fault");
+}
+
+#[tokio::test]
+#[ignore = "needs the testbed: make test"]
+async fn a_traefik_that_does_not_come_is_a_fault() {
+    let (api_server, mut traefik) = (ApiServer::start().await.unwrap(), Traefik::start().await.unwrap());
+    traefik.kill().unwrap();
+    let pods = api_server.namespace("backends").await.unwrap();
+    let mut world = World::of(api_server, pods, traefik, &[]).unwrap();
+    world.add_pod(0).await.unwrap();
+
+    world.ilb.wait_for_log("Failed to update").await.unwrap();
+    world.traefik.restart().await.unwrap();
+    world.wait_until_in_force(1).await.unwrap();
     said_once_per_state(&world.ilb.logged("Failed to update").unwrap());
 }
 

@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use ilb_connections::Sample;
 use ilb_discovery::{Backend, BackendSet, Discovery, State};
-use ilb_reconciler::{Row, Standing};
+use ilb_reconciler::{Reason, Row, Standing};
 use prometheus_client::metrics::histogram::Histogram;
 use tokio::time::Instant;
 
@@ -89,16 +89,16 @@ impl PoolFacts {
         }
     }
 
-    /// Returns the reason for the push.
-    pub(super) fn push_begun(&mut self, choice: &Choice) -> &'static str {
+    /// Returns what this pool has to do with the push; nothing if its part is in force already.
+    pub(super) fn push_begun(&mut self, choice: &Choice) -> Option<Reason> {
         self.pushing = match (self.pushing.take(), self.changed.take()) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
         match choice {
-            _ if self.in_force.as_ref() == Some(choice) => super::REPAIR,
-            Choice::RoundRobin(_) => "backends",
-            Choice::LeastConnections(decision) => decision.reason.as_str(),
+            _ if self.in_force.as_ref() == Some(choice) => None,
+            Choice::RoundRobin(_) => Some(Reason::Backends),
+            Choice::LeastConnections(decision) => Some(decision.reason),
         }
     }
 

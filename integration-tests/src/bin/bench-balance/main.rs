@@ -75,7 +75,9 @@ impl Wish {
 /// Runs one scenario on all systems, in turns.
 async fn run(scenario: &'static Scenario, wish: &Wish, api: &ApiServer, figures: &mut Figures) -> anyhow::Result<()> {
     for turn in Kind::TURNS {
-        quiet().await?;
+        if turn.contains(&Kind::Ilb) {
+            quiet().await?;
+        }
         let kinds: Vec<_> = turn.iter().filter(|kind| wish.system(**kind) && scenario.concerns(**kind)).collect();
         let mut loads = Vec::new();
         for kind in &kinds {
