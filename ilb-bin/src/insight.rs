@@ -73,8 +73,9 @@ impl Insight {
         method: &'static str,
         discovery: Option<Arc<dyn Discovery>>,
     ) -> PoolInsight {
-        let pool = PoolFacts::new(entry_point.to_string(), method, discovery, Instant::now());
         self.0.send_modify(|facts| {
+            let late = facts.is_serving();
+            let pool = PoolFacts::new(entry_point.to_string(), method, discovery, late, Instant::now());
             let pool = match facts.pools.remove(name.as_str()) {
                 Some(before) => pool.replacing(before),
                 None => pool,

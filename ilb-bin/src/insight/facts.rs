@@ -38,6 +38,11 @@ impl Facts {
         now.saturating_duration_since(self.beat) <= Self::LONGEST_PAUSE
     }
 
+    /// Whether any pool is in force, or was when it was proved last.
+    pub(super) fn is_serving(&self) -> bool {
+        self.pools.values().any(|pool| pool.in_force.is_some())
+    }
+
     /// What the start still waits for: the first complete set of backends of each pool.
     pub(crate) fn not_started(&self) -> NotReady {
         if self.pools.is_empty() {
@@ -48,13 +53,16 @@ impl Facts {
     }
 
     /// Which pools are not proved to be in force in the Traefik that runs now, and why. The API server has no part in
-    /// it: without it the last good configuration stays in force.
+    /// it: without it the last good configuration stays in force. Nor has a pool that was added later and was never in
+    /// force: the clients of the others would lose this pod by it.
     pub(crate) fn not_ready(&self, now: Instant) -> NotReady {
         if self.pools.is_empty() {
             return self.not_started();
         }
         let unproved = self.traefik.not_proved(now);
+        let serving = self.is_serving();
         let reason = |pool: &PoolFacts| match &unproved {
+            _ if pool.is_late() && serving => unproved.clone(),
             _ if !pool.is_known() => Some("its backends are not known yet".to_owned()),
             Some(reason) => Some(reason.clone()),
             None if pool.in_force.is_none() => Some("it has not been pushed yet".to_owned()),

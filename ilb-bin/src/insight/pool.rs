@@ -35,6 +35,8 @@ pub(crate) struct PoolFacts {
     /// From a change seen to the proof that it is in force, in seconds.
     pub(crate) propagation: Histogram,
     born: Instant,
+    /// Whether others were in force when it came.
+    late: bool,
 }
 
 impl PoolFacts {
@@ -42,6 +44,7 @@ impl PoolFacts {
         entry_point: String,
         method: &'static str,
         discovery: Option<Arc<dyn Discovery>>,
+        late: bool,
         now: Instant,
     ) -> Self {
         Self {
@@ -58,6 +61,7 @@ impl PoolFacts {
             pushing: None,
             propagation: durations(),
             born: now,
+            late,
         }
     }
 
@@ -135,6 +139,11 @@ impl PoolFacts {
             self.in_force = before.in_force;
         }
         self
+    }
+
+    /// Whether it came when others were in force, and has not been since.
+    pub(super) fn is_late(&self) -> bool {
+        self.late && self.in_force.is_none()
     }
 
     /// Whether it is known who the backends are, or who they were before the settings of the pool changed: those stay in

@@ -114,6 +114,26 @@ async fn ready_is_what_is_proved_to_be_in_force() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pool_that_is_added_later_does_not_make_those_in_force_unready() {
+    let (insight, pool) = insight();
+    let backends = set(&[State::Ready]);
+    pool.found(&backends);
+    push(&pool, &round_robin(&backends), &backends, "one");
+    let later = insight.pool(&"later".parse().unwrap(), &"amqp".parse().unwrap(), "roundrobin", None);
+    assert!(not_ready(&insight).is_empty());
+    pool.lost(&Error::Restarted);
+    assert_eq!(not_ready(&insight).len(), 2, "a Traefik that serves nobody is everybody's business");
+    push(&pool, &round_robin(&backends), &backends, "two");
+    push(&later, &round_robin(&backends), &backends, "two");
+    assert!(not_ready(&insight).is_empty());
+
+    insight.forget(&"default".parse().unwrap());
+    insight.forget(&"later".parse().unwrap());
+    insight.pool(&"alone".parse().unwrap(), &"tcp".parse().unwrap(), "roundrobin", None);
+    assert_eq!(not_ready(&insight), ["pool alone: its backends are not known yet"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_proof_that_is_not_repeated_does_not_hold_for_ever() {
     let (insight, pool) = insight();
     pool.found(&set(&[]));
