@@ -30,6 +30,7 @@ pub struct BareTraefik {
 pub struct BareTraefikBuilder {
     version: Option<String>,
     throttle: Option<&'static str>,
+    host: Option<Ipv4Addr>,
     secured: Option<String>,
 }
 
@@ -46,6 +47,12 @@ impl BareTraefikBuilder {
         self
     }
 
+    /// At this address instead of a new one.
+    pub fn at(mut self, host: Ipv4Addr) -> Self {
+        self.host = Some(host);
+        self
+    }
+
     /// With the REST provider closed on `traefik`, and instead behind what this file of a file provider says, on
     /// `secure`.
     pub fn secured(mut self, file: String) -> Self {
@@ -58,7 +65,7 @@ impl BareTraefikBuilder {
         let version = self.version.unwrap_or_else(|| BareTraefik::NEWEST.to_owned());
         let binary = Tools::traefik(&version)?;
         let folder = tempfile::Builder::new().prefix("ilb-bare-traefik-").tempdir()?;
-        let host = Net::of_this_process()?.host()?;
+        let host = self.host.map_or_else(|| Net::of_this_process()?.host(), Ok)?;
         let mut arguments = vec![
             "--global.checknewversion=false".to_owned(),
             "--global.sendanonymoususage=false".to_owned(),

@@ -1,7 +1,11 @@
 //! What an operator asks on the command line is answered, for a person or for a program, with an exit code that tells.
 
-use ilb_integration_tests::{Crowd, Ilb, World};
+use std::{fs, process::Stdio};
+
+use anyhow::ensure;
+use ilb_integration_tests::{Crowd, Ilb, World, eventually};
 use serde_json::Value;
+use tokio::{io::AsyncWriteExt, process::Command};
 
 #[tokio::test]
 #[ignore = "needs the testbed: make test"]
@@ -92,6 +96,42 @@ async fn plan_without_an_api_server_fails_and_says_so() {
     assert_eq!((failed.code, failed.stdout.as_str()), (Some(1), ""), "{failed:?}");
     assert!(failed.stderr.contains("pool default"), "{}", failed.stderr);
 }
+
+#[tokio::test]
+#[ignore = "needs the testbed: make test"]
+async fn top_follows_what_happens_in_a_terminal_and_leaves_it_as_it_was() {
+    let mut world = World::start(2).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("screen");
+    let ilb = Ilb::build().unwrap();
+    // `script` (util-linux) gives it a terminal, and keeps what it paints there.
+    let top = format!("stty cols 100 rows 30; exec {} top --url {}", ilb.display(), world.admin.url(""));
+    let mut script = Command::new("script");
+    script.args(["--quiet", "--return", "--flush", "--command", &top]).arg(&file);
+    script.env("TERM", "xterm-256color").env_remove("NO_COLOR").stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut script = script.kill_on_drop(true).spawn().unwrap();
+    let shows = async |part: &str| {
+        let look = async || {
+            let text = String::from_utf8_lossy(&fs::read(&file)?).into_owned();
+            ensure!(text.contains(part), "{text}");
+            Ok(text)
+        };
+        eventually(part, look).await.unwrap()
+    };
+    let painted = shows(&world.address(1).to_string()).await;
+    assert!(painted.contains(ANOTHER_SCREEN) && !painted.contains(FORMER_SCREEN), "{painted:?}");
+    assert!(painted.contains("\u{1b}[3"), "there are colours: {painted:?}");
+    world.add_pod(2).await.unwrap();
+    shows(&world.address(2).to_string()).await;
+
+    script.stdin.take().unwrap().write_all(b"q").await.unwrap();
+    assert!(script.wait().await.unwrap().success());
+    shows(FORMER_SCREEN).await;
+}
+
+/// What switches a terminal to another screen, and back to what was there before.
+const ANOTHER_SCREEN: &str = "\u{1b}[?1049h";
+const FORMER_SCREEN: &str = "\u{1b}[?1049l";
 
 #[tokio::test]
 #[ignore = "needs the testbed: make test"]

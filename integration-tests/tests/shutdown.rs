@@ -1,4 +1,5 @@
 //! ilb ends when it is asked to, whatever it is doing: in less than a second, and at once when it is asked twice.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are not marked as tests")]
 
 use std::time::{Duration, Instant};
 
@@ -22,11 +23,7 @@ async fn sigterm_ends_ilb_within_a_second_while_a_push_hangs() {
     .await
     .unwrap();
 
-    let asked = Instant::now();
-    let status = world.ilb.terminate().await.unwrap();
-    let took = asked.elapsed();
-    assert_eq!(status.code(), Some(0));
-    assert!(took < SOON, "{took:?}");
+    ends_soon(&mut world).await;
 }
 
 #[tokio::test]
@@ -39,11 +36,7 @@ async fn sigterm_ends_ilb_within_a_second_while_nobody_answers_at_the_start() {
     let mut world = World::of(api_server, pods, traefik, &[]).unwrap();
     world.ilb.wait_for_log("Starting").await.unwrap();
 
-    let asked = Instant::now();
-    let status = world.ilb.terminate().await.unwrap();
-    let took = asked.elapsed();
-    assert_eq!(status.code(), Some(0));
-    assert!(took < SOON, "{took:?}");
+    ends_soon(&mut world).await;
 }
 
 #[tokio::test]
@@ -57,4 +50,12 @@ async fn a_second_signal_ends_ilb_at_once() {
     let status = world.ilb.end().await.unwrap();
     assert!([Some(130), Some(143)].contains(&status.code()), "{status}");
     assert!(world.ilb.output().unwrap().lines().all(|line| !line.contains("Stopping")));
+}
+
+async fn ends_soon(world: &mut World) {
+    let asked = Instant::now();
+    let status = world.ilb.terminate().await.unwrap();
+    let took = asked.elapsed();
+    assert_eq!(status.code(), Some(0));
+    assert!(took < SOON, "{took:?}");
 }

@@ -1,7 +1,10 @@
-//! A Traefik whose REST provider is published behind authentication and TLS is programmed just the same.
+//! A Traefik whose REST provider is published behind authentication and TLS is programmed just the same, by the client and
+//! by ilb with the settings for it.
 #![allow(clippy::unwrap_used, reason = "helpers of tests are not marked as tests")]
 
-use ilb_integration_tests::BareTraefik;
+use std::{fs, net::Ipv4Addr, path::PathBuf};
+
+use ilb_integration_tests::{Admin, BareTraefik, Ilb, Net};
 use ilb_traefik_client::{ConfigSink, Configuration, Error, Member, TcpPool, Traefik, TraefikBuilder};
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 
@@ -14,6 +17,11 @@ struct Keys {
 
 impl Keys {
     fn generate() -> Self {
+        Self::with_name("traefik.example.org")
+    }
+
+    /// For a server of this name or address.
+    fn with_name(name: &str) -> Self {
         let authority_key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -21,7 +29,7 @@ impl Keys {
         let issuer = Issuer::new(params, authority_key);
         let signed = |purpose| {
             let key = KeyPair::generate().unwrap();
-            let mut params = CertificateParams::new(["traefik.example.org".to_owned()]).unwrap();
+            let mut params = CertificateParams::new([name.to_owned()]).unwrap();
             params.extended_key_usages.push(purpose);
             (params.signed_by(&key, &issuer).unwrap().pem(), key.serialize_pem())
         };
@@ -148,4 +156,97 @@ async fn a_token_that_is_replaced_in_its_file_is_used_from_then_on() {
     traefik.apply(&configuration()).await.unwrap();
     file.close().unwrap();
     assert_eq!(traefik.apply(&configuration()).await.unwrap_err().kind(), "credentials");
+}
+
+/// What an operator mounts beside ilb.
+struct Mounted(tempfile::TempDir);
+
+impl Mounted {
+    /// What it takes to reach `host`, and one backend.
+    fn new(keys: &Keys, secret: &str) -> Self {
+        let this = Self(tempfile::tempdir().unwrap());
+        fs::write(this.path("ca.pem"), &keys.authority).unwrap();
+        fs::write(this.path("cert.pem"), &keys.client.0).unwrap();
+        fs::write(this.path("key.pem"), &keys.client.1).unwrap();
+        fs::write(this.path("secret"), secret).unwrap();
+        fs::write(this.path("backends.yaml"), "- address: 127.200.0.1:5000\n").unwrap();
+        this
+    }
+
+    fn path(&self, file: &str) -> PathBuf {
+        self.0.path().join(file)
+    }
+
+    /// An ilb that has one backend from a file, these settings and the files that they name.
+    fn ilb(&self, settings: &[(&str, &str)], files: &[(&str, &str)]) -> (Ilb, Admin) {
+        let address = Net::of_this_process().unwrap().host().unwrap();
+        let admin = Admin::at((address, 8081).into()).unwrap();
+        let own =
+            [("ILB_ALLOW_LOOPBACK_BACKENDS", "true".to_owned()), ("ILB_ADMIN_ADDRESS", admin.address().to_string())];
+        let files = files.iter().chain(&[("ILB_BACKENDS_FILE", "backends.yaml")]);
+        let files = files.map(|(name, file)| (*name, self.path(file).display().to_string()));
+        let all: Vec<_> = own.into_iter().chain(files).collect();
+        let all = all.iter().map(|(name, value)| (*name, value.as_str())).chain(settings.iter().copied());
+        (Ilb::start(&all.collect::<Vec<_>>()).unwrap(), admin)
+    }
+}
+
+const IDENTITY: [(&str, &str); 3] =
+    [("ILB_TRAEFIK_CA_FILE", "ca.pem"), ("ILB_TRAEFIK_CERT_FILE", "cert.pem"), ("ILB_TRAEFIK_KEY_FILE", "key.pem")];
+
+fn free_host() -> Ipv4Addr {
+    Net::of_this_process().unwrap().host().unwrap()
+}
+
+#[tokio::test]
+#[ignore = "needs the testbed: make test"]
+async fn ilb_shows_the_password_and_the_certificate_that_its_settings_name() {
+    let host = free_host();
+    let keys = Keys::with_name(&host.to_string());
+    let server = BareTraefik::builder().at(host).secured(keys.file("", BASIC_AUTH)).start().await.unwrap();
+    let url = server.secure_url();
+    let settings = [("TRAEFIK_API_URL", url.as_str()), ("ILB_TRAEFIK_USERNAME", "user")];
+    let files = [IDENTITY.as_slice(), &[("ILB_TRAEFIK_PASSWORD_FILE", "secret")]].concat();
+
+    let wrong = Mounted::new(&keys, "hunter3");
+    let (ilb, admin) = wrong.ilb(&settings, &files);
+    let line = ilb.wait_for_log("Failed to update").await.unwrap();
+    assert!(line["error"].as_str().unwrap().contains("401"), "{line}");
+    assert!(!admin.is_ok("/readyz").await.unwrap());
+    assert!(!ilb.output().unwrap().contains("hunter3"));
+    drop(ilb);
+
+    let right = Mounted::new(&keys, "hunter2\n");
+    let (ilb, admin) = right.ilb(&settings, &files);
+    ilb.wait_for_log("Updated").await.unwrap();
+    admin.wait_until("/readyz", true).await.unwrap();
+    let shown = ilb.ask(&["check"]).await.unwrap();
+    assert!(!shown.stdout.contains("hunter2") && !ilb.output().unwrap().contains("hunter2"), "{}", shown.stdout);
+}
+
+#[tokio::test]
+#[ignore = "needs the testbed: make test"]
+async fn ilb_uses_a_token_that_is_replaced_while_it_runs() {
+    let host = free_host();
+    let keys = Keys::with_name(&host.to_string());
+    let condition = " && Header(`Authorization`, `Bearer the-second`)";
+    let server = BareTraefik::builder().at(host).secured(keys.file(condition, "compress: {}")).start().await.unwrap();
+    let mounted = Mounted::new(&keys, "the-first\n");
+    let files = [IDENTITY.as_slice(), &[("ILB_TRAEFIK_BEARER_TOKEN_FILE", "secret")]].concat();
+    let (ilb, admin) = mounted.ilb(&[("TRAEFIK_API_URL", &server.secure_url())], &files);
+    // To Traefik a request without the right token is one without a router.
+    ilb.wait_for_log("Waiting for Traefik").await.unwrap();
+    fs::write(mounted.path("secret"), "the-second\n").unwrap();
+    admin.wait_until("/readyz", true).await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs the testbed: make test"]
+async fn ilb_finds_its_traefiks_by_the_host_of_a_url() {
+    let server = BareTraefik::builder().start().await.unwrap();
+    let mounted = Mounted::new(&Keys::generate(), "");
+    // An address resolves to itself.
+    let (_ilb, admin) = mounted.ilb(&[("ILB_TRAEFIK_DNS", &server.url())], &[]);
+    admin.wait_until("/readyz", true).await.unwrap();
+    assert!(server.reloads().await.unwrap() > 0);
 }

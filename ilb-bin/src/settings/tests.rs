@@ -43,6 +43,22 @@ fn a_selector_is_all_that_is_needed() {
     assert_eq!(pool.timeouts.termination_delay, Duration::from_secs(3600));
 }
 
+/// The documentation has them as texts, the code as values.
+#[test]
+fn the_documented_defaults_are_those_that_hold() {
+    let with = |variables: &[(&str, &str)]| {
+        let selector = ("ILB_SELECTOR", "app=a");
+        let settings = settings(&[&[selector], variables].concat()).unwrap();
+        Settings { effective: Vec::new(), ..settings }
+    };
+    let in_words = |default: &str| ["none", "all"].contains(&default) || default.contains(", ");
+    let literal: Vec<_> = KEYS.iter().filter(|key| !in_words(key.default)).collect();
+    assert!(literal.len() > 15);
+    for key in literal {
+        assert_eq!(with(&[(key.variables[0], key.default)]), with(&[]), "{}", key.path);
+    }
+}
+
 #[test]
 fn every_variable_of_the_seed_is_read() {
     let settings = settings(&[
