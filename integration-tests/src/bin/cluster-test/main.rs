@@ -51,7 +51,7 @@ async fn main() -> anyhow::Result<ExitCode> {
 }
 
 /// The number of checks in [`run`].
-const CHECKS: u32 = 17;
+const CHECKS: u32 = 18;
 
 /// Each check needs what the one before has left.
 async fn run(cluster: &Cluster, report: &mut Report) {
@@ -73,6 +73,7 @@ async fn run(cluster: &Cluster, report: &mut Report) {
     check!("backends roll", backends::rolling_loses_nothing);
     check!("a backend is deleted hard", backends::hard_deleted_backend_is_left_out);
     check!("the ilb container is killed", crashes::end_of_ilb_touches_nothing);
+    check!("the ilb containers of two pods are killed", crashes::end_of_one_ilb_of_two_is_seen_by_nobody);
     check!("the Traefik container is killed", crashes::end_of_traefik_is_repaired);
     check!("documented commands, the predecessor's and ours", install::documented_commands_work);
     check!("helm upgrade to another chart and other values", release::upgrade_cuts_nothing);

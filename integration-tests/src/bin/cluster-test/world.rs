@@ -81,11 +81,16 @@ pub(crate) fn lb_pods(cluster: &Cluster) -> anyhow::Result<Vec<LbPod>> {
 
 /// The only pod of the release that is not leaving, once it is ready.
 pub(crate) async fn lb_pod_ready(cluster: &Cluster) -> anyhow::Result<LbPod> {
-    eventually("the pod of the release is ready", async || {
+    lb_pods_ready(cluster, 1).await?.pop().context("no pod")
+}
+
+/// The pods of the release that are not leaving, once they are so many and all ready.
+pub(crate) async fn lb_pods_ready(cluster: &Cluster, count: usize) -> anyhow::Result<Vec<LbPod>> {
+    eventually("the pods of the release are ready", async || {
         let mut pods = lb_pods(cluster)?;
         pods.retain(|pod| !pod.leaving);
-        ensure!(pods.len() == 1 && pods[0].ready, "{pods:?}");
-        pods.pop().context("no pod")
+        ensure!(pods.len() == count && pods.iter().all(|pod| pod.ready), "{pods:?}");
+        Ok(pods)
     })
     .await
 }
