@@ -61,7 +61,7 @@ bench-propagation: testbed ## Measure how fast connections follow a change of th
 bench-apply: testbed ## Measure how long a configuration takes from the call to its proof
 	$(CARGO) run --release --locked -p ilb-integration-tests --bin bench-apply
 
-bench-balance: testbed ## Measure how evenly connections are spread, beside HAProxy and nginx (some 8 minutes)
+bench-balance: testbed ## Measure how evenly connections are spread, beside HAProxy and nginx (some 40 minutes)
 	$(CARGO) run --release --locked -p ilb-integration-tests --bin bench-balance
 
 bench-footprint: testbed ## Measure the memory, the processor time and the start of ilb itself (some 5 minutes)

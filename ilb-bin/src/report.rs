@@ -19,7 +19,10 @@ pub(crate) struct Report {
 #[derive(Debug)]
 enum Start {
     /// Nothing was in force yet, and until this moment nobody has to worry. So many attempts have failed.
-    Waiting { until: Instant, attempts: u64 },
+    Waiting {
+        until: Instant,
+        attempts: u64,
+    },
     Over,
 }
 

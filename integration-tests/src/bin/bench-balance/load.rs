@@ -26,7 +26,6 @@ pub(crate) struct Load {
     backends: Vec<Vec<Backend>>,
     swallowing: Vec<(TcpListener, Vec<TcpStream>)>,
     members: Vec<bool>,
-    seen: Arc<Seen>,
 }
 
 /// What the clients of one system see.
@@ -56,18 +55,23 @@ impl Load {
         for index in 0..scenario.backends {
             backends.push(start_backend(&system, index).await?);
         }
+        // A balancer that has found them away leaves them alone for a while: nginx for 10 s.
+        for replica in &system.replicas {
+            let reach = async || connect(replica.entry, &replica.backends).await.map(drop);
+            eventually("a client reaches a backend", reach).await?;
+        }
         let members = (0..scenario.backends).map(|i| i < scenario.initial).collect();
-        let seen = Arc::new(Seen {
-            replicas: system.replicas.iter().map(|r| (r.entry, r.backends.clone())).collect(),
-            live: Mutex::new(vec![0; scenario.backends]),
-            attempts: Mutex::default(),
-            started: Instant::now() + SETTLE,
-        });
-        Ok(Self { system, scenario, backends, swallowing: Vec::new(), members, seen })
+        Ok(Self { system, scenario, backends, swallowing: Vec::new(), members })
     }
 
     pub(crate) async fn run(mut self) -> anyhow::Result<(Kind, Figure)> {
-        let clients = tokio::spawn(arrivals(Arc::clone(&self.seen), self.scenario));
+        let seen = Arc::new(Seen {
+            replicas: self.system.replicas.iter().map(|r| (r.entry, r.backends.clone())).collect(),
+            live: Mutex::new(vec![0; self.scenario.backends]),
+            attempts: Mutex::default(),
+            started: Instant::now() + SETTLE,
+        });
+        let clients = tokio::spawn(arrivals(Arc::clone(&seen), self.scenario));
         let mut events = self.scenario.events().into_iter().peekable();
         let mut series = Vec::new();
         let end = self.scenario.warm_up + self.scenario.length;
@@ -75,15 +79,15 @@ impl Load {
         let mut before = None;
         while look < end {
             if let Some((at, event)) = events.next_if(|(at, _)| *at <= look) {
-                self.seen.until(at).await;
+                seen.until(at).await;
                 self.happen(event).await.with_context(|| format!("{event:?}"))?;
                 continue;
             }
-            self.seen.until(look).await;
+            seen.until(look).await;
             if look >= self.scenario.warm_up && before.is_none() {
                 before = Some((self.system.pushes().await?, self.system.processor_seconds()?, Instant::now()));
             }
-            series.push((look, self.imbalance()));
+            series.push((look, self.imbalance(&seen)));
             look += LOOK;
         }
         let (pushes, processor, since) = before.context("no time was measured")?;
@@ -92,7 +96,7 @@ impl Load {
         clients.abort();
         let per_minute = pushes.zip(pushes_now).map(|(a, b)| (b - a) / seconds * 60.0);
         let cpu = processor.zip(processor_now).map(|(a, b)| ((b.0 - a.0) / seconds, (b.1 - a.1) / seconds));
-        let attempts = self.seen.attempts.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let attempts = seen.attempts.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let figure = Figure {
             series,
             from: self.scenario.warm_up,
@@ -145,8 +149,8 @@ impl Load {
     }
 
     /// (max - mean) / mean of the connections per share of capacity, over the backends that should get connections.
-    fn imbalance(&self) -> f64 {
-        let live = self.seen.live.lock().unwrap_or_else(PoisonError::into_inner);
+    fn imbalance(&self, seen: &Seen) -> f64 {
+        let live = seen.live.lock().unwrap_or_else(PoisonError::into_inner);
         let members = live.iter().enumerate().filter(|(i, _)| self.members[*i]);
         let (mut connections, mut shares, mut most) = (0.0, 0.0, 0.0_f64);
         for (i, count) in members {

@@ -1,8 +1,8 @@
 //! How evenly live connections are spread: ilb beside its peers, with real sockets and the same schedule for all.
 //!
 //! `make bench-balance` runs every scenario and the soak. Names of scenarios (or `soak`) as arguments run only those, and
-//! names of systems only these; what was measured before is kept, and the report is about all of it. It writes
-//! `target/bench/balance.json`, and once every scenario has been run `docs/benchmarks/balance.{md,svg}`.
+//! names of systems only these; `report` runs nothing. What was measured before is kept, and the report is about all of it.
+//! It writes `target/bench/balance.json`, and once every scenario has been run `docs/benchmarks/balance.{md,svg}`.
 
 mod bars;
 mod figures;
@@ -57,7 +57,8 @@ impl Wish {
         let (systems, scenarios): (Vec<_>, Vec<_>) =
             arguments.partition(|argument| Kind::ALL.iter().any(|kind| kind.name() == argument));
         for name in &scenarios {
-            let known = name == soak::NAME || SCENARIOS.iter().any(|scenario| scenario.name == name);
+            let known = [soak::NAME, report::NAME].contains(&name.as_str())
+                || SCENARIOS.iter().any(|scenario| scenario.name == name);
             ensure!(known, "there is no scenario and no system '{name}'");
         }
         Ok(Self { scenarios, systems })
@@ -75,10 +76,10 @@ impl Wish {
 /// Runs one scenario on all systems, in turns.
 async fn run(scenario: &'static Scenario, wish: &Wish, api: &ApiServer, figures: &mut Figures) -> anyhow::Result<()> {
     for turn in Kind::TURNS {
-        if turn.contains(&Kind::Ilb) {
+        let kinds: Vec<_> = turn.iter().filter(|kind| wish.system(**kind) && scenario.concerns(**kind)).collect();
+        if kinds.contains(&&Kind::Ilb) {
             quiet().await?;
         }
-        let kinds: Vec<_> = turn.iter().filter(|kind| wish.system(**kind) && scenario.concerns(**kind)).collect();
         let mut loads = Vec::new();
         for kind in &kinds {
             eprintln!("{}: {}, {:.0} s", scenario.name, kind.name(), scenario.warm_up + scenario.length);

@@ -6,6 +6,9 @@ use crate::{
     plot,
 };
 
+/// What to ask for to have the report alone.
+pub(crate) const NAME: &str = "report";
+
 /// Prints the tables and the verdicts; once everything has been measured it also writes them into the documents.
 pub(crate) fn write(figures: &Figures) -> anyhow::Result<()> {
     print!("{}", table(figures));
