@@ -42,9 +42,9 @@ pub(crate) fn bars(figures: &Figures) -> Vec<Bar> {
         ),
         bar("thousand: processor time of ilb, in cores", ilb("thousand").and_then(|f| f.cpu), 0.02),
         bar("thousand: processor time of Traefik for the pushes, in cores", pushing(), 0.02),
-        bar("soak: goroutines in use after 2 000 pushes, by those after 500", growth(Soak::goroutine_growth), 1.1),
-        bar("soak: open files after 2 000 pushes, by those after 500", growth(Soak::file_growth), 1.1),
-        bar("soak: heap goal after 2 000 pushes, by that after 500", growth(Soak::heap_growth), 1.1),
+        bar("soak: goroutines in use after 2 000 pushes, by those before", growth(Soak::goroutine_growth), 1.1),
+        bar("soak: open files after 2 000 pushes, by those before", growth(Soak::file_growth), 1.1),
+        bar("soak: heap goal after 2 000 pushes, by that before", growth(Soak::heap_growth), 1.1),
     ];
     bars.into_iter().flatten().collect()
 }

@@ -103,9 +103,8 @@ impl Soak {
         self.growth(|look| look.heap_goal_mb)
     }
 
-    /// Since the first look after pushes: what Traefik takes for the first of them, and keeps, is no growth with pushes.
     fn growth(&self, of: impl Fn(&Look) -> f64) -> f64 {
-        match (self.looks.get(1), self.looks.last()) {
+        match (self.looks.first(), self.looks.last()) {
             (Some(first), Some(last)) => of(last) / of(first),
             _ => f64::NAN,
         }
