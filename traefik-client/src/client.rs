@@ -5,6 +5,7 @@ mod echo;
 mod http;
 mod proof;
 mod readback;
+mod text;
 #[cfg(feature = "rustls")]
 mod tls;
 

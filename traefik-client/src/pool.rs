@@ -129,7 +129,7 @@ impl TcpPool {
     /// The name of a member's service: nothing but the address, which is unique and holds no text of a pod.
     fn child(&self, address: SocketAddr) -> Name {
         let text = address.to_string().replace(['.', ':'], "-").replace(['[', ']'], "");
-        Name::derived(format!("{}.{text}", self.name))
+        Name::derived(&format!("{}.{text}", self.name))
     }
 }
 

@@ -24,7 +24,7 @@ impl Revision {
 
     /// The marker of which the real one differs in its digits only.
     pub(crate) fn zero() -> Self {
-        Self(Name::derived(format!("{}{}", Name::REVISION_PREFIX, "0".repeat(2 * HASH_BYTES))))
+        Self(Name::derived(&format!("{}{}", Name::REVISION_PREFIX, "0".repeat(2 * HASH_BYTES))))
     }
 
     pub(crate) fn of_bytes(bytes: &[u8]) -> Self {
@@ -32,7 +32,7 @@ impl Revision {
         for byte in &Sha256::digest(bytes)[..HASH_BYTES] {
             let _ = write!(name, "{byte:02x}");
         }
-        Self(Name::derived(name))
+        Self(Name::derived(&name))
     }
 }
 

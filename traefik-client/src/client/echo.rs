@@ -1,8 +1,8 @@
-use std::{borrow::Cow, collections::BTreeMap};
+use std::collections::BTreeMap;
 
-use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
+use super::text::Text;
 use crate::Error;
 
 /// How many keys an error names.
@@ -34,10 +34,7 @@ fn came_back(sent: &[u8], echo: &[u8]) -> bool {
     rest.and_then(|rest| rest.strip_prefix(fields)).is_some_and(|rest| rest.starts_with(b"}") || rest.starts_with(b","))
 }
 
-type Object<'a> = BTreeMap<Key<'a>, &'a RawValue>;
-
-#[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]
-struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+type Object<'a> = BTreeMap<Text<'a>, &'a RawValue>;
 
 /// Traefik leaves out what is empty, false or zero; everything else has to be there. What it adds does not matter.
 fn compare(sent: &str, echo: Option<&str>, key: &str, keys: &mut Vec<String>) {
@@ -47,8 +44,8 @@ fn compare(sent: &str, echo: Option<&str>, key: &str, keys: &mut Vec<String>) {
     let echo = echo.unwrap_or("null");
     if let (Ok(sent), Ok(echo)) = (serde_json::from_str::<Object<'_>>(sent), serde_json::from_str::<Object<'_>>(echo)) {
         for (name, value) in sent {
-            let key = if key.is_empty() { name.0.to_string() } else { format!("{key}.{}", name.0) };
-            compare(value.get(), echo.get(&name).map(|value| value.get()), &key, keys);
+            let key = if key.is_empty() { name.to_string() } else { format!("{key}.{name}") };
+            compare(value.get(), echo.get(name.as_str()).map(|value| value.get()), &key, keys);
         }
         return;
     }

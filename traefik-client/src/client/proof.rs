@@ -75,11 +75,12 @@ impl Traefik {
         }
         for fact in unseen {
             let path = format!("api/tcp/services/{}@rest", fact.name);
-            let listed = match self.http.get(&path, "a service", SMALL + 256 * fact.balancer.servers.len()).await {
-                Ok(body) => Some(Listed::parse(&body)?),
+            let body = match self.http.get(&path, "a service", SMALL + 256 * fact.balancer.servers.len()).await {
+                Ok(body) => Some(body),
                 Err(Error::NotReady(_)) => None,
                 Err(error) => return Err(error),
             };
+            let listed = body.as_deref().map(Listed::parse).transpose()?;
             let built = fact.built && process.tells_server_status();
             Listed::check_servers(listed.as_ref(), fact.name, &fact.balancer.servers, built)?;
         }

@@ -1,7 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 
+use super::text::{Keys, Text};
 use crate::{Configuration, Error, Name, Revision, Server, Service, TcpService};
 
 /// `GET /api/version`: one process of Traefik.
@@ -45,27 +46,32 @@ impl Revisions {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[derive(Default)]
-pub(super) struct Snapshot {
-    tcp_routers: BTreeMap<String, Listed>,
-    tcp_services: BTreeMap<String, Listed>,
-    udp_routers: BTreeMap<String, Listed>,
-    udp_services: BTreeMap<String, Listed>,
+pub(super) struct Snapshot<'a> {
+    #[serde(borrow)]
+    tcp_routers: BTreeMap<Text<'a>, Listed<'a>>,
+    #[serde(borrow)]
+    tcp_services: BTreeMap<Text<'a>, Listed<'a>>,
+    #[serde(borrow)]
+    udp_routers: BTreeMap<Text<'a>, Listed<'a>>,
+    #[serde(borrow)]
+    udp_services: BTreeMap<Text<'a>, Listed<'a>>,
 }
 
 /// `GET /api/tcp/routers`: the first page of it.
 #[derive(Deserialize)]
 #[serde(transparent)]
-pub(super) struct Routers(Vec<ListedRouter>);
+pub(super) struct Routers<'a>(#[serde(borrow)] Vec<ListedRouter<'a>>);
 
 #[derive(Deserialize)]
-struct ListedRouter {
-    name: String,
+struct ListedRouter<'a> {
+    #[serde(borrow)]
+    name: Text<'a>,
     #[serde(flatten)]
-    listed: Listed,
+    listed: Listed<'a>,
 }
 
-impl Routers {
-    pub(super) fn parse(body: &[u8]) -> Result<Self, Error> {
+impl<'a> Routers<'a> {
+    pub(super) fn parse(body: &'a [u8]) -> Result<Self, Error> {
         parse(body, "the routers")
     }
 
@@ -73,7 +79,7 @@ impl Routers {
     pub(super) fn check(&self, configuration: &Configuration) -> Result<bool, Error> {
         for name in configuration.tcp.routers.keys() {
             let full_name = at_rest(name);
-            let Some(router) = self.0.iter().find(|router| router.name == full_name) else { return Ok(false) };
+            let Some(router) = self.0.iter().find(|router| router.name.as_str() == full_name) else { return Ok(false) };
             check_router(name, Some(&router.listed))?;
         }
         Ok(true)
@@ -84,26 +90,30 @@ impl Routers {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[derive(Default)]
-pub(super) struct Listed {
-    status: String,
+pub(super) struct Listed<'a> {
+    #[serde(borrow)]
+    status: Text<'a>,
     error: Vec<String>,
-    load_balancer: Option<ListedBalancer>,
-    server_status: Option<BTreeMap<String, String>>,
+    #[serde(borrow)]
+    load_balancer: Option<ListedBalancer<'a>>,
+    #[serde(borrow)]
+    server_status: Option<Keys<'a>>,
 }
 
 #[derive(Deserialize)]
-struct ListedBalancer {
-    #[serde(default)]
-    servers: Vec<ListedServer>,
+struct ListedBalancer<'a> {
+    #[serde(default, borrow)]
+    servers: Vec<ListedServer<'a>>,
 }
 
 #[derive(Deserialize)]
-struct ListedServer {
-    address: String,
+struct ListedServer<'a> {
+    #[serde(borrow)]
+    address: Text<'a>,
 }
 
-impl Snapshot {
-    pub(super) fn parse(body: &[u8]) -> Result<Self, Error> {
+impl<'a> Snapshot<'a> {
+    pub(super) fn parse(body: &'a [u8]) -> Result<Self, Error> {
         parse(body, "GET /api/rawdata")
     }
 
@@ -114,17 +124,17 @@ impl Snapshot {
         revision: &Revision,
         process: &Process,
     ) -> Result<(), Error> {
-        if !self.tcp_services.contains_key(&at_rest(revision.name())) {
+        if !self.tcp_services.contains_key(at_rest(revision.name()).as_str()) {
             return Err(Error::Overwritten(revision.clone()));
         }
         let tcp = configuration.tcp.routers.keys().map(|name| (name, &self.tcp_routers));
         let udp = configuration.udp.routers.keys().map(|name| (name, &self.udp_routers));
         for (name, listed) in tcp.chain(udp) {
-            check_router(name, listed.get(&at_rest(name)))?;
+            check_router(name, listed.get(at_rest(name).as_str()))?;
         }
         let built = if process.tells_server_status() { reachable(configuration) } else { HashSet::new() };
         for (name, service) in configuration.tcp.services.iter() {
-            let listed = self.tcp_services.get(&at_rest(name));
+            let listed = self.tcp_services.get(at_rest(name).as_str());
             let servers = match service {
                 TcpService::LoadBalancer(balancer) => balancer.servers.as_slice(),
                 TcpService::Weighted(_) => &[],
@@ -137,14 +147,14 @@ impl Snapshot {
                 crate::UdpService::Weighted(_) => &[],
             };
             let meant: Vec<_> = servers.iter().map(|server| server.address.to_string()).collect();
-            check_servers(name, &meant, self.udp_services.get(&at_rest(name)), false)?;
+            check_servers(name, &meant, self.udp_services.get(at_rest(name).as_str()), false)?;
         }
         Ok(())
     }
 }
 
-impl Listed {
-    pub(super) fn parse(body: &[u8]) -> Result<Self, Error> {
+impl<'a> Listed<'a> {
+    pub(super) fn parse(body: &'a [u8]) -> Result<Self, Error> {
         parse(body, "a service")
     }
 
@@ -160,9 +170,9 @@ impl Listed {
     }
 }
 
-fn check_router(name: &Name, listed: Option<&Listed>) -> Result<(), Error> {
+fn check_router(name: &Name, listed: Option<&Listed<'_>>) -> Result<(), Error> {
     let reason = match listed {
-        Some(listed) if listed.status == "enabled" => return Ok(()),
+        Some(listed) if listed.status.as_str() == "enabled" => return Ok(()),
         Some(listed) if listed.error.is_empty() => format!("its status is '{}'", listed.status),
         Some(listed) => listed.error.join("; "),
         None => "it is not listed".to_owned(),
@@ -172,27 +182,29 @@ fn check_router(name: &Name, listed: Option<&Listed>) -> Result<(), Error> {
 
 /// Compares the list of servers, and of a service that a router reaches also which ones were `built`: an address that
 /// Traefik cannot use is in its list all the same.
-fn check_servers(name: &Name, meant: &[String], listed: Option<&Listed>, built: bool) -> Result<(), Error> {
+fn check_servers(name: &Name, meant: &[String], listed: Option<&Listed<'_>>, built: bool) -> Result<(), Error> {
     let differ = |problem: String| Err(Error::ServersDiffer { service: name.to_string(), problem });
     let Some(listed) = listed else { return differ("it is not listed".to_owned()) };
-    let there = listed.load_balancer.as_ref().map_or(&[][..], |balancer| &balancer.servers);
-    if !meant.iter().eq(there.iter().map(|server| &server.address)) {
-        return differ(difference(meant, there.iter().map(|server| &server.address)));
+    let meant = meant.iter().map(String::as_str);
+    let servers = listed.load_balancer.as_ref().map_or(&[][..], |balancer| &balancer.servers);
+    let there = servers.iter().map(|server| server.address.as_str());
+    if !meant.clone().eq(there.clone()) {
+        return differ(difference(meant, there));
     }
-    let built_servers = listed.server_status.iter().flat_map(BTreeMap::keys);
+    let built_servers = listed.server_status.iter().flat_map(Keys::iter);
     // One address may be meant several times; it has one status.
-    if built && meant.iter().collect::<BTreeSet<_>>() != built_servers.clone().collect() {
+    if built && meant.clone().collect::<BTreeSet<_>>() != built_servers.clone().collect() {
         return differ(difference(meant, built_servers));
     }
     Ok(())
 }
 
 /// The first few addresses that are missing or too much.
-fn difference<'a>(meant: &[String], there: impl Iterator<Item = &'a String>) -> String {
+fn difference<'a>(meant: impl Iterator<Item = &'a str>, there: impl Iterator<Item = &'a str>) -> String {
     const SHOWN: usize = 5;
-    let (meant, there): (BTreeSet<_>, BTreeSet<_>) = (meant.iter().collect(), there.collect());
-    let list = |from: &BTreeSet<&String>, without: &BTreeSet<&String>| {
-        let each: Vec<_> = from.difference(without).take(SHOWN).map(|address| address.as_str()).collect();
+    let (meant, there): (BTreeSet<_>, BTreeSet<_>) = (meant.collect(), there.collect());
+    let list = |from: &BTreeSet<&str>, without: &BTreeSet<&str>| {
+        let each: Vec<_> = from.difference(without).take(SHOWN).copied().collect();
         if each.is_empty() { "none".to_owned() } else { each.join(" ") }
     };
     format!("missing {}, too much {}", list(&meant, &there), list(&there, &meant))
@@ -216,7 +228,7 @@ fn at_rest(name: &Name) -> String {
     format!("{name}@rest")
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8], what: &'static str) -> Result<T, Error> {
+fn parse<'a, T: Deserialize<'a>>(body: &'a [u8], what: &'static str) -> Result<T, Error> {
     serde_json::from_slice(body).map_err(|e| Error::Unintelligible { what, problem: e.to_string() })
 }
 

@@ -1,6 +1,6 @@
-use std::{borrow::Borrow, fmt, str::FromStr};
+use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
 
-use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 /// The name of an entry point, a router, a service, a middleware, a transport or a set of TLS options: 1 to 63 letters,
 /// digits, `-` and `_`, beginning with a letter or digit, and not with the `rev-` of revision markers.
@@ -15,17 +15,17 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 /// assert!("tcp".parse::<Name>().is_ok());
 /// assert!("tcp@file".parse::<Name>().is_err());
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
-pub struct Name(String);
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+// Shared, because a configuration holds each name of a backend twice and the name of its transport once per backend.
+pub struct Name(Arc<str>);
 
 impl Name {
     const LONGEST: usize = 63;
     pub(crate) const REVISION_PREFIX: &str = "rev-";
 
     /// A name that this crate made from valid parts.
-    pub(crate) fn derived(text: String) -> Self {
-        Self(text)
+    pub(crate) fn derived(text: &str) -> Self {
+        Self(text.into())
     }
 
     /// The name as text.
@@ -37,7 +37,7 @@ impl Name {
     fn listed(text: &str) -> Result<Self, InvalidName> {
         match text.split_once('.') {
             Some((given, suffix)) if !suffix.is_empty() && suffix.bytes().all(allowed) => {
-                given.parse::<Self>().map(|_| Self(text.to_owned())).map_err(|_| InvalidName(text.to_owned()))
+                given.parse::<Self>().map(|_| Self(text.into())).map_err(|_| InvalidName(text.to_owned()))
             }
             Some(_) => Err(InvalidName(text.to_owned())),
             None => text.parse(),
@@ -56,10 +56,16 @@ impl FromStr for Name {
         let fine = (1..=Self::LONGEST).contains(&text.len()) && text.bytes().all(allowed);
         let begins_well = text.starts_with(|c: char| c.is_ascii_alphanumeric());
         if fine && begins_well && !text.starts_with(Self::REVISION_PREFIX) {
-            Ok(Self(text.to_owned()))
+            Ok(Self(text.into()))
         } else {
             Err(InvalidName(text.to_owned()))
         }
+    }
+}
+
+impl Serialize for Name {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 
