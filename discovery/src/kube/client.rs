@@ -9,8 +9,9 @@ use kube::{
     Client, Config,
     client::{Body, ConfigExt},
 };
-use tower::{BoxError, ServiceBuilder};
+use tower::{BoxError, ServiceBuilder, util::MapRequestLayer};
 
+use super::token_file::TokenFile;
 use crate::{Cause, Error};
 
 /// How long a client of the API server waits before it gives up, so that nothing hangs for ever.
@@ -33,9 +34,9 @@ impl Default for ClientLimits {
 
 /// A client of the API server that notices when the other end is gone, and tells of each failure.
 ///
-/// kube's own client waits without limit for an answer, notices a dead connection after minutes, and repeats requests
-/// in silence; this one does neither. The source of its configuration is the caller's choice: in a pod
-/// `Config::incluster()`.
+/// kube's own client waits without limit for an answer, notices a dead connection after minutes, repeats requests in
+/// silence, and after a backward step of the clock goes on with a token that has long been renewed in its file; this one
+/// does none of it. The source of its configuration is the caller's choice: in a pod `Config::incluster()`.
 ///
 /// A TLS provider must have been installed (`rustls`'s `install_default`). Must be called within a Tokio runtime.
 /// Fails if `config` names files or certificates that cannot be used, or a proxy, which is not supported.
@@ -56,6 +57,12 @@ pub fn api_client(config: &Config, limits: &ClientLimits) -> Result<Client, Erro
     #[cfg(any(target_os = "linux", target_os = "android"))]
     tcp.set_tcp_user_timeout(Some(limits.acknowledge));
 
+    let token_file = TokenFile::of(&config.auth_info).map_err(|error| Error::Client(Cause::new(error)))?;
+    let authorization = match token_file {
+        Some(_) => None,
+        None => config.auth_layer().map_err(failed)?,
+    };
+
     let tls = config.rustls_https_connector_with_connector(tcp).map_err(failed)?;
     let mut connector = TimeoutConnector::new(tls);
     connector.set_connect_timeout(Some(limits.connect));
@@ -70,7 +77,8 @@ pub fn api_client(config: &Config, limits: &ClientLimits) -> Result<Client, Erro
         .build::<_, Body>(connector);
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())
-        .option_layer(config.auth_layer().map_err(failed)?)
+        .option_layer(token_file.map(|file| MapRequestLayer::new(move |request| file.authorize(request))))
+        .option_layer(authorization)
         .layer(config.extra_headers_layer().map_err(failed)?)
         .map_err(BoxError::from)
         .service(http);

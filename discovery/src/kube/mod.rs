@@ -3,7 +3,7 @@
 //!
 //! [`request`] asks the API server, [`follow`] turns its answers into one endless sequence of events per namespace, the
 //! [`index`] turns events into backend sets, [`source`] binds them together; [`pod`] and [`slice`] say what each kind of
-//! object means, and [`client`] makes a client that does not hang.
+//! object means, and [`client`] makes a client that does not hang, with the token of [`token_file`].
 
 mod client;
 mod endpoint_slices;
@@ -19,6 +19,7 @@ mod scope;
 mod slice;
 mod source;
 mod timeline;
+mod token_file;
 mod trouble;
 
 #[cfg(test)]

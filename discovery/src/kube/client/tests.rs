@@ -24,9 +24,12 @@ where
 }
 
 fn pods(address: SocketAddr, limits: &ClientLimits) -> PodDiscovery {
+    source(&Config::new(format!("http://{address}").parse().unwrap()), limits)
+}
+
+fn source(config: &Config, limits: &ClientLimits) -> PodDiscovery {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let config = Config::new(format!("http://{address}").parse().unwrap());
-    PodDiscovery::new(api_client(&config, limits).unwrap(), "shop", "app=db".parse().unwrap(), 5432)
+    PodDiscovery::new(api_client(config, limits).unwrap(), "shop", "app=db".parse().unwrap(), 5432)
 }
 
 #[tokio::test]
@@ -61,4 +64,33 @@ async fn a_proxy_is_not_silently_passed_by() {
     config.proxy_url = Some("http://127.0.0.1:2".parse().unwrap());
     let error = api_client(&config, &ClientLimits::default()).err().unwrap();
     assert!(error.to_string().contains("a proxy is not supported"), "{error}");
+}
+
+/// Refuses one request, and returns how it was authorised.
+async fn refuse(listener: &TcpListener) -> Vec<String> {
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        stream.read_buf(&mut request).await.unwrap();
+    }
+    let refusal = b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    stream.write_all(refusal).await.unwrap();
+    let request = String::from_utf8(request).unwrap();
+    request.lines().filter_map(|line| line.strip_prefix("authorization: ")).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn each_request_carries_the_token_that_is_in_its_file_then() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, "first").unwrap();
+    let mut config = Config::new(format!("http://{}", listener.local_addr().unwrap()).parse().unwrap());
+    config.auth_info.token_file = Some(file.path().display().to_string());
+    let pods = source(&config, &ClientLimits::default());
+    for token in ["first", "second"] {
+        std::fs::write(&file, token).unwrap();
+        let (sent, answer) = tokio::join!(refuse(&listener), pods.list());
+        assert!(matches!(answer.unwrap_err(), Error::Unauthorized { .. }));
+        assert_eq!(sent, [format!("Bearer {token}")]);
+    }
 }

@@ -1,0 +1,118 @@
+use std::{
+    fs, io,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use http::{HeaderValue, Request, header::AUTHORIZATION};
+use kube::config::AuthInfo;
+
+/// The bearer token in a file that somebody renews, as the kubelet does: read for each request, of which there are few.
+///
+/// kube's own reads the file again when a minute has passed by the wall clock. When that steps back by an hour, an hour
+/// long the old token is sent, which by then has expired.
+#[derive(Clone)]
+pub(super) struct TokenFile {
+    path: PathBuf,
+    /// What to send. Some make the file only for the start of a program, and remove it.
+    last: Arc<Mutex<HeaderValue>>,
+}
+
+impl TokenFile {
+    /// The one that `credentials` name, if nothing in them goes before it.
+    pub(super) fn of(credentials: &AuthInfo) -> io::Result<Option<Self>> {
+        let AuthInfo { username, password, token, auth_provider, token_file, .. } = credentials;
+        let goes_before = auth_provider.is_some() || token.is_some() || (username.is_some() && password.is_some());
+        match token_file {
+            Some(path) if !goes_before => Self::open(path.into()).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    fn open(path: PathBuf) -> io::Result<Self> {
+        match read(&path) {
+            Ok(header) => Ok(Self { path, last: Arc::new(Mutex::new(header)) }),
+            Err(error) => Err(io::Error::new(error.kind(), format!("the token file {}: {error}", path.display()))),
+        }
+    }
+
+    /// Puts the token into `request`.
+    pub(super) fn authorize<B>(&self, mut request: Request<B>) -> Request<B> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Ok(header) = read(&self.path) {
+            *last = header;
+        }
+        request.headers_mut().insert(AUTHORIZATION, last.clone());
+        request
+    }
+}
+
+fn read(path: &PathBuf) -> io::Result<HeaderValue> {
+    let text = fs::read_to_string(path)?;
+    let token = text.trim();
+    if token.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is empty"));
+    }
+    let mut header = HeaderValue::try_from(format!("Bearer {token}"))
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it holds characters that no token has"))?;
+    header.set_sensitive(true);
+    Ok(header)
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn file(content: &str) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(&file, content).unwrap();
+        file
+    }
+
+    fn sent(token: &TokenFile) -> String {
+        token.authorize(Request::new(())).headers()[AUTHORIZATION].to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn what_the_file_says_now_is_sent_and_the_last_token_when_it_says_none() {
+        let file = file("first\n");
+        let token = TokenFile::open(file.path().into()).unwrap();
+        assert_eq!(sent(&token), "Bearer first");
+        fs::write(&file, "second").unwrap();
+        assert_eq!(sent(&token), "Bearer second");
+        fs::write(&file, "").unwrap();
+        assert_eq!(sent(&token), "Bearer second", "half written");
+        drop(file);
+        assert_eq!(sent(&token), "Bearer second", "removed");
+    }
+
+    #[test]
+    fn a_token_is_not_shown_by_debug() {
+        let request = TokenFile::open(file("secret").path().into()).unwrap().authorize(Request::new(()));
+        assert!(!format!("{request:?}").contains("secret"));
+    }
+
+    #[rstest]
+    #[case::empty(" \n", "it is empty")]
+    #[case::no_token("a\nb", "no token has")]
+    fn a_file_without_a_token_is_an_error_that_names_it(#[case] content: &str, #[case] problem: &str) {
+        let file = file(content);
+        let error = TokenFile::open(file.path().into()).err().unwrap().to_string();
+        assert!(error.contains(problem) && error.contains(&file.path().display().to_string()), "{error}");
+    }
+
+    #[rstest]
+    #[case::alone(r#"{"tokenFile": "PATH"}"#, true)]
+    #[case::beside_a_token(r#"{"tokenFile": "PATH", "token": "other"}"#, false)]
+    #[case::beside_a_password(r#"{"tokenFile": "PATH", "username": "me", "password": "other"}"#, false)]
+    #[case::beside_half_of_a_password(r#"{"tokenFile": "PATH", "username": "me"}"#, true)]
+    #[case::none("{}", false)]
+    fn what_goes_before_a_token_file_in_kube_does_here_too(#[case] credentials: &str, #[case] used: bool) {
+        let file = file("token");
+        let credentials = credentials.replace("PATH", &file.path().display().to_string());
+        let credentials: AuthInfo = serde_json::from_str(&credentials).unwrap();
+        assert_eq!(TokenFile::of(&credentials).unwrap().is_some(), used);
+    }
+}
