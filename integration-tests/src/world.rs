@@ -31,7 +31,7 @@ pub struct World {
 }
 
 impl World {
-    /// A world with `backends` ready pods, in which ilb has done its first push.
+    /// A world with `backends` ready pods, all of which are in force, which ilb has proved.
     pub async fn start(backends: u16) -> anyhow::Result<Self> {
         Self::with(backends, &[]).await
     }
@@ -49,6 +49,7 @@ impl World {
         world.add_pods(0..backends, true).await?;
         world.ilb.wait_for_log("Updated").await?;
         world.wait_until_in_force(backends.into()).await?;
+        world.wait_until_proved(backends.into()).await?;
         Ok(world)
     }
 
@@ -143,6 +144,18 @@ impl World {
             let service = self.traefik.api("tcp/services/default@rest").await?;
             let children = service["weighted"]["services"].as_array().map_or(0, Vec::len);
             anyhow::ensure!(children == backends, "Traefik has {children} backends, not {backends}: {service}");
+            Ok(())
+        })
+        .await
+    }
+
+    /// Waits until ilb knows it, too, which is a moment later.
+    async fn wait_until_proved(&self, backends: usize) -> anyhow::Result<()> {
+        crate::eventually("ilb has proved the configuration", async || {
+            let metrics = self.admin.metrics().await?;
+            let weights = metrics.lines().filter(|line| line.starts_with("ilb_backend_weight{"));
+            let proved = weights.filter(|line| !line.ends_with(" 0.0") && !line.ends_with(" 0")).count();
+            anyhow::ensure!(proved == backends, "{proved} of {backends} backends are proved to be in force");
             Ok(())
         })
         .await
