@@ -50,6 +50,9 @@ async fn the_page_loads_and_can_be_read_by_day_by_night_and_on_a_phone() {
             return [getComputedStyle(document.body).marginTop, bar > 10,
                     document.documentElement.scrollWidth <= innerWidth]";
         assert_eq!(browser.run(page).await.unwrap(), json!(["0px", true, true]), "{name}");
+        let weights = "return [...document.querySelectorAll('td.weight')].map(td => td.textContent.replace(/[0-9]+/, 'a number'))";
+        let weighted = ["a number", "a number", "a number", "a number", "–", "–", "a number"];
+        assert_eq!(browser.run(weights).await.unwrap(), json!(weighted), "{name}");
         // A different background, not only another name for it.
         let dark = "return parseInt(getComputedStyle(document.body).backgroundColor.match(/[0-9]+/)[0]) < 128";
         assert_eq!(browser.run(dark).await.unwrap(), json!(look == Look::Dark), "{name}");
