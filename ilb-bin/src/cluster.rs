@@ -1,5 +1,5 @@
 use anyhow::Context;
-use ilb_discovery::{ClientLimits, api_client};
+use ilb_discovery::{Cause, ClientLimits, api_client};
 use kube::{Client, Config, config::KubeConfigOptions};
 
 /// The way to the API server.
@@ -17,6 +17,7 @@ impl Cluster {
         } else {
             Config::from_kubeconfig(&KubeConfigOptions::default())
                 .await
+                .map_err(|error| anyhow::Error::msg(Cause::new(error)))
                 .context("no way to a cluster: run in a pod, or set KUBECONFIG to a kubeconfig")?
         };
         let client = api_client(&config, &ClientLimits::default())?;

@@ -3,7 +3,7 @@
 use std::{str::FromStr, time::Duration};
 
 use ilb_discovery::{Families, ipnet::IpNet};
-use ilb_traefik_client::{ProxyProtocol, Traefik};
+use ilb_traefik_client::{BuildError, ProxyProtocol, Traefik};
 use tracing_subscriber::filter::LevelFilter;
 
 use super::{Capacities, Method};
@@ -78,7 +78,11 @@ pub(super) fn proxy_protocol(text: &str) -> Result<ProxyProtocol, &'static str> 
 pub(super) fn traefik_url(text: &str) -> Result<String, String> {
     // An https one needs more than its text to become a client; what can be wrong with the text is the same.
     let plain = text.strip_prefix("https://").map_or_else(|| text.to_owned(), |rest| format!("http://{rest}"));
-    Traefik::new(&plain).map(|_| text.to_owned()).map_err(|e| e.to_string())
+    Traefik::new(&plain).map(|_| text.to_owned()).map_err(|error| match error {
+        // The way out is told for every setting in the same words.
+        BuildError::Url(url) => url.problem().to_owned(),
+        other => other.to_string(),
+    })
 }
 
 pub(super) fn log_level(text: &str) -> Result<LevelFilter, &'static str> {

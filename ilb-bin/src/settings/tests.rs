@@ -109,6 +109,12 @@ fn a_wrong_value_is_named_with_the_accepted_form(#[case] name: &str, #[case] val
     assert_eq!(error.lines().count(), 1, "{error}");
 }
 
+#[test]
+fn the_way_out_of_a_wrong_url_is_told_once() {
+    let error = settings(&[("POD_LABELS", "app=a"), ("TRAEFIK_API_URL", "localhost:8080")]).unwrap_err();
+    assert_eq!(error.matches("give an http URL").count(), 1, "{error}");
+}
+
 #[rstest]
 #[case(&[])]
 #[case(&[("POD_LABELS", "")])]

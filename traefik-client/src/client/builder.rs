@@ -178,6 +178,13 @@ pub enum BuildError {
 #[error("{0}; give an http URL such as http://localhost:8080/api/providers/rest")]
 pub struct InvalidUrl(String);
 
+impl InvalidUrl {
+    /// What is wrong with it, without the way out.
+    pub fn problem(&self) -> &str {
+        &self.0
+    }
+}
+
 pub(super) fn without_url(error: reqwest::Error) -> String {
     error.without_url().to_string()
 }
