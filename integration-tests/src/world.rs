@@ -5,7 +5,9 @@ use std::{
     sync::atomic::{AtomicU8, Ordering},
 };
 
+use anyhow::Context;
 use futures_util::{StreamExt, TryStreamExt, stream};
+use serde_json::json;
 
 use crate::{Admin, ApiServer, Backend, Behaviour, Connection, Ilb, Net, Pods, Traefik};
 
@@ -152,9 +154,9 @@ impl World {
     /// Waits until ilb knows it, too, which is a moment later.
     async fn wait_until_proved(&self, backends: usize) -> anyhow::Result<()> {
         crate::eventually("ilb has proved the configuration", async || {
-            let metrics = self.admin.metrics().await?;
-            let weights = metrics.lines().filter(|line| line.starts_with("ilb_backend_weight{"));
-            let proved = weights.filter(|line| !line.ends_with(" 0.0") && !line.ends_with(" 0")).count();
+            let status = self.admin.status().await?;
+            let known = status["pools"][0]["backends"].as_array().context("no backends in the status")?;
+            let proved = known.iter().filter(|backend| backend["weights"] != json!([])).count();
             anyhow::ensure!(proved == backends, "{proved} of {backends} backends are proved to be in force");
             Ok(())
         })

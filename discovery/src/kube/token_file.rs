@@ -1,6 +1,6 @@
 use std::{
     fs, io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -47,7 +47,7 @@ impl TokenFile {
     }
 }
 
-fn read(path: &PathBuf) -> io::Result<HeaderValue> {
+fn read(path: &Path) -> io::Result<HeaderValue> {
     let text = fs::read_to_string(path)?;
     let token = text.trim();
     if token.is_empty() {

@@ -1,8 +1,8 @@
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::Deserialize;
 
-use super::text::{Keys, Text};
+use super::text::Text;
 use crate::{Configuration, Error, Name, Revision, Server, Service, TcpService};
 
 /// `GET /api/version`: one process of Traefik.
@@ -96,8 +96,9 @@ pub(super) struct Listed<'a> {
     error: Vec<String>,
     #[serde(borrow)]
     load_balancer: Option<ListedBalancer<'a>>,
+    /// By server; smaller than an ordered map, of which there would be one for each backend.
     #[serde(borrow)]
-    server_status: Option<Keys<'a>>,
+    server_status: Option<HashMap<Text<'a>, Text<'a>>>,
 }
 
 #[derive(Deserialize)]
@@ -191,7 +192,7 @@ fn check_servers(name: &Name, meant: &[String], listed: Option<&Listed<'_>>, bui
     if !meant.clone().eq(there.clone()) {
         return differ(difference(meant, there));
     }
-    let built_servers = listed.server_status.iter().flat_map(Keys::iter);
+    let built_servers = listed.server_status.iter().flat_map(HashMap::keys).map(Text::as_str);
     // One address may be meant several times; it has one status.
     if built && meant.clone().collect::<BTreeSet<_>>() != built_servers.clone().collect() {
         return differ(difference(meant, built_servers));
