@@ -10,7 +10,7 @@ use ilb_discovery::BackendSet;
 use ilb_reconciler::{Count, Decision, LeastConnections, Pacing, Plan};
 use tokio::time::{self, Instant};
 
-use crate::insight::PoolInsight;
+use crate::observe::insight::PoolInsight;
 
 /// Chooses the plan for the backends that are there.
 pub(crate) enum Balancing {

@@ -4,7 +4,6 @@
 
 mod check;
 mod completions;
-mod exit;
 mod format;
 mod inputs;
 mod instance;
@@ -23,8 +22,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{ArgMatches, Command};
 
-pub(crate) use self::exit::Failure;
-use self::exit::{EXIT_CODES, Exit};
+use crate::exit::{EXIT_CODES, Exit, Failure};
 
 /// A command.
 struct Verb {

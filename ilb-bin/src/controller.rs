@@ -16,9 +16,9 @@ use tokio::{
 
 use self::pool::Wish;
 pub(crate) use self::pool::{Frame, Pool, Sets};
-use crate::{
+use crate::observe::{
     insight::{Insight, Part},
-    report::Report,
+    log::Report,
 };
 
 /// The one task that owns the state: it takes in what the pools see, has pushed what should be in force, and has proved

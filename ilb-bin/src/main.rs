@@ -1,24 +1,13 @@
 //! `ilb`: keeps a Traefik beside it balancing TCP connections over the ready pods that a label selector selects.
 
-mod admin;
 mod balancing;
-mod certificate;
 mod cli;
-mod cluster;
 mod controller;
-mod crash;
-mod eyes;
-mod follow;
-mod insight;
-mod logging;
-mod metrics;
-mod pools;
-mod repeats;
-mod report;
-mod run;
+mod exit;
+mod observe;
+mod process;
 mod settings;
-mod shutdown;
-mod sink;
+mod wiring;
 
 fn main() -> std::process::ExitCode {
     cli::main()

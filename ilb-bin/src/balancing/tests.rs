@@ -8,7 +8,7 @@ use ilb_connections::MockConnectionSource;
 use ilb_reconciler::{Reason, Standing};
 
 use super::*;
-use crate::insight::{
+use crate::observe::insight::{
     Insight,
     tests::{address, sample, set},
 };

@@ -1,11 +1,11 @@
 use clap::{ArgMatches, Command};
 
 use super::{
-    Exit, Failure,
     format::Format,
     inputs,
     output::{print, print_json},
 };
+use crate::exit::{Exit, Failure};
 use crate::settings::{self, Settings};
 
 pub(super) fn form() -> Command {

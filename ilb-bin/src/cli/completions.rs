@@ -1,7 +1,8 @@
 use clap::{Arg, ArgMatches, Command, value_parser};
 use clap_complete::Shell;
 
-use super::{Exit, Failure, output::print};
+use super::output::print;
+use crate::exit::{Exit, Failure};
 
 pub(super) fn form() -> Command {
     Command::new("completions")

@@ -5,8 +5,8 @@ use clap::{Arg, ArgMatches};
 use reqwest::{Client, Response, Url};
 use tokio::time::timeout;
 
-use super::Failure;
-use crate::insight::Status;
+use crate::exit::Failure;
+use crate::observe::insight::Status;
 
 /// A running ilb, as its admin server shows it.
 pub(super) struct Instance {

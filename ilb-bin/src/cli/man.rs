@@ -5,7 +5,8 @@ use clap_mangen::{
     roff::{Roff, bold, roman},
 };
 
-use super::{Exit, Failure, exit::EXIT_CODES, output::print};
+use super::output::print;
+use crate::exit::{EXIT_CODES, Exit, Failure};
 
 pub(super) fn form() -> Command {
     Command::new("man").about("Print the man page").after_help("Example: ilb man | man -l -")

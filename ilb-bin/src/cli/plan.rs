@@ -5,7 +5,6 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::{
-    Exit, Failure,
     format::Format,
     inputs,
     output::{print, print_json},
@@ -13,11 +12,11 @@ use super::{
     view::Room,
 };
 use crate::{
-    insight::{Insight, PoolStatus},
-    logging,
-    pools::Pools,
+    exit::{Exit, Failure},
+    observe::insight::{Insight, PoolStatus},
+    process::logging,
     settings::Settings,
-    sink::Sink,
+    wiring::{Pools, Sink},
 };
 
 /// What would be pushed, and what it was decided from.

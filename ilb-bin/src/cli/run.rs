@@ -1,7 +1,11 @@
 use clap::{Arg, ArgMatches, Command};
 
-use super::{Exit, Failure, inputs};
-use crate::{logging, settings::Settings};
+use super::inputs;
+use crate::{
+    exit::{Exit, Failure},
+    process::logging,
+    settings::Settings,
+};
 
 pub(super) fn form() -> Command {
     Command::new("run")
@@ -19,7 +23,7 @@ pub(super) fn execute(matches: &ArgMatches) -> Result<Exit, Failure> {
     let inputs = inputs::of(matches);
     let settings = Settings::load(&inputs)?;
     let level = logging::start(&settings.log);
-    match crate::run::run(inputs, settings, level) {
+    match crate::wiring::run(inputs, settings, level) {
         Ok(()) => Ok(Exit::Done),
         Err(failure) => {
             if let Failure::Wrong(error) | Failure::Failed(error) = &failure {

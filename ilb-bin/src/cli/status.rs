@@ -1,13 +1,13 @@
 use clap::{ArgMatches, Command};
 
 use super::{
-    Exit, Failure,
     format::Format,
     instance::Instance,
     output::{print, print_json},
     terminal, view,
     view::Room,
 };
+use crate::exit::{Exit, Failure};
 
 pub(super) fn form() -> Command {
     Command::new("status")

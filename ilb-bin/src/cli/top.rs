@@ -8,13 +8,13 @@ use tokio::{
 };
 
 use super::{
-    Exit, Failure,
     instance::{Events, Instance},
     output::print_on,
     terminal::{self, Screen},
     view,
 };
-use crate::insight::Status;
+use crate::exit::{Exit, Failure};
+use crate::observe::insight::Status;
 
 /// A connection that has ended is made again after this long.
 const PAUSE: Duration = Duration::from_secs(1);

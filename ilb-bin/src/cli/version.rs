@@ -2,10 +2,10 @@ use clap::{ArgMatches, Command};
 use serde::Serialize;
 
 use super::{
-    Exit, Failure,
     format::Format,
     output::{print, print_json},
 };
+use crate::exit::{Exit, Failure};
 
 /// The version alone.
 pub(super) const SHORT: &str = env!("CARGO_PKG_VERSION");

@@ -11,7 +11,7 @@ use anstyle::{AnsiColor, Style};
 
 use self::pool::counts;
 use self::words::{ago, many, millis, percent, plain, span};
-use crate::insight::{PoolStatus, Status, TraefikStatus};
+use crate::observe::insight::{PoolStatus, Status, TraefikStatus};
 
 /// How much there is room for.
 #[derive(Clone, Copy, Debug)]

@@ -6,8 +6,7 @@ use ilb_traefik_client::{Configuration, Member, Name, ProxyProtocol, TcpPool, Ti
 
 use crate::{
     balancing::{Balancing, Choice},
-    insight::PoolInsight,
-    report::PoolReport,
+    observe::{insight::PoolInsight, log::PoolReport},
 };
 
 /// What a pool is besides its backends.

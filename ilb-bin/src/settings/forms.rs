@@ -7,7 +7,7 @@ use ilb_traefik_client::{BuildError, ProxyProtocol, Traefik};
 use tracing_subscriber::filter::LevelFilter;
 
 use super::{Capacities, Method};
-use crate::logging::Format;
+use crate::process::logging::Format;
 
 /// What its type reads by itself.
 pub(super) fn parsed<T: FromStr>(text: &str) -> Result<T, T::Err> {

@@ -26,7 +26,7 @@ pub(crate) use self::{
     traefik::{Authentication, Instances, TraefikSettings},
 };
 use self::{forms::parsed, reading::Reading};
-use crate::logging::{Format, Log};
+use crate::process::logging::{Format, Log};
 
 /// Valid settings.
 #[derive(Clone, Debug, PartialEq)]

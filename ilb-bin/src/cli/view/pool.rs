@@ -9,7 +9,7 @@ use super::{
     table::{Cell, Table, shortened},
     words::{ago, many, percent, plain, span},
 };
-use crate::insight::{BackendStatus, PoolStatus, Problem};
+use crate::observe::insight::{BackendStatus, PoolStatus, Problem};
 
 /// What to say of each backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

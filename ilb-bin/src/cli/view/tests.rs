@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use super::*;
 use crate::{
     balancing::Choice,
-    insight::{
+    observe::insight::{
         Insight,
         tests::{sample, set},
     },

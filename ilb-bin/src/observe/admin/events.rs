@@ -10,7 +10,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::insight::Insight;
+use crate::observe::insight::Insight;
 
 /// Who follows the events: so many at a time, so that probes and collectors always find a free connection.
 #[derive(Clone)]

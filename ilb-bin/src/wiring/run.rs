@@ -4,14 +4,18 @@ use std::pin::pin;
 
 use anyhow::Context;
 
+use super::{Pools, Sink, certificate, reload};
 use crate::{
-    admin::Admin, certificate, cli::Failure, controller::Controller, crash, follow, insight::Insight, logging::Level,
-    pools::Pools, report::Report, settings::Inputs, settings::Settings, shutdown::Signals, sink::Sink,
+    controller::Controller,
+    exit::Failure,
+    observe::{admin::Admin, insight::Insight, log::Report},
+    process::{logging::Level, panic, signals::Signals},
+    settings::{Inputs, Settings},
 };
 
 /// Works until it is asked to stop. Follows the file that `inputs` name, from which `settings` came.
 pub(crate) fn run(inputs: Inputs, settings: Settings, level: Level) -> Result<(), Failure> {
-    crash::end_on_panic();
+    panic::end_on_panic();
     // One thread: the work is waiting, and what there is to compute takes milliseconds.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
     let done = runtime.block_on(async {
@@ -43,6 +47,6 @@ async fn start(inputs: Inputs, settings: Settings, level: Level) -> Result<Contr
     for pool in &settings.pools {
         pools.push(factory.pool(pool).await.map_err(Failure::Wrong)?);
     }
-    let changes = follow::start(inputs, settings, factory, level, insight.clone());
+    let changes = reload::start(inputs, settings, factory, level, insight.clone());
     Ok(Controller::new(pools, changes, certificate, sink.sink, insight))
 }

@@ -3,11 +3,11 @@
 use ilb_discovery::FileChanges;
 use tokio::sync::mpsc;
 
+use super::Pools;
 use crate::{
     controller::PoolChanges,
-    insight::{Insight, Reload},
-    logging::Level,
-    pools::Pools,
+    observe::insight::{Insight, Reload},
+    process::logging::Level,
     settings::{Inputs, Settings},
 };
 

@@ -15,7 +15,7 @@ pub(crate) fn end_on_panic() {
 mod tests {
     use std::{os::unix::process::ExitStatusExt, process::Command};
 
-    use crate::logging::{self, Format, Log};
+    use crate::process::logging::{self, Format, Log};
 
     /// Set in the process that is to panic.
     const PANIC: &str = "ILB_TEST_PANIC_IN_A_TASK";

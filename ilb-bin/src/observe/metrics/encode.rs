@@ -6,7 +6,7 @@ use prometheus_client::{
 };
 
 use super::{Kind, Metric, Scrape, Value, all};
-use crate::insight::Insight;
+use crate::observe::insight::Insight;
 
 /// Writes all metrics out of the facts.
 pub(super) struct Facts(pub(super) Insight);

@@ -3,7 +3,7 @@ use rstest::rstest;
 use tower::ServiceExt;
 
 use super::*;
-use crate::insight::tests::{push, round_robin, set};
+use crate::observe::insight::tests::{push, round_robin, set};
 
 async fn ask(insight: &Insight, method: Method, path: &str) -> (StatusCode, axum::http::HeaderMap, String) {
     let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();

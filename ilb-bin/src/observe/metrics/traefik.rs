@@ -1,5 +1,5 @@
 use super::{Kind, Metric, Value, number, yes_or_no};
-use crate::insight::{CIRCUIT_STATES, PushResult};
+use crate::observe::insight::{CIRCUIT_STATES, PushResult};
 
 /// What concerns Traefik and the pushes to it.
 pub(super) const METRICS: &[Metric] = &[

@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::routes;
-use crate::insight::Insight;
+use crate::observe::insight::Insight;
 
 /// The admin server, bound and not serving yet.
 pub(crate) struct Admin {

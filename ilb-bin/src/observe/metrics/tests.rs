@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ilb_discovery::State;
 
 use super::*;
-use crate::insight::tests::{push, round_robin, sample, set};
+use crate::observe::insight::tests::{push, round_robin, sample, set};
 
 /// The text for a pool of backends in these states, with a push behind it.
 fn text(states: &[State]) -> String {
@@ -82,7 +82,7 @@ fn names_follow_the_conventions_of_prometheus() {
 #[test]
 fn the_document_is_that_of_the_code() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md");
-    let document = document::document();
+    let document = documentation::document();
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(path, &document).unwrap();
     }

@@ -14,7 +14,7 @@ use prometheus_client::{metrics::histogram::Histogram, registry::Registry};
 use tokio::time::Instant;
 
 use self::process::Process;
-use crate::insight::{BackendStatus, Facts, Insight, PoolFacts};
+use crate::observe::insight::{BackendStatus, Facts, Insight, PoolFacts};
 
 /// The metrics, ready to be asked for.
 #[derive(Debug)]
@@ -141,6 +141,6 @@ fn yes_or_no(yes: bool) -> f64 {
 }
 
 #[cfg(test)]
-mod document;
+mod documentation;
 #[cfg(test)]
 mod tests;

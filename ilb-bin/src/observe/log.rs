@@ -5,7 +5,8 @@ use ilb_reconciler::{Action, Decision};
 use ilb_traefik_client::{Applied, Error, Name};
 use tokio::time::Instant;
 
-use crate::{balancing::Choice, repeats::Repeats};
+use super::repeats::Repeats;
+use crate::balancing::Choice;
 
 /// Tells a person what happens with Traefik: one line per change of state, none per attempt. What goes on being wrong is
 /// summed up once a minute.

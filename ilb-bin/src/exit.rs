@@ -26,7 +26,7 @@ pub(crate) enum Failure {
 }
 
 /// What the help and the man page say of the exit codes.
-pub(super) const EXIT_CODES: &str = "  \
+pub(crate) const EXIT_CODES: &str = "  \
   0  done; also after SIGTERM or SIGINT
   1  something outside failed, such as an address that is in use or an ilb that does not answer
   2  wrong settings or a wrong command line: the same again will not help
@@ -36,7 +36,7 @@ pub(super) const EXIT_CODES: &str = "  \
 
 impl Failure {
     /// Says what went wrong, on stderr.
-    pub(super) fn tell(self) -> Exit {
+    pub(crate) fn tell(self) -> Exit {
         match &self {
             Self::Wrong(error) | Self::Failed(error) => eprintln!("ilb: {error:#}"),
             Self::Settings(problems) => eprint!("{problems}"),
@@ -54,7 +54,7 @@ impl Failure {
     }
 
     /// The same failure, once it is in the log.
-    pub(super) fn told(&self) -> Self {
+    pub(crate) fn told(&self) -> Self {
         Self::Told(self.exit())
     }
 }

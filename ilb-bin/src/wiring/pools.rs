@@ -8,12 +8,11 @@ use ilb_discovery::{Discovery, EndpointSliceDiscovery, FileDiscovery, PodDiscove
 use ilb_reconciler::Pacing;
 use tokio::sync::OnceCell;
 
+use super::{cluster::Cluster, connections::Sight};
 use crate::{
     balancing::Balancing,
-    cluster::Cluster,
     controller::{Frame, Pool, Sets},
-    eyes::Sight,
-    insight::Insight,
+    observe::insight::Insight,
     settings::{Backends, Capacities, Method, Namespaces, PoolSettings},
 };
 

@@ -265,7 +265,7 @@ async fn a_change_is_timed_from_its_discovery_to_its_proof_over_failures() {
     pool.found(&set(&[State::Ready, State::NotReady])); // changes nothing that is pushed
     advance(Duration::from_secs(500)).await;
     push(&pool, &round_robin(&backends), &backends, "one");
-    let text = crate::metrics::Metrics::of(insight).text().unwrap();
+    let text = crate::observe::metrics::Metrics::of(insight).text().unwrap();
     for line in ["ilb_pool_change_to_in_force_seconds_sum{pool=\"default\"} 3.0", "_count{pool=\"default\"} 1"] {
         assert!(text.contains(line), "{line} is not in {text}");
     }
@@ -306,7 +306,7 @@ async fn news_is_told_and_routine_is_not() {
 
 #[test]
 fn the_published_schema_is_that_of_the_status() {
-    let schema: Value = serde_json::from_str(include_str!("../../../docs/status.schema.json")).unwrap();
+    let schema: Value = serde_json::from_str(include_str!("../../../../docs/status.schema.json")).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let status = runtime.block_on(async {
         let (insight, pool) = insight();

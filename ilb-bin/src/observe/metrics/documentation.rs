@@ -6,7 +6,7 @@ use super::{Kind, MOST_BACKENDS, Metric, all};
 pub(super) fn document() -> String {
     let mut text = format!(
         "# Metrics\n\n\
-        <!-- Written by a test of ilb-bin from ilb-bin/src/metrics: UPDATE_DOCS=1 cargo test -p ilb-bin metrics -->\n\n\
+        <!-- Written by a test of ilb-bin from ilb-bin/src/observe/metrics: UPDATE_DOCS=1 cargo test -p ilb-bin metrics -->\n\n\
         `http://POD:8081/metrics` answers in the OpenMetrics text format, which Prometheus understands. Series of a backend\n\
         end with the backend. The first {MOST_BACKENDS} backends of a pool have series of their own.\n\n\
         | name | type | labels | meaning |\n|---|---|---|---|\n"

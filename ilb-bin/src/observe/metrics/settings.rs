@@ -1,5 +1,5 @@
 use super::{Kind, Metric, Value, number, yes_or_no};
-use crate::insight::Reload;
+use crate::observe::insight::Reload;
 
 /// What concerns the file of settings.
 pub(super) const METRICS: &[Metric] = &[

@@ -17,7 +17,7 @@ use super::{
     events::{self, Followers},
     page::Page,
 };
-use crate::{insight::Insight, metrics::Metrics};
+use crate::observe::{insight::Insight, metrics::Metrics};
 
 /// What the answers are made of.
 #[derive(Clone)]
@@ -74,7 +74,7 @@ async fn livez(State(sources): State<Sources>) -> Response {
 
 /// Whether the backends are known. It does not wait for Traefik, which may be started after this.
 async fn startupz(State(sources): State<Sources>) -> Response {
-    answer(&sources.insight.look(crate::insight::Facts::not_started))
+    answer(&sources.insight.look(crate::observe::insight::Facts::not_started))
 }
 
 /// Whether the configuration is proved to be in force.
