@@ -5,7 +5,7 @@ CARGO ?= cargo
 CACHE ?= $(or $(ILB_TESTBED_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ilb-testbed)
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
-LIBRARIES := ilb-discovery ilb-connections ilb-traefik-client ilb-reconciler
+LIBRARIES := ilb-discovery ilb-connections ilb-traefik-client ilb-reconciler ilb-controller
 
 .DEFAULT_GOAL := help
 .PHONY: help build run test demo chart-test chart-docs helm-lint helm-package image docker-build cluster-test bench-discovery bench-propagation bench-apply bench-balance bench-footprint test-matrix lint fmt testbed clean

@@ -1,8 +1,6 @@
 //! `ilb`: keeps a Traefik beside it balancing TCP connections over the ready pods that a label selector selects.
 
-mod balancing;
 mod cli;
-mod controller;
 mod exit;
 mod observe;
 mod process;

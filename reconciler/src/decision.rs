@@ -4,19 +4,56 @@ use ilb_discovery::{Capacity, State};
 
 use crate::Plan;
 
-/// A plan and why it is this one.
-#[derive(Clone, Debug, PartialEq)]
+/// A plan with the reason for it and what it was decided from.
+///
+/// Decisions are compared by identity (`Arc::ptr_eq`), never by value, so they have no `PartialEq`: two balancers may
+/// decide the same, and each has to learn that *its* decision is in force.
+#[derive(Debug)]
 #[non_exhaustive]
 pub struct Decision {
-    /// How many decisions there have been, with this one: no two are equal.
+    /// How the pool is balanced.
+    pub method: Method,
+    /// The number of this decision among those of its pool, from 1.
     pub number: u64,
-    /// What should be in force.
+    /// The weights to push.
     pub plan: Plan,
-    /// Why there is a new plan.
+    /// Why the plan differs from the one before.
     pub reason: Reason,
-    /// What is known of each backend, by address, also of those that get no new connections.
+    /// What was known of each backend, by address, including those that get no new connections. Empty for round robin,
+    /// which needs no counts.
     pub rows: Vec<Row>,
     pub(crate) suspects: Vec<SocketAddr>,
+}
+
+/// How the connections of a pool are balanced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Each new connection goes to a least loaded backend.
+    LeastConnections,
+    /// Each backend in turn, in proportion to its capacity.
+    RoundRobin,
+}
+
+impl Decision {
+    pub(crate) fn round_robin(number: u64, plan: Plan) -> Self {
+        let (rows, suspects) = (Vec::new(), Vec::new());
+        Self { method: Method::RoundRobin, number, plan, reason: Reason::Backends, rows, suspects }
+    }
+
+    /// Returns what was known of `backend`, if counts were needed.
+    pub fn row(&self, backend: SocketAddr) -> Option<&Row> {
+        self.rows.binary_search_by_key(&backend, |row| row.backend).ok().map(|at| &self.rows[at])
+    }
+}
+
+impl Method {
+    /// Returns the name used in settings, status and documents.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::LeastConnections => "leastconn",
+            Self::RoundRobin => "roundrobin",
+        }
+    }
 }
 
 /// What was known of one backend when a plan was made, and what it got.

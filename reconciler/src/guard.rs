@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use crate::tracked::Count;
+use crate::count::Count;
 
 /// Watches one backend for signs that it does not take connections, although discovery calls it ready.
 ///
@@ -54,10 +54,10 @@ impl Guard {
     }
 
     /// Takes in a sample. `missed`: how many connections the plan has led here in vain since the last push, as far as the
-    /// births elsewhere tell.
+    /// openings elsewhere tell.
     pub(crate) fn sample(&mut self, count: &Count, missed: u32, now: Instant) {
         self.recent.see(count.connections, now);
-        if count.born > 0 {
+        if count.opened > 0 {
             self.missed = 0;
         }
         let fell = self.recent.value() >= FEW && count.connections * 2 < self.recent.value();
@@ -155,8 +155,8 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    fn count(connections: u32, born: u32) -> Count {
-        Count { connections, born, oldest_opening: None }
+    fn count(connections: u32, opened: u32) -> Count {
+        Count { connections, opened, oldest_opening: None }
     }
 
     /// A guard with a sign, whose probe was started at the moment returned.

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{decision::Decision, tracked::Tracked, trigger::Standing};
+use crate::{decision::Decision, tracked::Tracked, trigger::Drift};
 
 /// The plan that is proved to be in force.
 #[derive(Debug)]
@@ -37,30 +37,30 @@ impl InForce {
         Self { decision: Arc::clone(decision), since, took, weights }
     }
 
-    /// How a backend stands between this plan and a fresh one that gives it `fresh`.
-    pub(crate) fn standing(&self, tracked: &Tracked, fresh: &[u32]) -> Standing {
+    /// Compares what this plan gave a backend with `fresh`, the weights of a plan for the counts of now.
+    pub(crate) fn drift(&self, tracked: &Tracked, fresh: &[u32]) -> Drift {
         let weights = self.of(tracked);
         #[allow(clippy::cast_precision_loss)] // a sum of at most 16 weights of 32 bits is exact
         let per_share = |sum: u64, shares: u32| sum as f64 / f64::from(shares.max(1));
-        Standing {
+        Drift {
             pushed: per_share(weights.sum, weights.entries),
-            born: per_share(tracked.born.into(), weights.entries),
+            opened: per_share(tracked.opened_since_push.into(), weights.entries),
             fresh: fresh.iter().map(|weight| f64::from(*weight)).sum::<f64>() / f64::from(weights.entries.max(1)),
             load: per_share(tracked.count.connections.into(), weights.entries),
         }
     }
 
-    /// For each backend, how many connections this plan must have led there in vain. The births elsewhere tell which level
+    /// For each backend, how many connections this plan must have led there in vain. The openings elsewhere tell which level
     /// Traefik's round robin has reached; above that level it has served every entry once per level.
     pub(crate) fn missed<'a>(&self, backends: impl Iterator<Item = &'a Tracked> + Clone) -> Vec<u32> {
         let reached = |tracked: &Tracked| {
             let weights = self.of(tracked);
-            let passes = tracked.born.div_ceil(weights.entries.max(1));
-            (tracked.born > 0).then(|| weights.highest.saturating_sub(passes).saturating_add(1))
+            let passes = tracked.opened_since_push.div_ceil(weights.entries.max(1));
+            (tracked.opened_since_push > 0).then(|| weights.highest.saturating_sub(passes).saturating_add(1))
         };
         let level = backends.clone().filter_map(reached).min();
         let missed = |tracked: &Tracked| match level {
-            Some(level) if tracked.born == 0 => self.of(tracked).highest.saturating_sub(level),
+            Some(level) if tracked.opened_since_push == 0 => self.of(tracked).highest.saturating_sub(level),
             _ => 0,
         };
         backends.map(missed).collect()

@@ -5,16 +5,16 @@ use crate::gcd::gcd;
 /// What the ladder has to know about a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Rung {
+pub struct LadderInput {
     /// Its live connections.
     pub connections: u32,
     /// Its shares of the connections relative to the others; at least 1.
     pub capacity: u8,
-    /// How much of its share it may have already, in parts of [`Rung::WHOLE`]. Less than all only during a slow start.
+    /// How much of its share it may have already, in parts of [`LadderInput::WHOLE`]. Less than all only during a slow start.
     pub warmth: u32,
 }
 
-impl Rung {
+impl LadderInput {
     /// A backend that may have its whole share.
     pub const WHOLE: u32 = 1 << 16;
 
@@ -43,7 +43,7 @@ impl Rung {
 const HEADROOM: u64 = 1_000_000;
 
 /// A deficit above this many connections per share is cut.
-const LONGEST: u64 = 1 << 20;
+const MAX_DEFICIT_PER_SHARE: u64 = 1 << 20;
 
 /// Weights that make Traefik's weighted round robin place every new connection on a least loaded backend.
 ///
@@ -57,9 +57,9 @@ const LONGEST: u64 = 1 << 20;
 ///
 /// With equal capacities the order is that of join-the-shortest-queue; with others the loads per share differ by at most one
 /// connection more than there.
-pub fn ladder(backends: &[Rung], turn: u64) -> Vec<Vec<u32>> {
+pub fn ladder(backends: &[LadderInput], turn: u64) -> Vec<Vec<u32>> {
     let share = gcd(backends.iter().map(|b| b.capacity.into())).max(1);
-    let shares = |b: &Rung| u64::from(b.capacity) / share;
+    let shares = |b: &LadderInput| u64::from(b.capacity) / share;
     let fullest = backends.iter().map(|b| u64::from(b.connections).div_ceil(shares(b))).max().unwrap_or(0);
     let deficits: Vec<Vec<u64>> = backends.iter().map(|b| spread(deficit(b, shares(b), fullest), shares(b))).collect();
     let smallest = deficits.iter().flatten().copied().min().unwrap_or(0);
@@ -72,9 +72,9 @@ pub fn ladder(backends: &[Rung], turn: u64) -> Vec<Vec<u32>> {
 }
 
 /// How many connections a backend lacks.
-fn deficit(backend: &Rung, shares: u64, fullest: u64) -> u64 {
-    let target = shares * fullest * u64::from(backend.warmth) / u64::from(Rung::WHOLE);
-    target.saturating_sub(backend.connections.into()).min(LONGEST * shares)
+fn deficit(backend: &LadderInput, shares: u64, fullest: u64) -> u64 {
+    let target = shares * fullest * u64::from(backend.warmth) / u64::from(LadderInput::WHOLE);
+    target.saturating_sub(backend.connections.into()).min(MAX_DEFICIT_PER_SHARE * shares)
 }
 
 /// `deficit` in as many nearly equal parts as there are shares.

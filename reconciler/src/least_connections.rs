@@ -9,13 +9,15 @@ use ilb_discovery::{Backend, BackendSet, Capacity, State};
 
 use crate::{
     Plan,
-    decision::{Decision, Reason, Row},
+    budget::Budget,
+    count::Count,
+    decision::{Decision, Method, Reason, Row},
     in_force::InForce,
     ladder::ladder,
-    pace::Pace,
     plan::equal_shares,
-    tracked::{Count, Tracked},
-    trigger::{Gain, Standing, gain},
+    sampling::{Counts, Sampling},
+    tracked::Tracked,
+    trigger::{Drift, Gain, gain},
 };
 
 /// Least connections for a proxy that only knows weighted round robin: decides from live counts which plan should be in
@@ -35,8 +37,8 @@ use crate::{
 /// let mut balancer = LeastConnections::new(Pacing::default());
 /// balancer.backends(&[busy, idle].into_iter().map(|a| Backend::new(a, State::Ready)).collect(), now);
 /// balancer.sample([(busy, Count { connections: 3, ..Count::default() })], Duration::from_micros(500), now);
-/// let todo = balancer.decide(now);
-/// let weights: Vec<u32> = todo.decision.unwrap().plan.entries().iter().map(|entry| entry.weight).collect();
+/// let work = balancer.decide(now);
+/// let weights: Vec<u32> = work.decision.unwrap().plan.entries().iter().map(|entry| entry.weight).collect();
 /// assert_eq!(weights[1] - weights[0], 3, "the next three connections go to the idle one");
 /// # Ok::<(), std::net::AddrParseError>(())
 /// ```
@@ -53,13 +55,10 @@ pub struct LeastConnections {
     urgent: Option<Reason>,
     /// Counts have come since the last decision.
     fresh: bool,
-    sampling: Pace,
-    pushing: Pace,
+    sampling: Sampling,
+    pushing: Budget,
     /// How long the last pushes took.
     pushes: VecDeque<Duration>,
-    sampled: Option<Instant>,
-    /// For how many samples nothing has been born and nothing was gone.
-    still: u32,
     turn: u64,
 }
 
@@ -77,7 +76,7 @@ pub struct Pacing {
 /// What to do now.
 #[derive(Clone, Debug)]
 #[must_use]
-pub struct Todo {
+pub struct Work {
     /// What should be in force, with the reasons; `None` as long as there is neither a set of backends nor a view of their
     /// counts. It is the same one until something better is decided.
     pub decision: Option<Arc<Decision>>,
@@ -96,10 +95,6 @@ enum View {
     Counting,
     Blind,
 }
-
-/// A sample may cost one part in so many of a core: 1.25 %. With 1 % short lives are spread 1.6 times as unevenly as by a
-/// proxy that counts itself (300 connections with lives of 6 s), with this 1.4 times.
-const SAMPLING: u32 = 80;
 
 /// A push may take one part in so many of the time. A push of 10 backends takes 2.4 ms, for about as long Traefik computes.
 /// This bounds what many backends cost, as a push takes the longer the more there are; with few of them a sample costs more.
@@ -147,11 +142,9 @@ impl LeastConnections {
             in_force: None,
             urgent: None,
             fresh: false,
-            sampling: Pace::new(SAMPLING, SHORTEST, pacing.longest),
-            pushing: Pace::new(PUSHING, SHORTEST, LONGEST_PUSH_PERIOD),
+            sampling: Sampling::new(SHORTEST, pacing.longest),
+            pushing: Budget::new(PUSHING, SHORTEST, LONGEST_PUSH_PERIOD),
             pushes: VecDeque::with_capacity(RECENT),
-            sampled: None,
-            still: 0,
             turn: 0,
         }
     }
@@ -189,11 +182,10 @@ impl LeastConnections {
         let mut moved = false;
         for (address, tracked) in &mut self.backends {
             let count = counts.remove(address).unwrap_or_default();
-            moved |= count.born > 0 || count.connections != tracked.count.connections;
+            moved |= count.opened > 0 || count.connections != tracked.count.connections;
             tracked.count = count;
-            tracked.born = tracked.born.saturating_add(count.born);
+            tracked.opened_since_push = tracked.opened_since_push.saturating_add(count.opened);
         }
-        self.still = if moved { 0 } else { self.still.saturating_add(1) };
         if std::mem::replace(&mut self.view, View::Counting) != View::Counting {
             self.urge(Reason::Counting);
         }
@@ -203,8 +195,7 @@ impl LeastConnections {
                 tracked.guard.sample(&tracked.count, missed, now);
             }
         }
-        self.sampling.spent(cost);
-        self.sampled = Some(now);
+        self.sampling.counted(if moved { Counts::Changed } else { Counts::Unchanged }, cost, now);
         self.fresh = true;
     }
 
@@ -213,7 +204,7 @@ impl LeastConnections {
         if std::mem::replace(&mut self.view, View::Blind) != View::Blind {
             self.urge(Reason::Blind);
         }
-        self.sampled = Some(now);
+        self.sampling.failed(now);
     }
 
     /// This decision is proved to be in force, and its push took so long.
@@ -221,7 +212,7 @@ impl LeastConnections {
         let missed = self.missed();
         for ((_, tracked), missed) in self.backends.iter_mut().zip(missed) {
             tracked.guard.pushed(missed);
-            tracked.born = 0;
+            tracked.opened_since_push = 0;
         }
         self.in_force = Some(InForce::new(decision, took, now));
         // Waiting is no cost: on a busy machine the quickest of the last pushes is nearest to what a push computes.
@@ -238,6 +229,11 @@ impl LeastConnections {
         }
     }
 
+    /// Returns how many connections `backend` has opened since the plan in force took effect. They use up its head start.
+    pub fn opened_since_push(&self, backend: SocketAddr) -> u32 {
+        self.backends.get(&backend).map_or(0, |tracked| tracked.opened_since_push)
+    }
+
     /// A probe has ended.
     pub fn probed(&mut self, backend: SocketAddr, answered: bool, now: Instant) {
         let Some(tracked) = self.backends.get_mut(&backend) else { return };
@@ -247,7 +243,7 @@ impl LeastConnections {
     }
 
     /// What to do at `now`.
-    pub fn decide(&mut self, now: Instant) -> Todo {
+    pub fn decide(&mut self, now: Instant) -> Work {
         let mut probe = Vec::new();
         for (address, tracked) in &mut self.backends {
             if tracked.guard.probe_is_due(now) {
@@ -259,7 +255,7 @@ impl LeastConnections {
             self.wished = Some(Arc::new(self.decision(reason, now)));
         }
         let guards = self.backends.values().filter_map(|t| t.guard.wake_up()).filter(|at| *at > now).min();
-        Todo { decision: self.wished.clone(), probe, sample_at: self.sample_at(now), ask_again: guards }
+        Work { decision: self.wished.clone(), probe, sample_at: self.sample_at(now), ask_again: guards }
     }
 
     /// Why there should be another plan than the one wished, if there should.
@@ -283,7 +279,7 @@ impl LeastConnections {
         if !fresh || now < self.next_push(in_force) {
             return None;
         }
-        gain(&self.standings(in_force, now), now.saturating_duration_since(in_force.since)).map(|gain| match gain {
+        gain(&self.drifts(in_force, now), now.saturating_duration_since(in_force.since)).map(|gain| match gain {
             Gain::Balance => Reason::Balance,
             Gain::Freshness => Reason::Freshness,
         })
@@ -311,7 +307,7 @@ impl LeastConnections {
         };
         let rows = self.backends.iter().map(row).collect();
         let suspects = self.backends.iter().filter(|(_, t)| t.is_suspect(now)).map(|(address, _)| *address).collect();
-        Decision { number: self.turn, plan, reason, rows, suspects }
+        Decision { method: Method::LeastConnections, number: self.turn, plan, reason, rows, suspects }
     }
 
     /// The backends that get new connections: those that are ready and no suspects, or all that are ready if all are
@@ -323,14 +319,14 @@ impl LeastConnections {
     }
 
     fn ladder(&self, used: &[&Tracked], now: Instant) -> Vec<Vec<u32>> {
-        let rungs: Vec<_> = used.iter().map(|t| t.rung(self.pacing.slow_start, now)).collect();
-        ladder(&rungs, self.turn)
+        let inputs: Vec<_> = used.iter().map(|t| t.ladder_input(self.pacing.slow_start, now)).collect();
+        ladder(&inputs, self.turn)
     }
 
-    fn standings(&self, in_force: &InForce, now: Instant) -> Vec<Standing> {
+    fn drifts(&self, in_force: &InForce, now: Instant) -> Vec<Drift> {
         let used = self.used(now);
         let fresh = self.ladder(&used, now);
-        used.iter().zip(fresh).map(|(tracked, fresh)| in_force.standing(tracked, &fresh)).collect()
+        used.iter().zip(fresh).map(|(tracked, fresh)| in_force.drift(tracked, &fresh)).collect()
     }
 
     fn missed(&self) -> Vec<u32> {
@@ -341,18 +337,11 @@ impl LeastConnections {
     }
 
     fn sample_at(&self, now: Instant) -> Instant {
-        let Some(sampled) = self.sampled else { return now };
-        if self.view == View::Blind {
-            return sampled + self.pacing.longest;
-        }
-        let affordable = self.sampling.period();
-        // While nothing changes there is nothing to see: then a sample costs little more than a look at an empty table.
-        let period = affordable.saturating_mul(self.still.saturating_add(1)).min(self.pacing.longest);
-        let at = sampled + period;
-        // Counts should be fresh when a push may be: better a little later than just before.
-        match self.in_force.as_ref().map(|in_force| self.next_push(in_force)) {
-            Some(push) if push > at && push < at + period => push,
-            _ => at,
+        match self.view {
+            View::Blind => self.sampling.next_try(now),
+            View::Unknown | View::Counting => {
+                self.sampling.next(self.in_force.as_ref().map(|in_force| self.next_push(in_force)), now)
+            }
         }
     }
 

@@ -1,30 +1,34 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod budget;
+mod count;
 mod decision;
 mod gcd;
 mod guard;
 mod in_force;
 mod ladder;
 mod least_connections;
-mod pace;
 mod plan;
 mod pushes;
 mod reconcile;
+mod round_robin;
+mod sampling;
 mod tracked;
-mod trigger;
 #[cfg(any(test, feature = "test-util"))]
-mod wrr;
+mod traefik_model;
+mod trigger;
 
 pub use crate::{
-    decision::{Decision, Reason, Row, Standing},
-    ladder::{Rung, ladder},
-    least_connections::{LeastConnections, Pacing, Todo},
+    count::Count,
+    decision::{Decision, Method, Reason, Row, Standing},
+    ladder::{LadderInput, ladder},
+    least_connections::{LeastConnections, Pacing, Work},
     plan::{Entry, Plan},
     pushes::{Failure, Next, Pushes},
     reconcile::{Action, Change, reconcile},
-    tracked::Count,
+    round_robin::RoundRobin,
 };
 
 #[cfg(any(test, feature = "test-util"))]
-pub use crate::wrr::TraefikRoundRobin;
+pub use crate::traefik_model::TraefikRoundRobin;

@@ -1,18 +1,26 @@
+//! When to push and when to prove: the retries of one writer that owns one sink.
+//!
+//! `ilb_traefik_client`'s `Breaker` retries as well, inside a fleet, and on purpose it is another machine. `Pushes` decides
+//! for the owner of the state: it keeps what is acknowledged, asks for proofs of it, and never pauses longer than half a
+//! second, because the Traefik in its own pod costs one refused connection. A `Breaker` protects each of several remote
+//! instances: it opens after some failures, leaves a new desired state waiting while it is open, and knows no proofs.
+
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 
-/// When to push, and when to prove again that the last push is still in force.
+/// Decides when to push, and when to prove again that the last push is still in force.
 ///
-/// Holds what is wished, what is on its way and what is acknowledged, as far as the one caller that owns it has said.
-/// There is one push at a time; while it runs, newer wishes replace each other. A failed push is repeated, with the wish
-/// that is the latest by then. A proof that fails makes the acknowledged wish a wish again.
+/// Holds what is desired, what is on its way, and what is acknowledged with its proof. `W` is the desired state, `P` the
+/// proof that it is in force. There is one push at a time; while it runs, a newer desired state replaces the one that
+/// waits. A failed push is repeated with the desired state of that moment. A proof that fails makes the acknowledged state
+/// due for a push again.
 #[derive(Debug)]
-pub struct Pushes<W> {
-    wished: Option<W>,
+pub struct Pushes<W, P> {
+    desired: Option<W>,
     in_flight: Option<W>,
-    acknowledged: Option<W>,
-    /// When the acknowledged wish has to be proved again.
+    acknowledged: Option<(W, P)>,
+    /// When the acknowledged state has to be proved again.
     proof_due: Option<Instant>,
     retry: Option<Retry>,
 }
@@ -20,25 +28,25 @@ pub struct Pushes<W> {
 /// What the caller has to do now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Next<W> {
-    /// Push this, then say [`succeeded`](Pushes::succeeded) or [`failed`](Pushes::failed). A proof that is under way is
-    /// pointless from now on.
+pub enum Next<W, P> {
+    /// Push this, then report [`succeeded`](Pushes::succeeded) or [`failed`](Pushes::failed). A proof that is under way
+    /// has become pointless.
     Push(W),
-    /// Prove that the last push is still in force, then say [`proved`](Pushes::proved) or [`lost`](Pushes::lost).
-    Prove,
-    /// Nothing before this moment.
+    /// Prove again that the last push is in force, then report [`proved`](Pushes::proved) or [`lost`](Pushes::lost).
+    Prove(P),
+    /// Wait until this moment.
     WaitUntil(Instant),
-    /// Nothing until something else is said.
+    /// Wait until something else is reported.
     Idle,
 }
 
-/// How a push failed.
+/// The kind of a failure of a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Failure {
-    /// The same push may succeed later: the other side is away, or slow.
+    /// The same push may succeed later: Traefik is away, or slow.
     Retryable,
-    /// The same push will fail again unless something else changes: it was refused.
+    /// Traefik refused the push, and will refuse it again unless something else changes.
     Permanent,
 }
 
@@ -49,74 +57,75 @@ struct Retry {
     pauses: ExponentialBackoff,
 }
 
-impl<W> Pushes<W> {
-    /// How often the last push is proved again. A Traefik that restarts on the spot is missed at most this long.
+impl<W, P> Pushes<W, P> {
+    /// The time between two proofs. A Traefik that restarts at once is noticed after this time at the latest.
     pub const PROOF_INTERVAL: Duration = Duration::from_millis(500);
 
-    /// How long the pause before a repetition may become. After an outage of the other side no more than this is lost,
-    /// so it is short: an attempt costs one refused connection to the own pod.
+    /// The longest pause before a repetition. It is what an outage of Traefik lasts longer than necessary, so it is
+    /// short: an attempt costs one refused connection within the pod.
     pub const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-    /// The same for what was refused, where a repetition helps only if somebody repairs the other side.
+    /// The longest pause after a refusal, where a repetition helps only once Traefik's static configuration is repaired.
     pub const LONGEST_PAUSE_AFTER_REFUSAL: Duration = Duration::from_secs(5);
 
-    /// Nothing wished, nothing acknowledged.
+    /// Creates a machine without a desired and without an acknowledged state.
     pub fn new() -> Self {
-        Self { wished: None, in_flight: None, acknowledged: None, proof_due: None, retry: None }
+        Self { desired: None, in_flight: None, acknowledged: None, proof_due: None, retry: None }
     }
 
-    /// What is proved to be in force.
+    /// Returns what is proved to be in force.
     pub fn acknowledged(&self) -> Option<&W> {
-        self.acknowledged.as_ref()
+        self.acknowledged.as_ref().map(|(state, _)| state)
     }
 
-    /// Whether a push is under way.
+    /// Returns `true` while a push is under way.
     pub fn in_flight(&self) -> bool {
         self.in_flight.is_some()
     }
 }
 
-impl<W: Clone + PartialEq> Pushes<W> {
-    /// Replaces the wish.
-    pub fn wish(&mut self, wish: W) {
-        if self.wished.as_ref() != Some(&wish) && self.retry.as_ref().is_some_and(|r| r.failure == Failure::Permanent) {
-            self.retry = None; // another wish may well be accepted
+impl<W: Clone + PartialEq, P: Clone> Pushes<W, P> {
+    /// Replaces the desired state.
+    pub fn desire(&mut self, desired: W) {
+        let refused = self.retry.as_ref().is_some_and(|retry| retry.failure == Failure::Permanent);
+        if refused && self.desired.as_ref() != Some(&desired) {
+            self.retry = None; // another state may well be accepted
         }
-        self.wished = Some(wish);
+        self.desired = Some(desired);
     }
 
-    /// What to do at `now`.
-    pub fn next(&mut self, now: Instant) -> Next<W> {
+    /// Returns what to do at `now`.
+    pub fn next(&mut self, now: Instant) -> Next<W, P> {
         if self.in_flight.is_some() {
             return Next::Idle;
         }
-        match &self.wished {
-            Some(wish) if self.acknowledged.as_ref() != Some(wish) => match &self.retry {
+        match &self.desired {
+            Some(desired) if self.acknowledged() != Some(desired) => match &self.retry {
                 Some(retry) if retry.at > now => Next::WaitUntil(retry.at),
                 _ => {
-                    self.in_flight = Some(wish.clone());
-                    Next::Push(wish.clone())
+                    self.in_flight = Some(desired.clone());
+                    Next::Push(desired.clone())
                 }
             },
-            _ => match self.proof_due {
-                Some(due) if due <= now => {
+            _ => match (self.proof_due, &self.acknowledged) {
+                (Some(due), Some((_, proof))) if due <= now => {
                     self.proof_due = None;
-                    Next::Prove
+                    Next::Prove(proof.clone())
                 }
-                Some(due) => Next::WaitUntil(due),
-                None => Next::Idle,
+                (Some(due), Some(_)) => Next::WaitUntil(due),
+                _ => Next::Idle,
             },
         }
     }
 
-    /// The push in flight is proved to be in force.
-    pub fn succeeded(&mut self, now: Instant) {
-        self.acknowledged = self.in_flight.take();
+    /// Takes in that the push in flight is in force, with the proof of it.
+    pub fn succeeded(&mut self, proof: P, now: Instant) {
+        self.acknowledged = self.in_flight.take().map(|state| (state, proof));
         self.retry = None;
         self.proved(now);
     }
 
-    /// The push in flight failed: what is in force now is unknown.
+    /// Takes in that the push in flight failed: from now on it is unknown what is in force.
     pub fn failed(&mut self, failure: Failure, now: Instant) {
         self.in_flight = None;
         self.acknowledged = None;
@@ -130,19 +139,19 @@ impl<W: Clone + PartialEq> Pushes<W> {
         self.retry = Some(Retry { failure, at: now + pause, pauses });
     }
 
-    /// The last push is still in force.
+    /// Takes in that the last push is still in force.
     pub fn proved(&mut self, now: Instant) {
         self.proof_due = Some(now + Self::PROOF_INTERVAL);
     }
 
-    /// The last push is not in force any more, or that cannot be told: it is wished again.
+    /// Takes in that the last push is no longer in force, or that this cannot be found out: it is due again.
     pub fn lost(&mut self) {
         self.acknowledged = None;
         self.proof_due = None;
     }
 }
 
-impl<W> Default for Pushes<W> {
+impl<W, P> Default for Pushes<W, P> {
     fn default() -> Self {
         Self::new()
     }
@@ -158,8 +167,8 @@ impl Failure {
 
     fn longest_pause(self) -> Duration {
         match self {
-            Self::Retryable => Pushes::<()>::LONGEST_PAUSE,
-            Self::Permanent => Pushes::<()>::LONGEST_PAUSE_AFTER_REFUSAL,
+            Self::Retryable => Pushes::<(), ()>::LONGEST_PAUSE,
+            Self::Permanent => Pushes::<(), ()>::LONGEST_PAUSE_AFTER_REFUSAL,
         }
     }
 }
@@ -170,26 +179,26 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// Pushes with `wish` in force since `now`.
-    fn acknowledged(wish: u8, now: Instant) -> Pushes<u8> {
+    /// Pushes with `desired` in force since `now`.
+    fn acknowledged(desired: u8, now: Instant) -> Pushes<u8, &'static str> {
         let mut pushes = Pushes::new();
-        pushes.wish(wish);
-        assert_eq!(pushes.next(now), Next::Push(wish));
-        pushes.succeeded(now);
+        pushes.desire(desired);
+        assert_eq!(pushes.next(now), Next::Push(desired));
+        pushes.succeeded("proof", now);
         pushes
     }
 
     #[test]
-    fn there_is_one_push_at_a_time_and_the_latest_wish_wins() {
+    fn there_is_one_push_at_a_time_and_the_latest_desired_state_wins() {
         let now = Instant::now();
         let mut pushes = Pushes::new();
         assert_eq!(pushes.next(now), Next::Idle);
-        pushes.wish(1);
+        pushes.desire(1);
         assert_eq!(pushes.next(now), Next::Push(1));
-        pushes.wish(2);
-        pushes.wish(3);
+        pushes.desire(2);
+        pushes.desire(3);
         assert_eq!(pushes.next(now), Next::Idle);
-        pushes.succeeded(now);
+        pushes.succeeded("proof", now);
         assert_eq!(pushes.acknowledged(), Some(&1));
         assert_eq!(pushes.next(now), Next::Push(3));
     }
@@ -198,16 +207,16 @@ mod tests {
     fn what_is_in_force_is_not_pushed_again() {
         let now = Instant::now();
         let mut pushes = acknowledged(1, now);
-        pushes.wish(2);
-        pushes.wish(1);
-        assert_eq!(pushes.next(now), Next::WaitUntil(now + Pushes::<u8>::PROOF_INTERVAL));
+        pushes.desire(2);
+        pushes.desire(1);
+        assert_eq!(pushes.next(now), Next::WaitUntil(now + Pushes::<u8, ()>::PROOF_INTERVAL));
     }
 
     #[test]
-    fn a_failed_push_is_repeated_with_growing_pauses_and_the_latest_wish() {
+    fn a_failed_push_is_repeated_with_growing_pauses_and_the_latest_desired_state() {
         let mut now = Instant::now();
         let mut pushes = Pushes::new();
-        pushes.wish(1);
+        pushes.desire(1);
         let mut pauses = Vec::new();
         for _ in 0..20 {
             assert_eq!(pushes.next(now), Next::Push(1));
@@ -217,44 +226,44 @@ mod tests {
             now = at;
         }
         assert!(pauses.is_sorted());
-        assert_eq!(pauses[0], Pushes::<u8>::LONGEST_PAUSE / 10);
-        assert_eq!(pauses[19], Pushes::<u8>::LONGEST_PAUSE);
-        pushes.wish(2);
+        assert_eq!(pauses[0], Pushes::<u8, ()>::LONGEST_PAUSE / 10);
+        assert_eq!(pauses[19], Pushes::<u8, ()>::LONGEST_PAUSE);
+        pushes.desire(2);
         assert_eq!(pushes.next(now), Next::Push(2));
-        pushes.succeeded(now);
-        pushes.wish(3);
+        pushes.succeeded("proof", now);
+        pushes.desire(3);
         assert_eq!(pushes.next(now), Next::Push(3));
         pushes.failed(Failure::Retryable, now);
-        assert_eq!(pushes.next(now), Next::WaitUntil(now + pauses[0]), "a success starts the pauses anew");
+        assert_eq!(pushes.next(now), Next::WaitUntil(now + pauses[0]), "a success resets the pauses");
     }
 
     #[test]
-    fn what_was_refused_is_repeated_slowly_but_another_wish_goes_at_once() {
+    fn what_was_refused_is_repeated_slowly_but_another_desired_state_goes_at_once() {
         let mut now = Instant::now();
-        let mut pushes = Pushes::new();
-        pushes.wish(1);
+        let mut pushes = Pushes::<_, ()>::new();
+        pushes.desire(1);
         for _ in 0..20 {
             assert_eq!(pushes.next(now), Next::Push(1));
             pushes.failed(Failure::Permanent, now);
-            pushes.wish(1);
+            pushes.desire(1);
             let Next::WaitUntil(at) = pushes.next(now) else { panic!("a pause is due") };
             assert!(at - now <= 5 * SECOND);
             now = at;
         }
         assert_eq!(pushes.next(now), Next::Push(1));
         pushes.failed(Failure::Permanent, now);
-        pushes.wish(2);
+        pushes.desire(2);
         assert_eq!(pushes.next(now), Next::Push(2));
     }
 
     #[test]
-    fn a_wish_does_not_shorten_the_pause_while_the_other_side_is_away() {
+    fn a_new_desired_state_does_not_shorten_the_pause_while_the_other_side_is_away() {
         let now = Instant::now();
-        let mut pushes = Pushes::new();
-        pushes.wish(1);
+        let mut pushes = Pushes::<_, ()>::new();
+        pushes.desire(1);
         assert_eq!(pushes.next(now), Next::Push(1));
         pushes.failed(Failure::Retryable, now);
-        pushes.wish(2);
+        pushes.desire(2);
         assert!(matches!(pushes.next(now), Next::WaitUntil(_)));
     }
 
@@ -262,30 +271,30 @@ mod tests {
     fn a_push_is_proved_again_at_each_interval() {
         let now = Instant::now();
         let mut pushes = acknowledged(1, now);
-        let due = now + Pushes::<u8>::PROOF_INTERVAL;
+        let due = now + Pushes::<u8, ()>::PROOF_INTERVAL;
         assert_eq!(pushes.next(now), Next::WaitUntil(due));
-        assert_eq!(pushes.next(due), Next::Prove);
+        assert_eq!(pushes.next(due), Next::Prove("proof"));
         assert_eq!(pushes.next(due), Next::Idle, "one proof at a time");
         pushes.proved(due);
-        assert_eq!(pushes.next(due), Next::WaitUntil(due + Pushes::<u8>::PROOF_INTERVAL));
+        assert_eq!(pushes.next(due), Next::WaitUntil(due + Pushes::<u8, ()>::PROOF_INTERVAL));
     }
 
     #[test]
     fn a_lost_configuration_is_pushed_again_at_once() {
         let now = Instant::now();
         let mut pushes = acknowledged(1, now);
-        assert_eq!(pushes.next(now + SECOND), Next::Prove);
+        assert_eq!(pushes.next(now + SECOND), Next::Prove("proof"));
         pushes.lost();
         assert_eq!(pushes.acknowledged(), None);
         assert_eq!(pushes.next(now + SECOND), Next::Push(1));
     }
 
     #[test]
-    fn a_wish_during_a_proof_is_pushed_at_once() {
+    fn a_desired_state_during_a_proof_is_pushed_at_once() {
         let now = Instant::now();
         let mut pushes = acknowledged(1, now);
-        assert_eq!(pushes.next(now + SECOND), Next::Prove);
-        pushes.wish(2);
+        assert_eq!(pushes.next(now + SECOND), Next::Prove("proof"));
+        pushes.desire(2);
         assert_eq!(pushes.next(now + SECOND), Next::Push(2));
     }
 }

@@ -2,18 +2,7 @@ use std::time::{Duration, Instant};
 
 use ilb_discovery::{Backend, State};
 
-use crate::{decision::Standing, guard::Guard, ladder::Rung};
-
-/// What the kernel says about one backend.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Count {
-    /// Connections, established and opening.
-    pub connections: u32,
-    /// Of these, those that were not there in the sample before.
-    pub born: u32,
-    /// How long the oldest dial has been without an answer.
-    pub oldest_opening: Option<Duration>,
-}
+use crate::{count::Count, decision::Standing, guard::Guard, ladder::LadderInput};
 
 /// A backend and what is known of it. [`LeastConnections`](crate::LeastConnections) updates it.
 #[derive(Clone, Debug)]
@@ -22,14 +11,14 @@ pub(crate) struct Tracked {
     /// Since when it may take connections; `None` if it could when this process began.
     pub(crate) since: Option<Instant>,
     pub(crate) count: Count,
-    /// Births since the plan in force is in force.
-    pub(crate) born: u32,
+    /// Connections that opened since the plan in force took effect: what is left of its head start depends on them.
+    pub(crate) opened_since_push: u32,
     pub(crate) guard: Guard,
 }
 
 impl Tracked {
     pub(crate) fn new(backend: Backend, since: Option<Instant>, count: Count) -> Self {
-        Self { backend, since, count, born: 0, guard: Guard::new() }
+        Self { backend, since, count, opened_since_push: 0, guard: Guard::new() }
     }
 
     /// Whether discovery says that it takes new connections.
@@ -45,9 +34,9 @@ impl Tracked {
         self.since.map(|since| now.saturating_duration_since(since))
     }
 
-    pub(crate) fn rung(&self, slow_start: Duration, now: Instant) -> Rung {
-        let rung = Rung::new(self.count.connections).with_capacity(self.backend.capacity().get());
-        self.age(now).map_or(rung, |age| rung.with_age(age, slow_start))
+    pub(crate) fn ladder_input(&self, slow_start: Duration, now: Instant) -> LadderInput {
+        let input = LadderInput::new(self.count.connections).with_capacity(self.backend.capacity().get());
+        self.age(now).map_or(input, |age| input.with_age(age, slow_start))
     }
 
     pub(crate) fn standing(&self, now: Instant) -> Standing {

@@ -1,4 +1,3 @@
-use anyhow::Context;
 use clap::{ArgMatches, Command};
 use ilb_traefik_client::Configuration;
 use serde::Serialize;
@@ -56,13 +55,20 @@ pub(super) fn execute(matches: &ArgMatches) -> Result<Exit, Failure> {
 
 impl Plan {
     async fn of(settings: &Settings) -> Result<Self, Failure> {
-        let (insight, mut configuration) = (Insight::new(), Configuration::default());
         let sink = Sink::of(&settings.traefik).map_err(Failure::Wrong)?;
-        let factory = Pools::new(sink.only, insight.clone());
+        let factory = Pools::new(sink.only);
+        let mut pools = Vec::new();
         for pool in &settings.pools {
-            let discovery = factory.discovery(pool).await.map_err(Failure::Wrong)?.into();
-            let mut pool = factory.once(pool, discovery).await.with_context(|| format!("pool {}", pool.name))?;
-            pool.plan(&mut configuration).await;
+            // What cannot be built is a wrong setting; what cannot be listed is a failure outside.
+            factory.discovery(pool).await.map_err(Failure::Wrong)?;
+            pools.push(factory.snapshot(pool).await?);
+        }
+        let mut insight = Insight::new();
+        let desired = ilb_controller::plan(pools, &mut insight).await;
+        insight.planned(&desired);
+        let mut configuration = Configuration::default();
+        for pool in desired.values() {
+            pool.add_to(&mut configuration);
         }
         let pools = insight.look(|facts| facts.status(usize::MAX, Instant::now()).pools);
         Ok(Self { schema: 1, pools, configuration })

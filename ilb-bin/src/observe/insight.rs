@@ -1,7 +1,7 @@
-//! What is known at this moment, for people and for machines that watch.
+//! The facts of this moment, for people and for machines that watch.
 //!
-//! The controller says what happens; the facts are kept as they come. A status, a metric or a page is made of them only
-//! when somebody asks for it, so what has gone cannot linger anywhere, and nobody who looks costs nothing.
+//! The loop reports events; the facts are kept as they come. A status, a metric or a page is made of them only when one is
+//! asked for, so nothing outlives its backend, and what nobody asks for costs nothing.
 
 mod backend;
 mod facts;
@@ -11,12 +11,11 @@ mod reload;
 mod status;
 mod traefik;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use ilb_connections::Sample;
-use ilb_discovery::{BackendSet, Discovery};
+use ilb_controller::{DesiredPools, Event, Observer};
 use ilb_reconciler::Reason;
-use ilb_traefik_client::{Applied, Name};
+use ilb_traefik_client::Name;
 use tokio::{sync::watch, time::Instant};
 
 pub(crate) use self::{
@@ -27,29 +26,12 @@ pub(crate) use self::{
     status::{PoolStatus, Problem, Status, TraefikStatus},
     traefik::{CIRCUIT_STATES, PushResult, TraefikFacts},
 };
-use crate::balancing::Choice;
 
-/// The facts, shared between those who know and those who show.
+/// The facts, shared between the loop that reports and all that show.
 #[derive(Clone)]
 pub(crate) struct Insight(Arc<watch::Sender<Facts>>);
 
-/// Where the controller of one pool says what happens.
-#[derive(Clone)]
-pub(crate) struct PoolInsight {
-    facts: Insight,
-    pool: Name,
-}
-
-/// One pool's part of a push.
-#[derive(Clone, Copy)]
-pub(crate) struct Part<'a> {
-    pub(crate) pool: &'a Name,
-    pub(crate) choice: &'a Choice,
-    /// The backends that may take new connections.
-    pub(crate) backends: &'a BackendSet,
-}
-
-/// Whether those who look on should be told at once.
+/// Whether those that follow the facts are woken.
 #[derive(PartialEq)]
 enum News {
     Yes,
@@ -58,34 +40,11 @@ enum News {
 }
 
 impl Insight {
-    /// How often the controller's loop comes round at least.
-    pub(crate) const HEARTBEAT: Duration = Duration::from_secs(1);
-
     pub(crate) fn new() -> Self {
         Self(Arc::new(watch::Sender::new(Facts::new(Instant::now()))))
     }
 
-    /// A new pool, or one that replaces the pool of this name, whose backends `discovery` knows.
-    pub(crate) fn pool(
-        &self,
-        name: &Name,
-        entry_point: &Name,
-        method: &'static str,
-        discovery: Option<Arc<dyn Discovery>>,
-    ) -> PoolInsight {
-        self.0.send_modify(|facts| {
-            let late = facts.is_serving();
-            let pool = PoolFacts::new(entry_point.to_string(), method, discovery, late, Instant::now());
-            let pool = match facts.pools.remove(name.as_str()) {
-                Some(before) => pool.replacing(before),
-                None => pool,
-            };
-            facts.pools.insert(name.to_string(), pool);
-        });
-        PoolInsight { facts: self.clone(), pool: name.clone() }
-    }
-
-    /// The file of settings has changed.
+    /// Takes in that the file of settings has changed.
     pub(crate) fn reloaded(&self, result: Reload) {
         self.update(|facts, _| {
             facts.reloads.reloaded(result);
@@ -93,81 +52,22 @@ impl Insight {
         });
     }
 
-    /// This pool is no more.
-    pub(crate) fn forget(&self, pool: &Name) {
-        self.update(|facts, _| {
-            facts.pools.remove(pool.as_str());
-            News::Yes
-        });
-    }
-
-    /// The loop has come round.
-    pub(crate) fn alive(&self) {
+    /// Takes in a plan that would be pushed, as if it were in force.
+    pub(crate) fn planned(&self, desired: &DesiredPools) {
         self.update(|facts, now| {
-            facts.beat = now;
-            News::No
-        });
-    }
-
-    /// A push has begun.
-    pub(crate) fn push_begun<'a>(&self, parts: impl Iterator<Item = Part<'a>>) {
-        self.update(|facts, now| {
-            let (mut entries, mut reason) = (0, None);
-            for part in parts {
-                entries += part.choice.plan().entries().len();
-                if let Some(pool) = facts.pools.get_mut(part.pool.as_str()) {
-                    reason = reason.max(pool.push_begun(part.choice));
-                }
+            for (pool, desired) in desired {
+                facts.in_pool(pool, |pool| pool.pushed(desired, now));
             }
-            facts.traefik.push_begun(reason.map_or(REPAIR, Reason::as_str), entries, now);
             News::Yes
         });
     }
 
-    /// The push is proved to be in force.
-    pub(crate) fn pushed<'a>(&self, parts: impl Iterator<Item = Part<'a>>, applied: &Applied) {
-        self.update(|facts, now| {
-            for Part { pool, choice, backends } in parts {
-                if let Some(pool) = facts.pools.get_mut(pool.as_str()) {
-                    pool.pushed(choice, backends, now);
-                }
-            }
-            facts.traefik.pushed(applied, now);
-            News::Yes
-        });
-    }
-
-    /// The push failed.
-    pub(crate) fn push_failed(&self, error: &ilb_traefik_client::Error) {
-        self.update(|facts, now| {
-            facts.pools.values_mut().for_each(PoolFacts::push_failed);
-            facts.traefik.push_failed(error, now);
-            News::Yes
-        });
-    }
-
-    /// What was pushed last is still in force.
-    pub(crate) fn proved(&self) {
-        self.update(|facts, now| {
-            facts.traefik.proved(now);
-            News::No
-        });
-    }
-
-    /// What was pushed last is not in force any more, or that cannot be told.
-    pub(crate) fn lost(&self, error: &ilb_traefik_client::Error) {
-        self.update(|facts, now| {
-            facts.traefik.lost(error, now);
-            News::Yes
-        });
-    }
-
-    /// Looks at the facts. Nothing can change meanwhile, so be quick.
+    /// Looks at the facts. They cannot change until `with` returns, so it has to be quick.
     pub(crate) fn look<T>(&self, with: impl FnOnce(&Facts) -> T) -> T {
         with(&self.0.borrow())
     }
 
-    /// Tells when there is news.
+    /// Returns a receiver that is woken by news.
     pub(crate) fn follow(&self) -> watch::Receiver<Facts> {
         self.0.subscribe()
     }
@@ -178,53 +78,84 @@ impl Insight {
     }
 }
 
-impl PoolInsight {
-    /// Discovery knows all backends.
-    pub(crate) fn found(&self, set: &Arc<BackendSet>) {
-        self.update(|pool, now| pool.found(set, now));
-    }
-
-    /// Discovery cannot see changes for the time being.
-    pub(crate) fn stale(&self, error: &ilb_discovery::Error) {
-        self.update(|pool, now| pool.stale(error, now));
-    }
-
-    /// The connections were counted.
-    pub(crate) fn sampled(&self, sample: &Sample) {
-        self.facts.update(|facts, now| {
-            if let Some(pool) = facts.pools.get_mut(self.pool.as_str()) {
-                pool.sampled(sample, now);
-            }
-            News::No
-        });
-    }
-
-    /// The connections cannot be counted, for this reason.
-    pub(crate) fn uncounted(&self, reason: &str) {
-        self.update(|pool, now| pool.load.failed(reason, now));
-    }
-
-    /// This would be pushed: it is looked at as if it were in force.
-    pub(crate) fn planned(&self, choice: &Choice) {
-        self.update(|pool, _| pool.in_force = Some(choice.clone()));
-    }
-
-    /// A suspect was probed.
-    pub(crate) fn probed(&self, answered: bool) {
-        self.update(|pool, _| pool.load.probed(answered));
-    }
-
-    fn update(&self, with: impl FnOnce(&mut PoolFacts, Instant)) {
-        self.facts.update(|facts, now| {
-            if let Some(pool) = facts.pools.get_mut(self.pool.as_str()) {
-                with(pool, now);
-            }
-            News::Yes
-        });
+impl Observer for Insight {
+    fn on(&mut self, event: &Event<'_>) {
+        self.update(|facts, now| facts.on(event, now));
     }
 }
 
-/// The reason for a push that only puts in force again what was.
+impl Facts {
+    fn on(&mut self, event: &Event<'_>, now: Instant) -> News {
+        match event {
+            Event::Alive => {
+                self.beat = now;
+                return News::No;
+            }
+            Event::PoolAdded { pool } => {
+                let late = self.is_serving();
+                let facts = PoolFacts::new(pool, late, now);
+                let facts = match self.pools.remove(pool.name().as_str()) {
+                    Some(before) => facts.replacing(before),
+                    None => facts,
+                };
+                self.pools.insert(pool.name().to_string(), facts);
+            }
+            Event::PoolRemoved { pool } => {
+                self.pools.remove(pool.as_str());
+            }
+            Event::Discovered { pool, set, .. } => self.in_pool(pool, |pool| pool.found(set, now)),
+            Event::DiscoveryStale { pool, error } => self.in_pool(pool, |pool| pool.stale(error, now)),
+            Event::Sampled { pool, sample, balancer } => {
+                self.in_pool(pool, |pool| pool.sampled(sample, balancer, now));
+                return News::No;
+            }
+            Event::CountingFailed { pool, error } => {
+                self.in_pool(pool, |pool| pool.load.failed(&error.to_string(), now));
+            }
+            Event::CountingImpossible { pool, reason } => self.in_pool(pool, |pool| pool.load.failed(reason, now)),
+            Event::Probed { pool, answered, .. } => self.in_pool(pool, |pool| pool.load.probed(*answered)),
+            Event::Decided { pool, decision } => {
+                self.in_pool(pool, |pool| pool.decided = Some(Arc::clone(decision)));
+                return News::No;
+            }
+            Event::PushStarted { desired } => self.push_started(desired, now),
+            Event::Pushed { desired, applied, .. } => {
+                for (pool, desired) in *desired {
+                    self.in_pool(pool, |pool| pool.pushed(desired, now));
+                }
+                self.traefik.pushed(applied, now);
+            }
+            Event::PushFailed { error } => {
+                self.pools.values_mut().for_each(PoolFacts::push_failed);
+                self.traefik.push_failed(error, now);
+            }
+            Event::ProofHeld => {
+                self.traefik.proved(now);
+                return News::No;
+            }
+            Event::ProofLost { error } => self.traefik.lost(error, now),
+            _ => return News::No,
+        }
+        News::Yes
+    }
+
+    fn push_started(&mut self, desired: &DesiredPools, now: Instant) {
+        let (mut entries, mut reason) = (0, None);
+        for (pool, desired) in desired {
+            entries += desired.decision.plan.entries().len();
+            self.in_pool(pool, |pool| reason = reason.max(pool.push_started(&desired.decision)));
+        }
+        self.traefik.push_started(reason.map_or(REPAIR, Reason::as_str), entries, now);
+    }
+
+    fn in_pool(&mut self, pool: &Name, with: impl FnOnce(&mut PoolFacts)) {
+        if let Some(pool) = self.pools.get_mut(pool.as_str()) {
+            with(pool);
+        }
+    }
+}
+
+/// The reason for a push that only repeats what was in force.
 const REPAIR: &str = "repair";
 
 #[cfg(test)]

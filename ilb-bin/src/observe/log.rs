@@ -1,25 +1,28 @@
-use std::time::Duration;
+//! The log of what the loop does: one line per change of state, none per attempt.
 
+use std::{collections::BTreeMap, time::Duration};
+
+use ilb_controller::{DesiredPools, Event, Observer};
 use ilb_discovery::{BackendSet, State};
-use ilb_reconciler::{Action, Decision};
+use ilb_reconciler::{Action, Decision, Method, reconcile};
 use ilb_traefik_client::{Applied, Error, Name};
 use tokio::time::Instant;
 
 use super::repeats::Repeats;
-use crate::balancing::Choice;
 
-/// Tells a person what happens with Traefik: one line per change of state, none per attempt. What goes on being wrong is
-/// summed up once a minute.
+/// Logs events. What stays wrong is summed up once a minute.
 #[derive(Debug)]
-pub(crate) struct Report {
+pub(crate) struct Log {
     start: Start,
     failing: Option<Failing>,
+    pools: BTreeMap<Name, PoolLog>,
 }
 
-/// Beside a Traefik that starts at the same time, or later, the first attempts fail: that is no fault.
+/// Whether ilb is still starting. Beside a Traefik that starts at the same time, or later, the first attempts fail: that
+/// is no fault.
 #[derive(Debug)]
 enum Start {
-    /// Nothing was in force yet, and until this moment nobody has to worry. So many attempts have failed.
+    /// Nothing was in force yet. Failed attempts are expected until this moment.
     Waiting {
         until: Instant,
         attempts: u64,
@@ -27,12 +30,12 @@ enum Start {
     Over,
 }
 
-/// The same for the backends of one pool.
-#[derive(Debug)]
-pub(crate) struct PoolReport {
-    pool: Name,
+/// What was logged of one pool, so that it is not repeated.
+#[derive(Debug, Default)]
+struct PoolLog {
     stale: Option<Repeats>,
     without_backend: bool,
+    counting_failed: bool,
 }
 
 #[derive(Debug)]
@@ -41,82 +44,33 @@ struct Failing {
     repeats: Repeats,
 }
 
-impl PoolReport {
-    pub(crate) fn of(pool: &Name) -> Self {
-        Self { pool: pool.clone(), stale: None, without_backend: false }
-    }
-
-    /// A set was discovered that differs from the one before, or the view of it is fresh again.
-    pub(crate) fn found(&mut self, set: &BackendSet, changed: bool) {
-        if self.stale.take().is_some() {
-            tracing::info!(pool = %self.pool, "Discovery is up to date again");
-        }
-        if changed {
-            tracing::info!(
-                pool = %self.pool,
-                ready = set.count(State::Ready),
-                draining = set.count(State::Draining),
-                not_ready = set.count(State::NotReady),
-                "Found pods"
-            );
-        }
-        let without_backend = set.count(State::Ready) == 0;
-        if without_backend && !self.without_backend {
-            tracing::warn!(pool = %self.pool, "No pod is ready: new connections are closed at once until one is");
-        }
-        self.without_backend = without_backend;
-    }
-
-    /// Discovery cannot see changes for the time being.
-    pub(crate) fn stale(&mut self, error: &ilb_discovery::Error) {
-        let (kind, now) = (error.kind(), Instant::now());
-        match &mut self.stale {
-            Some(repeats) if repeats.of == kind => {
-                if let Some((times, seconds)) = repeats.again(now) {
-                    tracing::warn!(pool = %self.pool, %error, kind, times, "Discovery is stale: the same {times} times in {seconds} s");
-                }
-            }
-            stale => {
-                *stale = Some(Repeats::new(kind, now));
-                tracing::warn!(pool = %self.pool, %error, kind, "Discovery is stale: keeping the backends seen last");
-            }
-        }
-    }
-}
-
-impl Report {
+impl Log {
     /// How long Traefik may take to start: a kubelet gives it its image within seconds.
     const START: Duration = Duration::from_secs(10);
 
     pub(crate) fn new() -> Self {
-        Self { start: Start::Waiting { until: Instant::now() + Self::START, attempts: 0 }, failing: None }
+        let start = Start::Waiting { until: Instant::now() + Self::START, attempts: 0 };
+        Self { start, failing: None, pools: BTreeMap::new() }
     }
 
-    /// A push is proved to be in force. `pools` tells what it changed of each pool's backends, how
-    /// many there are now, and what was chosen.
-    pub(crate) fn updated<'a>(
-        &mut self,
-        applied: &Applied,
-        pools: impl Iterator<Item = (&'a Name, Action, usize, &'a Choice)>,
-    ) {
+    fn pushed(&mut self, desired: &DesiredPools, previous: &DesiredPools, applied: &Applied) {
         let waited = std::mem::replace(&mut self.start, Start::Over).attempts();
         let failed_attempts = self.failing.take().map_or(0, |f| f.attempts) + waited;
-        for (pool, action, backends, choice) in pools {
-            let mut load_only = false;
-            if let Choice::LeastConnections(decision) = choice {
-                explain(pool, decision);
-                load_only = decision.reason.is_load();
-            }
-            let (added, removed, updated) = match &action {
+        let none = BackendSet::empty();
+        for (pool, desired) in desired {
+            explain(pool, &desired.decision);
+            let before = previous.get(pool).map_or(&none, |before| &*before.backends);
+            let (added, removed, updated) = match reconcile(before, &desired.backends) {
                 Action::Apply(change) => (change.added.len(), change.removed.len(), change.updated.len()),
-                _ if load_only && failed_attempts == 0 => continue, // many a second: no news for a person
+                // Many a second: no news for a person.
+                _ if desired.decision.reason.is_load() && failed_attempts == 0 => continue,
                 _ => (0, 0, 0),
             };
             tracing::info!(
                 %pool,
                 revision = %applied.revision,
                 took_ms = u64::try_from(applied.took.as_millis()).unwrap_or(u64::MAX),
-                backends,
+                backends = desired.backends.len(),
                 added,
                 removed,
                 updated,
@@ -127,8 +81,7 @@ impl Report {
         }
     }
 
-    /// A push failed, and will be repeated.
-    pub(crate) fn failed(&mut self, error: &Error) {
+    fn push_failed(&mut self, error: &Error) {
         let (kind, now) = (error.kind(), Instant::now());
         if let Start::Waiting { until, attempts } = &mut self.start
             && now < *until
@@ -155,15 +108,91 @@ impl Report {
         }
     }
 
-    /// What was in force is not any more, or that cannot be told.
-    pub(crate) fn lost(error: &Error) {
-        tracing::warn!(%error, "Traefik's configuration is not proved any more: updating again");
+    fn pool(&mut self, pool: &Name) -> &mut PoolLog {
+        self.pools.entry(pool.clone()).or_default()
+    }
+}
+
+impl Observer for Log {
+    fn on(&mut self, event: &Event<'_>) {
+        match event {
+            Event::PoolAdded { pool } => {
+                self.pools.insert(pool.name().clone(), PoolLog::default());
+            }
+            Event::PoolRemoved { pool } => {
+                self.pools.remove(*pool);
+            }
+            Event::Discovered { pool, set, previous } => {
+                self.pool(pool).discovered(pool, set, previous.is_none_or(|previous| *previous != ***set));
+            }
+            Event::DiscoveryStale { pool, error } => self.pool(pool).stale(pool, error),
+            Event::Sampled { pool, .. } => self.pool(pool).counted(pool),
+            Event::CountingFailed { pool, error } => self.pool(pool).counting_failed(pool, error),
+            Event::Probed { pool, backend, answered: false } => {
+                tracing::warn!(%pool, %backend, "A backend does not answer: no new connections until it does");
+            }
+            Event::Pushed { desired, previous, applied } => self.pushed(desired, previous, applied),
+            Event::PushFailed { error } => self.push_failed(error),
+            Event::ProofLost { error } => {
+                tracing::warn!(%error, "Traefik's configuration is not proved any more: updating again");
+            }
+            _ => {}
+        }
+    }
+}
+
+impl PoolLog {
+    fn discovered(&mut self, pool: &Name, set: &BackendSet, changed: bool) {
+        if self.stale.take().is_some() {
+            tracing::info!(%pool, "Discovery is up to date again");
+        }
+        if changed {
+            tracing::info!(
+                %pool,
+                ready = set.count(State::Ready),
+                draining = set.count(State::Draining),
+                not_ready = set.count(State::NotReady),
+                "Found pods"
+            );
+        }
+        let without_backend = set.count(State::Ready) == 0;
+        if without_backend && !self.without_backend {
+            tracing::warn!(%pool, "No pod is ready: new connections are closed at once until one is");
+        }
+        self.without_backend = without_backend;
     }
 
-    /// The end, on request.
-    pub(crate) fn stopping(signal: &str) {
-        tracing::info!(signal, "Stopping: Traefik and all connections stay as they are");
+    fn counted(&mut self, pool: &Name) {
+        if std::mem::take(&mut self.counting_failed) {
+            tracing::info!(%pool, "Connections can be counted again");
+        }
     }
+
+    fn counting_failed(&mut self, pool: &Name, error: &ilb_connections::Error) {
+        if !std::mem::replace(&mut self.counting_failed, true) {
+            tracing::warn!(%pool, %error, "Connections cannot be counted: round robin until they can");
+        }
+    }
+
+    fn stale(&mut self, pool: &Name, error: &ilb_discovery::Error) {
+        let (kind, now) = (error.kind(), Instant::now());
+        match &mut self.stale {
+            Some(repeats) if repeats.of == kind => {
+                if let Some((times, seconds)) = repeats.again(now) {
+                    tracing::warn!(%pool, %error, kind, times, "Discovery is stale: the same {times} times in {seconds} s");
+                }
+            }
+            stale => {
+                *stale = Some(Repeats::new(kind, now));
+                tracing::warn!(%pool, %error, kind, "Discovery is stale: keeping the backends seen last");
+            }
+        }
+    }
+}
+
+/// Logs that the process stops because it was asked to.
+pub(crate) fn stopping(signal: &str) {
+    tracing::info!(signal, "Stopping: Traefik and all connections stay as they are");
 }
 
 impl Start {
@@ -175,9 +204,9 @@ impl Start {
     }
 }
 
-/// What was known of each backend when a plan was made, and what it got.
+/// Logs what was known of each backend when a plan was made, and what it got.
 fn explain(pool: &Name, decision: &Decision) {
-    if tracing::enabled!(tracing::Level::DEBUG) {
+    if decision.method == Method::LeastConnections && tracing::enabled!(tracing::Level::DEBUG) {
         let backends = decision.rows.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
         tracing::debug!(%pool, reason = %decision.reason, backends, "Balanced");
     }

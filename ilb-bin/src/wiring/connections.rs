@@ -1,18 +1,15 @@
-use std::sync::Arc;
-
 use ilb_connections::{KernelConnections, Options, is_local};
-
-use crate::balancing::{Eyes, probing};
+use ilb_controller::Counter;
 
 /// Whether the connections of Traefik can be seen from here.
-pub(crate) struct Sight {
+pub(crate) struct Visibility {
     /// The port of Traefik's API, if they can; else why not.
     port: Result<u16, &'static str>,
 }
 
 const CONSEQUENCE: &str = "Least connections is not possible: balancing by round robin";
 
-impl Sight {
+impl Visibility {
     /// Finds out, with one warning if not. `traefik` is the host and port of the only Traefik.
     pub(crate) async fn of(traefik: Option<&(String, u16)>) -> Self {
         let reason = match traefik {
@@ -32,13 +29,13 @@ impl Sight {
     }
 
     /// What sees them, or why nothing can.
-    pub(crate) async fn eyes(&self) -> Result<Eyes, String> {
+    pub(crate) async fn counter(&self) -> Result<Counter, String> {
         let port = self.port.map_err(str::to_owned)?;
         // In a pod with a service mesh, the mesh connects to the backends as well, as another user than Traefik.
         match KernelConnections::start(Options::default().of_listener(port)).await {
             Ok(connections) => {
                 tracing::info!(by = %connections.method(), "Counting connections");
-                Ok(Eyes { probe: probing(connections.prober()), source: Arc::new(connections) })
+                Ok(Counter::from(connections))
             }
             Err(error) => {
                 tracing::warn!(%error, help = "set LB_METHOD=roundrobin if that is what you want", "{CONSEQUENCE}");

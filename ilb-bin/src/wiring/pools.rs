@@ -1,40 +1,39 @@
-//! From the settings of a pool to the pool.
+//! Builds pools from their settings.
 
 use std::sync::Arc;
 
 use anyhow::Context;
-use futures_util::{StreamExt, stream};
-use ilb_discovery::{Discovery, EndpointSliceDiscovery, FileDiscovery, PodDiscovery, Poll};
+use async_trait::async_trait;
+use futures_util::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
+use ilb_controller::{Policy, Pool, PoolSpec, Shares};
+use ilb_discovery::{BackendSet, Discovery, EndpointSliceDiscovery, FileDiscovery, PodDiscovery, Poll};
 use ilb_reconciler::Pacing;
 use tokio::sync::OnceCell;
 
-use super::{cluster::Cluster, connections::Sight};
-use crate::{
-    balancing::Balancing,
-    controller::{Frame, Pool, Sets},
-    observe::insight::Insight,
-    settings::{Backends, Capacities, Method, Namespaces, PoolSettings},
-};
+use super::{cluster::Cluster, connections::Visibility};
+use crate::settings::{Backends, Capacities, Method, Namespaces, PoolSettings};
 
-/// Makes pools.
+/// Builds pools, and what they share.
 pub(crate) struct Pools {
     /// Host and port of the Traefik, if it is one.
     traefik: Option<(String, u16)>,
     /// Found out when the first pool needs it.
-    sight: OnceCell<Sight>,
-    insight: Insight,
+    visibility: OnceCell<Visibility>,
     /// Connected to when the first pool needs it: a pool of a file never does.
     cluster: OnceCell<Cluster>,
 }
 
 impl Pools {
-    pub(crate) fn new(traefik: Option<(String, u16)>, insight: Insight) -> Self {
-        Self { traefik, sight: OnceCell::new(), insight, cluster: OnceCell::new() }
+    pub(crate) fn new(traefik: Option<(String, u16)>) -> Self {
+        Self { traefik, visibility: OnceCell::new(), cluster: OnceCell::new() }
     }
 
-    /// The pool that `settings` describe, which begins to follow its backends when it is first polled.
+    /// Creates the pool that `settings` describe.
     pub(crate) async fn pool(&self, settings: &PoolSettings) -> anyhow::Result<Pool> {
-        let discovery: Arc<dyn Discovery> = self.discovery(settings).await?.into();
+        let discovery = self.discovery(settings).await?;
         tracing::info!(
             pool = %settings.name,
             entry_point = %settings.entry_point,
@@ -44,40 +43,31 @@ impl Pools {
             method = settings.method.as_str(),
             "Starting"
         );
-        let sets = discovery.watch();
-        Ok(self.of(settings, discovery, sets).await)
+        Ok(Pool::new(spec(settings), discovery, self.policy(settings).await))
     }
 
-    /// The same pool as it is now: it knows the backends of this moment, and never hears of others.
-    pub(crate) async fn once(&self, settings: &PoolSettings, discovery: Arc<dyn Discovery>) -> anyhow::Result<Pool> {
-        let set = discovery.list().await?;
-        Ok(self.of(settings, discovery, stream::iter([Ok(set)]).boxed()).await)
+    /// Creates the pool that `settings` describe with the backends of this moment, which never change.
+    pub(crate) async fn snapshot(&self, settings: &PoolSettings) -> anyhow::Result<Pool> {
+        let discovery = self.discovery(settings).await?;
+        let set = discovery.list().await.with_context(|| format!("pool {}", settings.name))?;
+        let snapshot = Snapshot { set, discovery };
+        Ok(Pool::new(spec(settings), snapshot, self.policy(settings).await))
     }
 
-    async fn of(&self, settings: &PoolSettings, discovery: Arc<dyn Discovery>, sets: Sets) -> Pool {
-        let method = settings.method.as_str();
-        let insight = self.insight.pool(&settings.name, &settings.entry_point, method, Some(discovery));
-        let balancing = match settings.method {
-            Method::RoundRobin => Balancing::round_robin(),
-            Method::LeastConnections => {
-                let pacing =
-                    Pacing::default().with_longest(settings.update_interval).with_slow_start(settings.slow_start);
-                let sight = self.sight.get_or_init(|| Sight::of(self.traefik.as_ref())).await;
-                Balancing::least_connections(sight.eyes().await, pacing, insight.clone())
-            }
-        };
-        let frame = Frame {
-            name: settings.name.clone(),
-            entry_point: settings.entry_point.clone(),
-            timeouts: settings.timeouts,
-            proxy_protocol: settings.proxy_protocol,
-            equal_shares: settings.capacities == Capacities::Equal,
-        };
-        Pool::new(frame, sets, balancing, insight)
+    async fn policy(&self, settings: &PoolSettings) -> Policy {
+        if settings.method == Method::RoundRobin {
+            return Policy::round_robin();
+        }
+        let pacing = Pacing::default().with_longest(settings.update_interval).with_slow_start(settings.slow_start);
+        let visibility = self.visibility.get_or_init(|| Visibility::of(self.traefik.as_ref())).await;
+        match visibility.counter().await {
+            Ok(counter) => Policy::least_connections(counter, pacing),
+            Err(reason) => Policy::least_connections_without_counts(reason, pacing),
+        }
     }
 
-    /// Who knows the backends.
-    pub(crate) async fn discovery(&self, settings: &PoolSettings) -> anyhow::Result<Box<dyn Discovery>> {
+    /// Creates the source of a pool's backends.
+    pub(crate) async fn discovery(&self, settings: &PoolSettings) -> anyhow::Result<Arc<dyn Discovery>> {
         let PoolSettings { port, families, addresses, draining_fallback, .. } = settings;
         let (namespace, more) = match &settings.namespaces {
             Namespaces::These(names) => (names.first().cloned(), names.as_slice()),
@@ -93,11 +83,11 @@ impl Pools {
                     .with_draining_fallback(*draining_fallback)
                     .in_namespaces(more);
                 let source = if everywhere { source.in_all_namespaces() } else { source };
-                if settings.watch { boxed(source) } else { boxed(Poll::new(source, settings.update_interval)) }
+                if settings.watch { shared(source) } else { shared(Poll::new(source, settings.update_interval)) }
             }};
         }
         Ok(match &settings.backends {
-            Backends::File(path) => Box::new(FileDiscovery::new(path).with_addresses(addresses.clone())),
+            Backends::File(path) => shared(FileDiscovery::new(path).with_addresses(addresses.clone())),
             Backends::Pods(selector) => {
                 let cluster = self.cluster().await?;
                 let namespace = namespace.as_deref().unwrap_or(&cluster.namespace);
@@ -119,6 +109,38 @@ impl Pools {
     }
 }
 
-fn boxed(discovery: impl Discovery + 'static) -> Box<dyn Discovery> {
-    Box::new(discovery)
+fn shared(discovery: impl Discovery) -> Arc<dyn Discovery> {
+    Arc::new(discovery)
+}
+
+fn spec(settings: &PoolSettings) -> PoolSpec {
+    let shares = match settings.capacities {
+        Capacities::Equal => Shares::Equal,
+        Capacities::OfBackends => Shares::ByCapacity,
+    };
+    PoolSpec::new(settings.name.clone(), settings.entry_point.clone())
+        .with_timeouts(settings.timeouts)
+        .with_proxy_protocol(settings.proxy_protocol)
+        .with_shares(shares)
+}
+
+/// The backends of one moment, as a source that never publishes anything else.
+struct Snapshot {
+    set: Arc<BackendSet>,
+    discovery: Arc<dyn Discovery>,
+}
+
+#[async_trait]
+impl Discovery for Snapshot {
+    async fn list(&self) -> Result<Arc<BackendSet>, ilb_discovery::Error> {
+        Ok(Arc::clone(&self.set))
+    }
+
+    fn watch(&self) -> BoxStream<'static, Result<Arc<BackendSet>, ilb_discovery::Error>> {
+        stream::iter([Ok(Arc::clone(&self.set))]).chain(stream::pending()).boxed()
+    }
+
+    fn since_contact(&self) -> Option<std::time::Duration> {
+        self.discovery.since_contact()
+    }
 }

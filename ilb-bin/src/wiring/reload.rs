@@ -1,11 +1,11 @@
 //! Follows the file of settings while the process runs.
 
+use ilb_controller::PoolChanges;
 use ilb_discovery::FileChanges;
 use tokio::sync::mpsc;
 
 use super::Pools;
 use crate::{
-    controller::PoolChanges,
     observe::insight::{Insight, Reload},
     process::logging::Level,
     settings::{Inputs, Settings},
@@ -85,8 +85,8 @@ impl Follower {
         };
         let names = |pools: &mut dyn Iterator<Item = &str>| pools.collect::<Vec<_>>().join(", ");
         tracing::info!(
-            pools = names(&mut changes.new.iter().map(|pool| pool.name().as_str())),
-            gone = names(&mut changes.gone.iter().map(ilb_traefik_client::Name::as_str)),
+            pools = names(&mut changes.added.iter().map(|pool| pool.name().as_str())),
+            gone = names(&mut changes.removed.iter().map(ilb_traefik_client::Name::as_str)),
             "Settings changed"
         );
         if !difference.at_next_start.is_empty() {
@@ -96,10 +96,7 @@ impl Follower {
         if difference.log_level {
             self.level.set(settings.log.level);
         }
-        for pool in &changes.gone {
-            self.insight.forget(pool);
-        }
-        if !(changes.gone.is_empty() && changes.new.is_empty()) {
+        if !(changes.removed.is_empty() && changes.added.is_empty()) {
             let _ = self.changes.send(changes).await;
         }
         self.refused = None;
@@ -118,7 +115,7 @@ impl Follower {
             new.push(self.factory.pool(pool).await?);
         }
         let gone = difference.gone.iter().filter_map(|index| self.settings.pools.get(*index));
-        Ok(PoolChanges { gone: gone.map(|pool| pool.name.clone()).collect(), new })
+        Ok(PoolChanges { removed: gone.map(|pool| pool.name.clone()).collect(), added: new })
     }
 
     fn refuse(&mut self, problems: String) {

@@ -3,12 +3,17 @@
 use std::pin::pin;
 
 use anyhow::Context;
+use ilb_controller::Controller;
+use ilb_traefik_client::Configuration;
 
 use super::{Pools, Sink, certificate, reload};
 use crate::{
-    controller::Controller,
     exit::Failure,
-    observe::{admin::Admin, insight::Insight, log::Report},
+    observe::{
+        admin::Admin,
+        insight::Insight,
+        log::{self, Log},
+    },
     process::{logging::Level, panic, signals::Signals},
     settings::{Inputs, Settings},
 };
@@ -23,12 +28,12 @@ pub(crate) fn run(inputs: Inputs, settings: Settings, level: Level) -> Result<()
         let controller = tokio::select! {
             biased;
             signal = &mut stop => {
-                Report::stopping(signal);
+                log::stopping(signal);
                 return Ok(());
             }
             started = start(inputs, settings, level) => started?,
         };
-        controller.run(stop).await;
+        controller.run(async { log::stopping(stop.await) }).await;
         Ok(())
     });
     // A look-up of a name or a sample that hangs in the kernel must not delay the end.
@@ -40,13 +45,15 @@ async fn start(inputs: Inputs, settings: Settings, level: Level) -> Result<Contr
     let (admin, insight) = (Admin::bind(settings.admin_address).await?, Insight::new());
     // From the first moment on, so that probes are answered while the rest starts.
     tokio::spawn(admin.serve(insight.clone()));
-    let certificate = certificate::generate().context("cannot make a default certificate")?;
+    let mut base = Configuration::default();
+    base.set_default_certificate(certificate::generate().context("cannot make a default certificate")?);
     let sink = Sink::of(&settings.traefik).map_err(Failure::Wrong)?;
-    let factory = Pools::new(sink.only, insight.clone());
+    let factory = Pools::new(sink.only);
     let mut pools = Vec::new();
     for pool in &settings.pools {
         pools.push(factory.pool(pool).await.map_err(Failure::Wrong)?);
     }
     let changes = reload::start(inputs, settings, factory, level, insight.clone());
-    Ok(Controller::new(pools, changes, certificate, sink.sink, insight))
+    let controller = Controller::new(sink.sink, pools).with_base(base).with_changes(changes);
+    Ok(controller.with_observer(Log::new()).with_observer(insight))
 }

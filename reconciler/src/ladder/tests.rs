@@ -3,18 +3,18 @@ use std::{collections::BTreeMap, net::SocketAddr};
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
-use crate::{Plan, wrr::TraefikRoundRobin};
+use crate::{Plan, traefik_model::TraefikRoundRobin};
 
 fn address(index: usize) -> SocketAddr {
     ([10, 0, u8::try_from(index / 250).unwrap(), u8::try_from(index % 250).unwrap()], 1).into()
 }
 
-fn plan(backends: &[Rung], turn: u64) -> Plan {
+fn plan(backends: &[LadderInput], turn: u64) -> Plan {
     let entries = ladder(backends, turn).into_iter().enumerate();
     entries.flat_map(|(i, weights)| weights.into_iter().map(move |w| (address(i), w))).collect()
 }
 
-fn round_robin(backends: &[Rung], shift: usize) -> TraefikRoundRobin {
+fn round_robin(backends: &[LadderInput], shift: usize) -> TraefikRoundRobin {
     let plan = plan(backends, 0);
     let mut entries: Vec<_> = plan.entries().iter().map(|e| (e.address, e.weight)).collect();
     let by = shift % entries.len().max(1);
@@ -22,19 +22,19 @@ fn round_robin(backends: &[Rung], shift: usize) -> TraefikRoundRobin {
     TraefikRoundRobin::new(&entries.into_iter().collect())
 }
 
-fn counts(backends: &[Rung]) -> BTreeMap<SocketAddr, u32> {
+fn counts(backends: &[LadderInput]) -> BTreeMap<SocketAddr, u32> {
     backends.iter().enumerate().map(|(i, b)| (address(i), b.connections)).collect()
 }
 
-fn with_capacities() -> impl Strategy<Value = Vec<Rung>> {
-    vec((0..80u32, 1..=16u8).prop_map(|(c, w)| Rung::new(c).with_capacity(w)), 1..12)
+fn with_capacities() -> impl Strategy<Value = Vec<LadderInput>> {
+    vec((0..80u32, 1..=16u8).prop_map(|(c, w)| LadderInput::new(c).with_capacity(w)), 1..12)
 }
 
-fn anything() -> impl Strategy<Value = Vec<Rung>> {
+fn anything() -> impl Strategy<Value = Vec<LadderInput>> {
     let counts = prop_oneof![0..10u32, 0..100_000u32, Just(u32::MAX)];
-    let rung =
-        (counts, 1..=16u8, 0..=Rung::WHOLE).prop_map(|(c, w, warmth)| Rung { warmth, ..Rung::new(c).with_capacity(w) });
-    vec(rung, 1..30)
+    let input = (counts, 1..=16u8, 0..=LadderInput::WHOLE)
+        .prop_map(|(c, w, warmth)| LadderInput { warmth, ..LadderInput::new(c).with_capacity(w) });
+    vec(input, 1..30)
 }
 
 proptest! {
@@ -44,7 +44,7 @@ proptest! {
     fn after_every_pick_the_counts_are_those_of_join_the_shortest_queue(
         start in vec(0..60u32, 1..15), shift in any::<usize>(),
     ) {
-        let backends: Vec<_> = start.iter().map(|c| Rung::new(*c)).collect();
+        let backends: Vec<_> = start.iter().map(|c| LadderInput::new(*c)).collect();
         let mut picks = round_robin(&backends, shift);
         let mut ours = counts(&backends);
         let mut shortest = start;
@@ -82,7 +82,7 @@ proptest! {
     fn every_backend_is_served_in_every_pass_once_all_deficits_are_filled(
         start in vec(0..60u32, 1..15), shift in any::<usize>(),
     ) {
-        let backends: Vec<_> = start.iter().map(|c| Rung::new(*c)).collect();
+        let backends: Vec<_> = start.iter().map(|c| LadderInput::new(*c)).collect();
         let mut picks = round_robin(&backends, shift);
         let until_level: u32 = start.iter().map(|c| start.iter().max().unwrap() - c).sum();
         (0..until_level).for_each(|_| { picks.pick().unwrap(); });
@@ -97,7 +97,7 @@ proptest! {
         backends in anything(), turn in any::<u64>(),
     ) {
         let weights: Vec<u64> = ladder(&backends, turn).into_iter().flatten().map(u64::from).collect();
-        prop_assert!(weights.iter().all(|w| (HEADROOM..=2 * HEADROOM + 3 * LONGEST).contains(w)));
+        prop_assert!(weights.iter().all(|w| (HEADROOM..=2 * HEADROOM + 3 * MAX_DEFICIT_PER_SHARE).contains(w)));
         prop_assert!(gcd(weights.iter().copied()) == 1 || weights.iter().all(|w| *w == weights[0]));
     }
 
@@ -122,18 +122,18 @@ proptest! {
 fn a_lone_new_backend_warms_up_from_its_share_of_a_round_to_its_whole_deficit() {
     let slow_start = Duration::from_secs(10);
     let deficit_at = |age| {
-        let new = Rung::new(0).with_age(Duration::from_secs(age), slow_start);
-        let weights = ladder(&[Rung::new(100), new], 0);
+        let new = LadderInput::new(0).with_age(Duration::from_secs(age), slow_start);
+        let weights = ladder(&[LadderInput::new(100), new], 0);
         weights[1][0] - weights[0][0]
     };
     assert_eq!([0, 5, 10, 99].map(deficit_at), [0, 50, 100, 100]);
-    assert_eq!(Rung::new(0).with_age(Duration::ZERO, Duration::ZERO), Rung::new(0), "no slow start");
+    assert_eq!(LadderInput::new(0).with_age(Duration::ZERO, Duration::ZERO), LadderInput::new(0), "no slow start");
 }
 
 #[test]
 fn equal_capacities_are_no_capacities() {
-    let twos: Vec<_> = [3, 9].map(|c| Rung::new(c).with_capacity(2)).into();
-    assert_eq!(ladder(&twos, 0), ladder(&[Rung::new(3), Rung::new(9)], 0));
+    let twos: Vec<_> = [3, 9].map(|c| LadderInput::new(c).with_capacity(2)).into();
+    assert_eq!(ladder(&twos, 0), ladder(&[LadderInput::new(3), LadderInput::new(9)], 0));
 }
 
 #[test]

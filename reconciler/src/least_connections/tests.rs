@@ -1,7 +1,7 @@
 use ilb_discovery::Capacity;
 
 use super::*;
-use crate::decision::Standing as Shown;
+use crate::decision::Standing;
 
 mod simulation;
 
@@ -15,8 +15,8 @@ fn ready(indexes: impl IntoIterator<Item = u8>) -> BackendSet {
     indexes.into_iter().map(|i| Backend::new(address(i), State::Ready)).collect()
 }
 
-fn count(connections: u32, born: u32) -> Count {
-    Count { connections, born, oldest_opening: None }
+fn count(connections: u32, opened: u32) -> Count {
+    Count { connections, opened, oldest_opening: None }
 }
 
 /// A balancer beside a Traefik that has every push in force at once.
@@ -40,7 +40,7 @@ impl Bench {
     }
 
     fn sample(&mut self, counts: &[(u32, u32)]) -> &mut Self {
-        let counts = (0..).zip(counts).map(|(i, (connections, born))| (address(i), count(*connections, *born)));
+        let counts = (0..).zip(counts).map(|(i, (connections, opened))| (address(i), count(*connections, *opened)));
         self.balancer.sample(counts.collect::<Vec<_>>(), MS / 10, self.now);
         self
     }
@@ -177,7 +177,7 @@ fn a_backend_that_loses_its_connections_is_probed_and_left_out_until_it_answers(
     bench.balancer.probed(address(1), false, bench.now);
     assert_eq!(bench.push(), Some(Reason::Suspicion));
     assert_eq!(bench.gaps(), [Some(0), None, Some(0)]);
-    assert_eq!(bench.in_force.as_ref().unwrap().rows[1].standing, Shown::Suspect);
+    assert_eq!(bench.in_force.as_ref().unwrap().rows[1].standing, Standing::Suspect);
     let again = bench.balancer.decide(bench.now).ask_again.unwrap();
     assert!(bench.balancer.decide(bench.now).probe.is_empty());
     bench.now = again;

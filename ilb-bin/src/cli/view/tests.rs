@@ -1,15 +1,11 @@
-use std::sync::Arc;
-
 use ilb_discovery::State;
+use ilb_reconciler::Method;
 use tokio::time::Instant;
 
 use super::*;
-use crate::{
-    balancing::Choice,
-    observe::insight::{
-        Insight,
-        tests::{sample, set},
-    },
+use crate::observe::insight::{
+    Insight,
+    tests::{Reporter, round_robin, sample, set},
 };
 
 const ROOM: Room = Room { width: 100, height: None };
@@ -17,12 +13,12 @@ const ROOM: Room = Room { width: 100, height: None };
 /// What an ilb says that has planned for this many backends and has pushed nothing yet.
 fn waiting(backends: usize) -> Status {
     let insight = Insight::new();
-    let pool = insight.pool(&"default".parse().unwrap(), &"tcp".parse().unwrap(), "leastconn", None);
+    let pool = Reporter::add(&insight, "default", "tcp", Method::LeastConnections);
     let states: Vec<_> = (0..backends).map(|n| if n == 1 { State::Draining } else { State::Ready }).collect();
     let set = set(&states);
     pool.found(&set);
     pool.sampled(&sample(&vec![3; backends]));
-    pool.planned(&Choice::RoundRobin(Arc::new(ilb_reconciler::Plan::round_robin(&set))));
+    pool.planned(&round_robin(&set), &set);
     insight.look(|facts| facts.status(usize::MAX, Instant::now()))
 }
 
@@ -30,8 +26,8 @@ fn without_colours(text: &str) -> String {
     anstream::adapter::strip_str(text).to_string()
 }
 
-#[test]
-fn what_is_not_ready_is_told_with_all_reasons() {
+#[tokio::test]
+async fn what_is_not_ready_is_told_with_all_reasons() {
     let mut told = waiting(2);
     told.not_ready.push("and a reason ".repeat(20));
     let shown = without_colours(&status(&told, ROOM));
@@ -41,8 +37,8 @@ fn what_is_not_ready_is_told_with_all_reasons() {
     }
 }
 
-#[test]
-fn a_screen_is_never_exceeded_and_says_what_it_leaves_out() {
+#[tokio::test]
+async fn a_screen_is_never_exceeded_and_says_what_it_leaves_out() {
     let status = waiting(100);
     for (width, height) in [(120, 40), (60, 14), (20, 8)] {
         let room = Room { width, height: Some(height) };
@@ -56,8 +52,8 @@ fn a_screen_is_never_exceeded_and_says_what_it_leaves_out() {
     }
 }
 
-#[test]
-fn nothing_that_a_terminal_obeys_comes_through() {
+#[tokio::test]
+async fn nothing_that_a_terminal_obeys_comes_through() {
     let mut status = waiting(1);
     status.not_ready = vec!["a\u{1b}[2Jb".to_owned()];
     status.pools[0].name = "\u{1b}]0;title\u{7}".to_owned();

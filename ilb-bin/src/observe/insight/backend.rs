@@ -1,11 +1,10 @@
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use ilb_discovery::{Backend, State};
-use ilb_reconciler::{Reason, Standing};
+use ilb_reconciler::{Method, Reason, Standing};
 use serde::{Deserialize, Serialize};
 
 use super::{PoolFacts, status::Word};
-use crate::balancing::Choice;
 
 /// One backend, as those who look see it.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -105,16 +104,15 @@ enum Kind {
 impl PlanView {
     fn of(pool: &PoolFacts) -> Self {
         let mut weights: BTreeMap<_, Vec<u32>> = BTreeMap::new();
-        let entries = pool.in_force.as_ref().map_or(&[][..], |choice| choice.plan().entries());
+        let entries = pool.in_force.as_ref().map_or(&[][..], |decision| decision.plan.entries());
         for entry in entries {
             weights.entry(entry.address).or_default().push(entry.weight);
         }
         let kind = match &pool.in_force {
             None => Kind::None,
-            Some(Choice::RoundRobin(_)) => Kind::RoundRobin,
-            Some(Choice::LeastConnections(decision)) if decision.reason == Reason::Blind => Kind::Blind,
-            Some(Choice::LeastConnections(_)) if pool.load.latest.is_none() => Kind::Blind,
-            Some(Choice::LeastConnections(_)) => Kind::LeastConnections,
+            Some(decision) if decision.method == Method::RoundRobin => Kind::RoundRobin,
+            Some(decision) if decision.reason == Reason::Blind || pool.load.latest.is_none() => Kind::Blind,
+            Some(_) => Kind::LeastConnections,
         };
         Self { weights, lowest: entries.iter().map(|entry| entry.weight).min().unwrap_or(0), kind }
     }

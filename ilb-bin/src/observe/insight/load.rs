@@ -5,6 +5,7 @@ use std::{
 };
 
 use ilb_connections::{Load, Sample};
+use ilb_reconciler::LeastConnections;
 use tokio::time::Instant;
 
 /// What is known of the connections of one pool.
@@ -42,14 +43,20 @@ pub(crate) struct Totals {
 }
 
 impl LoadFacts {
-    pub(super) fn sampled(&mut self, sample: &Sample, is_known: impl Fn(&SocketAddr) -> bool, now: Instant) {
+    pub(super) fn sampled(
+        &mut self,
+        sample: &Sample,
+        balancer: &LeastConnections,
+        is_known: impl Fn(&SocketAddr) -> bool,
+        now: Instant,
+    ) {
         self.samples += 1;
         self.cost += sample.cost();
         self.problem = None;
         for (address, load) in sample.iter().filter(|(address, _)| is_known(address)) {
             let totals = self.totals.entry(address).or_default();
             totals.born += u64::from(load.born);
-            totals.since_push += u64::from(load.born);
+            totals.since_push = balancer.opened_since_push(address).into();
             totals.gone += u64::from(load.gone);
         }
         self.latest = Some(Latest { at: now, loads: sample.iter().collect() });

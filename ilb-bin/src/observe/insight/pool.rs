@@ -1,8 +1,9 @@
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use ilb_connections::Sample;
+use ilb_controller::{Desired, Pool};
 use ilb_discovery::{Backend, BackendSet, Discovery, State};
-use ilb_reconciler::{Reason, Row, Standing};
+use ilb_reconciler::{Decision, LeastConnections, Method, Reason, Standing};
 use prometheus_client::metrics::histogram::Histogram;
 use tokio::time::Instant;
 
@@ -10,13 +11,12 @@ use super::{
     load::{Imbalance, LoadFacts},
     traefik::{Trouble, durations},
 };
-use crate::balancing::Choice;
 
 /// What is known of one pool.
 pub(crate) struct PoolFacts {
     pub(crate) entry_point: String,
-    pub(crate) method: &'static str,
-    discovery: Option<Arc<dyn Discovery>>,
+    pub(crate) method: Method,
+    discovery: Arc<dyn Discovery>,
     /// The set seen last.
     pub(crate) seen: Option<Arc<BackendSet>>,
     /// What is wrong with the view of the backends; `None` while it is up to date.
@@ -25,8 +25,10 @@ pub(crate) struct PoolFacts {
     pub(crate) sets: u64,
     /// How the view became stale or stayed it, by kind.
     pub(crate) errors: BTreeMap<&'static str, u64>,
+    /// What was decided last, with the suspects of this moment.
+    pub(super) decided: Option<Arc<Decision>>,
     /// What is in force, or was when it was proved last.
-    pub(crate) in_force: Option<Choice>,
+    pub(crate) in_force: Option<Arc<Decision>>,
     pub(crate) load: LoadFacts,
     /// Since when what should be in force differs from what was pushed.
     changed: Option<Instant>,
@@ -40,21 +42,16 @@ pub(crate) struct PoolFacts {
 }
 
 impl PoolFacts {
-    pub(super) fn new(
-        entry_point: String,
-        method: &'static str,
-        discovery: Option<Arc<dyn Discovery>>,
-        late: bool,
-        now: Instant,
-    ) -> Self {
+    pub(super) fn new(pool: &Pool, late: bool, now: Instant) -> Self {
         Self {
-            entry_point,
-            method,
-            discovery,
+            entry_point: pool.spec().entry_point.to_string(),
+            method: pool.method(),
+            discovery: Arc::clone(pool.discovery()),
             seen: None,
             stale: None,
             sets: 0,
             errors: BTreeMap::new(),
+            decided: None,
             in_force: None,
             load: LoadFacts::default(),
             changed: None,
@@ -81,9 +78,9 @@ impl PoolFacts {
         self.stale = Some(Trouble { kind: error.kind(), text: error.to_string(), since, attempts: attempts + 1 });
     }
 
-    pub(super) fn sampled(&mut self, sample: &Sample, now: Instant) {
+    pub(super) fn sampled(&mut self, sample: &Sample, balancer: &LeastConnections, now: Instant) {
         let Some(seen) = &self.seen else { return };
-        self.load.sampled(sample, |address| seen.get(address).is_some(), now);
+        self.load.sampled(sample, balancer, |address| seen.get(address).is_some(), now);
         // Without any connection there is nothing to compare, and with many backends looking at all of them costs.
         if sample.iter().len() == 0 {
             return;
@@ -94,27 +91,24 @@ impl PoolFacts {
     }
 
     /// Returns what this pool has to do with the push; nothing if its part is in force already.
-    pub(super) fn push_begun(&mut self, choice: &Choice) -> Option<Reason> {
+    pub(super) fn push_started(&mut self, decision: &Arc<Decision>) -> Option<Reason> {
         self.pushing = match (self.pushing.take(), self.changed.take()) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
-        match choice {
-            _ if self.in_force.as_ref() == Some(choice) => None,
-            Choice::RoundRobin(_) => Some(Reason::Backends),
-            Choice::LeastConnections(decision) => Some(decision.reason),
-        }
+        let in_force = self.in_force.as_ref().is_some_and(|in_force| Arc::ptr_eq(in_force, decision));
+        (!in_force).then_some(decision.reason)
     }
 
-    pub(super) fn pushed(&mut self, choice: &Choice, backends: &BackendSet, now: Instant) {
+    pub(super) fn pushed(&mut self, desired: &Desired, now: Instant) {
         if let Some(changed) = self.pushing.take() {
             self.propagation.observe(now.saturating_duration_since(changed).as_secs_f64());
         }
         // A change that was taken back while the push was under way needs no other.
-        if self.seen.as_ref().is_some_and(|seen| seen.ready() == *backends) {
+        if self.seen.as_ref().is_some_and(|seen| seen.ready() == *desired.backends) {
             self.changed = None;
         }
-        self.in_force = Some(choice.clone());
+        self.in_force = Some(Arc::clone(&desired.decision));
         self.load.pushed();
     }
 
@@ -125,18 +119,18 @@ impl PoolFacts {
 
     /// How long ago the source of the backends was last heard of.
     pub(crate) fn since_contact(&self) -> Option<Duration> {
-        self.discovery.as_ref()?.since_contact()
+        self.discovery.since_contact()
     }
 
     /// How often the source had to be listed as a whole again.
     pub(crate) fn relists(&self) -> Option<u64> {
-        self.discovery.as_ref()?.relists()
+        self.discovery.relists()
     }
 
     /// Takes over what is in force from the pool of this name that it replaces. On another entry point nothing is.
     pub(super) fn replacing(mut self, before: Self) -> Self {
         if before.entry_point == self.entry_point {
-            self.in_force = before.in_force;
+            (self.decided, self.in_force) = (before.decided, before.in_force);
         }
         self
     }
@@ -161,19 +155,14 @@ impl PoolFacts {
         }
     }
 
-    /// Whether a backend may take connections, by discovery and by the counts.
+    /// Returns whether a backend may take connections, by discovery and by the counts. Suspects are those of this moment,
+    /// also while a plan without them cannot be pushed.
     pub(crate) fn standing(&self, backend: &Backend) -> Standing {
-        match self.row(backend) {
+        let row = self.decided.as_ref().and_then(|decided| decided.row(backend.address()));
+        match row {
             Some(row) if row.standing == Standing::Suspect && backend.state() == State::Ready => Standing::Suspect,
             _ => Standing::State(backend.state()),
         }
-    }
-
-    /// What the plan in force was made of.
-    pub(super) fn row(&self, backend: &Backend) -> Option<&Row> {
-        let Some(Choice::LeastConnections(decision)) = &self.in_force else { return None };
-        let rows = &decision.rows;
-        rows.binary_search_by_key(&backend.address(), |row| row.backend).ok().map(|at| &rows[at])
     }
 
     /// How unequal the loads are; `None` where nobody counts, or there is nothing to compare.

@@ -192,7 +192,7 @@ impl PoolStatus {
         Self {
             name: name.to_owned(),
             entry_point: pool.entry_point.clone(),
-            method: pool.method.into(),
+            method: pool.method.as_str().into(),
             in_force: proved && pool.in_force.is_some(),
             discovery: DiscoveryStatus {
                 state: match (&pool.stale, &pool.seen) {

@@ -1,16 +1,121 @@
-use ilb_connections::Load;
-use ilb_discovery::{Backend, Cause, State};
-use ilb_reconciler::{Count, LeastConnections, Pacing, Plan};
-use ilb_traefik_client::{Error, Revision};
+//! The facts, fed with the events of a loop.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use ilb_connections::{Load, Sample};
+use ilb_controller::{Desired, Policy, Pool, PoolSpec};
+use ilb_discovery::{Backend, BackendSet, Cause, FakeDiscovery, State};
+use ilb_reconciler::{Count, Decision, LeastConnections, Method, Pacing, RoundRobin};
+use ilb_traefik_client::{Applied, Error, Revision};
 use serde_json::{Value, json};
 use tokio::time::advance;
 
 use super::*;
 
+/// The events of one pool, as the loop would report them.
+#[derive(Clone)]
+pub(crate) struct Reporter {
+    insight: Insight,
+    spec: Arc<PoolSpec>,
+    balancer: Arc<Mutex<LeastConnections>>,
+}
+
+impl Reporter {
+    /// Reports that a pool is followed from now on.
+    pub(crate) fn add(insight: &Insight, name: &str, entry_point: &str, method: Method) -> Self {
+        let spec = PoolSpec::new(name.parse().unwrap(), entry_point.parse().unwrap());
+        let policy = match method {
+            Method::RoundRobin => Policy::round_robin(),
+            Method::LeastConnections => Policy::least_connections_without_counts("a test", Pacing::default()),
+        };
+        let pool = Pool::new(spec, FakeDiscovery::default(), policy);
+        let balancer = Arc::new(Mutex::new(LeastConnections::new(Pacing::default())));
+        let reporter = Self { insight: insight.clone(), spec: Arc::clone(pool.spec()), balancer };
+        reporter.report(&Event::PoolAdded { pool: &pool });
+        reporter
+    }
+
+    fn report(&self, event: &Event<'_>) {
+        self.insight.clone().on(event);
+    }
+
+    fn balancer(&self) -> std::sync::MutexGuard<'_, LeastConnections> {
+        self.balancer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn desired(&self, decision: &Arc<Decision>, backends: &BackendSet) -> DesiredPools {
+        let desired = Desired::new(Arc::clone(&self.spec), Arc::new(backends.ready()), Arc::clone(decision));
+        [(self.spec.name.clone(), desired)].into()
+    }
+
+    pub(crate) fn removed(&self) {
+        self.report(&Event::PoolRemoved { pool: &self.spec.name });
+    }
+
+    pub(crate) fn found(&self, set: &Arc<BackendSet>) {
+        self.balancer().backends(set, std::time::Instant::now());
+        self.report(&Event::Discovered { pool: &self.spec.name, set, previous: None });
+    }
+
+    pub(crate) fn stale(&self, error: &ilb_discovery::Error) {
+        self.report(&Event::DiscoveryStale { pool: &self.spec.name, error });
+    }
+
+    pub(crate) fn sampled(&self, sample: &Sample) {
+        let mut balancer = self.balancer();
+        let count = |(address, load): (_, Load)| {
+            (address, Count { connections: load.connections(), opened: load.born, oldest_opening: None })
+        };
+        balancer.sample(sample.iter().map(count), Duration::ZERO, std::time::Instant::now());
+        self.report(&Event::Sampled { pool: &self.spec.name, sample, balancer: &balancer });
+    }
+
+    pub(crate) fn uncounted(&self, reason: &str) {
+        self.report(&Event::CountingImpossible { pool: &self.spec.name, reason });
+    }
+
+    pub(crate) fn decided(&self, decision: &Arc<Decision>) {
+        self.report(&Event::Decided { pool: &self.spec.name, decision });
+    }
+
+    pub(crate) fn planned(&self, decision: &Arc<Decision>, backends: &BackendSet) {
+        self.insight.planned(&self.desired(decision, backends));
+    }
+
+    pub(crate) fn push_started(&self, decision: &Arc<Decision>) {
+        self.report(&Event::PushStarted { desired: &self.desired(decision, &BackendSet::empty()) });
+    }
+
+    pub(crate) fn pushed(&self, decision: &Arc<Decision>, backends: &BackendSet, applied: &Applied) {
+        self.balancer().acknowledged(decision, applied.took, std::time::Instant::now());
+        let (desired, previous) = (self.desired(decision, backends), DesiredPools::new());
+        self.report(&Event::Pushed { desired: &desired, previous: &previous, applied });
+    }
+
+    pub(crate) fn push_failed(&self, error: &Error) {
+        self.report(&Event::PushFailed { error });
+    }
+
+    pub(crate) fn proved(&self) {
+        self.report(&Event::ProofHeld);
+    }
+
+    pub(crate) fn lost(&self, error: &Error) {
+        self.report(&Event::ProofLost { error });
+    }
+
+    pub(crate) fn alive(&self) {
+        self.report(&Event::Alive);
+    }
+}
+
 /// An ilb with one pool, of which nothing is known yet.
-fn insight() -> (Insight, PoolInsight) {
+fn insight() -> (Insight, Reporter) {
     let insight = Insight::new();
-    let pool = insight.pool(&"default".parse().unwrap(), &"tcp".parse().unwrap(), "leastconn", None);
+    let pool = Reporter::add(&insight, "default", "tcp", Method::LeastConnections);
     (insight, pool)
 }
 
@@ -31,17 +136,17 @@ pub(crate) fn sample(established: &[u32]) -> Sample {
     (1..).map(address).zip(established.iter().map(load)).collect()
 }
 
-pub(crate) fn round_robin(set: &BackendSet) -> Choice {
-    Choice::RoundRobin(Arc::new(Plan::round_robin(set)))
+pub(crate) fn round_robin(set: &BackendSet) -> Arc<Decision> {
+    RoundRobin::new().backends(set)
 }
 
-fn least_connections(set: &BackendSet, established: &[u32]) -> Choice {
+fn least_connections(set: &BackendSet, established: &[u32]) -> Arc<Decision> {
     let now = std::time::Instant::now();
     let mut balancer = LeastConnections::new(Pacing::default());
     balancer.backends(set, now);
     let count = |(address, load): (_, Load)| (address, Count { connections: load.connections(), ..Count::default() });
     balancer.sample(sample(established).iter().map(count), Duration::ZERO, now);
-    Choice::LeastConnections(balancer.decide(now).decision.unwrap())
+    balancer.decide(now).decision.unwrap()
 }
 
 pub(crate) fn applied(process: &str) -> Applied {
@@ -49,36 +154,9 @@ pub(crate) fn applied(process: &str) -> Applied {
     Applied::new(revision, process.into(), "3.7.15".into(), Duration::from_millis(5))
 }
 
-pub(crate) fn push(pool: &PoolInsight, choice: &Choice, backends: &BackendSet, process: &str) {
-    pool.push_begun(choice);
-    pool.pushed(choice, &backends.ready(), &applied(process));
-}
-
-/// What happens to Traefik, for an ilb with this pool alone.
-impl PoolInsight {
-    pub(crate) fn push_begun(&self, choice: &Choice) {
-        self.facts.push_begun(std::iter::once(Part { pool: &self.pool, choice, backends: &BackendSet::empty() }));
-    }
-
-    pub(crate) fn pushed(&self, choice: &Choice, backends: &BackendSet, applied: &Applied) {
-        self.facts.pushed(std::iter::once(Part { pool: &self.pool, choice, backends }), applied);
-    }
-
-    pub(crate) fn push_failed(&self, error: &Error) {
-        self.facts.push_failed(error);
-    }
-
-    pub(crate) fn proved(&self) {
-        self.facts.proved();
-    }
-
-    pub(crate) fn lost(&self, error: &Error) {
-        self.facts.lost(error);
-    }
-
-    pub(crate) fn alive(&self) {
-        self.facts.alive();
-    }
+pub(crate) fn push(pool: &Reporter, decision: &Arc<Decision>, backends: &BackendSet, process: &str) {
+    pool.push_started(decision);
+    pool.pushed(decision, backends, &applied(process));
 }
 
 fn away() -> Error {
@@ -101,7 +179,7 @@ async fn ready_is_what_is_proved_to_be_in_force() {
     pool.found(&backends);
     assert_eq!(not_ready(&insight), ["pool default: nothing has been pushed yet"]);
     let choice = round_robin(&backends);
-    pool.push_begun(&choice);
+    pool.push_started(&choice);
     assert_eq!(not_ready(&insight).len(), 1, "a push that has begun proves nothing");
     pool.pushed(&choice, &backends, &applied("one"));
     assert!(not_ready(&insight).is_empty());
@@ -119,7 +197,7 @@ async fn a_pool_that_is_added_later_does_not_make_those_in_force_unready() {
     let backends = set(&[State::Ready]);
     pool.found(&backends);
     push(&pool, &round_robin(&backends), &backends, "one");
-    let later = insight.pool(&"later".parse().unwrap(), &"amqp".parse().unwrap(), "roundrobin", None);
+    let later = Reporter::add(&insight, "later", "amqp", Method::RoundRobin);
     assert!(not_ready(&insight).is_empty());
     pool.lost(&Error::Restarted);
     assert_eq!(not_ready(&insight).len(), 2, "a Traefik that serves nobody is everybody's business");
@@ -127,9 +205,9 @@ async fn a_pool_that_is_added_later_does_not_make_those_in_force_unready() {
     push(&later, &round_robin(&backends), &backends, "two");
     assert!(not_ready(&insight).is_empty());
 
-    insight.forget(&"default".parse().unwrap());
-    insight.forget(&"later".parse().unwrap());
-    insight.pool(&"alone".parse().unwrap(), &"tcp".parse().unwrap(), "roundrobin", None);
+    pool.removed();
+    later.removed();
+    Reporter::add(&insight, "alone", "tcp", Method::RoundRobin);
     assert_eq!(not_ready(&insight), ["pool alone: its backends are not known yet"]);
 }
 
@@ -162,7 +240,7 @@ async fn a_stale_view_and_no_backend_are_no_reasons_not_to_be_ready() {
 #[tokio::test(start_paused = true)]
 async fn each_pool_has_to_be_in_force() {
     let (insight, pool) = insight();
-    let other = insight.pool(&"other".parse().unwrap(), &"tcp2".parse().unwrap(), "roundrobin", None);
+    let other = Reporter::add(&insight, "other", "tcp2", Method::RoundRobin);
     pool.found(&set(&[State::Ready]));
     push(&pool, &round_robin(&set(&[State::Ready])), &set(&[State::Ready]), "one");
     assert_eq!(not_ready(&insight), ["pool other: its backends are not known yet"]);
@@ -176,10 +254,9 @@ async fn a_pool_that_is_changed_stays_ready_with_what_is_in_force_until_it_knows
     let set = set(&[State::Ready]);
     pool.found(&set);
     push(&pool, &round_robin(&set), &set, "one");
-    let (name, entry_point) = ("default".parse().unwrap(), "tcp".parse().unwrap());
-    insight.pool(&name, &entry_point, "roundrobin", None);
+    Reporter::add(&insight, "default", "tcp", Method::RoundRobin);
     assert!(not_ready(&insight).is_empty());
-    insight.pool(&name, &"other".parse().unwrap(), "roundrobin", None);
+    Reporter::add(&insight, "default", "other", Method::RoundRobin);
     assert_eq!(not_ready(&insight), ["pool default: its backends are not known yet"], "nothing serves that yet");
 }
 
@@ -236,6 +313,31 @@ async fn a_head_start_is_used_up_by_the_connections_that_come() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_suspect_is_shown_at_once_also_while_a_plan_without_it_cannot_be_pushed() {
+    let (insight, pool) = insight();
+    let backends = set(&[State::Ready; 3]);
+    pool.found(&backends);
+    let (now, mut balancer) = (std::time::Instant::now(), LeastConnections::new(Pacing::default()));
+    let mut counted = |established: [u32; 3], at: Duration, silent: Option<u8>| {
+        let count = |connections: u32| Count { connections, ..Count::default() };
+        let counts = (1..).map(address).zip(established.map(count));
+        balancer.backends(&backends, now + at);
+        balancer.sample(counts, Duration::ZERO, now + at);
+        let decision = balancer.decide(now + at).decision.unwrap();
+        balancer.acknowledged(&decision, Duration::ZERO, now + at);
+        if let Some(backend) = silent {
+            balancer.probed(address(backend), false, now + at);
+        }
+        balancer.decide(now + at).decision.unwrap()
+    };
+    push(&pool, &counted([20, 20, 20], Duration::ZERO, None), &backends, "one");
+    pool.push_failed(&away());
+    pool.decided(&counted([20, 0, 20], Duration::from_millis(60), Some(2)));
+    let shown = &status(&insight)["pools"][0]["backends"][1]["state"];
+    assert_eq!(shown, "suspect");
+}
+
+#[tokio::test(start_paused = true)]
 async fn where_nobody_counts_nothing_is_invented() {
     let (insight, pool) = insight();
     let backends = set(&[State::Ready]);
@@ -258,7 +360,7 @@ async fn a_change_is_timed_from_its_discovery_to_its_proof_over_failures() {
     let backends = set(&[State::Ready]);
     pool.found(&backends);
     advance(Duration::from_secs(2)).await;
-    pool.push_begun(&round_robin(&backends));
+    pool.push_started(&round_robin(&backends));
     pool.push_failed(&away());
     advance(Duration::from_secs(1)).await;
     push(&pool, &round_robin(&backends), &backends, "one");
@@ -276,12 +378,13 @@ async fn pushes_are_remembered_with_reason_and_result_and_failures_in_a_row_as_o
     let (insight, pool) = insight();
     let backends = set(&[State::Ready]);
     pool.found(&backends);
-    push(&pool, &round_robin(&backends), &backends, "one");
+    let decision = round_robin(&backends);
+    push(&pool, &decision, &backends, "one");
     for _ in 0..50 {
-        pool.push_begun(&round_robin(&backends));
+        pool.push_started(&decision);
         pool.push_failed(&away());
     }
-    push(&pool, &round_robin(&backends), &backends, "two");
+    push(&pool, &decision, &backends, "two");
     let traefik = &status(&insight)["traefik"];
     let pushes: Vec<_> = traefik["pushes"].as_array().unwrap().iter().map(|p| (&p["reason"], &p["result"])).collect();
     let (repair, first) = (json!("repair"), json!("backends"));
@@ -314,7 +417,7 @@ fn the_published_schema_is_that_of_the_status() {
         pool.found(&backends);
         pool.sampled(&sample(&[1]));
         push(&pool, &least_connections(&backends, &[1]), &backends, "one");
-        pool.push_begun(&round_robin(&backends));
+        pool.push_started(&round_robin(&backends));
         pool.push_failed(&away());
         pool.stale(&unreachable());
         status(&insight)

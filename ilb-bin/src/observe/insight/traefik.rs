@@ -114,7 +114,7 @@ impl Default for TraefikFacts {
 }
 
 impl TraefikFacts {
-    pub(super) fn push_begun(&mut self, reason: &'static str, entries: usize, now: Instant) {
+    pub(super) fn push_started(&mut self, reason: &'static str, entries: usize, now: Instant) {
         self.under_way = Some(UnderWay { reason, entries, begun: now });
     }
 

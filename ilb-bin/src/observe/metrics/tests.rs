@@ -1,14 +1,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ilb_discovery::State;
+use ilb_reconciler::Method;
 
 use super::*;
-use crate::observe::insight::tests::{push, round_robin, sample, set};
+use crate::observe::insight::tests::{Reporter, push, round_robin, sample, set};
 
 /// The text for a pool of backends in these states, with a push behind it.
 fn text(states: &[State]) -> String {
     let insight = Insight::new();
-    let pool = insight.pool(&"default".parse().unwrap(), &"tcp".parse().unwrap(), "roundrobin", None);
+    let pool = Reporter::add(&insight, "default", "tcp", Method::RoundRobin);
     let before = set(&[State::Ready; 3]);
     pool.found(&before);
     pool.sampled(&sample(&[5, 6, 7]));

@@ -16,7 +16,7 @@ struct Simulation {
     traefik: Option<TraefikRoundRobin>,
     /// Per backend the ends of its connections.
     lives: Vec<Vec<f64>>,
-    born: Vec<u32>,
+    opened: Vec<u32>,
     refuses: Option<usize>,
     refused: u32,
     pushes: u32,
@@ -38,7 +38,7 @@ impl Simulation {
             balancer,
             traefik: None,
             lives,
-            born: vec![0; backends.into()],
+            opened: vec![0; backends.into()],
             refuses: None,
             refused: 0,
             pushes: 0,
@@ -53,7 +53,7 @@ impl Simulation {
         let (mut arrival, mut look) = (self.now, self.now);
         let (mut sum, mut looks) = (0.0, 0.0);
         while self.now < until {
-            let sample = self.todo();
+            let sample = self.work();
             let push = self.under_way.as_ref().map_or(f64::INFINITY, |(at, _)| *at);
             self.now = arrival.min(sample).min(push).min(look);
             self.end_connections();
@@ -81,7 +81,7 @@ impl Simulation {
         } else {
             let end = self.now + self.random.exponential(mean_life);
             self.lives[index].push(end);
-            self.born[index] += 1;
+            self.opened[index] += 1;
         }
     }
 
@@ -93,18 +93,18 @@ impl Simulation {
 
     fn sample(&mut self) {
         let count = |(i, lives): (usize, &Vec<f64>)| {
-            (address(u8::try_from(i).unwrap()), count(u32::try_from(lives.len()).unwrap(), self.born[i]))
+            (address(u8::try_from(i).unwrap()), count(u32::try_from(lives.len()).unwrap(), self.opened[i]))
         };
         let counts: Vec<_> = self.lives.iter().enumerate().map(count).collect();
-        self.born.fill(0);
+        self.opened.fill(0);
         self.balancer.sample(counts, SAMPLE, self.instant());
     }
 
     /// Starts what is due; returns when the next sample is.
-    fn todo(&mut self) -> f64 {
+    fn work(&mut self) -> f64 {
         let now = self.instant();
-        let todo = self.balancer.decide(now);
-        for backend in todo.probe {
+        let work = self.balancer.decide(now);
+        for backend in work.probe {
             let refuses = self.refuses.is_some_and(|i| address(u8::try_from(i).unwrap()) == backend);
             self.balancer.probed(backend, !refuses, now);
         }
@@ -115,7 +115,7 @@ impl Simulation {
         {
             self.under_way = Some((self.now + PUSH.as_secs_f64(), decision));
         }
-        todo.sample_at.saturating_duration_since(self.started).as_secs_f64().max(self.now)
+        work.sample_at.saturating_duration_since(self.started).as_secs_f64().max(self.now)
     }
 
     fn finish_push(&mut self) {

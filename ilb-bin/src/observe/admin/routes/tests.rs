@@ -3,7 +3,7 @@ use rstest::rstest;
 use tower::ServiceExt;
 
 use super::*;
-use crate::observe::insight::tests::{push, round_robin, set};
+use crate::observe::insight::tests::{Reporter, push, round_robin, set};
 
 async fn ask(insight: &Insight, method: Method, path: &str) -> (StatusCode, axum::http::HeaderMap, String) {
     let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
@@ -16,7 +16,7 @@ async fn ask(insight: &Insight, method: Method, path: &str) -> (StatusCode, axum
 /// One pool without backends, known or not, in force or not.
 fn insight(known: bool, in_force: bool) -> Insight {
     let insight = Insight::new();
-    let pool = insight.pool(&"default".parse().unwrap(), &"tcp".parse().unwrap(), "roundrobin", None);
+    let pool = Reporter::add(&insight, "default", "tcp", ilb_reconciler::Method::RoundRobin);
     let nothing = set(&[]);
     if known {
         pool.found(&nothing);

@@ -4,7 +4,7 @@ use std::time::Duration;
 ///
 /// Holds a running mean of the cost. The period is the one in which that cost is a given part of the time.
 #[derive(Clone, Debug)]
-pub(crate) struct Pace {
+pub(crate) struct Budget {
     /// The cost may be one part of this many.
     parts: u32,
     shortest: Duration,
@@ -12,7 +12,7 @@ pub(crate) struct Pace {
     mean: Option<Duration>,
 }
 
-impl Pace {
+impl Budget {
     /// At most one part in `parts` of the time, and neither below `shortest` nor above `longest`. Before anything was
     /// measured it is `shortest`.
     pub(crate) fn new(parts: u32, shortest: Duration, longest: Duration) -> Self {
@@ -43,7 +43,7 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     fn pace(costs: &[Duration]) -> Duration {
-        let mut pace = Pace::new(100, 50 * MS, 1000 * MS);
+        let mut pace = Budget::new(100, 50 * MS, 1000 * MS);
         for cost in costs {
             pace.spent(*cost);
         }
@@ -76,6 +76,6 @@ mod tests {
 
     #[test]
     fn the_longest_period_wins_over_the_shortest() {
-        assert_eq!(Pace::new(100, 50 * MS, 10 * MS).period(), 10 * MS);
+        assert_eq!(Budget::new(100, 50 * MS, 10 * MS).period(), 10 * MS);
     }
 }

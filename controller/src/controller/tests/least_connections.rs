@@ -1,0 +1,165 @@
+//! The loop with pools that are balanced by least connections.
+
+use super::*;
+
+/// A controller of pools by least connections that runs, with the reasons of their decisions.
+struct Counted {
+    discovery: Vec<mpsc::Sender<Published>>,
+    counts: Vec<Counts>,
+    changes: mpsc::Sender<PoolChanges>,
+    script: Arc<Script>,
+    pushed: mpsc::UnboundedReceiver<Pushed>,
+}
+
+/// A push that is in force: for each pool the reason and the weights of its decision.
+type Pushed = Vec<(Reason, Vec<u32>)>;
+
+impl Counted {
+    fn start(pools: &[&str]) -> Self {
+        let counts: Vec<Counts> = pools.iter().map(|_| Counts::default()).collect();
+        let of = |(name, counts): (&&str, &Counts)| pool(name, name, least_connections(counts));
+        let (pools, discovery) = pools.iter().zip(&counts).map(of).unzip::<_, _, Vec<_>, _>();
+        let script = Arc::new(Script::default());
+        let (sink, _) = script.sink();
+        let (changes, receiver) = mpsc::channel(1);
+        let (report, pushed) = mpsc::unbounded_channel();
+        let controller =
+            Controller::new(Arc::new(sink), pools).with_changes(receiver).with_observer(move |event: &Event<'_>| {
+                if let Event::Pushed { desired, .. } = event {
+                    let weights =
+                        |desired: &Desired| desired.decision.plan.entries().iter().map(|e| e.weight).collect();
+                    let parts = desired.values().map(|desired| (desired.decision.reason, weights(desired)));
+                    let _ = report.send(parts.collect());
+                }
+            });
+        tokio::spawn(controller.run(std::future::pending()));
+        Self { discovery, counts, changes, script, pushed }
+    }
+
+    async fn found(&self, pool: usize, ready: u8) {
+        self.discovery[pool].send(Ok(set(ready))).await.unwrap();
+    }
+
+    async fn next(&mut self) -> Pushed {
+        timeout(Duration::from_secs(60), self.pushed.recv()).await.expect("something is pushed").unwrap()
+    }
+
+    /// The next push for this reason.
+    async fn next_of(&mut self, reason: Reason) -> Pushed {
+        loop {
+            let pushed = self.next().await;
+            if pushed[0].0 == reason {
+                return pushed;
+            }
+        }
+    }
+
+    async fn assert_quiet(&mut self) {
+        if let Ok(pushed) = timeout(Duration::from_secs(60), self.pushed.recv()).await {
+            panic!("nothing should be pushed, but {pushed:?} is");
+        }
+    }
+}
+
+fn least_connections(counts: &Counts) -> Policy {
+    Policy::least_connections(counts.counter(), Pacing::default())
+}
+
+/// The weights relative to the smallest one.
+fn gaps(pushed: &Pushed, pool: usize) -> Vec<u32> {
+    let weights = &pushed[pool].1;
+    let smallest = weights.iter().min().copied().unwrap_or(0);
+    weights.iter().map(|weight| weight - smallest).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_push_knows_the_counts_and_the_next_one_follows_them() {
+    let mut counted = Counted::start(&["a"]);
+    counted.counts[0].set(&[7, 0, 4]);
+    counted.found(0, 3).await;
+    let first = counted.next().await;
+    assert_eq!((first[0].0, gaps(&first, 0)), (Reason::Backends, vec![0, 7, 3]));
+    counted.assert_quiet().await;
+    counted.counts[0].set(&[7, 7, 0]);
+    let second = counted.next().await;
+    assert_eq!((second[0].0, gaps(&second, 0)), (Reason::Balance, vec![0, 0, 7]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_that_replaces_another_before_any_connection_goes_on_balancing() {
+    let mut counted = Counted::start(&["a"]);
+    counted.counts[0].set(&[0, 0, 0]);
+    counted.found(0, 3).await;
+    counted.next().await;
+    counted.assert_quiet().await;
+
+    let (other, discovery) = pool("a", "a", least_connections(&counted.counts[0]));
+    counted.changes.send(PoolChanges { removed: Vec::new(), added: vec![other] }).await.unwrap();
+    discovery.send(Ok(set(3))).await.unwrap();
+    time::sleep(Duration::from_secs(60)).await;
+
+    counted.counts[0].set(&[20, 20, 0]);
+    let decided = timeout(Duration::from_secs(60), async {
+        loop {
+            let pushed = counted.next().await;
+            if gaps(&pushed, 0) == [0, 0, 20] {
+                return pushed[0].0;
+            }
+        }
+    });
+    assert_eq!(decided.await, Ok(Reason::Balance), "the connections that ended are balanced");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_push_for_one_pool_renews_the_plans_of_the_others() {
+    let mut counted = Counted::start(&["a", "b"]);
+    counted.counts[0].set(&[5, 5]);
+    counted.counts[1].set(&[5, 5]);
+    counted.found(0, 2).await;
+    counted.found(1, 2).await;
+    counted.next().await;
+    counted.assert_quiet().await;
+    counted.found(1, 3).await;
+    let pushed = counted.next().await;
+    assert_eq!((pushed[0].0, pushed[1].0), (Reason::Freshness, Reason::Backends));
+}
+
+#[tokio::test(start_paused = true)]
+async fn counting_that_fails_is_round_robin_until_it_succeeds() {
+    let mut counted = Counted::start(&["a"]);
+    counted.counts[0].set(&[9, 4]);
+    counted.found(0, 2).await;
+    counted.next().await;
+    counted.counts[0].fail();
+    let blind = counted.next().await;
+    assert_eq!((blind[0].0, gaps(&blind, 0)), (Reason::Blind, vec![0, 0]));
+    counted.counts[0].set(&[9, 4]);
+    let counting = counted.next().await;
+    assert_eq!((counting[0].0, gaps(&counting, 0)), (Reason::Counting, vec![0, 5]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_does_not_answer_is_left_out_until_it_does() {
+    let mut counted = Counted::start(&["a"]);
+    counted.counts[0].set(&[20, 20, 20]);
+    counted.found(0, 3).await;
+    counted.next().await;
+    counted.counts[0].answering(false);
+    counted.counts[0].set(&[20, 0, 20]);
+    let without = counted.next_of(Reason::Suspicion).await;
+    assert_eq!(without[0].1.len(), 2);
+    counted.counts[0].answering(true);
+    let with = counted.next_of(Reason::Suspicion).await;
+    assert_eq!(with[0].1.len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_configuration_is_pushed_again_as_it_was() {
+    let mut counted = Counted::start(&["a"]);
+    counted.counts[0].set(&[7, 0]);
+    counted.found(0, 2).await;
+    let first = counted.next().await;
+    counted.assert_quiet().await;
+    counted.script.proofs.lock().unwrap().push_back(Error::Restarted);
+    assert_eq!(counted.next().await, first);
+}

@@ -1,0 +1,167 @@
+//! The counting and probing that least connections asks for.
+
+use std::{collections::BTreeSet, fmt, net::SocketAddr, sync::Arc, time::Duration};
+
+use futures_util::{
+    FutureExt, StreamExt,
+    future::{BoxFuture, Fuse, FusedFuture},
+    stream::FuturesUnordered,
+};
+use ilb_connections::{ConnectionSource, KernelConnections, Load, Sample};
+use ilb_discovery::{Backend, BackendSet};
+use ilb_reconciler::{Count, Decision, LeastConnections};
+use ilb_traefik_client::Name;
+use tokio::time::{self, Instant};
+
+use crate::{Event, Observer};
+
+/// Counts the connections of backends, and probes those that seem not to take any.
+pub struct Counter {
+    source: Arc<dyn ConnectionSource>,
+    probe: Probe,
+}
+
+/// A function that tries whether a backend accepts a connection.
+pub type Probe = Box<dyn Fn(SocketAddr) -> BoxFuture<'static, bool> + Send + Sync>;
+
+impl Counter {
+    /// Creates a counter from its two parts.
+    pub fn new(source: Arc<dyn ConnectionSource>, probe: Probe) -> Self {
+        Self { source, probe }
+    }
+}
+
+impl From<KernelConnections> for Counter {
+    fn from(connections: KernelConnections) -> Self {
+        let prober = connections.prober();
+        let probe = move |backend| {
+            let prober = prober.clone();
+            async move { prober.probe(backend).await.is_ok() }.boxed()
+        };
+        Self::new(Arc::new(connections), Box::new(probe))
+    }
+}
+
+impl fmt::Debug for Counter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Counter").finish_non_exhaustive()
+    }
+}
+
+/// Least connections at work: the state machine, and the counting and probing that it asks for.
+pub(crate) struct Counting {
+    balancer: LeastConnections,
+    /// The counter, or why there is none: then it is round robin.
+    counter: Result<Counter, String>,
+    /// The addresses to count; `None` before the first set of backends.
+    backends: Option<Arc<BTreeSet<SocketAddr>>>,
+    sampling: Fuse<BoxFuture<'static, Result<Sample, ilb_connections::Error>>>,
+    probes: FuturesUnordered<BoxFuture<'static, (SocketAddr, bool)>>,
+    wake_up: Option<Instant>,
+}
+
+/// The end of something that [`Counting::advance`] has started.
+#[derive(Debug)]
+pub(crate) enum Happened {
+    Sampled(Result<Sample, ilb_connections::Error>),
+    Probed {
+        backend: SocketAddr,
+        answered: bool,
+    },
+    /// The moment for which the balancer asked has come.
+    Due,
+}
+
+impl Counting {
+    pub(crate) fn new(balancer: LeastConnections, counter: Result<Counter, String>) -> Self {
+        let (sampling, probes) = (Fuse::terminated(), FuturesUnordered::new());
+        Self { balancer, counter, backends: None, sampling, probes, wake_up: None }
+    }
+
+    /// Returns why connections can never be counted, if so.
+    pub(crate) fn impossible(&self) -> Option<&str> {
+        self.counter.as_ref().err().map(String::as_str)
+    }
+
+    pub(crate) fn backends(&mut self, set: &BackendSet) {
+        self.backends = Some(Arc::new(set.iter().map(Backend::address).collect()));
+        self.balancer.backends(set, Instant::now().into_std());
+    }
+
+    pub(crate) fn advance(&mut self) -> Option<Arc<Decision>> {
+        let work = self.balancer.decide(Instant::now().into_std());
+        self.wake_up = work.ask_again.map(Into::into);
+        let Ok(counter) = &self.counter else { return work.decision };
+        for backend in work.probe {
+            let probe = (counter.probe)(backend);
+            self.probes.push(probe.map(move |answered| (backend, answered)).boxed());
+        }
+        if let (Some(backends), true) = (&self.backends, self.sampling.is_terminated()) {
+            let sample_at = work.sample_at.into();
+            if sample_at <= Instant::now() {
+                let (source, backends) = (Arc::clone(&counter.source), Arc::clone(backends));
+                self.sampling = async move { source.sample(&backends).await }.boxed().fuse();
+            } else {
+                self.wake_up = Some(self.wake_up.map_or(sample_at, |at| at.min(sample_at)));
+            }
+        }
+        work.decision
+    }
+
+    pub(crate) async fn next(&mut self) -> Happened {
+        tokio::select! {
+            sample = &mut self.sampling, if !self.sampling.is_terminated() => Happened::Sampled(sample),
+            Some((backend, answered)) = self.probes.next() => Happened::Probed { backend, answered },
+            () = sleep_until(self.wake_up) => Happened::Due,
+        }
+    }
+
+    pub(crate) fn take(&mut self, happened: Happened, pool: &Name, observer: &mut dyn Observer) {
+        let now = Instant::now().into_std();
+        match happened {
+            Happened::Sampled(Ok(sample)) => {
+                let counts = sample.iter().map(|(address, load)| (address, count(&load)));
+                self.balancer.sample(counts, sample.cost(), now);
+                observer.on(&Event::Sampled { pool, sample: &sample, balancer: &self.balancer });
+            }
+            Happened::Sampled(Err(error)) => {
+                self.balancer.blind(now);
+                observer.on(&Event::CountingFailed { pool, error: &error });
+            }
+            Happened::Probed { backend, answered } => {
+                self.balancer.probed(backend, answered, now);
+                observer.on(&Event::Probed { pool, backend, answered });
+            }
+            Happened::Due => {}
+        }
+    }
+
+    pub(crate) fn renew(&mut self) {
+        self.balancer.renew();
+    }
+
+    pub(crate) fn acknowledged(&mut self, decision: &Arc<Decision>, took: Duration) {
+        self.balancer.acknowledged(decision, took, Instant::now().into_std());
+    }
+}
+
+impl fmt::Debug for Counting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Counting")
+            .field("counter", &self.counter)
+            .field("wake_up", &self.wake_up)
+            .finish_non_exhaustive()
+    }
+}
+
+fn count(load: &Load) -> Count {
+    Count { connections: load.connections(), opened: load.born, oldest_opening: load.oldest_opening }
+}
+
+/// Sleeps until `moment`; without one it never ends.
+pub(crate) async fn sleep_until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => time::sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,25 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod controller;
+mod counting;
+mod desired;
+mod event;
+mod policy;
+mod pool;
+mod spec;
+#[cfg(test)]
+mod testing;
+
+pub use crate::{
+    controller::{Controller, PoolChanges},
+    counting::{Counter, Probe},
+    desired::{Desired, DesiredPools},
+    event::{Event, Observer},
+    policy::Policy,
+    pool::{Pool, plan},
+    spec::{PoolSpec, Shares},
+};
+
+#[cfg(any(test, feature = "test-util"))]
+pub use crate::event::MockObserver;

@@ -1,0 +1,122 @@
+//! How a pool is balanced.
+
+use std::{sync::Arc, time::Duration};
+
+use ilb_discovery::BackendSet;
+use ilb_reconciler::{Decision, LeastConnections, Method, Pacing, RoundRobin};
+use ilb_traefik_client::Name;
+use tokio::time::Instant;
+
+use crate::{
+    Event, Observer,
+    counting::{Counter, Counting, Happened},
+};
+
+/// Decides which plan the backends of a pool get.
+#[derive(Debug)]
+pub struct Policy(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    RoundRobin { state: RoundRobin, decision: Option<Arc<Decision>> },
+    LeastConnections(Box<Counting>),
+}
+
+impl Policy {
+    /// Creates round robin: each ready backend in turn, in proportion to its capacity.
+    pub fn round_robin() -> Self {
+        Self(Kind::RoundRobin { state: RoundRobin::new(), decision: None })
+    }
+
+    /// Creates least connections by the counts of `counter`.
+    pub fn least_connections(counter: impl Into<Counter>, pacing: Pacing) -> Self {
+        Self::counting(LeastConnections::new(pacing), Ok(counter.into()))
+    }
+
+    /// Creates least connections where connections cannot be counted, for the given reason. It balances by round robin and
+    /// reports [`Event::CountingImpossible`].
+    pub fn least_connections_without_counts(reason: impl Into<String>, pacing: Pacing) -> Self {
+        let mut balancer = LeastConnections::new(pacing);
+        balancer.blind(Instant::now().into_std());
+        Self::counting(balancer, Err(reason.into()))
+    }
+
+    fn counting(balancer: LeastConnections, counter: Result<Counter, String>) -> Self {
+        Self(Kind::LeastConnections(Box::new(Counting::new(balancer, counter))))
+    }
+
+    /// Returns the method that this policy was made for.
+    pub fn method(&self) -> Method {
+        match &self.0 {
+            Kind::RoundRobin { .. } => Method::RoundRobin,
+            Kind::LeastConnections(_) => Method::LeastConnections,
+        }
+    }
+
+    /// Reports that counting is impossible, if it is.
+    pub(crate) fn announce(&self, pool: &Name, observer: &mut dyn Observer) {
+        if let Kind::LeastConnections(counting) = &self.0
+            && let Some(reason) = counting.impossible()
+        {
+            observer.on(&Event::CountingImpossible { pool, reason });
+        }
+    }
+
+    /// Takes over from the policy of the pool that this one's pool replaces: what was decided there may still be right.
+    pub(crate) fn inherit(&mut self, before: &Arc<Decision>) {
+        if let Kind::RoundRobin { state, .. } = &mut self.0 {
+            *state = RoundRobin::from_decision(Arc::clone(before));
+        }
+    }
+
+    /// Takes in a complete set of backends.
+    pub(crate) fn backends(&mut self, set: &BackendSet) {
+        match &mut self.0 {
+            Kind::RoundRobin { state, decision } => *decision = Some(state.backends(set)),
+            Kind::LeastConnections(counting) => counting.backends(set),
+        }
+    }
+
+    /// Starts the counting and probing that is due, and returns the decision of this moment; `None` as long as too little
+    /// is known.
+    pub(crate) fn advance(&mut self) -> Option<Arc<Decision>> {
+        match &mut self.0 {
+            Kind::RoundRobin { decision, .. } => decision.clone(),
+            Kind::LeastConnections(counting) => counting.advance(),
+        }
+    }
+
+    /// Waits for something that may change the decision. Dropping the future loses nothing.
+    pub(crate) async fn next(&mut self) -> Happened {
+        match &mut self.0 {
+            Kind::RoundRobin { .. } => std::future::pending().await,
+            Kind::LeastConnections(counting) => counting.next().await,
+        }
+    }
+
+    /// Takes in what [`next`](Self::next) returned.
+    pub(crate) fn take(&mut self, happened: Happened, pool: &Name, observer: &mut dyn Observer) {
+        if let Kind::LeastConnections(counting) = &mut self.0 {
+            counting.take(happened, pool, observer);
+        }
+    }
+
+    /// Asks for a plan for the counts of this moment, because Traefik is about to start its round robin from the top.
+    pub(crate) fn renew(&mut self) {
+        if let Kind::LeastConnections(counting) = &mut self.0 {
+            counting.renew();
+        }
+    }
+
+    /// Takes in that `decision` is in force, after a push that took this long.
+    pub(crate) fn acknowledged(&mut self, decision: &Arc<Decision>, took: Duration) {
+        if let Kind::LeastConnections(counting) = &mut self.0
+            && decision.method == Method::LeastConnections
+        {
+            counting.acknowledged(decision, took);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,119 @@
+//! Policies with counts and probes in the hands of the test.
+
+use ilb_discovery::{Backend, BackendSet, State};
+use ilb_reconciler::{Reason, Standing};
+
+use super::*;
+use crate::testing::{Counts, address};
+
+/// The policy of a pool of ready backends.
+struct Bench {
+    policy: Policy,
+    counts: Counts,
+    /// The names of the events that matter here.
+    events: Vec<&'static str>,
+}
+
+impl Bench {
+    fn start(backends: u8, established: &[u32]) -> Self {
+        let counts = Counts::default();
+        counts.set(established);
+        let mut policy = Policy::least_connections(counts.counter(), Pacing::default());
+        policy.backends(&ready(backends));
+        Self { policy, counts, events: Vec::new() }
+    }
+
+    /// Each decision is in force at once. Returns the first one for which `is` holds.
+    async fn until(&mut self, is: impl Fn(&Decision) -> bool) -> Arc<Decision> {
+        let mut in_force: Option<Arc<Decision>> = None;
+        for _ in 0..10_000 {
+            let decided = self.policy.advance();
+            if let Some(decision) = &decided
+                && !in_force.as_ref().is_some_and(|before| Arc::ptr_eq(before, decision))
+            {
+                self.policy.acknowledged(decision, Duration::ZERO);
+                if is(decision) {
+                    return Arc::clone(decision);
+                }
+                in_force = decided;
+            }
+            let happened = self.policy.next().await;
+            let events = &mut self.events;
+            let mut observer = |event: &Event<'_>| match event {
+                Event::CountingFailed { .. } => events.push("CountingFailed"),
+                Event::Probed { answered: false, .. } => events.push("Probed in vain"),
+                _ => {}
+            };
+            self.policy.take(happened, &"default".parse().unwrap(), &mut observer);
+        }
+        panic!("there is no such decision");
+    }
+}
+
+fn ready(backends: u8) -> BackendSet {
+    (0..backends).map(|last| Backend::new(address(last), State::Ready)).collect()
+}
+
+fn weight(decision: &Decision, last: u8) -> u32 {
+    let weights = decision.plan.entries().iter().filter(|entry| entry.address == address(last));
+    weights.map(|entry| entry.weight).sum()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_plan_is_made_of_counts() {
+    let mut bench = Bench::start(2, &[9, 4]);
+    let decision = bench.until(|_| true).await;
+    assert_eq!(decision.rows.iter().map(|row| row.connections).collect::<Vec<_>>(), [9, 4]);
+    assert_eq!(weight(&decision, 1) - weight(&decision, 0), 5, "the gap is filled first");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_count_that_fails_means_round_robin_until_one_succeeds() {
+    let mut bench = Bench::start(2, &[9, 4]);
+    bench.until(|_| true).await;
+    bench.counts.fail();
+    let blind = bench.until(|decision| decision.reason == Reason::Blind).await;
+    assert_eq!(weight(&blind, 0), weight(&blind, 1));
+    assert_eq!(bench.events, ["CountingFailed"]);
+    bench.counts.set(&[9, 4]);
+    let seeing = bench.until(|decision| decision.reason == Reason::Counting).await;
+    assert_ne!(weight(&seeing, 0), weight(&seeing, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_loses_its_connections_and_does_not_answer_is_left_out_until_it_does() {
+    let mut bench = Bench::start(3, &[20, 20, 20]);
+    bench.until(|_| true).await;
+    bench.counts.answering(false);
+    bench.counts.set(&[20, 0, 20]);
+    let without = bench.until(|decision| weight(decision, 1) == 0).await;
+    assert_eq!((without.reason, without.rows[1].standing), (Reason::Suspicion, Standing::Suspect));
+    assert_eq!(bench.events, ["Probed in vain"]);
+    bench.counts.answering(true);
+    let with = bench.until(|decision| weight(decision, 1) > 0).await;
+    assert_eq!(with.reason, Reason::Suspicion);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_connections_cannot_be_counted_it_is_round_robin_at_once_and_reported() {
+    let mut policy = Policy::least_connections_without_counts("the test sees nothing", Pacing::default());
+    let mut reasons = Vec::new();
+    let mut observer = |event: &Event<'_>| match event {
+        Event::CountingImpossible { reason, .. } => reasons.push((*reason).to_owned()),
+        other => panic!("{other:?}"),
+    };
+    policy.announce(&"default".parse().unwrap(), &mut observer);
+    assert_eq!(reasons, ["the test sees nothing"]);
+    policy.backends(&ready(2));
+    let decision = policy.advance().unwrap();
+    assert_eq!(weight(&decision, 0), weight(&decision, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_is_renewed_when_traefik_starts_its_round_robin_from_the_top_for_another_pool() {
+    let mut bench = Bench::start(2, &[5, 5]);
+    let first = bench.until(|_| true).await;
+    bench.policy.renew();
+    let second = bench.until(|decision| decision.number > first.number).await;
+    assert_eq!(second.reason, Reason::Freshness);
+}

@@ -1,0 +1,173 @@
+//! What the tests of this crate share: sources and sinks in the hands of the test.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use futures_util::{FutureExt, StreamExt, stream, stream::BoxStream};
+use ilb_connections::{Load, MockConnectionSource, Sample};
+use ilb_discovery::{Backend, BackendSet, Discovery, State};
+use ilb_traefik_client::{Applied, Configuration, Error, MockConfigSink, Name, Revision};
+use tokio::sync::mpsc;
+
+use crate::{Counter, Policy, Pool, PoolSpec};
+
+/// One item of what discovery publishes.
+pub(crate) type Published = Result<Arc<BackendSet>, ilb_discovery::Error>;
+
+/// A discovery that publishes, item by item, what a test sends.
+struct Channel(Mutex<Option<mpsc::Receiver<Published>>>);
+
+#[async_trait]
+impl Discovery for Channel {
+    async fn list(&self) -> Published {
+        Err(ilb_discovery::Error::Failed { source_name: "the test".into(), cause: cause() })
+    }
+
+    fn watch(&self) -> BoxStream<'static, Published> {
+        let receiver = self.0.lock().unwrap().take().expect("it is watched once");
+        stream::unfold(receiver, |mut receiver| async { Some((receiver.recv().await?, receiver)) }).boxed()
+    }
+}
+
+pub(crate) fn cause() -> ilb_discovery::Cause {
+    ilb_discovery::Cause::new(std::io::Error::other("scripted"))
+}
+
+/// Creates a pool, and the side on which the test publishes its sets.
+pub(crate) fn pool(name: &str, entry_point: &str, policy: Policy) -> (Pool, mpsc::Sender<Published>) {
+    let (sets, receiver) = mpsc::channel(8);
+    let spec = PoolSpec::new(name.parse().unwrap(), entry_point.parse().unwrap());
+    (Pool::new(spec, Channel(Mutex::new(Some(receiver))), policy), sets)
+}
+
+pub(crate) fn address(last: u8) -> std::net::SocketAddr {
+    ([10, 0, 0, last], 3333).into()
+}
+
+/// Returns this many ready backends, and two that take no connections.
+pub(crate) fn set(ready: u8) -> Arc<BackendSet> {
+    let others = [Backend::new(address(200), State::NotReady), Backend::new(address(201), State::Draining)];
+    Arc::new((0..ready).map(|last| Backend::new(address(last), State::Ready)).chain(others).collect())
+}
+
+/// The counts and probes of least connections.
+#[derive(Clone, Default)]
+pub(crate) struct Counts(Arc<Mutex<CountsState>>);
+
+#[derive(Default)]
+struct CountsState {
+    established: Vec<u32>,
+    failing: bool,
+    silent: bool,
+}
+
+impl Counts {
+    /// From now on the backends have these connections.
+    pub(crate) fn set(&self, established: &[u32]) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (state.established, state.failing) = (established.to_vec(), false);
+    }
+
+    /// From now on counting fails.
+    pub(crate) fn fail(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).failing = true;
+    }
+
+    /// From now on backends answer probes, or none does.
+    pub(crate) fn answering(&self, answering: bool) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).silent = !answering;
+    }
+
+    pub(crate) fn counter(&self) -> Counter {
+        let (state, mut source) = (Arc::clone(&self.0), MockConnectionSource::new());
+        source.expect_sample().returning(move |_| {
+            let state = state.lock().unwrap_or_else(PoisonError::into_inner);
+            if state.failing { Err(ilb_connections::Error::Cancelled) } else { Ok(sample(&state.established)) }
+        });
+        let state = Arc::clone(&self.0);
+        let probe = move |_| {
+            let answered = !state.lock().unwrap_or_else(PoisonError::into_inner).silent;
+            async move { answered }.boxed()
+        };
+        Counter::new(Arc::new(source), Box::new(probe))
+    }
+}
+
+pub(crate) fn sample(established: &[u32]) -> Sample {
+    let load = |count: &u32| {
+        let mut load = Load::default();
+        load.established = *count;
+        load
+    };
+    (0..).map(address).zip(established.iter().map(load)).collect()
+}
+
+/// One push that a [`Script`] received.
+#[derive(Debug)]
+pub(crate) struct Push {
+    pub(crate) at: tokio::time::Instant,
+    pub(crate) configuration: Configuration,
+}
+
+impl Push {
+    /// Returns how many servers each pool has, by name.
+    pub(crate) fn members(&self) -> Vec<(String, usize)> {
+        let services = &self.configuration.tcp.services;
+        let of = |name: &Name| match services.get(name.as_str()) {
+            Some(ilb_traefik_client::TcpService::Weighted(weighted)) => weighted.services.len(),
+            _ => 0,
+        };
+        let routers = self.configuration.tcp.routers.keys();
+        routers.map(|name| (name.to_string(), of(name))).collect::<BTreeMap<_, _>>().into_iter().collect()
+    }
+
+    /// Returns how many servers all pools have.
+    pub(crate) fn backends(&self) -> usize {
+        self.members().iter().map(|(_, members)| members).sum()
+    }
+}
+
+/// The answers of Traefik to the next calls; when none is left, everything succeeds.
+#[derive(Default)]
+pub(crate) struct Script {
+    pub(crate) applies: Mutex<VecDeque<Error>>,
+    pub(crate) proofs: Mutex<VecDeque<Error>>,
+}
+
+impl Script {
+    /// Creates a script in which the next pushes fail like this.
+    pub(crate) fn failing(applies: impl IntoIterator<Item = Error>) -> Arc<Self> {
+        Arc::new(Self { applies: Mutex::new(applies.into_iter().collect()), ..Self::default() })
+    }
+
+    /// Returns a sink that answers as this script says, and what it receives.
+    pub(crate) fn sink(self: &Arc<Self>) -> (MockConfigSink, mpsc::UnboundedReceiver<Push>) {
+        let (report, pushed) = mpsc::unbounded_channel();
+        let mut sink = MockConfigSink::new();
+        let script = Arc::clone(self);
+        sink.expect_apply().returning(move |configuration| {
+            let at = tokio::time::Instant::now();
+            let _ = report.send(Push { at, configuration: configuration.clone() });
+            next(&script.applies).map_or_else(|| Ok(applied(configuration)), Err)
+        });
+        let script = Arc::clone(self);
+        sink.expect_verify().returning(move |_| next(&script.proofs).map_or(Ok(()), Err));
+        (sink, pushed)
+    }
+}
+
+fn next(errors: &Mutex<VecDeque<Error>>) -> Option<Error> {
+    errors.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+}
+
+pub(crate) fn applied(configuration: &Configuration) -> Applied {
+    Applied::new(Revision::of(configuration), "then".into(), "3.7.15".into(), Duration::ZERO)
+}
+
+pub(crate) fn away() -> Error {
+    Error::Unreachable("connection refused".into())
+}
