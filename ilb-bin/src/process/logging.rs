@@ -9,19 +9,19 @@ use tracing_subscriber::{EnvFilter, filter::LevelFilter, reload::Handle};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Log {
     pub(crate) level: LevelFilter,
-    pub(crate) format: Format,
+    pub(crate) format: LogFormat,
 }
 
 impl Log {
     /// For a command that prints what it found: only what is wrong is logged beside it.
     pub(crate) fn problems() -> Self {
-        Self { level: LevelFilter::ERROR, format: Format::Text }
+        Self { level: LevelFilter::ERROR, format: LogFormat::Text }
     }
 }
 
 /// The form of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Format {
+pub(crate) enum LogFormat {
     Json,
     Text,
 }
@@ -49,14 +49,14 @@ pub(crate) fn start(log: &Log) -> Level {
     let colours = io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
     let subscriber = subscriber.with_ansi(colours);
     match log.format {
-        Format::Json => {
+        LogFormat::Json => {
             let subscriber = subscriber.json().flatten_event(true).with_current_span(false).with_span_list(false);
             let subscriber = subscriber.with_filter_reloading();
             let handle = subscriber.reload_handle();
             subscriber.init();
             Level::of(handle)
         }
-        Format::Text => {
+        LogFormat::Text => {
             let subscriber = subscriber.with_filter_reloading();
             let handle = subscriber.reload_handle();
             subscriber.init();

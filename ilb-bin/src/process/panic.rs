@@ -15,7 +15,7 @@ pub(crate) fn end_on_panic() {
 mod tests {
     use std::{os::unix::process::ExitStatusExt, process::Command};
 
-    use crate::process::logging::{self, Format, Log};
+    use crate::process::logging::{self, Log, LogFormat};
 
     /// Set in the process that is to panic.
     const PANIC: &str = "ILB_TEST_PANIC_IN_A_TASK";
@@ -38,7 +38,7 @@ mod tests {
 
     fn panic_in_a_task() -> ! {
         let level = tracing_subscriber::filter::LevelFilter::INFO;
-        logging::start(&Log { level, format: Format::Json });
+        logging::start(&Log { level, format: LogFormat::Json });
         super::end_on_panic();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {

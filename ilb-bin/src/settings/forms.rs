@@ -7,7 +7,7 @@ use ilb_traefik_client::{BuildError, ProxyProtocol, Traefik};
 use tracing_subscriber::filter::LevelFilter;
 
 use super::{Capacities, Method};
-use crate::process::logging::Format;
+use crate::process::logging::LogFormat;
 
 /// What its type reads by itself.
 pub(super) fn parsed<T: FromStr>(text: &str) -> Result<T, T::Err> {
@@ -95,10 +95,10 @@ pub(super) fn log_level(text: &str) -> Result<LevelFilter, &'static str> {
     }
 }
 
-pub(super) fn log_format(text: &str) -> Result<Format, &'static str> {
+pub(super) fn log_format(text: &str) -> Result<LogFormat, &'static str> {
     match text.to_ascii_lowercase().as_str() {
-        "json" => Ok(Format::Json),
-        "text" => Ok(Format::Text),
+        "json" => Ok(LogFormat::Json),
+        "text" => Ok(LogFormat::Text),
         _ => Err("no such format"),
     }
 }

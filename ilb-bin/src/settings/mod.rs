@@ -26,7 +26,7 @@ pub(crate) use self::{
     traefik::{Authentication, Instances, TraefikSettings},
 };
 use self::{forms::parsed, reading::Reading};
-use crate::process::logging::{Format, Log};
+use crate::process::logging::{Log, LogFormat};
 
 /// Valid settings.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,7 +61,7 @@ impl Settings {
 
 fn log(reading: &mut Reading<'_>, terminal: bool) -> Log {
     let level = reading.one("log.level", forms::log_level).unwrap_or(LevelFilter::INFO);
-    let usual = if terminal { Format::Text } else { Format::Json };
+    let usual = if terminal { LogFormat::Text } else { LogFormat::Json };
     Log { level, format: reading.one("log.format", forms::log_format).unwrap_or(usual) }
 }
 
