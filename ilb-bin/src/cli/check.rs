@@ -6,7 +6,7 @@ use super::{
     output::{print, print_json},
 };
 use crate::exit::{Exit, Failure};
-use crate::settings::{self, Settings};
+use crate::settings::Settings;
 
 pub(super) fn form() -> Command {
     Command::new("check")
@@ -20,7 +20,7 @@ pub(super) fn execute(matches: &ArgMatches) -> Result<Exit, Failure> {
     let settings = Settings::load(&inputs::of(matches))?;
     match Format::of(matches) {
         Format::Json => print_json(&settings.effective)?,
-        Format::Table => print(&settings::check(&settings))?,
+        Format::Table => print(&settings.table())?,
     }
     Ok(Exit::Done)
 }

@@ -1,13 +1,13 @@
-//! `docs/settings.md`, made from the table of settings.
+//! Writes `docs/settings.md` from the definitions of the settings.
 
 use std::fmt::Write as _;
 
-use super::keys::{KEYS, Key};
+use super::{definitions::KEYS, setting::Key};
 
 const INTRODUCTION: &str = "\
 # Settings
 
-<!-- Made from ilb-bin/src/settings/keys.rs by `UPDATE_DOCS=1 cargo test -p ilb-bin settings`; do not edit. -->
+<!-- Made from ilb-bin/src/settings/definitions.rs by `UPDATE_DOCS=1 cargo test -p ilb-bin settings`; do not edit. -->
 
 A setting is taken from the first of these that has it: a flag, an environment variable, the file (`--config FILE` or
 `ILB_CONFIG`; YAML, JSON or TOML), its default. The variables without `ILB_` are those of the program that ilb replaces.
@@ -35,9 +35,9 @@ pools:
 ```
 ";
 
-/// The whole document.
-pub(super) fn markdown() -> String {
-    let (pools, process): (Vec<_>, Vec<_>) = KEYS.iter().partition(|key| key.of_pool().is_some());
+/// Returns the whole document.
+pub(super) fn document() -> String {
+    let (pools, process): (Vec<_>, Vec<_>) = KEYS.iter().partition(|key| key.is_of_pool());
     let mut text = INTRODUCTION.to_owned();
     section(&mut text, "The process", &process);
     section(&mut text, "Each pool", &pools);
@@ -63,9 +63,9 @@ mod tests {
     fn the_documentation_is_what_the_code_says() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/settings.md");
         if std::env::var_os("UPDATE_DOCS").is_some() {
-            std::fs::write(path, markdown()).unwrap();
+            std::fs::write(path, document()).unwrap();
         }
         let there = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(there == markdown(), "docs/settings.md is stale: UPDATE_DOCS=1 cargo test -p ilb-bin settings");
+        assert!(there == document(), "docs/settings.md is stale: UPDATE_DOCS=1 cargo test -p ilb-bin settings");
     }
 }

@@ -1,7 +1,8 @@
-//! The file, with the line of each value.
+//! Parses the file of settings, and keeps the line of each key and value.
 
 use std::{fmt, fs, path::Path};
 
+use anyhow::{anyhow, bail};
 use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, SeqAccess, Visitor},
@@ -9,7 +10,7 @@ use serde::{
 use serde_saphyr::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// A value and where it starts.
+/// A value and the line at which it starts.
 #[derive(Debug)]
 pub(super) struct Located {
     /// Counted from 1.
@@ -17,12 +18,14 @@ pub(super) struct Located {
     pub(super) node: Node,
 }
 
+/// A value of any shape.
 #[derive(Debug)]
 pub(super) enum Node {
-    Nothing,
-    One(String),
-    Many(Vec<Located>),
-    /// In the order of the file. No key is there twice.
+    Null,
+    /// A text, a number or a boolean, as text.
+    Scalar(String),
+    List(Vec<Located>),
+    /// Entries in the order of the file; no key occurs twice.
     Table(Vec<Entry>),
 }
 
@@ -30,71 +33,78 @@ pub(super) enum Node {
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) key: String,
-    /// Of the key.
+    /// Line of the key, counted from 1.
     pub(super) line: u64,
     pub(super) value: Located,
 }
 
-/// What the file at `path` says; else one line that tells what is wrong with it.
-pub(super) fn read(path: &Path) -> Result<Located, String> {
-    let shown = path.display();
-    let parse = match path.extension().and_then(|extension| extension.to_str()) {
-        Some("yaml" | "yml" | "json") => yaml,
-        Some("toml") => toml,
-        _ => return Err(format!("{shown}: give a file whose name ends in .yaml, .yml, .json or .toml")),
-    };
-    let text =
-        fs::read_to_string(path).map_err(|e| format!("{shown}: it cannot be read ({e}): give a readable file"))?;
-    parse(&text).map_err(|(line, problem)| format!("{shown}:{line}: {problem}"))
+/// A place at which the file is not valid YAML, JSON or TOML.
+struct SyntaxError {
+    /// Counted from 1.
+    line: u64,
+    message: String,
 }
 
-fn yaml(text: &str) -> Result<Located, (u64, String)> {
+/// Reads the file at `path`. An error is one line, and begins with the path.
+pub(super) fn read(path: &Path) -> anyhow::Result<Located> {
+    let shown = path.display();
+    let parse = match path.extension().and_then(|extension| extension.to_str()) {
+        Some("yaml" | "yml" | "json") => parse_yaml,
+        Some("toml") => parse_toml,
+        _ => bail!("{shown}: give a file whose name ends in .yaml, .yml, .json or .toml"),
+    };
+    let text =
+        fs::read_to_string(path).map_err(|e| anyhow!("{shown}: it cannot be read ({e}): give a readable file"))?;
+    parse(&text).map_err(|SyntaxError { line, message }| anyhow!("{shown}:{line}: {message}"))
+}
+
+/// Parses YAML, and JSON as the part of YAML that it is.
+fn parse_yaml(text: &str) -> Result<Located, SyntaxError> {
     let options = serde_saphyr::options! { with_snippet: false };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let line = error.location().map_or(1, |at| at.line());
         let text = error.to_string();
-        let problem = text.lines().next().unwrap_or_default();
-        // The library tells the place in its text too: once is enough.
-        (line, problem.rsplit_once(" at line ").map_or(problem, |(problem, _)| problem).to_owned())
+        let message = text.lines().next().unwrap_or_default();
+        // The library appends the place to its text too; the caller shows it already.
+        let message = message.rsplit_once(" at line ").map_or(message, |(message, _)| message).to_owned();
+        SyntaxError { line, message }
     })
 }
 
-fn toml(text: &str) -> Result<Located, (u64, String)> {
-    let line = |at: usize| text.bytes().take(at).filter(|byte| *byte == b'\n').count() as u64 + 1;
-    let table = DeTable::parse(text)
-        .map_err(|error| (error.span().map_or(1, |span| line(span.start)), error.message().to_owned()))?;
-    Ok(Located { line: 1, node: of_table(table.into_inner(), &line) })
+fn parse_toml(text: &str) -> Result<Located, SyntaxError> {
+    let line_at = |at: usize| text.bytes().take(at).filter(|byte| *byte == b'\n').count() as u64 + 1;
+    let table = DeTable::parse(text).map_err(|error| SyntaxError {
+        line: error.span().map_or(1, |span| line_at(span.start)),
+        message: error.message().to_owned(),
+    })?;
+    Ok(Located { line: 1, node: from_toml_table(table.into_inner(), &line_at) })
 }
 
-fn of_table(table: DeTable<'_>, line: &impl Fn(usize) -> u64) -> Node {
+fn from_toml_table(table: DeTable<'_>, line_at: &impl Fn(usize) -> u64) -> Node {
     let mut entries: Vec<_> = table
         .into_iter()
         .map(|(key, value)| Entry {
-            line: line(key.span().start),
+            line: line_at(key.span().start),
             key: key.into_inner().into_owned(),
-            value: Located { line: line(value.span().start), node: of_value(value.into_inner(), line) },
+            value: from_toml(value, line_at),
         })
         .collect();
     entries.sort_by_key(|entry| entry.line);
     Node::Table(entries)
 }
 
-fn of_value(value: DeValue<'_>, line: &impl Fn(usize) -> u64) -> Node {
-    match value {
-        DeValue::String(text) => Node::One(text.into_owned()),
-        DeValue::Integer(number) => Node::One(number.as_str().to_owned()),
-        DeValue::Float(number) => Node::One(number.as_str().to_owned()),
-        DeValue::Boolean(yes) => Node::One(yes.to_string()),
-        DeValue::Datetime(moment) => Node::One(moment.to_string()),
-        DeValue::Array(items) => {
-            let item = |item: toml::Spanned<DeValue<'_>>| Located {
-                line: line(item.span().start),
-                node: of_value(item.into_inner(), line),
-            };
-            Node::Many(items.into_iter().map(item).collect())
-        }
-        DeValue::Table(table) => of_table(table, line),
-    }
+fn from_toml(value: toml::Spanned<DeValue<'_>>, line_at: &impl Fn(usize) -> u64) -> Located {
+    let line = line_at(value.span().start);
+    let node = match value.into_inner() {
+        DeValue::String(text) => Node::Scalar(text.into_owned()),
+        DeValue::Integer(number) => Node::Scalar(number.as_str().to_owned()),
+        DeValue::Float(number) => Node::Scalar(number.as_str().to_owned()),
+        DeValue::Boolean(value) => Node::Scalar(value.to_string()),
+        DeValue::Datetime(datetime) => Node::Scalar(datetime.to_string()),
+        DeValue::Array(items) => Node::List(items.into_iter().map(|item| from_toml(item, line_at)).collect()),
+        DeValue::Table(table) => from_toml_table(table, line_at),
+    };
+    Located { line, node }
 }
 
 impl<'de> Deserialize<'de> for Located {
@@ -106,13 +116,13 @@ impl<'de> Deserialize<'de> for Located {
 
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(AnyNode)
+        deserializer.deserialize_any(NodeVisitor)
     }
 }
 
-struct AnyNode;
+struct NodeVisitor;
 
-impl<'de> Visitor<'de> for AnyNode {
+impl<'de> Visitor<'de> for NodeVisitor {
     type Value = Node;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -120,35 +130,35 @@ impl<'de> Visitor<'de> for AnyNode {
     }
 
     fn visit_unit<E>(self) -> Result<Node, E> {
-        Ok(Node::Nothing)
+        Ok(Node::Null)
     }
 
     fn visit_bool<E>(self, value: bool) -> Result<Node, E> {
-        Ok(Node::One(value.to_string()))
+        Ok(Node::Scalar(value.to_string()))
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<Node, E> {
-        Ok(Node::One(value.to_string()))
+        Ok(Node::Scalar(value.to_string()))
     }
 
     fn visit_u64<E>(self, value: u64) -> Result<Node, E> {
-        Ok(Node::One(value.to_string()))
+        Ok(Node::Scalar(value.to_string()))
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Node, E> {
-        Ok(Node::One(value.to_string()))
+        Ok(Node::Scalar(value.to_string()))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Node, E> {
-        Ok(Node::One(value.to_owned()))
+        Ok(Node::Scalar(value.to_owned()))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Node, A::Error> {
-        let mut many = Vec::new();
+        let mut list = Vec::new();
         while let Some(item) = items.next_element()? {
-            many.push(item);
+            list.push(item);
         }
-        Ok(Node::Many(many))
+        Ok(Node::List(list))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Node, A::Error> {

@@ -1,3 +1,5 @@
+//! The settings of a pool.
+
 use std::{
     collections::{BTreeMap, btree_map::Entry},
     fmt,
@@ -9,11 +11,18 @@ use ilb_discovery::{AddressPolicy, BackendPort, Families, Selector};
 use ilb_traefik_client::{Name, ProxyProtocol, Timeouts};
 
 use super::{
-    forms::{self, boolean, duration, parsed, some_text},
-    reading::Reading,
+    choices::{Capacities, Method},
+    definitions::{
+        ADDRESS_FAMILIES, ALL_NAMESPACES, ALLOW_LOOPBACK, ALLOWED_NETWORKS, BACKEND_PORT, BACKENDS_FILE, CAPACITY,
+        DIAL_TIMEOUT, DRAINING_FALLBACK, ENTRY_POINT, KEEP_ALIVE, METHOD, NAMESPACES, POOL_NAME, PROXY_PROTOCOL,
+        SELECTOR, SERVICE, SLOW_START, TERMINATION_DELAY, UPDATE_INTERVAL, WATCH,
+    },
+    origin::Origin,
+    reading::{Reading, Reported},
+    setting::Key,
 };
 
-/// One pool.
+/// Settings of one pool.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct PoolSettings {
     pub(crate) name: Name,
@@ -33,40 +42,24 @@ pub(crate) struct PoolSettings {
     pub(crate) proxy_protocol: Option<ProxyProtocol>,
 }
 
-/// Who the backends of a pool are.
+/// Source of the backends of a pool.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Backends {
     /// The pods with these labels.
     Pods(Selector),
     /// The endpoints of the Service of this name.
     Service(String),
-    /// Those that a file lists.
+    /// The backends that this file lists.
     File(PathBuf),
 }
 
-/// Where pods are looked for.
+/// Namespaces that are searched for backends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Namespaces {
-    /// Where the process runs, or the kubeconfig's context says.
+    /// The namespace that the process runs in, else the one of the kubeconfig's context.
     Own,
     These(Vec<String>),
     All,
-}
-
-/// How a backend is chosen for a new connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Method {
-    LeastConnections,
-    RoundRobin,
-}
-
-/// How many shares a backend takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Capacities {
-    /// As many as discovery says.
-    OfBackends,
-    /// One each.
-    Equal,
 }
 
 impl fmt::Display for Backends {
@@ -79,146 +72,101 @@ impl fmt::Display for Backends {
     }
 }
 
-impl Method {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::LeastConnections => "leastconn",
-            Self::RoundRobin => "roundrobin",
-        }
-    }
-}
-
 impl PoolSettings {
-    /// All pools. One that is wrong is left out, with at least one problem.
+    /// Reads and checks all pools. A pool that is left out has at least one problem.
     pub(super) fn read_all(reading: &mut Reading<'_>) -> Vec<Self> {
-        let count = reading.pools();
-        let pools = (0..count).map(|index| Self::read(reading, index, count)).collect::<Vec<_>>();
-        tell_apart(reading, count, "name", "default");
-        tell_apart(reading, count, "entryPoint", "tcp");
-        pools.into_iter().flatten().collect()
+        let count = reading.merged.pools();
+        let pools = (0..count).filter_map(|pool| Self::read(&mut reading.for_pool(pool), count).ok()).collect();
+        report_duplicates(reading, count, POOL_NAME.key());
+        report_duplicates(reading, count, ENTRY_POINT.key());
+        pools
     }
 
-    fn read(reading: &mut Reading<'_>, index: usize, count: usize) -> Option<Self> {
-        let at = |key: &str| format!("pools[{index}].{key}");
-        let name = reading.one(&at("name"), parsed);
-        if name.is_none() && count > 1 && reading.origin(&at("name")).is_none() {
-            reading.problems.push(format!("{} is not set: give each of {count} pools a name of its own", at("name")));
-        }
-        let backends = backends(reading, index);
-        let namespaces = namespaces(reading, index, backends.as_ref());
-        if matches!(backends, Some(Backends::File(_))) {
-            meaningless(reading, index, &NOT_OF_A_FILE, "a file of backends, which says all that itself");
-        }
-        let port = reading.one(&at("backendPort"), parsed).unwrap_or(BackendPort::Number(3333));
-        let families = reading.one(&at("addressFamilies"), forms::families).unwrap_or_default();
-        let networks = reading.many(&at("allowedNetworks"), forms::network);
-        let loopback = reading.one(&at("allowLoopback"), boolean).unwrap_or(false);
-        let mut addresses = AddressPolicy::default().allow_loopback(loopback);
-        if let Some(networks) = networks {
-            addresses = addresses.allow_only(networks);
-        }
-        let watch = reading.one(&at("watch"), boolean).unwrap_or(true);
-        let update_interval = reading.one(&at("updateInterval"), duration).unwrap_or(Duration::from_secs(1));
-        let entry_point = reading.one(&at("entryPoint"), parsed).or_else(|| "tcp".parse().ok());
-        let method = reading.one(&at("method"), forms::method).unwrap_or(Method::LeastConnections);
-        let capacities = reading.one(&at("capacity"), forms::capacities).unwrap_or(Capacities::OfBackends);
-        let slow_start = reading.one(&at("slowStart"), forms::duration_or_zero).unwrap_or_default();
-        if method == Method::RoundRobin && !slow_start.is_zero() {
-            meaningless(reading, index, &["slowStart"], "the method roundrobin, which gives every backend its turn");
-        }
-        let draining_fallback = reading.one(&at("drainingFallback"), boolean).unwrap_or(false);
-        let mut timeouts = Timeouts::default();
-        for (key, timeout) in [
-            ("dialTimeout", &mut timeouts.dial),
-            ("keepAlive", &mut timeouts.keep_alive),
-            ("terminationDelay", &mut timeouts.termination_delay),
-        ] {
-            *timeout = reading.one(&at(key), duration).unwrap_or(*timeout);
-        }
-        let proxy_protocol = reading.one(&at("proxyProtocol"), forms::proxy_protocol);
-        Some(Self {
-            name: name.or_else(|| "default".parse().ok())?,
-            entry_point: entry_point?,
-            backends: backends?,
-            namespaces,
-            port,
-            families,
-            addresses,
-            watch,
-            update_interval,
+    fn read(reading: &mut Reading<'_>, count: usize) -> Result<Self, Reported> {
+        let name = name(reading, count);
+        let backends = backends(reading);
+        let method = reading.get(&METHOD)?;
+        Ok(Self {
+            name: name?,
+            entry_point: reading.get(&ENTRY_POINT)?,
+            namespaces: namespaces(reading, backends.as_ref().ok()),
+            port: reading.get(&BACKEND_PORT)?,
+            families: reading.get(&ADDRESS_FAMILIES)?,
+            addresses: addresses(reading)?,
+            watch: reading.get(&WATCH)?,
+            update_interval: reading.get(&UPDATE_INTERVAL)?,
             method,
-            capacities,
-            slow_start,
-            draining_fallback,
-            timeouts,
-            proxy_protocol,
+            capacities: reading.get(&CAPACITY)?,
+            slow_start: slow_start(reading, method)?,
+            draining_fallback: reading.get(&DRAINING_FALLBACK)?,
+            timeouts: timeouts(reading)?,
+            proxy_protocol: reading.get_optional(&PROXY_PROTOCOL),
+            // Last, so that a pool without backends is checked as a whole.
+            backends: backends?,
         })
     }
 }
 
-/// What only those sources take that ask the API server.
-const NOT_OF_A_FILE: [&str; 6] =
-    ["namespaces", "allNamespaces", "backendPort", "addressFamilies", "watch", "drainingFallback"];
-
-/// Complains about each of `keys` that is given although it does nothing beside `what`.
-fn meaningless(reading: &mut Reading<'_>, index: usize, keys: &[&str], what: &str) {
-    for key in keys {
-        match reading.origin(&format!("pools[{index}].{key}")) {
-            // It is there in every pod, and says where the process runs.
-            Some(origin) if origin != "POD_NAMESPACE" => {
-                reading.problems.push(format!("{origin} has no meaning beside {what}: remove it"));
-            }
-            _ => {}
-        }
+fn name(reading: &mut Reading<'_>, count: usize) -> Result<Name, Reported> {
+    if count > 1 && reading.origin(POOL_NAME.key()).is_none() {
+        let path = reading.name(POOL_NAME.key());
+        reading.report(format!("{path} is not set: give each of {count} pools a name of its own"));
     }
+    reading.get(&POOL_NAME)
 }
 
-fn backends(reading: &mut Reading<'_>, index: usize) -> Option<Backends> {
-    let [selector, service, file] = ["selector", "service", "file"].map(|key| format!("pools[{index}].{key}"));
-    let given: Vec<_> = [&selector, &service, &file].into_iter().filter_map(|path| reading.origin(path)).collect();
+fn backends(reading: &mut Reading<'_>) -> Result<Backends, Reported> {
+    let sources = [SELECTOR.key(), SERVICE.key(), BACKENDS_FILE.key()];
+    let given: Vec<_> = sources.into_iter().filter(|key| reading.origin(*key).is_some()).collect();
     match given.as_slice() {
-        // Where one is given that cannot be read, that has been said.
-        [] if [&selector, &service, &file].into_iter().any(|path| reading.is_unreadable(path)) => {}
-        [] => reading.problems.push(format!(
-            "nothing says who the backends are: set POD_LABELS, --selector or {selector} in the file to a label selector \
-             such as app=my-app, or give a service or a file"
+        // The part of the file that could not be read may give one.
+        [] if sources.into_iter().any(|key| reading.is_unreadable(key)) => {}
+        [] => reading.report(format!(
+            "no backends are configured: set POD_LABELS, --selector or {} in the file to a label selector such as \
+             app=my-app, or give a service or a file",
+            reading.name(SELECTOR.key())
         )),
         [_] => {}
-        several => reading
-            .problems
-            .push(format!("{} exclude each other: keep one of selector, service and file", several.join(" and "))),
-    }
-    let selector = reading.one(&selector, parsed).map(Backends::Pods);
-    let service = reading.one(&service, service_name).map(Backends::Service);
-    let file = reading.one(&file, some_text).map(|path| Backends::File(path.into()));
-    selector.or(service).or(file)
-}
-
-/// RFC 1035 or a little more: the API server has the last word.
-fn service_name(text: &str) -> Result<String, &'static str> {
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
-    let formed = !text.is_empty() && text.len() <= 63 && text.chars().all(plain);
-    if formed { Ok(text.to_owned()) } else { Err("a name has lowercase letters, digits and '-'") }
-}
-
-fn namespaces(reading: &mut Reading<'_>, index: usize, backends: Option<&Backends>) -> Namespaces {
-    let [these, all] = ["namespaces", "allNamespaces"].map(|key| format!("pools[{index}].{key}"));
-    let origins = [reading.origin(&these), reading.origin(&all)];
-    let names = reading.many(&these, some_text);
-    let everywhere = reading.one(&all, boolean).unwrap_or(false);
-    let [these, all] = origins.map(Option::unwrap_or_default);
-    match (names, everywhere, backends) {
-        (Some(_), true, _) => {
-            reading.problems.push(format!("{these} and {all} exclude each other: keep one of them"));
+        several => {
+            let names: Vec<_> = several.iter().map(|key| reading.name(*key)).collect();
+            reading
+                .report(format!("{} exclude each other: keep one of selector, service and file", names.join(" and ")));
         }
+    }
+    let selector = reading.get_optional(&SELECTOR).map(Backends::Pods);
+    let service = reading.get_optional(&SERVICE).map(Backends::Service);
+    let file = reading.get_optional(&BACKENDS_FILE).map(Backends::File);
+    let backends = selector.or(service).or(file).ok_or(Reported)?;
+    if matches!(backends, Backends::File(_)) {
+        let only_with_kubernetes = [
+            NAMESPACES.key(),
+            ALL_NAMESPACES.key(),
+            BACKEND_PORT.key(),
+            ADDRESS_FAMILIES.key(),
+            WATCH.key(),
+            DRAINING_FALLBACK.key(),
+        ];
+        for key in only_with_kubernetes {
+            report_ineffective(reading, key, "a file of backends");
+        }
+    }
+    Ok(backends)
+}
+
+fn namespaces(reading: &mut Reading<'_>, backends: Option<&Backends>) -> Namespaces {
+    let names = reading.get_optional_list(&NAMESPACES);
+    let everywhere = reading.get(&ALL_NAMESPACES) == Ok(true);
+    let [these, all] = [NAMESPACES.key(), ALL_NAMESPACES.key()].map(|key| reading.name(key));
+    match (names, everywhere, backends) {
+        (Some(_), true, _) => reading.report(format!("{these} and {all} exclude each other: keep one of them")),
         (Some(names), _, Some(Backends::Service(_))) if names.len() > 1 => {
-            reading.problems.push(format!("{these} has {} namespaces: a Service is in one", names.len()));
+            reading.report(format!("{these} has {} namespaces: a Service is in one, keep only that", names.len()));
         }
         (_, true, Some(Backends::Service(_))) => {
-            reading.problems.push(format!("{all} does not fit a Service, which is in one namespace: name that"));
+            reading.report(format!("{all} does not fit a Service, which is in one namespace: give that in namespaces"));
         }
         (Some(names), ..) if names.is_empty() => {
-            reading.problems.push(format!("{these} is empty: name a namespace, or leave it out"));
+            reading.report(format!("{these} is empty: name a namespace, or leave it out"));
         }
         (Some(names), ..) => return Namespaces::These(names),
         (None, true, _) => return Namespaces::All,
@@ -227,22 +175,62 @@ fn namespaces(reading: &mut Reading<'_>, index: usize, backends: Option<&Backend
     Namespaces::Own
 }
 
-/// Complains about pools that have the same, also those with other mistakes. Those that do not say have the `usual` one.
-fn tell_apart(reading: &mut Reading<'_>, count: usize, key: &str, usual: &str) {
-    let mut seen = BTreeMap::new();
-    for index in 0..count {
-        let path = format!("pools[{index}].{key}");
-        let (place, value) = reading.given(&path).unwrap_or_else(|| (path.clone(), usual.to_owned()));
-        match seen.entry(value) {
+fn addresses(reading: &mut Reading<'_>) -> Result<AddressPolicy, Reported> {
+    let networks = reading.get_optional_list(&ALLOWED_NETWORKS);
+    let addresses = AddressPolicy::default().allow_loopback(reading.get(&ALLOW_LOOPBACK)?);
+    Ok(match networks {
+        Some(networks) => addresses.allow_only(networks),
+        None => addresses,
+    })
+}
+
+fn slow_start(reading: &mut Reading<'_>, method: Method) -> Result<Duration, Reported> {
+    let slow_start = reading.get(&SLOW_START)?;
+    if method == Method::RoundRobin && !slow_start.is_zero() {
+        report_ineffective(reading, SLOW_START.key(), "the method roundrobin, in which backends take turns");
+    }
+    Ok(slow_start)
+}
+
+fn timeouts(reading: &mut Reading<'_>) -> Result<Timeouts, Reported> {
+    let mut timeouts = Timeouts::default();
+    for (setting, timeout) in [
+        (&DIAL_TIMEOUT, &mut timeouts.dial),
+        (&KEEP_ALIVE, &mut timeouts.keep_alive),
+        (&TERMINATION_DELAY, &mut timeouts.termination_delay),
+    ] {
+        *timeout = reading.get(setting)?;
+    }
+    Ok(timeouts)
+}
+
+/// Reports a setting that is given although it has no effect with `what`.
+fn report_ineffective(reading: &mut Reading<'_>, key: Key, what: &str) {
+    match reading.origin(key) {
+        // The chart sets it in every pod, to the namespace that the process runs in.
+        Some(Origin::Variable("POD_NAMESPACE")) | None => {}
+        Some(_) => reading.report(format!("{} has no effect with {what}: remove it", reading.name(key))),
+    }
+}
+
+/// Reports pools with the same value of a setting that must differ, also pools with other problems. A pool for which it
+/// is not given has the default.
+fn report_duplicates(reading: &mut Reading<'_>, count: usize, key: Key) {
+    let word = key.path.rsplit('.').next().unwrap_or(key.path);
+    let mut first_with = BTreeMap::new();
+    for pool in 0..count {
+        let mut reading = reading.for_pool(pool);
+        let given = reading.given(key);
+        let is_given = given.is_some();
+        match first_with.entry(given.map_or_else(|| key.default.to_string(), |given| given.text)) {
             Entry::Vacant(entry) => {
-                entry.insert(index);
+                entry.insert(pool);
             }
-            // Pools without a name have been told to have one.
-            Entry::Occupied(_) if key == "name" && place == path => {}
+            // A pool without a name has been reported.
+            Entry::Occupied(_) if key.path == POOL_NAME.path && !is_given => {}
             Entry::Occupied(first) => {
-                let (value, first) = (first.key(), first.get());
-                let problem = format!("{place}: pools[{first}] has the {key} {value} already: give another one");
-                reading.problems.push(problem);
+                let (place, value, first) = (reading.name(key), first.key(), first.get());
+                reading.report(format!("{place}: pools[{first}] has the {word} {value} already: give another one"));
             }
         }
     }

@@ -1,6 +1,8 @@
+//! The problems of a set of settings.
+
 use std::fmt;
 
-/// Everything that is wrong with the settings, a line each.
+/// Complete list of the problems, each a line that names the input, the accepted form and the way out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Problems(Vec<String>);
 

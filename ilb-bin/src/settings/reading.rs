@@ -1,180 +1,139 @@
-//! From the merged tree to typed values, with every problem on the way and the source of each value.
+//! Parses the given values by their definitions, and reports every problem on the way.
 
-use std::fmt;
+use super::{
+    effective::masked,
+    merged::{Given, Merged},
+    origin::Origin,
+    problems::Problems,
+    setting::{Key, ListSetting, Setting},
+};
 
-use config::{Value, ValueKind};
-use serde::Serialize;
-
-use super::{keys::KEYS, keys::Key, problems::Problems};
-
-/// A setting as it holds, for people.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Effective {
-    /// Its place: `log.level`, `pools[0].selector`.
-    pub(crate) path: String,
-    /// Without secrets.
-    pub(crate) value: String,
-    /// The file and line, the variable or the flag; `default`.
-    pub(crate) source: String,
-}
-
-/// Reads the tree, key by key.
+/// Reads the settings of the process, or those of one pool.
 pub(super) struct Reading<'a> {
-    pub(super) tree: &'a Value,
-    /// Where the file could not be read: the beginnings of the paths, such as `pools`, or all of them.
-    pub(super) unreadable: &'a [String],
+    pub(super) merged: &'a Merged,
+    /// True if stderr is a terminal.
+    pub(super) terminal: bool,
+    /// Index of the pool whose settings are read.
+    pub(super) pool: usize,
     pub(super) problems: &'a mut Problems,
-    pub(super) effective: &'a mut Vec<Effective>,
 }
+
+/// Stands for a value that is missing because of a problem, which has been reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reported;
 
 impl Reading<'_> {
-    /// The value at `path`, parsed; nothing if it is not given, or wrong.
-    pub(super) fn one<T, E: fmt::Display>(
-        &mut self,
-        path: &str,
-        parse: impl FnOnce(&str) -> Result<T, E>,
-    ) -> Option<T> {
-        let Some(value) = find(self.tree, path) else {
-            self.tell_default(path);
-            return None;
-        };
-        let (origin, text) = (origin(value), text(value));
-        self.tell(path, &text, &origin);
-        self.parsed(path, &origin, &text, parse)
+    /// Returns a reading of the same inputs for the pool with this index.
+    pub(super) fn for_pool(&mut self, pool: usize) -> Reading<'_> {
+        Reading { merged: self.merged, terminal: self.terminal, pool, problems: self.problems }
     }
 
-    /// The values of the list at `path`, parsed; nothing if it is not given. Wrong ones are left out.
-    pub(super) fn many<T, E: fmt::Display>(
-        &mut self,
-        path: &str,
-        parse: impl Fn(&str) -> Result<T, E>,
-    ) -> Option<Vec<T>> {
-        let Some(value) = find(self.tree, path) else {
-            self.tell_default(path);
-            return None;
-        };
-        let ValueKind::Array(items) = &value.kind else { return None };
-        let texts: Vec<_> = items.iter().map(text).collect();
-        self.tell(path, &texts.join(", "), &origin(value));
-        let parsed = items.iter().filter_map(|item| self.parsed(path, &origin(item), &text(item), &parse));
-        Some(parsed.collect())
+    /// Returns the value that is given, or else the default. A given one that cannot be used is reported, and the default
+    /// stands in for it so that the other settings can be checked.
+    pub(super) fn get<T>(&mut self, setting: &Setting<T>) -> Result<T, Reported> {
+        self.get_optional(setting).map_or_else(|| self.default(setting), Ok)
     }
 
-    /// Where the value at `path` comes from, if there is one.
-    pub(super) fn origin(&self, path: &str) -> Option<String> {
-        find(self.tree, path).map(|value| named(path, &origin(value)))
+    /// Returns the value that is given, if it can be used.
+    pub(super) fn get_optional<T>(&mut self, setting: &Setting<T>) -> Option<T> {
+        let key = setting.key();
+        let given = self.given(key)?;
+        self.parse(setting, key, &given)
     }
 
-    /// The same with the value itself.
-    pub(super) fn given(&self, path: &str) -> Option<(String, String)> {
-        find(self.tree, path).map(|value| (named(path, &origin(value)), text(value)))
-    }
-
-    /// Whether the value at `path` is given in a form in which it cannot be told: its problem is known already.
-    pub(super) fn is_unreadable(&self, path: &str) -> bool {
-        self.unreadable.iter().any(|start| path.starts_with(start.as_str()))
-    }
-
-    /// How many pools there are: one without a file that says otherwise.
-    pub(super) fn pools(&self) -> usize {
-        match find(self.tree, "pools").map(|pools| &pools.kind) {
-            Some(ValueKind::Array(pools)) => pools.len().max(1),
-            _ => 1,
+    /// Returns the values that are given, or else the default; an empty list counts as not given.
+    pub(super) fn get_list<T>(&mut self, setting: &ListSetting<T>) -> Result<Vec<T>, Reported> {
+        match self.get_optional_list(setting) {
+            Some(values) if !values.is_empty() => Ok(values),
+            _ => self.default(&setting.0).map(|value| vec![value]),
         }
     }
 
-    fn parsed<T, E: fmt::Display>(
-        &mut self,
-        path: &str,
-        origin: &str,
-        text: &str,
-        parse: impl FnOnce(&str) -> Result<T, E>,
-    ) -> Option<T> {
-        match parse(text.trim()) {
-            Ok(parsed) => Some(parsed),
-            Err(why) => {
-                let (name, value) = (named(path, origin), masked(text));
-                let form = key(path).map_or("another value", |key| key.form);
-                self.problems.push(format!("{name}={value:?} cannot be used ({why}): give {form}"));
-                None
-            }
-        }
+    /// Returns those of the given values that can be used, if the setting is given.
+    pub(super) fn get_optional_list<T>(&mut self, setting: &ListSetting<T>) -> Option<Vec<T>> {
+        let key = setting.key();
+        let given = self.merged.list(&self.path(key))?;
+        Some(given.iter().filter_map(|given| self.parse(&setting.0, key, given)).collect())
     }
 
-    fn tell(&mut self, path: &str, value: &str, source: &str) {
-        self.effective.push(Effective { path: path.to_owned(), value: masked(value), source: source.to_owned() });
+    /// Returns the given text of a setting, with its origin.
+    pub(super) fn given(&self, key: Key) -> Option<Given> {
+        self.merged.value(&self.path(key))
     }
 
-    fn tell_default(&mut self, path: &str) {
-        let default = key(path).map_or("", |key| key.default);
-        self.effective.push(Effective {
-            path: path.to_owned(),
-            value: default.to_owned(),
-            source: "default".to_owned(),
-        });
+    /// Returns the origin of a setting, if it is given.
+    pub(super) fn origin(&self, key: Key) -> Option<Origin> {
+        self.merged.origin(&self.path(key))
     }
-}
 
-/// How a value is named to its author: a variable and a flag by themselves, a place in a file with its path.
-fn named(path: &str, origin: &str) -> String {
-    let in_file = origin.rsplit_once(':').is_some_and(|(_, line)| line.parse::<u64>().is_ok());
-    if in_file { format!("{origin}: {path}") } else { origin.to_owned() }
-}
+    /// Names a setting to people by its origin, or by its path if it is not given.
+    pub(super) fn name(&self, key: Key) -> String {
+        let path = self.path(key);
+        self.merged.origin(&path).unwrap_or(Origin::Default).name(&path)
+    }
 
-fn key(path: &str) -> Option<&'static Key> {
-    let pattern = match (path.find('['), path.find(']')) {
-        (Some(from), Some(to)) => format!("{}[]{}", &path[..from], &path[to + 1..]),
-        _ => path.to_owned(),
-    };
-    KEYS.iter().find(|key| key.path == pattern)
-}
+    /// Returns whether the file could not be read where it may hold the setting, which has been reported.
+    pub(super) fn is_unreadable(&self, key: Key) -> bool {
+        self.merged.is_unreadable(&self.path(key))
+    }
 
-fn find<'a>(tree: &'a Value, path: &str) -> Option<&'a Value> {
-    let found = path.split('.').try_fold(tree, |value, part| {
-        let (name, index) = match part.split_once('[') {
-            Some((name, index)) => (name, Some(index.trim_end_matches(']').parse::<usize>().ok()?)),
-            None => (part, None),
+    /// Reports a problem.
+    pub(super) fn report(&mut self, problem: String) {
+        self.problems.push(problem);
+    }
+
+    fn path(&self, key: Key) -> String {
+        key.path_in_pool(self.pool)
+    }
+
+    fn parse<T>(&mut self, setting: &Setting<T>, key: Key, given: &Given) -> Option<T> {
+        (setting.parse)(given.text.trim())
+            .map_err(|why| {
+                let (name, value) = (given.origin.name(&self.path(key)), masked(&given.text));
+                self.report(format!("{name}={value:?} cannot be used ({why:#}): give {}", setting.form));
+            })
+            .ok()
+    }
+
+    fn default<T>(&mut self, setting: &Setting<T>) -> Result<T, Reported> {
+        let why = match setting.default.text(self.terminal).map(|text| (text, (setting.parse)(text))) {
+            Some((_, Ok(value))) => return Ok(value),
+            Some((text, Err(why))) => format!("its default {text:?} cannot be used: {why:#}"),
+            None => "it has no default".to_owned(),
         };
-        let ValueKind::Table(table) = &value.kind else { return None };
-        let value = table.get(name)?;
-        match (index, &value.kind) {
-            (None, _) => Some(value),
-            (Some(index), ValueKind::Array(items)) => items.get(index),
-            (Some(_), _) => None,
-        }
-    })?;
-    (!matches!(found.kind, ValueKind::Nil)).then_some(found)
-}
-
-fn origin(value: &Value) -> String {
-    value.origin().unwrap_or_default().to_owned()
-}
-
-fn text(value: &Value) -> String {
-    value.clone().into_string().unwrap_or_default()
-}
-
-/// Without the user and the password that a URL may hold.
-fn masked(text: &str) -> String {
-    match (text.find("://"), text.rfind('@')) {
-        (Some(from), Some(to)) if from < to => format!("{}://***{}", &text[..from], &text[to..]),
-        _ => text.to_owned(),
+        self.report(format!("{} must be set ({why}): give {}", self.path(setting.key()), setting.form));
+        Err(Reported)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use rstest::rstest;
 
-    #[test]
-    fn what_a_url_should_not_hold_is_not_shown() {
-        assert_eq!(masked("http://me:secret@traefik:8080/api"), "http://***@traefik:8080/api");
-        assert_eq!(masked("app=a"), "app=a");
-    }
+    use super::{
+        super::{layer::Layer, parsers::boolean, setting::DefaultValue},
+        *,
+    };
 
-    #[test]
-    fn a_place_in_a_file_is_named_with_its_path_and_a_variable_alone() {
-        assert_eq!(named("log.level", "/etc/ilb.yaml:7"), "/etc/ilb.yaml:7: log.level");
-        assert_eq!(named("log.level", "LOG_LEVEL"), "LOG_LEVEL");
+    #[rstest]
+    #[case(DefaultValue::Text("true"), Ok(true), "")]
+    #[case(
+        DefaultValue::Text("maybe"),
+        Err(Reported),
+        "ilb: a.b must be set (its default \"maybe\" cannot be used: not a boolean): give one\n"
+    )]
+    #[case(DefaultValue::Unset("none"), Err(Reported), "ilb: a.b must be set (it has no default): give one\n")]
+    #[case(DefaultValue::ByStderr { terminal: "true", otherwise: "false" }, Ok(true), "")]
+    fn a_default_is_parsed_and_one_that_cannot_be_used_is_reported(
+        #[case] default: DefaultValue,
+        #[case] value: Result<bool, Reported>,
+        #[case] problem: &str,
+    ) {
+        let mut problems = Problems::default();
+        let merged = Merged::new([Layer::default(), Layer::default(), Layer::default()], Vec::new(), &mut problems);
+        let mut reading = Reading { merged: &merged, terminal: true, pool: 0, problems: &mut problems };
+        let setting = Setting { path: "a.b", variables: &[], parse: boolean, default, form: "one", about: "" };
+        assert_eq!(reading.get(&setting), value);
+        assert_eq!(problems.to_string(), problem);
     }
 }

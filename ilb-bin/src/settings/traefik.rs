@@ -1,95 +1,105 @@
+//! The settings of the Traefiks and of the connections to them.
+
 use std::path::PathBuf;
 
 use super::{
-    forms::{some_text, traefik_url},
-    reading::Reading,
+    definitions::{
+        TRAEFIK_BEARER_TOKEN_FILE, TRAEFIK_CA_FILE, TRAEFIK_CERT_FILE, TRAEFIK_DNS, TRAEFIK_KEY_FILE,
+        TRAEFIK_PASSWORD_FILE, TRAEFIK_URLS, TRAEFIK_USERNAME,
+    },
+    reading::{Reading, Reported},
+    setting::Key,
 };
 
-/// Which Traefiks, and how to reach them.
+/// The Traefiks, and how ilb connects to them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TraefikSettings {
     pub(crate) instances: Instances,
     pub(crate) authentication: Option<Authentication>,
     pub(crate) ca_file: Option<PathBuf>,
-    /// The files of a client certificate and its key.
+    /// Files of the client certificate and its key.
     pub(crate) identity: Option<(PathBuf, PathBuf)>,
 }
 
+/// Addresses of the Traefiks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Instances {
-    /// At least one.
+    /// A Traefik at each of these URLs; never empty.
     Urls(Vec<String>),
-    /// All addresses that the host of this URL resolves to.
+    /// A Traefik at each address that the host of this URL resolves to.
     Resolved(String),
 }
 
-/// Secrets are in files and read when they are needed.
+/// Credentials for Traefik. Secrets are in files, which are read when they are needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Authentication {
     Basic { username: String, password_file: PathBuf },
     Bearer { token_file: PathBuf },
 }
 
-const USUAL: &str = "http://localhost:8080/api/providers/rest";
-
 impl TraefikSettings {
-    pub(super) fn read(reading: &mut Reading<'_>) -> Self {
-        exclude(reading, "traefik.urls", "traefik.dns");
-        let urls = reading.many("traefik.urls", traefik_url).filter(|urls| !urls.is_empty());
-        let name = reading.one("traefik.dns", traefik_url);
-        let basic = ["traefik.basicAuth.username", "traefik.basicAuth.passwordFile"];
-        if let Some(basic) = basic.into_iter().find(|path| reading.origin(path).is_some()) {
-            exclude(reading, basic, "traefik.bearerTokenFile");
-        }
-        require(reading, "traefik.basicAuth.username", "traefik.basicAuth.passwordFile");
-        let username = reading.one("traefik.basicAuth.username", some_text);
-        let password = reading.one("traefik.basicAuth.passwordFile", some_text);
-        let token = reading.one("traefik.bearerTokenFile", some_text);
-        let basic = username
-            .zip(password)
-            .map(|(username, file)| Authentication::Basic { username, password_file: file.into() });
-        let ca_file = reading.one("traefik.tls.caFile", some_text).map(PathBuf::from);
-        require(reading, "traefik.tls.certFile", "traefik.tls.keyFile");
-        let certificate = reading.one("traefik.tls.certFile", some_text).map(PathBuf::from);
-        let key = reading.one("traefik.tls.keyFile", some_text).map(PathBuf::from);
-        let instances = match (name, urls) {
-            (Some(name), _) => Instances::Resolved(name),
-            (None, Some(urls)) => Instances::Urls(urls),
-            (None, None) => Instances::Urls(vec![USUAL.to_owned()]),
-        };
-        let encrypted = match &instances {
-            Instances::Urls(urls) => urls.iter().any(|url| url.starts_with("https:")),
-            Instances::Resolved(name) => name.starts_with("https:"),
+    /// Reads and checks the settings under `traefik`.
+    pub(super) fn read(reading: &mut Reading<'_>) -> Result<Self, Reported> {
+        let instances = instances(reading)?;
+        let authentication = authentication(reading);
+        let ca_file = reading.get_optional(&TRAEFIK_CA_FILE);
+        let identity = identity(reading);
+        let (encrypted, key) = match &instances {
+            Instances::Urls(urls) => (urls.iter().any(|url| url.starts_with("https:")), TRAEFIK_URLS.key()),
+            Instances::Resolved(url) => (url.starts_with("https:"), TRAEFIK_DNS.key()),
         };
         if encrypted && ca_file.is_none() {
-            let given = ["traefik.dns", "traefik.urls"].into_iter().find_map(|path| reading.origin(path));
-            reading.problems.push(format!(
+            reading.report(format!(
                 "{} is https and needs traefik.tls.caFile (ILB_TRAEFIK_CA_FILE): a PEM file with the authority that signs \
                  its certificate, since no authorities are built in",
-                given.unwrap_or_default()
+                reading.name(key)
             ));
         }
-        Self {
-            instances,
-            authentication: basic.or_else(|| token.map(|file| Authentication::Bearer { token_file: file.into() })),
-            ca_file,
-            identity: certificate.zip(key),
-        }
+        Ok(Self { instances, authentication, ca_file, identity })
     }
 }
 
-/// Complains if both are given.
-fn exclude(reading: &mut Reading<'_>, one: &str, other: &str) {
-    if let (Some(one), Some(other)) = (reading.origin(one), reading.origin(other)) {
-        reading.problems.push(format!("{one} and {other} exclude each other: keep one of them"));
+fn instances(reading: &mut Reading<'_>) -> Result<Instances, Reported> {
+    report_both(reading, TRAEFIK_URLS.key(), TRAEFIK_DNS.key());
+    let urls = reading.get_list(&TRAEFIK_URLS)?;
+    Ok(reading.get_optional(&TRAEFIK_DNS).map_or(Instances::Urls(urls), Instances::Resolved))
+}
+
+fn authentication(reading: &mut Reading<'_>) -> Option<Authentication> {
+    let (username, password_file) = (TRAEFIK_USERNAME.key(), TRAEFIK_PASSWORD_FILE.key());
+    if let Some(basic) = [username, password_file].into_iter().find(|key| reading.origin(*key).is_some()) {
+        report_both(reading, basic, TRAEFIK_BEARER_TOKEN_FILE.key());
+    }
+    report_one_of_two(reading, username, password_file);
+    let username = reading.get_optional(&TRAEFIK_USERNAME);
+    let password_file = reading.get_optional(&TRAEFIK_PASSWORD_FILE);
+    let token_file = reading.get_optional(&TRAEFIK_BEARER_TOKEN_FILE);
+    let basic =
+        username.zip(password_file).map(|(username, password_file)| Authentication::Basic { username, password_file });
+    basic.or_else(|| token_file.map(|token_file| Authentication::Bearer { token_file }))
+}
+
+fn identity(reading: &mut Reading<'_>) -> Option<(PathBuf, PathBuf)> {
+    report_one_of_two(reading, TRAEFIK_CERT_FILE.key(), TRAEFIK_KEY_FILE.key());
+    let certificate = reading.get_optional(&TRAEFIK_CERT_FILE);
+    let key = reading.get_optional(&TRAEFIK_KEY_FILE);
+    certificate.zip(key)
+}
+
+/// Reports two settings that exclude each other if both are given.
+fn report_both(reading: &mut Reading<'_>, one: Key, other: Key) {
+    if reading.origin(one).is_some() && reading.origin(other).is_some() {
+        let (one, other) = (reading.name(one), reading.name(other));
+        reading.report(format!("{one} and {other} exclude each other: keep one of them"));
     }
 }
 
-/// Complains if only one of two is given that need each other.
-fn require(reading: &mut Reading<'_>, one: &str, other: &str) {
-    match (reading.origin(one), reading.origin(other)) {
-        (Some(given), None) => reading.problems.push(format!("{given} needs {other}: set it as well")),
-        (None, Some(given)) => reading.problems.push(format!("{given} needs {one}: set it as well")),
-        _ => {}
-    }
+/// Reports two settings that need each other if only one is given.
+fn report_one_of_two(reading: &mut Reading<'_>, one: Key, other: Key) {
+    let (given, missing) = match (reading.origin(one), reading.origin(other)) {
+        (Some(_), None) => (one, other),
+        (None, Some(_)) => (other, one),
+        _ => return,
+    };
+    reading.report(format!("{} needs {}: set it as well", reading.name(given), missing.path));
 }

@@ -1,0 +1,84 @@
+//! Reads the settings from flags, variables and a file, checks them as a whole, and shows each with its origin.
+//!
+//! A setting is defined once, in `definitions`: its path, variables, parser and default. `inputs` merges what was given,
+//! `reading` parses it by those definitions, and `Settings`, `TraefikSettings` and `PoolSettings` hold the typed result.
+
+mod choices;
+mod definitions;
+#[cfg(test)]
+mod documentation;
+mod effective;
+mod file;
+mod file_layer;
+mod inputs;
+mod layer;
+mod merged;
+mod origin;
+mod parsers;
+mod pool;
+mod problems;
+mod reading;
+mod setting;
+mod traefik;
+
+use std::net::SocketAddr;
+
+pub(crate) use self::{
+    choices::{Capacities, Method},
+    definitions::KEYS,
+    inputs::Inputs,
+    pool::{Backends, Namespaces, PoolSettings},
+    problems::Problems,
+    setting::Key,
+    traefik::{Authentication, Instances, TraefikSettings},
+};
+use self::{
+    definitions::{ADMIN_ADDRESS, LOG_FORMAT, LOG_LEVEL},
+    effective::Effective,
+    reading::{Reading, Reported},
+};
+use crate::process::logging::Log;
+
+/// Valid settings.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Settings {
+    pub(crate) log: Log,
+    /// Address at which health, metrics and status are served.
+    pub(crate) admin_address: SocketAddr,
+    pub(crate) traefik: TraefikSettings,
+    /// Never empty. Each pool has a name and an entry point of its own.
+    pub(crate) pools: Vec<PoolSettings>,
+    /// Every setting as text, for people and for `ilb check`.
+    pub(crate) effective: Vec<Effective>,
+}
+
+impl Settings {
+    /// Reads the file, if one is named, and checks everything that `inputs` hold.
+    pub(crate) fn load(inputs: &Inputs) -> Result<Self, Problems> {
+        let mut problems = Problems::default();
+        let merged = inputs.merged(&mut problems);
+        let mut reading = Reading { merged: &merged, terminal: inputs.terminal, pool: 0, problems: &mut problems };
+        match Self::read(&mut reading) {
+            Ok(settings) if problems.is_empty() => Ok(settings),
+            _ => Err(problems),
+        }
+    }
+
+    /// Lists every setting with its value and its origin, as `ilb check` prints it.
+    pub(crate) fn table(&self) -> String {
+        effective::table(&self.effective)
+    }
+
+    fn read(reading: &mut Reading<'_>) -> Result<Self, Reported> {
+        Ok(Self {
+            log: Log { level: reading.get(&LOG_LEVEL)?, format: reading.get(&LOG_FORMAT)? },
+            admin_address: reading.get(&ADMIN_ADDRESS)?,
+            traefik: TraefikSettings::read(reading)?,
+            pools: PoolSettings::read_all(reading),
+            effective: Effective::all(reading.merged),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,365 @@
+//! Defines every setting: reading, `ilb check`, the flags and the documentation are made from these definitions.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use ilb_discovery::{BackendPort, Families, Selector, ipnet::IpNet};
+use ilb_traefik_client::{Name, ProxyProtocol};
+use tracing_subscriber::filter::LevelFilter;
+
+use super::{
+    choices::{Capacities, Method},
+    parsers::{self, boolean, non_empty, parsed, path, positive_duration, traefik_url},
+    setting::{
+        DefaultValue::{ByStderr, Text, Unset},
+        Key, ListSetting, Setting,
+    },
+};
+use crate::process::logging::LogFormat;
+
+/// Environment variable that names the file of settings.
+pub(super) const FILE_VARIABLE: &str = "ILB_CONFIG";
+
+const BOOLEAN_FORM: &str = "true or false";
+const DURATION_FORM: &str = "a duration with units such as 500ms, 1s or 1m30s";
+
+pub(super) static LOG_LEVEL: Setting<LevelFilter> = Setting {
+    path: "log.level",
+    variables: &["ILB_LOG_LEVEL", "LOG_LEVEL"],
+    parse: parsers::log_level,
+    default: Text("info"),
+    form: "debug, info, warn or error",
+    about: "Which events are logged, on stderr.",
+};
+
+pub(super) static LOG_FORMAT: Setting<LogFormat> = Setting {
+    path: "log.format",
+    variables: &["ILB_LOG_FORMAT", "LOG_FORMAT"],
+    parse: parsers::log_format,
+    default: ByStderr { terminal: "text", otherwise: "json" },
+    form: "json or text",
+    about: "How events are written.",
+};
+
+/// Listens on every address by default, because the kubelet and metrics collectors connect from outside the pod.
+pub(super) static ADMIN_ADDRESS: Setting<SocketAddr> = Setting {
+    path: "admin.address",
+    variables: &["ILB_ADMIN_ADDRESS"],
+    parse: parsed,
+    default: Text("0.0.0.0:8081"),
+    form: "an address with a port such as 0.0.0.0:8081",
+    about: "Where health, metrics and status are served.",
+};
+
+pub(super) static TRAEFIK_URLS: ListSetting<String> = ListSetting(Setting {
+    path: "traefik.urls",
+    variables: &["ILB_TRAEFIK_URLS", "TRAEFIK_API_URL"],
+    parse: traefik_url,
+    default: Text("http://localhost:8080/api/providers/rest"),
+    form: "an http URL such as http://localhost:8080/api/providers/rest",
+    about: "The REST provider of Traefik, or the base URL that it is below. Several make a fleet: each Traefik gets the \
+                same configuration.",
+});
+
+pub(super) static TRAEFIK_DNS: Setting<String> = Setting {
+    path: "traefik.dns",
+    variables: &["ILB_TRAEFIK_DNS"],
+    parse: traefik_url,
+    default: Unset("none"),
+    form: "a URL whose host resolves to all instances, such as http://traefik.apps:8080",
+    about: "A fleet by name, instead of `traefik.urls`: every address that the host resolves to, now and later.",
+};
+
+pub(super) static TRAEFIK_USERNAME: Setting<String> = Setting {
+    path: "traefik.basicAuth.username",
+    variables: &["ILB_TRAEFIK_USERNAME"],
+    parse: non_empty,
+    default: Unset("none"),
+    form: "a user name",
+    about: "The user towards a Traefik that asks for basic authentication.",
+};
+
+pub(super) static TRAEFIK_PASSWORD_FILE: Setting<PathBuf> = Setting {
+    path: "traefik.basicAuth.passwordFile",
+    variables: &["ILB_TRAEFIK_PASSWORD_FILE"],
+    parse: path,
+    default: Unset("none"),
+    form: "the path of a file that holds the password",
+    about: "The password of that user, read at the start.",
+};
+
+pub(super) static TRAEFIK_BEARER_TOKEN_FILE: Setting<PathBuf> = Setting {
+    path: "traefik.bearerTokenFile",
+    variables: &["ILB_TRAEFIK_BEARER_TOKEN_FILE"],
+    parse: path,
+    default: Unset("none"),
+    form: "the path of a file that holds a token",
+    about: "A token to show to Traefik, read again for each request, instead of basic authentication.",
+};
+
+pub(super) static TRAEFIK_CA_FILE: Setting<PathBuf> = Setting {
+    path: "traefik.tls.caFile",
+    variables: &["ILB_TRAEFIK_CA_FILE"],
+    parse: path,
+    default: Unset("none"),
+    form: "the path of a PEM file with certificates",
+    about: "Whose certificates a Traefik behind https may have; https needs it.",
+};
+
+pub(super) static TRAEFIK_CERT_FILE: Setting<PathBuf> = Setting {
+    path: "traefik.tls.certFile",
+    variables: &["ILB_TRAEFIK_CERT_FILE"],
+    parse: path,
+    default: Unset("none"),
+    form: "the path of a PEM file with a certificate",
+    about: "The client certificate to show to Traefik.",
+};
+
+pub(super) static TRAEFIK_KEY_FILE: Setting<PathBuf> = Setting {
+    path: "traefik.tls.keyFile",
+    variables: &["ILB_TRAEFIK_KEY_FILE"],
+    parse: path,
+    default: Unset("none"),
+    form: "the path of a PEM file with a private key",
+    about: "The key of the client certificate.",
+};
+
+pub(super) static POOL_NAME: Setting<Name> = Setting {
+    path: "pools[].name",
+    variables: &["ILB_POOL_NAME"],
+    parse: parsed,
+    default: Text("default"),
+    form: "a name of 1 to 63 letters, digits, '_' and '-'",
+    about: "The name of the pool in logs, metrics and Traefik. Each of several pools needs one.",
+};
+
+pub(super) static SELECTOR: Setting<Selector> = Setting {
+    path: "pools[].selector",
+    variables: &["ILB_SELECTOR", "POD_LABELS"],
+    parse: parsed,
+    default: Unset("required, unless service or file is given"),
+    form: "a label selector such as app=my-app",
+    about: "The pods with these labels are the backends; also `app=a,tier in (b,c),!canary`.",
+};
+
+pub(super) static SERVICE: Setting<String> = Setting {
+    path: "pools[].service",
+    variables: &["ILB_SERVICE"],
+    parse: parsers::service_name,
+    default: Unset("none"),
+    form: "the name of a Service",
+    about: "Instead of a selector: the endpoints of this Service (its EndpointSlices) are the backends.",
+};
+
+pub(super) static BACKENDS_FILE: Setting<PathBuf> = Setting {
+    path: "pools[].file",
+    variables: &["ILB_BACKENDS_FILE"],
+    parse: path,
+    default: Unset("none"),
+    form: "the path of a YAML file that lists backends",
+    about: "Instead of a selector: the backends that this file lists, followed as it changes.",
+};
+
+pub(super) static NAMESPACES: ListSetting<String> = ListSetting(Setting {
+    path: "pools[].namespaces",
+    variables: &["ILB_NAMESPACES", "POD_NAMESPACE"],
+    parse: non_empty,
+    default: Unset("the pod's own, else the one of the kubeconfig's context"),
+    form: "names of namespaces",
+    about: "Where the pods are, or the Service (one namespace).",
+});
+
+pub(super) static ALL_NAMESPACES: Setting<bool> = Setting {
+    path: "pools[].allNamespaces",
+    variables: &["ILB_ALL_NAMESPACES"],
+    parse: boolean,
+    default: Text("false"),
+    form: BOOLEAN_FORM,
+    about: "The pods of all namespaces, instead of `namespaces`.",
+};
+
+pub(super) static BACKEND_PORT: Setting<BackendPort> = Setting {
+    path: "pools[].backendPort",
+    variables: &["ILB_BACKEND_PORT", "BACKEND_PORT"],
+    parse: parsed,
+    default: Text("3333"),
+    form: "a port from 1 to 65535, or the name of one",
+    about: "The port of the backends; a name is the one of a container's port, or of the Service's.",
+};
+
+pub(super) static ADDRESS_FAMILIES: Setting<Families> = Setting {
+    path: "pools[].addressFamilies",
+    variables: &["ILB_ADDRESS_FAMILIES"],
+    parse: parsers::families,
+    default: Text("prefer-ipv4"),
+    form: "prefer-ipv4, prefer-ipv6, only-ipv4 or only-ipv6",
+    about: "Which address of a backend with several is used.",
+};
+
+pub(super) static ALLOWED_NETWORKS: ListSetting<IpNet> = ListSetting(Setting {
+    path: "pools[].allowedNetworks",
+    variables: &["ILB_ALLOWED_NETWORKS"],
+    parse: parsers::network,
+    default: Unset("all"),
+    form: "networks such as 10.0.0.0/8",
+    about: "Backends elsewhere are refused.",
+});
+
+pub(super) static ALLOW_LOOPBACK: Setting<bool> = Setting {
+    path: "pools[].allowLoopback",
+    variables: &["ILB_ALLOW_LOOPBACK_BACKENDS"],
+    parse: boolean,
+    default: Text("false"),
+    form: "true or false (true only in tests)",
+    about: "Let loopback addresses be backends; for tests.",
+};
+
+pub(super) static WATCH: Setting<bool> = Setting {
+    path: "pools[].watch",
+    variables: &["ILB_WATCH", "USE_WATCH"],
+    parse: boolean,
+    default: Text("true"),
+    form: BOOLEAN_FORM,
+    about: "Watch the API server; else ask it every `updateInterval`.",
+};
+
+pub(super) static UPDATE_INTERVAL: Setting<Duration> = Setting {
+    path: "pools[].updateInterval",
+    variables: &["ILB_UPDATE_INTERVAL", "UPDATE_INTERVAL"],
+    parse: positive_duration,
+    default: Text("1s"),
+    form: DURATION_FORM,
+    about: "How often to ask when not watching, and the longest time between two counts of connections.",
+};
+
+pub(super) static ENTRY_POINT: Setting<Name> = Setting {
+    path: "pools[].entryPoint",
+    variables: &["ILB_ENTRY_POINT"],
+    parse: parsed,
+    default: Text("tcp"),
+    form: "the name of a Traefik entry point",
+    about: "The entry point that serves the clients of this pool, and of no other.",
+};
+
+pub(super) static METHOD: Setting<Method> = Setting {
+    path: "pools[].method",
+    variables: &["ILB_METHOD", "LB_METHOD"],
+    parse: parsers::method,
+    default: Text("leastconn"),
+    form: "leastconn or roundrobin",
+    about: "`leastconn`: each new connection goes to a least loaded backend; `roundrobin`: in turn.",
+};
+
+pub(super) static CAPACITY: Setting<Capacities> = Setting {
+    path: "pools[].capacity",
+    variables: &["ILB_CAPACITY"],
+    parse: parsers::capacities,
+    default: Text("annotation"),
+    form: "annotation or equal",
+    about: "How many shares a backend takes: what its annotation `ilb.dev/capacity` (or the file) says, or one each.",
+};
+
+pub(super) static SLOW_START: Setting<Duration> = Setting {
+    path: "pools[].slowStart",
+    variables: &["ILB_SLOW_START"],
+    parse: parsers::duration,
+    default: Text("0s"),
+    form: "a duration with units such as 30s, or 0s",
+    about: "How long a new backend takes to get its whole share; with `leastconn`.",
+};
+
+pub(super) static DRAINING_FALLBACK: Setting<bool> = Setting {
+    path: "pools[].drainingFallback",
+    variables: &["ILB_DRAINING_FALLBACK"],
+    parse: boolean,
+    default: Text("false"),
+    form: BOOLEAN_FORM,
+    about: "Draining backends get no new connections. `true`: those that still serve do, while no other is ready.",
+};
+
+pub(super) static DIAL_TIMEOUT: Setting<Duration> = Setting {
+    path: "pools[].dialTimeout",
+    variables: &["ILB_DIAL_TIMEOUT"],
+    parse: positive_duration,
+    default: Text("2s"),
+    form: DURATION_FORM,
+    about: "How long Traefik tries to connect to a backend.",
+};
+
+pub(super) static KEEP_ALIVE: Setting<Duration> = Setting {
+    path: "pools[].keepAlive",
+    variables: &["ILB_KEEP_ALIVE"],
+    parse: positive_duration,
+    default: Text("15s"),
+    form: DURATION_FORM,
+    about: "The interval of TCP keepalive towards backends.",
+};
+
+pub(super) static TERMINATION_DELAY: Setting<Duration> = Setting {
+    path: "pools[].terminationDelay",
+    variables: &["ILB_TERMINATION_DELAY"],
+    parse: positive_duration,
+    default: Text("1h"),
+    form: DURATION_FORM,
+    about: "How long an answer may take to a client that has shut down its sending side.",
+};
+
+pub(super) static PROXY_PROTOCOL: Setting<ProxyProtocol> = Setting {
+    path: "pools[].proxyProtocol",
+    variables: &["ILB_PROXY_PROTOCOL"],
+    parse: parsers::proxy_protocol,
+    default: Unset("none"),
+    form: "1 or 2",
+    about: "The version of the PROXY protocol that tells backends the client's address.",
+};
+
+/// Table of all settings, in the order of the documentation and of `ilb check`.
+pub(crate) static KEYS: &[Key] = &[
+    LOG_LEVEL.key(),
+    LOG_FORMAT.key(),
+    ADMIN_ADDRESS.key(),
+    TRAEFIK_URLS.key(),
+    TRAEFIK_DNS.key(),
+    TRAEFIK_USERNAME.key(),
+    TRAEFIK_PASSWORD_FILE.key(),
+    TRAEFIK_BEARER_TOKEN_FILE.key(),
+    TRAEFIK_CA_FILE.key(),
+    TRAEFIK_CERT_FILE.key(),
+    TRAEFIK_KEY_FILE.key(),
+    POOL_NAME.key(),
+    SELECTOR.key(),
+    SERVICE.key(),
+    BACKENDS_FILE.key(),
+    NAMESPACES.key(),
+    ALL_NAMESPACES.key(),
+    BACKEND_PORT.key(),
+    ADDRESS_FAMILIES.key(),
+    ALLOWED_NETWORKS.key(),
+    ALLOW_LOOPBACK.key(),
+    WATCH.key(),
+    UPDATE_INTERVAL.key(),
+    ENTRY_POINT.key(),
+    METHOD.key(),
+    CAPACITY.key(),
+    SLOW_START.key(),
+    DRAINING_FALLBACK.key(),
+    DIAL_TIMEOUT.key(),
+    KEEP_ALIVE.key(),
+    TERMINATION_DELAY.key(),
+    PROXY_PROTOCOL.key(),
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_setting_has_a_path_a_variable_and_a_flag_of_its_own() {
+        let variables: BTreeSet<_> = KEYS.iter().flat_map(|key| key.variables).collect();
+        assert_eq!(variables.len(), KEYS.iter().map(|key| key.variables.len()).sum::<usize>());
+        assert_eq!(KEYS.iter().map(|key| key.path).collect::<BTreeSet<_>>().len(), KEYS.len());
+        assert_eq!(KEYS.iter().map(Key::flag).collect::<BTreeSet<_>>().len(), KEYS.len());
+        assert!(KEYS.iter().all(|key| key.variables[0].starts_with("ILB_")));
+    }
+}

@@ -1,0 +1,124 @@
+//! Parsers of single values. Their errors complete a message of the form "NAME=VALUE cannot be used (…)".
+
+use std::{error::Error, path::PathBuf, str::FromStr, time::Duration};
+
+use anyhow::{Context, anyhow, ensure};
+use ilb_discovery::{Families, ipnet::IpNet};
+use ilb_traefik_client::{BuildError, ProxyProtocol, Traefik};
+use tracing_subscriber::filter::LevelFilter;
+
+use super::choices::{Capacities, Method};
+use crate::process::logging::LogFormat;
+
+/// Parses with the type's own [`FromStr`].
+pub(super) fn parsed<T: FromStr<Err: Error + Send + Sync + 'static>>(text: &str) -> anyhow::Result<T> {
+    Ok(text.parse()?)
+}
+
+/// Takes any text but the empty one.
+pub(super) fn non_empty(text: &str) -> anyhow::Result<String> {
+    ensure!(!text.is_empty(), "it is empty");
+    Ok(text.to_owned())
+}
+
+/// Takes any path; the file need not exist yet.
+pub(super) fn path(text: &str) -> anyhow::Result<PathBuf> {
+    non_empty(text).map(PathBuf::from)
+}
+
+/// Takes the words that the predecessor took.
+pub(super) fn boolean(text: &str) -> anyhow::Result<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        _ => Err(anyhow!("not a boolean")),
+    }
+}
+
+/// Takes a duration in the notation of Go, as the predecessor did, if it is longer than zero.
+pub(super) fn positive_duration(text: &str) -> anyhow::Result<Duration> {
+    let duration = duration(text)?;
+    ensure!(!duration.is_zero(), "it must be longer than 0s");
+    Ok(duration)
+}
+
+/// Takes a duration in the notation of Go, also zero.
+pub(super) fn duration(text: &str) -> anyhow::Result<Duration> {
+    // This error repeats the text of its source.
+    let duration: kube::core::Duration = text.parse().map_err(|error| anyhow!("{error}"))?;
+    ensure!(!duration.is_negative(), "it must not be negative");
+    Ok(duration.into())
+}
+
+pub(super) fn method(text: &str) -> anyhow::Result<Method> {
+    let methods = [Method::LeastConnections, Method::RoundRobin];
+    methods.into_iter().find(|method| method.as_str() == text).context("unknown method")
+}
+
+pub(super) fn capacities(text: &str) -> anyhow::Result<Capacities> {
+    match text {
+        "annotation" => Ok(Capacities::OfBackends),
+        "equal" => Ok(Capacities::Equal),
+        _ => Err(anyhow!("unknown option")),
+    }
+}
+
+pub(super) fn families(text: &str) -> anyhow::Result<Families> {
+    match text {
+        "prefer-ipv4" => Ok(Families::PreferIpv4),
+        "prefer-ipv6" => Ok(Families::PreferIpv6),
+        "only-ipv4" => Ok(Families::OnlyIpv4),
+        "only-ipv6" => Ok(Families::OnlyIpv6),
+        _ => Err(anyhow!("unknown option")),
+    }
+}
+
+pub(super) fn network(text: &str) -> anyhow::Result<IpNet> {
+    text.parse().map_err(|_| anyhow!("not a network in CIDR notation"))
+}
+
+pub(super) fn proxy_protocol(text: &str) -> anyhow::Result<ProxyProtocol> {
+    match text {
+        "1" => Ok(ProxyProtocol::V1),
+        "2" => Ok(ProxyProtocol::V2),
+        _ => Err(anyhow!("unknown version")),
+    }
+}
+
+/// Takes the name of a Service by RFC 1035, or a little more: the API server decides.
+pub(super) fn service_name(text: &str) -> anyhow::Result<String> {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
+    let valid = !text.is_empty() && text.len() <= 63 && text.chars().all(allowed);
+    ensure!(valid, "a Service's name has 1 to 63 lowercase letters, digits and '-'");
+    Ok(text.to_owned())
+}
+
+/// Takes the URL of a Traefik, as the client does.
+pub(super) fn traefik_url(text: &str) -> anyhow::Result<String> {
+    // A client for https needs an authority too, which is another setting; the text obeys the same rules as one for http.
+    let plain = text.strip_prefix("https://").map_or_else(|| text.to_owned(), |rest| format!("http://{rest}"));
+    Traefik::new(&plain).map_err(|error| match error {
+        // Only the problem: the accepted form follows in the same words for every setting.
+        BuildError::Url(url) => anyhow!("{}", url.problem()),
+        other => other.into(),
+    })?;
+    Ok(text.to_owned())
+}
+
+pub(super) fn log_level(text: &str) -> anyhow::Result<LevelFilter> {
+    match text.to_ascii_lowercase().as_str() {
+        "debug" => Ok(LevelFilter::DEBUG),
+        "info" => Ok(LevelFilter::INFO),
+        "warn" => Ok(LevelFilter::WARN),
+        "error" => Ok(LevelFilter::ERROR),
+        _ => Err(anyhow!("unknown level")),
+    }
+}
+
+pub(super) fn log_format(text: &str) -> anyhow::Result<LogFormat> {
+    match text.to_ascii_lowercase().as_str() {
+        "json" => Ok(LogFormat::Json),
+        "text" => Ok(LogFormat::Text),
+        _ => Err(anyhow!("unknown format")),
+    }
+}
