@@ -28,7 +28,7 @@ pub(super) static LOG_LEVEL: Setting<LevelFilter> = Setting {
     parse: parsers::log_level,
     default: Text("info"),
     form: "debug, info, warn or error",
-    about: "Which events are logged, on stderr.",
+    about: "Lowest level of the events that are logged, on stderr.",
 };
 
 pub(super) static LOG_FORMAT: Setting<LogFormat> = Setting {
@@ -37,7 +37,7 @@ pub(super) static LOG_FORMAT: Setting<LogFormat> = Setting {
     parse: parsers::log_format,
     default: ByStderr { terminal: "text", otherwise: "json" },
     form: "json or text",
-    about: "How events are written.",
+    about: "LogFormat of the log.",
 };
 
 /// Listens on every address by default, because the kubelet and metrics collectors connect from outside the pod.
@@ -47,7 +47,7 @@ pub(super) static ADMIN_ADDRESS: Setting<SocketAddr> = Setting {
     parse: parsed,
     default: Text("0.0.0.0:8081"),
     form: "an address with a port such as 0.0.0.0:8081",
-    about: "Where health, metrics and status are served.",
+    about: "Address at which health, metrics and status are served.",
 };
 
 pub(super) static TRAEFIK_URLS: ListSetting<String> = ListSetting(Setting {
@@ -56,8 +56,8 @@ pub(super) static TRAEFIK_URLS: ListSetting<String> = ListSetting(Setting {
     parse: traefik_url,
     default: Text("http://localhost:8080/api/providers/rest"),
     form: "an http URL such as http://localhost:8080/api/providers/rest",
-    about: "The REST provider of Traefik, or the base URL that it is below. Several make a fleet: each Traefik gets the \
-                same configuration.",
+    about: "URL of Traefik's REST provider, or the base URL above it. Several URLs make a fleet: each Traefik gets the same \
+            configuration.",
 });
 
 pub(super) static TRAEFIK_DNS: Setting<String> = Setting {
@@ -66,7 +66,8 @@ pub(super) static TRAEFIK_DNS: Setting<String> = Setting {
     parse: traefik_url,
     default: Unset("none"),
     form: "a URL whose host resolves to all instances, such as http://traefik.apps:8080",
-    about: "A fleet by name, instead of `traefik.urls`: every address that the host resolves to, now and later.",
+    about: "URL of a fleet, instead of `traefik.urls`: each address that its host resolves to, now or later, is a Traefik \
+            that gets the configuration.",
 };
 
 pub(super) static TRAEFIK_USERNAME: Setting<String> = Setting {
@@ -75,7 +76,7 @@ pub(super) static TRAEFIK_USERNAME: Setting<String> = Setting {
     parse: non_empty,
     default: Unset("none"),
     form: "a user name",
-    about: "The user towards a Traefik that asks for basic authentication.",
+    about: "User name for a Traefik that requires basic authentication.",
 };
 
 pub(super) static TRAEFIK_PASSWORD_FILE: Setting<PathBuf> = Setting {
@@ -84,7 +85,7 @@ pub(super) static TRAEFIK_PASSWORD_FILE: Setting<PathBuf> = Setting {
     parse: path,
     default: Unset("none"),
     form: "the path of a file that holds the password",
-    about: "The password of that user, read at the start.",
+    about: "Password of that user, read at the start.",
 };
 
 pub(super) static TRAEFIK_BEARER_TOKEN_FILE: Setting<PathBuf> = Setting {
@@ -93,7 +94,7 @@ pub(super) static TRAEFIK_BEARER_TOKEN_FILE: Setting<PathBuf> = Setting {
     parse: path,
     default: Unset("none"),
     form: "the path of a file that holds a token",
-    about: "A token to show to Traefik, read again for each request, instead of basic authentication.",
+    about: "Bearer token sent to Traefik instead of basic authentication, read again for each request.",
 };
 
 pub(super) static TRAEFIK_CA_FILE: Setting<PathBuf> = Setting {
@@ -102,7 +103,7 @@ pub(super) static TRAEFIK_CA_FILE: Setting<PathBuf> = Setting {
     parse: path,
     default: Unset("none"),
     form: "the path of a PEM file with certificates",
-    about: "Whose certificates a Traefik behind https may have; https needs it.",
+    about: "Certificate authorities that are trusted to sign Traefik's certificate. Required for https.",
 };
 
 pub(super) static TRAEFIK_CERT_FILE: Setting<PathBuf> = Setting {
@@ -111,7 +112,7 @@ pub(super) static TRAEFIK_CERT_FILE: Setting<PathBuf> = Setting {
     parse: path,
     default: Unset("none"),
     form: "the path of a PEM file with a certificate",
-    about: "The client certificate to show to Traefik.",
+    about: "Client certificate that is presented to Traefik.",
 };
 
 pub(super) static TRAEFIK_KEY_FILE: Setting<PathBuf> = Setting {
@@ -120,7 +121,7 @@ pub(super) static TRAEFIK_KEY_FILE: Setting<PathBuf> = Setting {
     parse: path,
     default: Unset("none"),
     form: "the path of a PEM file with a private key",
-    about: "The key of the client certificate.",
+    about: "Private key of the client certificate.",
 };
 
 pub(super) static POOL_NAME: Setting<Name> = Setting {
@@ -129,7 +130,7 @@ pub(super) static POOL_NAME: Setting<Name> = Setting {
     parse: parsed,
     default: Text("default"),
     form: "a name of 1 to 63 letters, digits, '_' and '-'",
-    about: "The name of the pool in logs, metrics and Traefik. Each of several pools needs one.",
+    about: "Name of the pool in logs, metrics and Traefik. With several pools, each needs one.",
 };
 
 pub(super) static SELECTOR: Setting<Selector> = Setting {
@@ -138,7 +139,7 @@ pub(super) static SELECTOR: Setting<Selector> = Setting {
     parse: parsed,
     default: Unset("required, unless service or file is given"),
     form: "a label selector such as app=my-app",
-    about: "The pods with these labels are the backends; also `app=a,tier in (b,c),!canary`.",
+    about: "The pods that match are the backends. Expressions such as `app=a,tier in (b,c),!canary` work too.",
 };
 
 pub(super) static SERVICE: Setting<String> = Setting {
@@ -156,7 +157,7 @@ pub(super) static BACKENDS_FILE: Setting<PathBuf> = Setting {
     parse: path,
     default: Unset("none"),
     form: "the path of a YAML file that lists backends",
-    about: "Instead of a selector: the backends that this file lists, followed as it changes.",
+    about: "Instead of a selector: this file lists the backends. Changes to it take effect at once.",
 };
 
 pub(super) static NAMESPACES: ListSetting<String> = ListSetting(Setting {
@@ -165,7 +166,7 @@ pub(super) static NAMESPACES: ListSetting<String> = ListSetting(Setting {
     parse: non_empty,
     default: Unset("the pod's own, else the one of the kubeconfig's context"),
     form: "names of namespaces",
-    about: "Where the pods are, or the Service (one namespace).",
+    about: "Namespaces of the pods, or the one namespace of the Service.",
 });
 
 pub(super) static ALL_NAMESPACES: Setting<bool> = Setting {
@@ -174,7 +175,7 @@ pub(super) static ALL_NAMESPACES: Setting<bool> = Setting {
     parse: boolean,
     default: Text("false"),
     form: BOOLEAN_FORM,
-    about: "The pods of all namespaces, instead of `namespaces`.",
+    about: "Select pods in all namespaces, instead of in `namespaces`.",
 };
 
 pub(super) static BACKEND_PORT: Setting<BackendPort> = Setting {
@@ -183,7 +184,7 @@ pub(super) static BACKEND_PORT: Setting<BackendPort> = Setting {
     parse: parsed,
     default: Text("3333"),
     form: "a port from 1 to 65535, or the name of one",
-    about: "The port of the backends; a name is the one of a container's port, or of the Service's.",
+    about: "Port of the backends: its number, or the name of a port of the container (with `service`, of the Service).",
 };
 
 pub(super) static ADDRESS_FAMILIES: Setting<Families> = Setting {
@@ -192,7 +193,7 @@ pub(super) static ADDRESS_FAMILIES: Setting<Families> = Setting {
     parse: parsers::families,
     default: Text("prefer-ipv4"),
     form: "prefer-ipv4, prefer-ipv6, only-ipv4 or only-ipv6",
-    about: "Which address of a backend with several is used.",
+    about: "Addresses that are used: those of one IP version, or for a backend with both versions the preferred one.",
 };
 
 pub(super) static ALLOWED_NETWORKS: ListSetting<IpNet> = ListSetting(Setting {
@@ -201,7 +202,7 @@ pub(super) static ALLOWED_NETWORKS: ListSetting<IpNet> = ListSetting(Setting {
     parse: parsers::network,
     default: Unset("all"),
     form: "networks such as 10.0.0.0/8",
-    about: "Backends elsewhere are refused.",
+    about: "Networks in which backends are allowed. Backends with other addresses are refused.",
 });
 
 pub(super) static ALLOW_LOOPBACK: Setting<bool> = Setting {
@@ -210,7 +211,7 @@ pub(super) static ALLOW_LOOPBACK: Setting<bool> = Setting {
     parse: boolean,
     default: Text("false"),
     form: "true or false (true only in tests)",
-    about: "Let loopback addresses be backends; for tests.",
+    about: "Accept backends with loopback addresses; for tests.",
 };
 
 pub(super) static WATCH: Setting<bool> = Setting {
@@ -219,7 +220,7 @@ pub(super) static WATCH: Setting<bool> = Setting {
     parse: boolean,
     default: Text("true"),
     form: BOOLEAN_FORM,
-    about: "Watch the API server; else ask it every `updateInterval`.",
+    about: "`true`: watch the API server for changes. `false`: list the backends every `updateInterval`.",
 };
 
 pub(super) static UPDATE_INTERVAL: Setting<Duration> = Setting {
@@ -228,7 +229,7 @@ pub(super) static UPDATE_INTERVAL: Setting<Duration> = Setting {
     parse: positive_duration,
     default: Text("1s"),
     form: DURATION_FORM,
-    about: "How often to ask when not watching, and the longest time between two counts of connections.",
+    about: "Interval at which backends are listed without `watch`, and the longest time between two counts of connections.",
 };
 
 pub(super) static ENTRY_POINT: Setting<Name> = Setting {
@@ -237,7 +238,7 @@ pub(super) static ENTRY_POINT: Setting<Name> = Setting {
     parse: parsed,
     default: Text("tcp"),
     form: "the name of a Traefik entry point",
-    about: "The entry point that serves the clients of this pool, and of no other.",
+    about: "Traefik entry point that serves the clients of this pool. No two pools may share one.",
 };
 
 pub(super) static METHOD: Setting<Method> = Setting {
@@ -246,7 +247,7 @@ pub(super) static METHOD: Setting<Method> = Setting {
     parse: parsers::method,
     default: Text("leastconn"),
     form: "leastconn or roundrobin",
-    about: "`leastconn`: each new connection goes to a least loaded backend; `roundrobin`: in turn.",
+    about: "`leastconn`: each new connection goes to a least loaded backend. `roundrobin`: backends take turns.",
 };
 
 pub(super) static CAPACITY: Setting<Capacities> = Setting {
@@ -255,7 +256,8 @@ pub(super) static CAPACITY: Setting<Capacities> = Setting {
     parse: parsers::capacities,
     default: Text("annotation"),
     form: "annotation or equal",
-    about: "How many shares a backend takes: what its annotation `ilb.dev/capacity` (or the file) says, or one each.",
+    about: "Number of shares that a backend takes. `annotation`: that of its annotation `ilb.dev/capacity` (or of the \
+            file). `equal`: one each.",
 };
 
 pub(super) static SLOW_START: Setting<Duration> = Setting {
@@ -264,7 +266,7 @@ pub(super) static SLOW_START: Setting<Duration> = Setting {
     parse: parsers::duration,
     default: Text("0s"),
     form: "a duration with units such as 30s, or 0s",
-    about: "How long a new backend takes to get its whole share; with `leastconn`.",
+    about: "How long a new backend takes to reach its full share. Only with `leastconn`.",
 };
 
 pub(super) static DRAINING_FALLBACK: Setting<bool> = Setting {
@@ -273,7 +275,8 @@ pub(super) static DRAINING_FALLBACK: Setting<bool> = Setting {
     parse: boolean,
     default: Text("false"),
     form: BOOLEAN_FORM,
-    about: "Draining backends get no new connections. `true`: those that still serve do, while no other is ready.",
+    about: "`true`: while no backend is ready, draining backends that still serve get new connections. `false`: draining \
+            backends never do.",
 };
 
 pub(super) static DIAL_TIMEOUT: Setting<Duration> = Setting {
@@ -291,7 +294,7 @@ pub(super) static KEEP_ALIVE: Setting<Duration> = Setting {
     parse: positive_duration,
     default: Text("15s"),
     form: DURATION_FORM,
-    about: "The interval of TCP keepalive towards backends.",
+    about: "Interval of TCP keepalive probes to backends.",
 };
 
 pub(super) static TERMINATION_DELAY: Setting<Duration> = Setting {
@@ -300,7 +303,7 @@ pub(super) static TERMINATION_DELAY: Setting<Duration> = Setting {
     parse: positive_duration,
     default: Text("1h"),
     form: DURATION_FORM,
-    about: "How long an answer may take to a client that has shut down its sending side.",
+    about: "How long an answer may take after the client has shut down its sending side.",
 };
 
 pub(super) static PROXY_PROTOCOL: Setting<ProxyProtocol> = Setting {
@@ -309,7 +312,7 @@ pub(super) static PROXY_PROTOCOL: Setting<ProxyProtocol> = Setting {
     parse: parsers::proxy_protocol,
     default: Unset("none"),
     form: "1 or 2",
-    about: "The version of the PROXY protocol that tells backends the client's address.",
+    about: "Version of the PROXY protocol by which Traefik passes the client's address to backends.",
 };
 
 /// Table of all settings, in the order of the documentation and of `ilb check`.

@@ -11,14 +11,14 @@ const INTRODUCTION: &str = "\
 
 A setting is taken from the first of these that has it: a flag, an environment variable, the file (`--config FILE` or
 `ILB_CONFIG`; YAML, JSON or TOML), its default. The variables without `ILB_` are those of the program that ilb replaces.
-Variables and flags of a pool describe the only one; with several pools in the file, they are an error.
+Variables and flags of a pool describe the only pool; if the file has several pools, they are an error.
 
-Everything is checked before anything starts, and all that is wrong is reported at once, with the place, the value and the
-accepted form; the exit code is 2. `ilb check` does only that and prints what holds, and where each value comes from.
+All settings are checked before anything starts, and all problems are reported at once, each with the place, the value and
+the accepted form; the exit code is then 2. `ilb check` does only that, and prints the effective settings and their origin.
 
-The file is followed. What changes in its pools or in `log.level` holds a moment later, without a restart and without
-touching a connection; what changes elsewhere holds after the next start, which the log says. A file that has become wrong
-is refused as a whole, and the settings before it go on.
+The file is watched. Changes to its pools and to `log.level` take effect a moment later, without a restart and without
+touching a connection; other changes take effect at the next start, and a log line names them. A file with a mistake is
+refused as a whole, and the settings before it stay in effect.
 
 ```yaml
 pools:
