@@ -365,4 +365,19 @@ mod tests {
         assert_eq!(KEYS.iter().map(Key::flag).collect::<BTreeSet<_>>().len(), KEYS.len());
         assert!(KEYS.iter().all(|key| key.variables[0].starts_with("ILB_")));
     }
+
+    /// A definition that is missing in the table would be neither documented nor accepted.
+    #[test]
+    fn the_table_has_every_definition() {
+        let lines = include_str!("definitions.rs").lines();
+        let defined = lines.filter(|line| line.starts_with("pub(super) static ") && line.contains("Setting<"));
+        assert_eq!(defined.count(), KEYS.len());
+    }
+
+    #[test]
+    fn every_setting_is_explained_in_whole_sentences() {
+        for key in KEYS {
+            assert!(key.about.ends_with('.') && !key.form.is_empty(), "{}", key.path);
+        }
+    }
 }

@@ -65,6 +65,39 @@ fn the_documented_defaults_are_those_that_take_effect() {
     }
 }
 
+/// The library documents them too, for those who embed it.
+#[test]
+fn the_default_timeouts_are_those_of_the_library() {
+    let settings = settings(&[("ILB_SELECTOR", "app=a")]).unwrap();
+    assert_eq!(settings.pools[0].timeouts, ilb_traefik_client::Timeouts::default());
+}
+
+#[test]
+fn the_log_is_text_on_a_terminal_unless_it_is_set() {
+    let format = |variables: &[(&str, &str)], terminal| {
+        let inputs = Inputs { terminal, ..inputs(&[&[("ILB_SELECTOR", "app=a")], variables].concat()) };
+        Settings::load(&inputs).unwrap().log.format
+    };
+    assert_eq!((format(&[], true), format(&[], false)), (LogFormat::Text, LogFormat::Json));
+    assert_eq!(format(&[("LOG_FORMAT", "json")], true), LogFormat::Json);
+    assert_eq!(format(&[("LOG_FORMAT", "text")], false), LogFormat::Text);
+}
+
+/// A definition that no code reads would be accepted and do nothing.
+#[test]
+fn every_setting_has_an_effect() {
+    let load =
+        |variables: &[(&str, &str)]| settings(variables).map(|settings| Settings { effective: Vec::new(), ..settings });
+    let base = [("POD_LABELS", "app=a"), ("ILB_METHOD", "leastconn")];
+    let before = load(&base).unwrap();
+    for key in KEYS {
+        let base = base.into_iter().filter(|(name, _)| !key.variables.contains(name));
+        // Whether it is a valid value or not: a setting that is read takes it or reports it.
+        let given: Vec<_> = base.chain([(key.variables[0], "x")]).collect();
+        assert_ne!(load(&given), Ok(before.clone()), "{}", key.path);
+    }
+}
+
 #[test]
 fn every_variable_of_the_predecessor_is_read() {
     let settings = settings(&[
@@ -354,6 +387,8 @@ fn effective_settings_are_shown_with_their_origin() {
         |path: &str| shown.lines().find(|line| line.starts_with(path)).unwrap().split_whitespace().collect::<Vec<_>>();
     assert_eq!(line("pools[0].selector"), ["pools[0].selector", "app=a", "POD_LABELS"]);
     assert_eq!(line("log.level"), ["log.level", "info", "default"]);
+    let paths = settings.effective.iter().map(|setting| setting.path.replace("[0]", "[]"));
+    assert_eq!(paths.collect::<Vec<_>>(), KEYS.iter().map(|key| key.path).collect::<Vec<_>>());
     assert_eq!(shown.lines().count(), KEYS.len());
     let json = serde_json::to_value(&settings.effective).unwrap();
     assert_eq!(json[0], serde_json::json!({"path": "log.level", "value": "info", "source": "default"}));
