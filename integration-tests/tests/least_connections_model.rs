@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 
 use ilb_integration_tests::{Backend, Behaviour, Net, Traefik, eventually};
-use ilb_reconciler::{Plan, Rung, TraefikRoundRobin, ladder};
+use ilb_reconciler::{Plan, LadderInput, TraefikRoundRobin, ladder};
 use ilb_traefik_client::{ConfigSink, Configuration, Member, TcpPool};
 
 #[tokio::test]
@@ -49,7 +49,7 @@ async fn several_entries_per_backend_share_by_capacity_and_fill_what_lacks() {
     let sink = ilb_traefik_client::Traefik::new(&traefik.rest_url()).unwrap();
     let start = [7u32, 3, 0];
     let capacities = [1u8, 2, 4];
-    let rungs: Vec<_> = start.iter().zip(capacities).map(|(c, w)| Rung::new(*c).with_capacity(w)).collect();
+    let rungs: Vec<_> = start.iter().zip(capacities).map(|(c, w)| LadderInput::new(*c).with_capacity(w)).collect();
     let weights = ladder(&rungs, 0);
     let plan: Plan = backends.iter().zip(&weights).flat_map(|(b, ws)| ws.iter().map(|w| (b.address(), *w))).collect();
     push(&sink, &plan).await;
