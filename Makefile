@@ -42,30 +42,30 @@ image: ## Build the image and its bill of materials, with docker or without: tar
 docker-build: image ## The same as image
 
 cluster-test: image ## Install the chart on a real one-node cluster and put it through upgrades, crashes and drains (root; 5 minutes)
-	@$(CARGO) build --quiet --locked -p ilb-integration-tests --bin cluster-test
+	@$(CARGO) build --quiet --locked -p ilb-cluster-test
 	@$(or $(CARGO_TARGET_DIR),target)/debug/cluster-test $(or $(CARGO_TARGET_DIR),target)/image/ilb-amd64.tar $(or $(CARGO_TARGET_DIR),target)/image/testbed
 
 test-matrix: ## Try the client with seven versions of Traefik and write docs/traefik-versions.md (about 2 minutes)
-	$(CARGO) run --locked -p ilb-integration-tests --bin traefik-matrix
+	$(CARGO) run --locked -p ilb-benches --bin traefik-matrix
 
 demo: ## See it work: real pods, real connections, about a minute (DURATION=60s)
 	@echo "demo: building the demo (some 2 minutes the first time)" >&2
-	@$(CARGO) run --quiet --locked -p ilb-integration-tests --bin demo
+	@$(CARGO) run --quiet --locked -p ilb-demo
 
 bench-discovery: testbed ## Measure what 10 000 pods cost to follow, and how fast a change becomes a set
-	$(CARGO) run --release --locked -p ilb-integration-tests --bin bench-discovery
+	$(CARGO) run --release --locked -p ilb-benches --bin bench-discovery
 
 bench-propagation: testbed ## Measure how fast connections follow a change of the pods
-	$(CARGO) run --release --locked -p ilb-integration-tests --bin bench-propagation
+	$(CARGO) run --release --locked -p ilb-benches --bin bench-propagation
 
 bench-apply: testbed ## Measure how long a configuration takes from the call to its proof
-	$(CARGO) run --release --locked -p ilb-integration-tests --bin bench-apply
+	$(CARGO) run --release --locked -p ilb-benches --bin bench-apply
 
 bench-balance: testbed ## Measure how evenly connections are spread, beside HAProxy and nginx (some 40 minutes)
-	$(CARGO) run --release --locked -p ilb-integration-tests --bin bench-balance
+	$(CARGO) run --release --locked -p ilb-benches --bin bench-balance
 
 bench-footprint: testbed ## Measure the memory, the processor time and the start of ilb itself (some 5 minutes)
-	$(CARGO) run --release --locked -p ilb-integration-tests --bin bench-footprint
+	$(CARGO) run --release --locked -p ilb-benches --bin bench-footprint
 
 lint: $(CARGO_DENY) ## Check format, lints, each library alone, dependencies and documents
 	$(CARGO) fmt --all --check

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ilb_integration_tests::World;
+use ilb_testbed::World;
 use tokio::time::{Instant, sleep};
 
 const OUTAGE: Duration = Duration::from_secs(10);

@@ -4,7 +4,7 @@
 use std::{fs, path::Path};
 
 use anyhow::ensure;
-use ilb_integration_tests::{Admin, Ilb, Net, Traefik, eventually};
+use ilb_testbed::{Admin, Ilb, Net, Traefik, eventually};
 
 /// Backends in each set. None of them runs: they only come and go.
 const BACKENDS: u16 = 40;

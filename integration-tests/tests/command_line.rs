@@ -3,7 +3,7 @@
 use std::{fs, process::Stdio};
 
 use anyhow::ensure;
-use ilb_integration_tests::{Crowd, Ilb, World, eventually};
+use ilb_testbed::{Crowd, Ilb, World, eventually};
 use serde_json::Value;
 use tokio::{io::AsyncWriteExt, process::Command};
 

@@ -1,7 +1,7 @@
 //! An API server that is gone without a word is noticed, and what changed meanwhile is seen when it is back.
 
 use ilb_discovery::{Discovery, Error};
-use ilb_integration_tests::{ApiServer, FaultProxy, Followed, alone_in_a_network, lose_packets, pod_ip, pods_via};
+use ilb_testbed::{ApiServer, FaultProxy, Followed, alone_in_a_network, lose_packets, pod_ip, pods_via};
 
 #[tokio::test]
 #[ignore = "needs the testbed: make test"]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ilb_integration_tests::{ApiServer, FaultProxy, Followed, Pods, pod_ip, pods_via};
+use ilb_testbed::{ApiServer, FaultProxy, Followed, Pods, pod_ip, pods_via};
 
 /// An API server behind a proxy, with one ready pod that is known already.
 struct Scene {
@@ -62,7 +62,7 @@ async fn no_change_is_lost_when_answers_end_in_the_middle() {
         scene.proxy.truncate_after(bytes);
         scene.pods.create_ready(&format!("pod-{index}"), pod_ip(index)).await.unwrap();
         let before = scene.proxy.accepted();
-        ilb_integration_tests::eventually("connections are cut", async || {
+        ilb_testbed::eventually("connections are cut", async || {
             anyhow::ensure!(scene.proxy.accepted() >= before + 2, "not yet");
             Ok(())
         })

@@ -1,7 +1,7 @@
 //! Where pods may not be read, the EndpointSlices of a Service tell the same.
 
 use ilb_discovery::{ClientLimits, EndpointSliceDiscovery, State, api_client};
-use ilb_integration_tests::{ApiServer, Followed};
+use ilb_testbed::{ApiServer, Followed};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::{
     Api,

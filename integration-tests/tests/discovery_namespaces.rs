@@ -1,7 +1,7 @@
 //! Pods of several namespaces, or of all, are one set; selectors of fields and ports by name work on a real API server.
 
 use ilb_discovery::{ClientLimits, Discovery, PodDiscovery, State, api_client};
-use ilb_integration_tests::{ApiServer, Followed, Pods, pod_ip};
+use ilb_testbed::{ApiServer, Followed, Pods, pod_ip};
 use serde_json::json;
 
 async fn source(api_server: &ApiServer) -> anyhow::Result<PodDiscovery> {

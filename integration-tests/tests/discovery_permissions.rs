@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::Context;
 use ilb_discovery::{ClientLimits, Error, PodDiscovery, api_client};
-use ilb_integration_tests::{ApiServer, Followed, Pods, pod_ip};
+use ilb_testbed::{ApiServer, Followed, Pods, pod_ip};
 use k8s_openapi::api::{
     authentication::v1::TokenRequest,
     core::v1::{Secret, ServiceAccount},

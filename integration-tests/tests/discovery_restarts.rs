@@ -1,7 +1,7 @@
 //! An API server that is restarted, even with its history gone, and an etcd that stalls, make nothing wrong.
 
 use ilb_discovery::{BackendSet, Error, State};
-use ilb_integration_tests::{ApiServer, Followed, Pods, pod_ip, pods_via};
+use ilb_testbed::{ApiServer, Followed, Pods, pod_ip, pods_via};
 
 async fn scene() -> anyhow::Result<(ApiServer, Pods, Followed)> {
     let api_server = ApiServer::start().await?;
@@ -80,7 +80,7 @@ async fn an_etcd_that_stalls_takes_no_backend_away() {
     };
     println!("etcd stalled: stale after {noticed:.1?}: {error}");
     api_server.freeze_etcd(false).unwrap();
-    ilb_integration_tests::eventually("pods can be made again", async || pods.create_ready("two", pod_ip(2)).await)
+    ilb_testbed::eventually("pods can be made again", async || pods.create_ready("two", pod_ip(2)).await)
         .await
         .unwrap();
     let seen = followed.until_ready(2).await.unwrap();

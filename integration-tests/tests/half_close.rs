@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ilb_integration_tests::{Behaviour, World};
+use ilb_testbed::{Behaviour, World};
 
 #[tokio::test]
 #[ignore = "needs the testbed: make test"]

@@ -3,7 +3,7 @@
 
 #![allow(clippy::float_cmp)] // counts are exact
 
-use ilb_integration_tests::{ApiServer, Traefik, World, eventually};
+use ilb_testbed::{ApiServer, Traefik, World, eventually};
 
 #[tokio::test]
 #[ignore = "needs the testbed: make test"]

@@ -1,7 +1,7 @@
 //! The end of ilb, whatever way it comes, is no event for connections.
 
 use anyhow::ensure;
-use ilb_integration_tests::{World, eventually};
+use ilb_testbed::{World, eventually};
 
 #[tokio::test]
 #[ignore = "needs the testbed: make test"]

@@ -1,7 +1,7 @@
 //! Every new connection goes to a backend that is least loaded at that moment, by counts that come from the kernel: they
 //! survive the end of ilb. Round robin does not look at counts.
 
-use ilb_integration_tests::{Crowd, World, eventually};
+use ilb_testbed::{Crowd, World, eventually};
 use rustix::process::Signal;
 
 const BACKENDS: u16 = 6;

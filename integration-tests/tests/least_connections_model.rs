@@ -4,8 +4,8 @@
 
 use std::net::SocketAddr;
 
-use ilb_integration_tests::{Backend, Behaviour, Net, Traefik, eventually};
-use ilb_reconciler::{Plan, LadderInput, TraefikRoundRobin, ladder};
+use ilb_reconciler::{LadderInput, Plan, TraefikRoundRobin, ladder};
+use ilb_testbed::{Backend, Behaviour, Net, Traefik, eventually};
 use ilb_traefik_client::{ConfigSink, Configuration, Member, TcpPool};
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use ilb_integration_tests::{ApiServer, Ilb, Pods, Process, eventually};
+use ilb_testbed::{ApiServer, Ilb, Pods, Process, eventually};
 
 #[tokio::test]
 #[ignore = "needs the testbed: make test"]

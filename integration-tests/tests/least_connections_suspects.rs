@@ -1,7 +1,7 @@
 //! A backend that discovery calls ready and that takes no connections has the fewest. It gets no new ones all the same,
 //! until it answers again.
 
-use ilb_integration_tests::{Backend, Behaviour, Crowd, World};
+use ilb_testbed::{Backend, Behaviour, Crowd, World};
 use tokio::net::{TcpSocket, TcpStream};
 
 /// Connects, whether somebody answers or not, until ilb has left out one of `backends` backends.

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use ilb_integration_tests::{World, eventually};
+use ilb_testbed::{World, eventually};
 
 #[tokio::test]
 #[ignore = "needs the testbed: make test"]

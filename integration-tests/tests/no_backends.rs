@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use anyhow::ensure;
-use ilb_integration_tests::{Traefik, World, eventually};
+use ilb_testbed::{Traefik, World, eventually};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,

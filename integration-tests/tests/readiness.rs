@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use ilb_integration_tests::{Behaviour, Connection, World};
+use ilb_testbed::{Behaviour, Connection, World};
 
 #[tokio::test]
 #[ignore = "needs the testbed: make test"]

@@ -3,7 +3,7 @@
 
 use std::{fs, net::SocketAddr, path::PathBuf};
 
-use ilb_integration_tests::{Admin, ApiServer, Backend, BareTraefik, Behaviour, Ilb, Net, Pods, Traefik, eventually};
+use ilb_testbed::{Admin, ApiServer, Backend, BareTraefik, Behaviour, Ilb, Net, Pods, Traefik, eventually};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::{Api, api::PostParams};
 use serde_json::json;
@@ -229,7 +229,7 @@ async fn several_urls_are_a_fleet_of_which_each_gets_the_configuration() {
     let configured = Configured::start(folder, &settings, &[]);
     configured.admin.wait_until("/readyz", true).await.unwrap();
     for traefik in [&one, &two] {
-        let connection = ilb_integration_tests::Connection::open(traefik.entry_point()).await.unwrap();
+        let connection = ilb_testbed::Connection::open(traefik.entry_point()).await.unwrap();
         assert_eq!(connection.backend(), backend.address());
     }
     let said = configured.ilb.logged("Least connections is not possible: balancing by round robin").unwrap();

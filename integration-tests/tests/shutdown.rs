@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use ilb_integration_tests::{ApiServer, Signal, Traefik, World, eventually};
+use ilb_testbed::{ApiServer, Signal, Traefik, World, eventually};
 
 /// What the product promises for the first signal.
 const SOON: Duration = Duration::from_secs(1);

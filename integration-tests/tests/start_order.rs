@@ -1,6 +1,6 @@
 //! Whatever is not there yet when ilb starts is waited for, and that is said once for each change of state.
 
-use ilb_integration_tests::{ApiServer, LogLine, Traefik, World};
+use ilb_testbed::{ApiServer, LogLine, Traefik, World};
 
 #[tokio::test]
 #[ignore = "needs the testbed: make test"]

@@ -1,6 +1,6 @@
 //! The status page, in a real browser: it loads, follows what happens and shows the outage of each side.
 
-use ilb_integration_tests::{Browser, Crowd, Look, World};
+use ilb_testbed::{Browser, Crowd, Look, World};
 use serde_json::json;
 
 /// A pool in which there is something to see: one backend is leaving with its connections, one cannot serve, and others

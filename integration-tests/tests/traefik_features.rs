@@ -1,7 +1,7 @@
 //! What the typed model offers works with the Traefik that the product is measured with. `make test-matrix` tries older
 //! ones.
 
-use ilb_integration_tests::{BareTraefik, matrix::Check};
+use ilb_testbed::{BareTraefik, matrix::Check};
 
 #[tokio::test]
 #[ignore = "needs the testbed: make test"]

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use ilb_integration_tests::{BareTraefik, eventually};
+use ilb_testbed::{BareTraefik, eventually};
 use ilb_traefik_client::{
     Applied, ConfigSink, Configuration, Error, Fleet, Member, Quorum, Revision, TcpPool, Traefik,
 };

@@ -1,6 +1,6 @@
 //! What the model has no expression for does break Traefik when it is sent raw: the guard matters.
 
-use ilb_integration_tests::{BareTraefik, matrix::Check};
+use ilb_testbed::{BareTraefik, matrix::Check};
 
 #[tokio::test]
 #[ignore = "needs the testbed: make test"]

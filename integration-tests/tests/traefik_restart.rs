@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use ilb_integration_tests::{Connection, World, eventually};
+use ilb_testbed::{Connection, World, eventually};
 use tokio::time::timeout;
 
 #[tokio::test]

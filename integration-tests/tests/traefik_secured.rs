@@ -4,7 +4,7 @@
 
 use std::{fs, net::Ipv4Addr, path::PathBuf};
 
-use ilb_integration_tests::{Admin, BareTraefik, Ilb, Net};
+use ilb_testbed::{Admin, BareTraefik, Ilb, Net};
 use ilb_traefik_client::{ConfigSink, Configuration, Error, Member, TcpPool, Traefik, TraefikBuilder};
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use ilb_integration_tests::BareTraefik;
+use ilb_testbed::BareTraefik;
 use ilb_traefik_client::{Breaker, ConfigSink, Configuration, Member, Next, TcpPool, Traefik};
 use tokio::time::sleep;
 

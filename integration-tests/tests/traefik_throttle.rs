@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use ilb_integration_tests::BareTraefik;
+use ilb_testbed::BareTraefik;
 use ilb_traefik_client::{ConfigSink, Configuration, Error, Member, Revision, TcpPool, Traefik};
 
 fn configuration(weight: u32) -> Configuration {

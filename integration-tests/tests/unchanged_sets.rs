@@ -1,6 +1,6 @@
 //! What does not change the set of backends causes no push: Traefik's count of reloads does not move.
 
-use ilb_integration_tests::{World, eventually};
+use ilb_testbed::{World, eventually};
 use serde_json::json;
 
 #[tokio::test]

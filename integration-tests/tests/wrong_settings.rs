@@ -1,6 +1,6 @@
 //! Settings that cannot work end ilb with exit code 2 and one line that names the variable, the value and what is accepted.
 
-use ilb_integration_tests::Ilb;
+use ilb_testbed::Ilb;
 
 #[tokio::test]
 #[ignore = "needs the testbed: make test"]

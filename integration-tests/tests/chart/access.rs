@@ -1,6 +1,6 @@
 //! Who may do what in the cluster, and which container holds the token for it.
 
-use ilb_integration_tests::Chart;
+use ilb_testbed::Chart;
 use serde_json::{Value, json};
 
 #[test]

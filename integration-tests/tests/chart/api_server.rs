@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ilb_integration_tests::{ApiServer, Chart, Rendered, eventually};
+use ilb_testbed::{ApiServer, Chart, Rendered, eventually};
 use kube::{
     Api, Client,
     api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams, ValidationDirective},

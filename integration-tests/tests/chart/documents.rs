@@ -2,7 +2,7 @@
 
 use std::{fs, process::Command};
 
-use ilb_integration_tests::{Chart, Tools};
+use ilb_testbed::{Chart, Tools};
 
 #[test]
 #[ignore = "needs the testbed: make test"]

@@ -1,6 +1,6 @@
 //! Traefik's write API stays inside the pod, whatever the values are.
 
-use ilb_integration_tests::Chart;
+use ilb_testbed::Chart;
 
 #[test]
 #[ignore = "needs the testbed: make test"]

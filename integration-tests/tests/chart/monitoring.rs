@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ilb_integration_tests::Chart;
+use ilb_testbed::Chart;
 use promql_parser::parser::{self, Expr};
 use serde_json::Value;
 

@@ -1,6 +1,6 @@
 //! The Service and the `NetworkPolicy`.
 
-use ilb_integration_tests::Chart;
+use ilb_testbed::Chart;
 use serde_json::json;
 
 #[test]

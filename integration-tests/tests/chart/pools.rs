@@ -1,6 +1,6 @@
 //! Several pools in one release.
 
-use ilb_integration_tests::Chart;
+use ilb_testbed::Chart;
 use serde_json::json;
 
 const VALUES: &str = "pools:

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ilb_integration_tests::{Chart, Rendered};
+use ilb_testbed::{Chart, Rendered};
 
 #[test]
 #[ignore = "needs the testbed: make test"]

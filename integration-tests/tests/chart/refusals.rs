@@ -1,6 +1,6 @@
 //! Values that cannot work are refused with a sentence, and a typo never passes.
 
-use ilb_integration_tests::Chart;
+use ilb_testbed::Chart;
 
 /// Values, and what the refusal says.
 const COMBINATIONS: &[(&str, &str)] = &[

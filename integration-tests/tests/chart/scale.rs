@@ -1,6 +1,6 @@
 //! More pods than one: where they go, what replaces them, what takes them away.
 
-use ilb_integration_tests::Chart;
+use ilb_testbed::Chart;
 use serde_json::json;
 
 #[test]

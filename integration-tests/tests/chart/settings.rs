@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, process::Command};
 
-use ilb_integration_tests::{Chart, Ilb};
+use ilb_testbed::{Chart, Ilb};
 use serde_json::Value;
 
 #[test]

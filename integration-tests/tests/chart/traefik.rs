@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use ilb_integration_tests::{Chart, Net, Process, Tools, eventually, http_client};
+use ilb_testbed::{Chart, Net, Process, Tools, eventually, http_client};
 use serde_json::Value;
 
 #[tokio::test]
@@ -50,7 +50,7 @@ async fn traefik_listens_for_every_pool_and_closes_what_comes_before_the_first_c
 }
 
 /// Writes both files, moved to `host` and `folder`, and gives the ports of the clients.
-fn write(rendered: &ilb_integration_tests::Rendered, folder: &std::path::Path, host: Ipv4Addr) -> Vec<u16> {
+fn write(rendered: &ilb_testbed::Rendered, folder: &std::path::Path, host: Ipv4Addr) -> Vec<u16> {
     let mut settings = rendered.file("traefik.yml").unwrap();
     settings["providers"]["file"]["filename"] = folder.join("bootstrap.yml").display().to_string().into();
     let mut ports = Vec::new();

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use ilb_integration_tests::Chart;
+use ilb_testbed::Chart;
 use serde_json::Value;
 
 /// Values that are refused whenever they are set; `refusals` has them.

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use ilb_integration_tests::Chart;
+use ilb_testbed::Chart;
 
 /// The whole of what most people install, to be read in a review.
 #[test]
@@ -54,7 +54,7 @@ fn neither_a_version_nor_a_label_changes_what_selects_the_pods() {
         ("Deployment", "/spec/template/spec/topologySpreadConstraints/0/labelSelector"),
     ] {
         let selector =
-            |rendered: &ilb_integration_tests::Rendered| rendered.only(kind).unwrap().pointer(pointer).unwrap().clone();
+            |rendered: &ilb_testbed::Rendered| rendered.only(kind).unwrap().pointer(pointer).unwrap().clone();
         assert_eq!(selector(&before), selector(&after), "{kind}{pointer}");
     }
     let labels = after.pod().unwrap()["metadata"]["labels"].as_object().unwrap().clone();

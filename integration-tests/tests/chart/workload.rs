@@ -1,6 +1,6 @@
 //! The pod: which container is what, who is probed how, how it drains, what it may do.
 
-use ilb_integration_tests::Chart;
+use ilb_testbed::Chart;
 use serde_json::json;
 
 const VALUES: &str = "env: {relay: app=my-app}";

@@ -1,0 +1,329 @@
+use std::{
+    fmt::Write as _,
+    fs,
+    net::SocketAddr,
+    path::PathBuf,
+    process::Command,
+    sync::atomic::{AtomicU16, Ordering},
+};
+
+use anyhow::{Context, bail};
+use ilb_testbed::{ApiServer, Ilb, Net, Pods, Process, Signal, Tools, Traefik, eventually};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpStream, UnixStream},
+};
+
+use crate::scenario::Scenario;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Ilb,
+    TraefikRoundRobin,
+    HaproxyLeastconn,
+    HaproxyRoundRobin,
+    NginxLeastconn,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Ilb, Self::TraefikRoundRobin, Self::HaproxyLeastconn, Self::HaproxyRoundRobin, Self::NginxLeastconn];
+
+    /// Who runs at the same time. Those that the bars are about have the machine for themselves.
+    pub(crate) const TURNS: [&[Self]; 3] = [
+        &[Self::Ilb],
+        &[Self::HaproxyLeastconn],
+        &[Self::TraefikRoundRobin, Self::HaproxyRoundRobin, Self::NginxLeastconn],
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Ilb => "ilb",
+            Self::TraefikRoundRobin => "traefik-rr",
+            Self::HaproxyLeastconn => "haproxy-leastconn",
+            Self::HaproxyRoundRobin => "haproxy-rr",
+            Self::NginxLeastconn => "nginx-leastconn",
+        }
+    }
+}
+
+/// A load balancer that runs, in front of backends of its own.
+pub(crate) struct System {
+    pub(crate) kind: Kind,
+    pub(crate) replicas: Vec<Replica>,
+    members: Vec<bool>,
+}
+
+/// One of its processes, or pairs of them. Each reaches the same backends at addresses of its own, so that in one network
+/// namespace it sees no connections but its own, as in a pod.
+pub(crate) struct Replica {
+    pub(crate) entry: SocketAddr,
+    pub(crate) backends: Vec<SocketAddr>,
+    capacities: Vec<u8>,
+    control: Control,
+}
+
+enum Control {
+    Ilb(Box<IlbAndTraefik>),
+    Haproxy { _process: Process, socket: PathBuf, _folder: TempDir },
+    Nginx { process: Process, folder: TempDir },
+}
+
+struct IlbAndTraefik {
+    ilb: Ilb,
+    traefik: Traefik,
+    members: Members,
+}
+
+/// How ilb hears of its backends.
+enum Members {
+    Pods(Box<Pods>),
+    /// Only a file tells capacities.
+    File(TempDir),
+}
+
+impl System {
+    pub(crate) async fn start(kind: Kind, scenario: &Scenario, api: &ApiServer) -> anyhow::Result<Self> {
+        let members: Vec<bool> = (0..scenario.backends).map(|i| i < scenario.initial).collect();
+        let mut replicas = Vec::new();
+        for number in 0..scenario.replicas {
+            replicas.push(Replica::start(kind, number, scenario, &members, api).await?);
+        }
+        Ok(Self { kind, replicas, members })
+    }
+
+    /// Adds a backend to those that get connections, or takes it away.
+    pub(crate) async fn set_member(&mut self, index: usize, member: bool) -> anyhow::Result<()> {
+        self.members[index] = member;
+        for replica in &self.replicas {
+            replica.set_member(index, &self.members).await?;
+        }
+        Ok(())
+    }
+
+    /// Somebody else changes Traefik's configuration. Of the others nobody else has anything to change.
+    pub(crate) fn reload(&self) -> anyhow::Result<()> {
+        self.traefiks().try_for_each(|both| both.traefik.rewrite_bootstrap())
+    }
+
+    /// How often it has been given another configuration, as far as it counts.
+    pub(crate) async fn pushes(&self) -> anyhow::Result<Option<f64>> {
+        let mut sum = None;
+        for both in self.traefiks() {
+            sum = Some(sum.unwrap_or(0.0) + both.traefik.metric("traefik_config_reloads_total").await?);
+        }
+        Ok(sum)
+    }
+
+    /// The processor seconds that ilb and its Traefik have used.
+    pub(crate) fn processor_seconds(&self) -> anyhow::Result<Option<(f64, f64)>> {
+        let mut sum = None;
+        for both in self.traefiks() {
+            let (ilb, traefik) = sum.unwrap_or((0.0, 0.0));
+            let of = |process: &Process| seconds_of(&process.id().to_string());
+            sum = Some((ilb + of(both.ilb.process())?, traefik + of(both.traefik.process()?)?));
+        }
+        Ok(sum)
+    }
+
+    fn traefiks(&self) -> impl Iterator<Item = &IlbAndTraefik> {
+        self.replicas.iter().filter_map(|replica| match &replica.control {
+            Control::Ilb(both) => Some(&**both),
+            _ => None,
+        })
+    }
+}
+
+impl Replica {
+    async fn start(
+        kind: Kind,
+        number: usize,
+        scenario: &Scenario,
+        members: &[bool],
+        api: &ApiServer,
+    ) -> anyhow::Result<Self> {
+        static STARTED: AtomicU16 = AtomicU16::new(0);
+        let net = Net::of_this_process()?;
+        let this = STARTED.fetch_add(1, Ordering::Relaxed);
+        let port = 5_000 + this;
+        let group = u8::try_from(this % 31)?;
+        let backends = (0u16..).take(scenario.backends).map(|i| net.backend(group, i, port)).collect::<Vec<_>>();
+        let capacities: Vec<u8> = (0..scenario.backends).map(|i| scenario.capacity(i)).collect();
+        let replica = match kind {
+            Kind::Ilb | Kind::TraefikRoundRobin => {
+                let members = if capacities.iter().any(|capacity| *capacity > 1) {
+                    Members::File(tempfile::Builder::new().prefix("bench-backends-").tempdir()?)
+                } else {
+                    let namespace = format!("{}-{}-{number}", scenario.name, kind.name());
+                    Members::Pods(Box::new(api.namespace(&namespace).await?))
+                };
+                let both = start_ilb(kind, members, port, api, &backends, &capacities).await?;
+                let entry = both.traefik.entry_point();
+                Self { entry, backends, capacities, control: Control::Ilb(Box::new(both)) }
+            }
+            Kind::HaproxyLeastconn | Kind::HaproxyRoundRobin => {
+                let entry = (net.host()?, 3333).into();
+                let balance = if kind == Kind::HaproxyLeastconn { "leastconn" } else { "roundrobin" };
+                let control = start_haproxy(balance, entry, &backends, &capacities, members)?;
+                Self { entry, backends, capacities, control }
+            }
+            Kind::NginxLeastconn => {
+                let entry = (net.host()?, 3333).into();
+                let control = start_nginx(entry, &backends, &capacities, members)?;
+                Self { entry, backends, capacities, control }
+            }
+        };
+        replica.settle(scenario.initial, members).await?;
+        Ok(replica)
+    }
+
+    /// Waits until it is what it should be.
+    async fn settle(&self, initial: usize, members: &[bool]) -> anyhow::Result<()> {
+        if let Control::Ilb(both) = &self.control {
+            if let Members::Pods(_) = both.members {
+                for index in 0..initial {
+                    self.set_member(index, members).await?;
+                }
+            }
+            eventually("all backends are in force", async || {
+                anyhow::ensure!(both.traefik.weights().await?.len() == initial, "not yet");
+                Ok(())
+            })
+            .await?;
+        }
+        let entry = self.entry;
+        eventually("the balancer listens", async || Ok(TcpStream::connect(entry).await.map(drop)?)).await
+    }
+
+    async fn set_member(&self, index: usize, members: &[bool]) -> anyhow::Result<()> {
+        let member = members[index];
+        match &self.control {
+            Control::Ilb(both) => match &both.members {
+                Members::Pods(pods) => {
+                    let name = format!("pod-{index}");
+                    let _ = pods.create(&name).await; // it may be there already
+                    pods.set_status(&name, self.backends[index].ip(), member).await
+                }
+                Members::File(_) => bail!("the backends of a file stay"),
+            },
+            Control::Haproxy { socket, .. } => {
+                let state = if member { "ready" } else { "maint" };
+                let mut stream = UnixStream::connect(socket).await?;
+                stream.write_all(format!("set server be/b{index} state {state}\n").as_bytes()).await?;
+                stream.read_to_string(&mut String::new()).await?;
+                Ok(())
+            }
+            Control::Nginx { process, folder } => {
+                write_nginx(folder, self.entry, &self.backends, &self.capacities, members)?;
+                process.signal(Signal::HUP)
+            }
+        }
+    }
+}
+
+/// `utime` and `stime` of `/proc/PID/stat`, which Linux counts in hundredths of a second on every usual machine.
+pub(crate) fn seconds_of(process: &str) -> anyhow::Result<f64> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+    let (_, fields) = stat.rsplit_once(')').context("/proc/PID/stat has another form")?;
+    let ticks: Vec<f64> = fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
+    Ok(ticks.iter().sum::<f64>() / 100.0)
+}
+
+async fn start_ilb(
+    kind: Kind,
+    members: Members,
+    port: u16,
+    api: &ApiServer,
+    backends: &[SocketAddr],
+    capacities: &[u8],
+) -> anyhow::Result<IlbAndTraefik> {
+    let traefik = Traefik::start_watching().await?;
+    let (url, kubeconfig, port) = (traefik.rest_url(), api.kubeconfig().display().to_string(), port.to_string());
+    let mut file = String::new();
+    let mut variables = vec![
+        ("TRAEFIK_API_URL", url.as_str()),
+        ("LB_METHOD", if kind == Kind::Ilb { "leastconn" } else { "roundrobin" }),
+        ("ILB_ALLOW_LOOPBACK_BACKENDS", "true"),
+    ];
+    match &members {
+        Members::Pods(pods) => variables.extend([
+            ("KUBECONFIG", kubeconfig.as_str()),
+            ("POD_LABELS", Pods::SELECTOR),
+            ("POD_NAMESPACE", pods.namespace()),
+            ("BACKEND_PORT", &port),
+        ]),
+        Members::File(folder) => {
+            let path = folder.path().join("backends.yaml");
+            let line = |(backend, capacity): (&SocketAddr, &u8)| {
+                format!("- {{ address: '{backend}', capacity: {capacity} }}\n")
+            };
+            fs::write(&path, backends.iter().zip(capacities).map(line).collect::<String>())?;
+            file.push_str(&path.display().to_string());
+            variables.push(("ILB_BACKENDS_FILE", &file));
+        }
+    }
+    let ilb = Ilb::start(&variables)?;
+    Ok(IlbAndTraefik { ilb, traefik, members })
+}
+
+fn start_haproxy(
+    balance: &str,
+    entry: SocketAddr,
+    backends: &[SocketAddr],
+    capacities: &[u8],
+    members: &[bool],
+) -> anyhow::Result<Control> {
+    let folder = tempfile::Builder::new().prefix("bench-haproxy-").tempdir()?;
+    let socket = folder.path().join("socket");
+    let mut text = format!(
+        "global\n stats socket {} level admin\n maxconn 8000\ndefaults\n mode tcp\n timeout connect 2s\n \
+         timeout client 1h\n timeout server 1h\n option redispatch\nlisten be\n bind {entry}\n balance {balance}\n",
+        socket.display()
+    );
+    for (i, ((backend, capacity), member)) in backends.iter().zip(capacities).zip(members).enumerate() {
+        let disabled = if *member { "" } else { "disabled" };
+        writeln!(text, " server b{i} {backend} check weight {capacity} {disabled}")?;
+    }
+    let file = folder.path().join("haproxy.cfg");
+    fs::write(&file, text)?;
+    let mut command = Command::new(Tools::peers()?.0);
+    command.arg("-db").arg("-f").arg(&file);
+    let process = Process::start("haproxy", &command, &folder.path().join("log"))?;
+    Ok(Control::Haproxy { _process: process, socket, _folder: folder })
+}
+
+fn start_nginx(
+    entry: SocketAddr,
+    backends: &[SocketAddr],
+    capacities: &[u8],
+    members: &[bool],
+) -> anyhow::Result<Control> {
+    let folder = tempfile::Builder::new().prefix("bench-nginx-").tempdir()?;
+    write_nginx(&folder, entry, backends, capacities, members)?;
+    let mut command = Command::new(Tools::peers()?.1);
+    command.arg("-c").arg(folder.path().join("nginx.conf"));
+    // Its workers would outlive a master that is killed, and would listen on.
+    let process = Process::start_family("nginx", &command, &folder.path().join("log"))?;
+    Ok(Control::Nginx { process, folder })
+}
+
+fn write_nginx(
+    folder: &TempDir,
+    entry: SocketAddr,
+    backends: &[SocketAddr],
+    capacities: &[u8],
+    members: &[bool],
+) -> anyhow::Result<()> {
+    let path = folder.path().display();
+    let used = backends.iter().zip(capacities).zip(members).filter(|(_, member)| **member);
+    let servers: Vec<_> = used.map(|((b, capacity), _)| format!("  server {b} weight={capacity};\n")).collect();
+    let servers = servers.concat();
+    let text = format!(
+        "load_module /usr/lib/nginx/modules/ngx_stream_module.so;\ndaemon off;\nworker_processes 2;\npid {path}/pid;\n\
+         error_log {path}/error.log;\nevents {{ worker_connections 8192; }}\nstream {{\n upstream be {{\n  zone be 256k;\n  \
+         least_conn;\n{servers} }}\n server {{\n  listen {entry};\n  proxy_connect_timeout 2s;\n  proxy_timeout 1h;\n  \
+         proxy_pass be;\n }}\n}}\n"
+    );
+    Ok(fs::write(folder.path().join("nginx.conf"), text)?)
+}

@@ -1,0 +1,136 @@
+//! What ilb itself takes: memory and processor time at rest, with many backends and under change; the time from its start
+//! to its first proof; the size of its binary.
+//!
+//! `make bench-footprint` runs it; it writes `target/bench/footprint.json`.
+
+mod figures;
+mod usage;
+
+use std::{net::IpAddr, time::Duration};
+
+use anyhow::Context;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use ilb_testbed::{ApiServer, Ilb, Pods, Traefik, World, eventually_within, pod_ip};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+
+use crate::{
+    figures::Figures,
+    usage::{Usage, measure},
+};
+
+/// How long each state is looked at.
+const WINDOW: Duration = Duration::from_secs(30);
+/// What happened before is over after this.
+const SETTLE: Duration = Duration::from_secs(5);
+const STARTS: usize = 10;
+/// What the image's Dockerfile sets.
+const AS_IN_THE_IMAGE: [(&str, &str); 2] = [("MALLOC_ARENA_MAX", "1"), ("MALLOC_MMAP_THRESHOLD_", "65536")];
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let binary = Ilb::build()?;
+    let mut world = World::with(0, &AS_IN_THE_IMAGE).await?;
+    let mut figures = Figures { binary_mb: megabytes(std::fs::metadata(binary)?.len()), ..Figures::default() };
+
+    create(&world.pods, 0..10).await?;
+    world.wait_until_in_force(10).await?;
+    figures.idle = at_rest(&world, "idle, 10 backends").await?;
+    figures.churn = churn(&world).await?;
+    for (backends, row) in [(1_000, &mut figures.backends_1000), (10_000, &mut figures.backends_10000)] {
+        let there = if backends == 1_000 { 10 } else { 1_000 };
+        eprintln!("creating {} pods", backends - there);
+        create(&world.pods, there..backends).await?;
+        wait_until_known(&world, backends).await?;
+        *row = at_rest(&world, &format!("{backends} backends")).await?;
+    }
+    world.ilb.terminate().await?;
+    drop(world);
+    figures.start_to_in_force_ms = starts().await?;
+    println!("{figures}");
+    println!("written to {}", ilb_benches::figures::write("footprint", &figures)?.display());
+    Ok(())
+}
+
+/// What a size in bytes is in MB.
+#[allow(clippy::cast_precision_loss)] // of gigabytes at most
+fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
+}
+
+async fn create(pods: &Pods, indices: std::ops::Range<u16>) -> anyhow::Result<()> {
+    let create = |index: u16| async move {
+        pods.create(&World::pod(index)).await?;
+        pods.set_status(&World::pod(index), address(index), true).await
+    };
+    stream::iter(indices).map(create).buffer_unordered(16).try_collect().await
+}
+
+/// Addresses that nobody is at: nothing is sent to them, because there are no clients.
+fn address(index: u16) -> IpAddr {
+    pod_ip(index)
+}
+
+/// Waits until ilb has so many backends in force. Asking Traefik for ten thousand services would disturb it.
+async fn wait_until_known(world: &World, backends: u16) -> anyhow::Result<()> {
+    eventually_within(Duration::from_secs(300), "all backends are in force", async || {
+        let count = world.admin.metric(r#"ilb_pool_backends{pool="default",state="ready"}"#).await?;
+        anyhow::ensure!((count - f64::from(backends)).abs() < 0.5, "{count} backends are ready");
+        anyhow::ensure!(world.admin.is_ok("/readyz").await?, "it is not ready");
+        Ok(())
+    })
+    .await
+}
+
+async fn at_rest(world: &World, what: &str) -> anyhow::Result<Usage> {
+    sleep(SETTLE).await;
+    eprintln!("{what}: looking for {WINDOW:?}");
+    measure(world.ilb.process().id(), sleep(WINDOW)).await
+}
+
+/// Ten changes a second of ten pods, each of which is pushed.
+async fn churn(world: &World) -> anyhow::Result<Usage> {
+    eprintln!("10 changes a second: looking for {WINDOW:?}");
+    let change = async {
+        let mut ticks = interval(Duration::from_millis(100));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let end = Instant::now() + WINDOW;
+        let mut changes = 0_u16;
+        while Instant::now() < end {
+            ticks.tick().await;
+            let index = changes % 10;
+            let ready = changes / 10 % 2 == 1;
+            world.pods.set_status(&World::pod(index), address(index), ready).await?;
+            changes += 1;
+        }
+        anyhow::Ok(changes)
+    };
+    let mut changes = Ok(0);
+    let usage = measure(world.ilb.process().id(), async { changes = change.await }).await?;
+    for index in 0..10 {
+        world.pods.set_status(&World::pod(index), address(index), true).await?;
+    }
+    eprintln!("{} changes in {WINDOW:?}", changes?);
+    Ok(usage)
+}
+
+/// The median time from the start of the process until it says that it is ready, in ms, with 10 backends.
+async fn starts() -> anyhow::Result<f64> {
+    eprintln!("{STARTS} starts");
+    let (api_server, traefik) = (ApiServer::start().await?, Traefik::start().await?);
+    let pods = api_server.namespace("starts").await?;
+    create(&pods, 0..10).await?;
+    let mut world = World::of(api_server, pods, traefik, &AS_IN_THE_IMAGE)?;
+    world.admin.wait_until("/readyz", true).await?;
+    let mut times = Vec::new();
+    for _ in 0..STARTS {
+        let started = Instant::now();
+        world.ilb.kill_and_restart()?;
+        while !world.admin.is_ok("/readyz").await.unwrap_or(false) {
+            anyhow::ensure!(started.elapsed() < Duration::from_secs(60), "it does not become ready");
+            sleep(Duration::from_millis(1)).await;
+        }
+        times.push(started.elapsed().as_secs_f64() * 1_000.0);
+    }
+    times.sort_by(f64::total_cmp);
+    times.get(times.len() / 2).copied().context("nothing was measured")
+}

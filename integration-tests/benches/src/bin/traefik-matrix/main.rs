@@ -1,0 +1,49 @@
+//! Tries everything that the client promises with every version of Traefik that the testbed has, and writes the table
+//! `docs/traefik-versions.md`.
+
+use std::{fmt::Write as _, fs, path::Path, process::ExitCode};
+
+use ilb_testbed::matrix::{Check, table};
+
+/// The newest of each minor version that the testbed has.
+const VERSIONS: [&str; 7] = ["3.7.15", "3.6.15", "3.5.3", "3.4.3", "3.3.6", "3.2.3", "3.0.4"];
+
+#[tokio::main]
+async fn main() -> anyhow::Result<ExitCode> {
+    let mut text = String::from(
+        "# Versions of Traefik\n\nWritten by `make test-matrix`, which tries each cell with a real Traefik of that \
+         version.\n\n\"Reported\" means that this Traefik does not know the feature, and that `apply` fails with an error \
+         that names the key and the version.\n",
+    );
+    let mut unexpected = 0;
+    for (title, note, checks) in [
+        ("Features", "", Check::features()),
+        ("Guards", "", Check::guards()),
+        (
+            "Poison",
+            "What happens to Traefik when this is sent raw. The typed model has no expression for any of it.\n",
+            Check::poisons(),
+        ),
+    ] {
+        let mut rows = Vec::new();
+        for check in checks {
+            let mut cells = Vec::new();
+            for version in VERSIONS {
+                eprintln!("matrix: {} with Traefik {version}", check.name);
+                cells.push(check.run(version).await.unwrap_or_else(|error| {
+                    eprintln!("matrix: {error:#}");
+                    unexpected += 1;
+                    "**not as expected**".to_owned()
+                }));
+            }
+            rows.push((check.name, cells));
+        }
+        let note = if note.is_empty() { String::new() } else { format!("{note}\n") };
+        write!(text, "\n## {title}\n\n{note}{}", table(&VERSIONS, &rows))?;
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/traefik-versions.md");
+    fs::create_dir_all(path.parent().unwrap_or(&path))?;
+    fs::write(&path, text)?;
+    eprintln!("matrix: {unexpected} cells are not as expected; the table is in docs/traefik-versions.md");
+    Ok(if unexpected == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,90 @@
+use anyhow::ensure;
+use ilb_testbed::eventually;
+
+use crate::{
+    cluster::Cluster,
+    world::{APP, Held, Tally, backends, reached},
+};
+
+/// More pods get connections, fewer keep those that they have, and no connection fails meanwhile.
+pub(crate) async fn scaling_loses_nothing(cluster: &Cluster) -> anyhow::Result<String> {
+    watch(cluster)?;
+    scale(cluster, 6)?;
+    reached(cluster, 6).await?;
+    let held: Held = cluster.ask("client", "hold 12")?;
+    ensure!(held.open.len() == 6, "12 connections are spread over {:?}", held.open);
+    scale(cluster, 2)?;
+    reached(cluster, 2).await?;
+    let held: Held = cluster.ask("client", "release")?;
+    ensure!(held.cut.is_empty() && held.count() == 12, "{held:?}");
+    let tally = seen(cluster)?;
+    scale(cluster, 3)?;
+    reached(cluster, 3).await?;
+    Ok(format!(
+        "3 to 6 to 2 pods: {} new connections, none failed, the last {} ms after a backend was told to end; 12 held, none cut",
+        tally.connections(),
+        tally.late_millis
+    ))
+}
+
+/// All backends are replaced under load.
+pub(crate) async fn rolling_loses_nothing(cluster: &Cluster) -> anyhow::Result<String> {
+    watch(cluster)?;
+    let _: Held = cluster.ask("client", "hold 9")?;
+    let before = backends(cluster)?;
+    cluster.kubectl(&["rollout", "restart", &format!("deployment/{APP}")])?;
+    cluster.kubectl(&["rollout", "status", &format!("deployment/{APP}"), "--timeout=120s"])?;
+    let tally = reached(cluster, 3).await?;
+    ensure!(!tally.pods.keys().any(|pod| before.contains(pod)), "{tally:?} reaches one of {before:?}");
+    let held: Held = cluster.ask("client", "release")?;
+    ensure!(held.cut.is_empty() && held.count() == 9, "{held:?}");
+    let tally = seen(cluster)?;
+    Ok(format!(
+        "{} new connections, none failed, the last {} ms after a backend was told to end; 9 held on old pods, none cut",
+        tally.connections(),
+        tally.late_millis
+    ))
+}
+
+/// One backend vanishes without a word. Its connections are lost with it, those of the others are not.
+pub(crate) async fn hard_deleted_backend_is_left_out(cluster: &Cluster) -> anyhow::Result<String> {
+    let held: Held = cluster.ask("client", "hold 9")?;
+    let victim = held.open.keys().next().cloned().unwrap_or_default();
+    let (own, all) = (held.open[&victim], held.count());
+    watch(cluster)?;
+    cluster.kubectl(&["delete", "pod", &victim, "--grace-period=0", "--force"])?;
+    let held: Held = eventually("its connections are lost", async || {
+        let held: Held = cluster.ask("client", "held")?;
+        ensure!(!held.open.contains_key(&victim), "{held:?}");
+        Ok(held)
+    })
+    .await?;
+    ensure!(held.count() == all - own, "others were lost too: {held:?}");
+    cluster.kubectl(&["rollout", "status", &format!("deployment/{APP}"), "--timeout=60s"])?;
+    let tally: Tally = cluster.ask("client", "seen")?;
+    let held: Held = cluster.ask("client", "release")?;
+    ensure!(held.count() == all - own, "others were lost later: {held:?}");
+    reached(cluster, 3).await?; // only now: while some hold more, new connections go to the one that holds none
+    let failed: u32 = tally.failed.values().sum();
+    ensure!(failed < tally.connections() / 10, "too many new connections failed: {tally:?}");
+    Ok(format!(
+        "{own} of {all} connections ended with {victim}, the others live; of {} new ones {failed} failed; 3 backends again",
+        tally.connections() + failed
+    ))
+}
+
+fn scale(cluster: &Cluster, replicas: u32) -> anyhow::Result<()> {
+    cluster.kubectl(&["scale", &format!("deployment/{APP}"), &format!("--replicas={replicas}")]).map(drop)
+}
+
+/// From now on the client opens and closes connections, until [`seen`].
+pub(crate) fn watch(cluster: &Cluster) -> anyhow::Result<()> {
+    cluster.ask::<serde_json::Value>("client", "watch").map(drop)
+}
+
+/// What that gave; an error if anything was lost.
+pub(crate) fn seen(cluster: &Cluster) -> anyhow::Result<Tally> {
+    let tally: Tally = cluster.ask("client", "seen")?;
+    tally.check()?;
+    Ok(tally)
+}

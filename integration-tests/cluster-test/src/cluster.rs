@@ -1,0 +1,127 @@
+use std::{
+    env,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use anyhow::{Context, bail, ensure};
+use ilb_testbed::eventually;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// A whole Kubernetes on this machine, which ends with us, whatever way we end.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    folder: PathBuf,
+    holder: Child,
+}
+
+impl Cluster {
+    /// Starts it with these images on its node, and shows how that goes. Its daemons' logs are left in `logs`.
+    pub(crate) fn start(images: &[PathBuf], logs: &Path) -> anyhow::Result<Self> {
+        let folder = env::temp_dir().join(format!("ilb-cluster-{}", std::process::id()));
+        let mut holder = Command::new(script("hold"))
+            .arg(&folder)
+            .args(images)
+            .env("HOLD_LOGS", logs)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cannot run testbed/cluster/hold")?;
+        let lines = BufReader::new(holder.stdout.take().context("no output")?).lines();
+        // From here on, dropping it ends whatever has been started.
+        let cluster = Self { folder, holder };
+        for line in lines {
+            match line?.as_str() {
+                "ready" => return Ok(cluster),
+                "failed" => break,
+                progress => println!("  cluster {progress}"),
+            }
+        }
+        bail!("the cluster does not start; what its components said is in {}", logs.display())
+    }
+
+    /// Ends it and checks that nothing is left behind.
+    pub(crate) fn end(mut self) -> anyhow::Result<()> {
+        drop(self.holder.stdin.take());
+        ensure!(self.holder.wait()?.success(), "something of the cluster was left behind");
+        Ok(())
+    }
+
+    /// Where it keeps its files; the scripts want it.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Runs a line of shell as somebody would who has a kubeconfig, in the checkout, and returns what it prints.
+    pub(crate) fn shell(&self, line: &str) -> anyhow::Result<String> {
+        self.run(&["bash", "-o", "pipefail", "-c", line], line)
+    }
+
+    /// Runs kubectl.
+    pub(crate) fn kubectl(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let command = [&["kubectl"], arguments].concat();
+        self.run(&command, &command.join(" "))
+    }
+
+    /// What `kubectl get` returns for these arguments, as JSON.
+    pub(crate) fn get(&self, arguments: &[&str]) -> anyhow::Result<Value> {
+        let text = self.kubectl(&[&["get", "-o", "json"], arguments].concat())?;
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    /// Creates or changes objects.
+    pub(crate) fn apply(&self, objects: &[Value]) -> anyhow::Result<()> {
+        let list = serde_json::json!({"apiVersion": "v1", "kind": "List", "items": objects});
+        self.shell(&format!("kubectl apply -f - <<'EOF'\n{list}\nEOF")).map(drop)
+    }
+
+    /// Gives the agent in a pod an order and reads its answer.
+    pub(crate) fn ask<T: DeserializeOwned>(&self, target: &str, order: &str) -> anyhow::Result<T> {
+        let order: Vec<_> = order.split(' ').collect();
+        let answer = self.kubectl(&[&["exec", target, "--", "/agent", "ask"], &order[..]].concat())?;
+        serde_json::from_str(&answer).with_context(|| format!("to {order:?} the client said {answer}"))
+    }
+
+    /// Waits until no object of the namespace `default` has this label any more.
+    pub(crate) async fn gone(&self, kinds: &str, selector: &str) -> anyhow::Result<()> {
+        eventually(&format!("{kinds} with {selector} are gone"), async || {
+            let left = self.kubectl(&["get", kinds, "-l", selector, "-o", "name"])?;
+            ensure!(left.trim().is_empty(), "still there: {left}");
+            Ok(())
+        })
+        .await
+    }
+
+    fn run(&self, command: &[&str], name: &str) -> anyhow::Result<String> {
+        let output = Command::new(script("in"))
+            .arg(&self.folder)
+            .args(command)
+            .current_dir(checkout())
+            .stdin(Stdio::null())
+            .output()
+            .context("cannot run testbed/cluster/in")?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "`{name}` failed:\n{text}{errors}");
+        Ok(text)
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        drop(self.holder.stdin.take());
+        let _ = self.holder.wait();
+    }
+}
+
+/// The folder of the checkout.
+pub(crate) fn checkout() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// One of the scripts that run a cluster.
+pub(crate) fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../testbed/cluster").join(name)
+}

@@ -1,0 +1,149 @@
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, ensure};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{Process, Tools, eventually};
+
+/// A real Chromium without a window, which shows one page.
+///
+/// Its driver speaks `WebDriver`: JSON over HTTP, of which this needs five requests.
+pub struct Browser {
+    http: reqwest::Client,
+    /// The URL of the session.
+    session: String,
+    _driver: Process,
+    _folder: TempDir,
+}
+
+/// How a page is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// On a desk, by day.
+    Light,
+    /// On a desk, by night.
+    Dark,
+    /// On a phone: 390 pixels wide.
+    Phone,
+}
+
+impl Browser {
+    /// Starts it.
+    pub async fn start(look: Look) -> anyhow::Result<Self> {
+        let (chromium, driver) = Tools::browser()?;
+        let folder = tempfile::Builder::new().prefix("ilb-browser-").tempdir()?;
+        let log = folder.path().join("chromedriver.log");
+        let mut command = Command::new(driver);
+        command.arg("--port=0").env("HOME", folder.path());
+        let mut driver = Process::start("chromedriver", &command, &log)?;
+        let port: u16 = eventually("the browser's driver listens", async || {
+            driver.check_running()?;
+            let said = fs::read_to_string(&log)?;
+            let port = said.split_once("successfully on port ").and_then(|(_, rest)| rest.split_once('.'));
+            Ok(port.context("it has not said its port")?.0.parse()?)
+        })
+        .await?;
+        let http = crate::http_client()?;
+        let capabilities =
+            json!({"capabilities": {"alwaysMatch": {"goog:chromeOptions": options(look, &chromium, &folder)}}});
+        let driver_url = format!("http://127.0.0.1:{port}/session");
+        let session = ask(http.post(&driver_url).json(&capabilities)).await?;
+        let id = session["sessionId"].as_str().context("the driver names no session")?;
+        Ok(Self { session: format!("{driver_url}/{id}"), http, _driver: driver, _folder: folder })
+    }
+
+    /// Opens a page.
+    pub async fn open(&self, url: &str) -> anyhow::Result<()> {
+        self.command("url", json!({"url": url})).await.map(drop)
+    }
+
+    /// All text that can be seen.
+    pub async fn text(&self) -> anyhow::Result<String> {
+        let text = self.run("return document.body.innerText").await?;
+        Ok(text.as_str().context("the page has no text")?.to_owned())
+    }
+
+    /// What a piece of JavaScript returns on the page.
+    pub async fn run(&self, script: &str) -> anyhow::Result<Value> {
+        self.command("execute/sync", json!({"script": script, "args": []})).await
+    }
+
+    /// Waits until all of `words` can be seen.
+    pub async fn wait_to_see(&self, words: &[&str]) -> anyhow::Result<()> {
+        self.wait_until(&format!("the page shows {words:?}"), |text| words.iter().all(|word| text.contains(word))).await
+    }
+
+    /// Waits until the text that can be seen is so.
+    pub async fn wait_until(&self, what: &str, is_so: impl Fn(&str) -> bool) -> anyhow::Result<()> {
+        eventually(what, async || {
+            let text = self.text().await?;
+            ensure!(is_so(&text), "it shows: {text}");
+            Ok(())
+        })
+        .await
+    }
+
+    /// Writes what can be seen to `target/screenshots/NAME.png`.
+    pub async fn screenshot(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/screenshots"));
+        fs::create_dir_all(&folder)?;
+        let path = folder.join(format!("{name}.png"));
+        let picture = ask(self.http.get(format!("{}/screenshot", self.session))).await?;
+        fs::write(&path, decode(picture.as_str().context("the driver sends no picture")?)?)?;
+        Ok(path)
+    }
+
+    /// Ends it. Without this it ends with the driver, which ends with this process.
+    pub async fn close(self) -> anyhow::Result<()> {
+        ask(self.http.delete(&self.session)).await.map(drop)
+    }
+
+    async fn command(&self, name: &str, body: Value) -> anyhow::Result<Value> {
+        ask(self.http.post(format!("{}/{name}", self.session)).json(&body)).await
+    }
+}
+
+/// The value of an answer, or the driver's words about what went wrong.
+async fn ask(request: reqwest::RequestBuilder) -> anyhow::Result<Value> {
+    let answer = request.send().await?;
+    let (status, mut body) = (answer.status(), answer.json::<Value>().await?);
+    ensure!(status.is_success(), "the browser's driver: {body}");
+    Ok(body["value"].take())
+}
+
+fn decode(picture: &str) -> anyhow::Result<Vec<u8>> {
+    Ok(BASE64_STANDARD.decode(picture)?)
+}
+
+fn options(look: Look, chromium: &Path, folder: &TempDir) -> Value {
+    let mut arguments: Vec<String> = [
+        "--headless",
+        "--no-sandbox", // there is none for root in a container
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--hide-scrollbars",
+        "--remote-debugging-pipe", // it ends when the driver does
+        "--window-size=1200,1100",
+    ]
+    .map(str::to_owned)
+    .into();
+    arguments.push(format!("--user-data-dir={}", folder.path().join("profile").display()));
+    if look == Look::Dark {
+        arguments.push("--blink-settings=preferredColorScheme=0".to_owned());
+    }
+    let mut options = json!({"binary": chromium, "args": arguments});
+    if look == Look::Phone {
+        options["mobileEmulation"] = json!({"deviceMetrics": {"width": 390, "height": 844, "pixelRatio": 2.0}});
+    }
+    options
+}
