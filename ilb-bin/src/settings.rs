@@ -3,7 +3,6 @@
 //! A setting is defined once, in `definitions`: its path, variables, parser and default. `inputs` merges what was given,
 //! `reading` parses it by those definitions, and `Settings`, `TraefikSettings` and `PoolSettings` hold the typed result.
 
-mod choices;
 mod definitions;
 #[cfg(test)]
 mod documentation;
@@ -24,7 +23,6 @@ mod traefik;
 use std::net::SocketAddr;
 
 pub(crate) use self::{
-    choices::{Capacities, Method},
     definitions::KEYS,
     inputs::Inputs,
     pool::{Backends, Namespaces, PoolSettings},

@@ -2,12 +2,13 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use ilb_controller::Shares;
 use ilb_discovery::{BackendPort, Families, Selector, ipnet::IpNet};
+use ilb_reconciler::Method;
 use ilb_traefik_client::{Name, ProxyProtocol};
 use tracing_subscriber::filter::LevelFilter;
 
 use super::{
-    choices::{Capacities, Method},
     parsers::{self, boolean, non_empty, parsed, path, positive_duration, traefik_url},
     setting::{
         DefaultValue::{ByStderr, Text, Unset},
@@ -250,10 +251,10 @@ pub(super) static METHOD: Setting<Method> = Setting {
     about: "`leastconn`: each new connection goes to a least loaded backend. `roundrobin`: backends take turns.",
 };
 
-pub(super) static CAPACITY: Setting<Capacities> = Setting {
+pub(super) static CAPACITY: Setting<Shares> = Setting {
     path: "pools[].capacity",
     variables: &["ILB_CAPACITY"],
-    parse: parsers::capacities,
+    parse: parsers::shares,
     default: Text("annotation"),
     form: "annotation or equal",
     about: "Number of shares that a backend takes. `annotation`: that of its annotation `ilb.dev/capacity` (or of the \

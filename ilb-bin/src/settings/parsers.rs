@@ -3,11 +3,12 @@
 use std::{error::Error, path::PathBuf, str::FromStr, time::Duration};
 
 use anyhow::{Context, anyhow, ensure};
+use ilb_controller::Shares;
 use ilb_discovery::{Families, ipnet::IpNet};
+use ilb_reconciler::Method;
 use ilb_traefik_client::{BuildError, ProxyProtocol, Traefik};
 use tracing_subscriber::filter::LevelFilter;
 
-use super::choices::{Capacities, Method};
 use crate::process::logging::LogFormat;
 
 /// Parses with the type's own [`FromStr`].
@@ -55,10 +56,10 @@ pub(super) fn method(text: &str) -> anyhow::Result<Method> {
     methods.into_iter().find(|method| method.as_str() == text).context("unknown method")
 }
 
-pub(super) fn capacities(text: &str) -> anyhow::Result<Capacities> {
+pub(super) fn shares(text: &str) -> anyhow::Result<Shares> {
     match text {
-        "annotation" => Ok(Capacities::OfBackends),
-        "equal" => Ok(Capacities::Equal),
+        "annotation" => Ok(Shares::ByCapacity),
+        "equal" => Ok(Shares::Equal),
         _ => Err(anyhow!("unknown option")),
     }
 }

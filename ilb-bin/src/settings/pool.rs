@@ -7,11 +7,12 @@ use std::{
     time::Duration,
 };
 
+use ilb_controller::Shares;
 use ilb_discovery::{AddressPolicy, BackendPort, Families, Selector};
+use ilb_reconciler::Method;
 use ilb_traefik_client::{Name, ProxyProtocol, Timeouts};
 
 use super::{
-    choices::{Capacities, Method},
     definitions::{
         ADDRESS_FAMILIES, ALL_NAMESPACES, ALLOW_LOOPBACK, ALLOWED_NETWORKS, BACKEND_PORT, BACKENDS_FILE, CAPACITY,
         DIAL_TIMEOUT, DRAINING_FALLBACK, ENTRY_POINT, KEEP_ALIVE, METHOD, NAMESPACES, POOL_NAME, PROXY_PROTOCOL,
@@ -35,7 +36,7 @@ pub(crate) struct PoolSettings {
     pub(crate) watch: bool,
     pub(crate) update_interval: Duration,
     pub(crate) method: Method,
-    pub(crate) capacities: Capacities,
+    pub(crate) shares: Shares,
     pub(crate) slow_start: Duration,
     pub(crate) draining_fallback: bool,
     pub(crate) timeouts: Timeouts,
@@ -96,7 +97,7 @@ impl PoolSettings {
             watch: reading.get(&WATCH)?,
             update_interval: reading.get(&UPDATE_INTERVAL)?,
             method,
-            capacities: reading.get(&CAPACITY)?,
+            shares: reading.get(&CAPACITY)?,
             slow_start: slow_start(reading, method)?,
             draining_fallback: reading.get(&DRAINING_FALLBACK)?,
             timeouts: timeouts(reading)?,

@@ -2,6 +2,7 @@
 
 use std::{fs, path::Path, time::Duration};
 
+use ilb_reconciler::Method;
 use rstest::rstest;
 use tempfile::TempDir;
 use tracing_subscriber::filter::LevelFilter;

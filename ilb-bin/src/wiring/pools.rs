@@ -8,13 +8,13 @@ use futures_util::{
     StreamExt,
     stream::{self, BoxStream},
 };
-use ilb_controller::{Policy, Pool, PoolSpec, Shares};
+use ilb_controller::{Policy, Pool, PoolSpec};
 use ilb_discovery::{BackendSet, Discovery, EndpointSliceDiscovery, FileDiscovery, PodDiscovery, Poll};
-use ilb_reconciler::Pacing;
+use ilb_reconciler::{Method, Pacing};
 use tokio::sync::OnceCell;
 
 use super::{cluster::Cluster, connections::Visibility};
-use crate::settings::{Backends, Capacities, Method, Namespaces, PoolSettings};
+use crate::settings::{Backends, Namespaces, PoolSettings};
 
 /// Builds pools, and what they share.
 pub(crate) struct Pools {
@@ -114,14 +114,10 @@ fn shared(discovery: impl Discovery) -> Arc<dyn Discovery> {
 }
 
 fn spec(settings: &PoolSettings) -> PoolSpec {
-    let shares = match settings.capacities {
-        Capacities::Equal => Shares::Equal,
-        Capacities::OfBackends => Shares::ByCapacity,
-    };
     PoolSpec::new(settings.name.clone(), settings.entry_point.clone())
         .with_timeouts(settings.timeouts)
         .with_proxy_protocol(settings.proxy_protocol)
-        .with_shares(shares)
+        .with_shares(settings.shares)
 }
 
 /// The backends of one moment, as a source that never publishes anything else.
