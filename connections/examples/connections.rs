@@ -26,12 +26,12 @@ async fn main() -> anyhow::Result<()> {
     loop {
         let sample = connections.sample(&backends).await?;
         println!(
-            "\n{:<24} {:>11} {:>7} {:>5} {:>5} {:>12} {:>9} {:>7}   (by {} in {:?})",
+            "\n{:<24} {:>11} {:>7} {:>6} {:>6} {:>12} {:>9} {:>7}   (by {} in {:?})",
             "backend",
             "established",
             "opening",
-            "born",
-            "gone",
+            "opened",
+            "closed",
             "bytes",
             "rtt",
             "resent",
@@ -42,12 +42,12 @@ async fn main() -> anyhow::Result<()> {
             let load = sample.get(*backend);
             let rtt = load.rtt.map_or_else(|| "-".to_owned(), |rtt| format!("{rtt:.0?}"));
             println!(
-                "{:<24} {:>11} {:>7} {:>5} {:>5} {:>12} {:>9} {:>7}",
+                "{:<24} {:>11} {:>7} {:>6} {:>6} {:>12} {:>9} {:>7}",
                 backend.to_string(),
                 load.established,
                 load.opening,
-                load.born,
-                load.gone,
+                load.opened,
+                load.closed,
                 load.bytes,
                 rtt,
                 load.retransmits

@@ -65,7 +65,7 @@ impl Options {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Method {
-    /// By netlink: with births and deaths by cookie, bytes and round-trip times.
+    /// By netlink: with opened and closed connections by cookie, bytes and round-trip times.
     Netlink,
     /// From `/proc/net/tcp`: slower, and only counts.
     Procfs,

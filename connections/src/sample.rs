@@ -16,11 +16,11 @@ pub struct Load {
     /// Connections that are being opened (SYN-SENT). They count as load: a backend that swallows packets would otherwise
     /// look like the least loaded one.
     pub opening: u32,
-    /// Connections that were not there in the sample before. In the first sample nothing is born: what is there may be
-    /// of any age.
-    pub born: u32,
+    /// Connections that were not there in the sample before. Zero in the first sample, whose connections may be of any
+    /// age.
+    pub opened: u32,
     /// Connections of the sample before that are not there any more.
-    pub gone: u32,
+    pub closed: u32,
     /// Bytes of data received from and acknowledged by the backend, over all its present connections; 0 where the
     /// kernel does not tell.
     pub bytes: u64,

@@ -12,14 +12,14 @@ use crate::{
 
 /// Turns the rows of one table after the other into loads.
 ///
-/// Holds every outgoing connection of the last sample by its identity, so that births and deaths are told apart even if
-/// as many came as went. Memory per connection: about 48 bytes, per remote address about 200.
+/// Holds every outgoing connection of the last sample by its identity, so that opened and closed ones are both counted even if
+/// there are as many of either. Memory per connection: about 48 bytes, per remote address about 200.
 #[derive(Default)]
 pub(crate) struct Tracker {
     connections: HashMap<u64, Connection>,
     slots: HashMap<SocketAddr, usize>,
     remotes: Vec<Remote>,
-    /// Since which sample connections to a remote port are seen. What is seen of a port for the first time is not born.
+    /// First sample in which connections to a remote port are seen. None of that sample counts as opened.
     ports: BTreeMap<u16, u64>,
     /// Ports that this network namespace listens on. A connection with one of them as its local port was accepted: the
     /// kernel never picks a port that somebody listens on for an outgoing connection.
@@ -111,11 +111,11 @@ impl Tracker {
             let remote = &mut remotes[connection.slot];
             let is_new = connection.first == sample;
             if connection.seen != attempt {
-                remote.load.gone += u32::from(!is_new);
+                remote.load.closed += u32::from(!is_new);
                 return false;
             }
             let port_is_new = ports.get(&remote.address.port()).is_none_or(|since| *since == sample);
-            remote.load.born += u32::from(is_new && !port_is_new);
+            remote.load.opened += u32::from(is_new && !port_is_new);
             true
         });
         let loads = self.remotes.iter().map(Remote::load).filter(|(_, load)| *load != Load::default()).collect();

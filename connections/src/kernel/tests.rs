@@ -59,7 +59,7 @@ async fn load(connections: &KernelConnections, backend: &Backend) -> Load {
 #[case("127.0.0.7")]
 #[case("::1")]
 #[tokio::test]
-async fn connections_are_counted_per_backend_with_births_deaths_bytes_and_rtt(#[case] ip: &str) {
+async fn connections_are_counted_per_backend_with_opened_closed_bytes_and_rtt(#[case] ip: &str) {
     let (backend, other) = (Backend::at(ip, 128), Backend::at(ip, 128));
     let connections = netlink().await;
     let (mut first, mut far) = backend.connect().await;
@@ -75,7 +75,7 @@ async fn connections_are_counted_per_backend_with_births_deaths_bytes_and_rtt(#[
     far.write_all(&answer).await.unwrap();
     first.read_exact(&mut answer).await.unwrap();
     let load = load(&connections, &backend).await;
-    assert_eq!((load.established, load.opening, load.born, load.gone), (3, 0, 2, 1));
+    assert_eq!((load.established, load.opening, load.opened, load.closed), (3, 0, 2, 1));
     assert_eq!((load.bytes, load.retransmits), (24, 0));
     assert!(load.rtt.is_some());
 }
@@ -136,9 +136,9 @@ async fn a_probe_tells_who_answers_from_who_refuses() {
     let backend = Backend::at("127.0.0.1", 128);
     let prober = netlink().await.prober();
     assert!(prober.probe(backend.address).await.is_ok());
-    let gone = backend.address;
+    let closed = backend.address;
     drop(backend);
-    assert_eq!(prober.probe(gone).await.unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
+    assert_eq!(prober.probe(closed).await.unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
 }
 
 #[tokio::test]
@@ -167,7 +167,7 @@ async fn the_fallback_counts_the_same(#[case] ip: &str) {
     let _second = backend.connect().await;
     let _third = backend.connect().await;
     let load = load(&fallback, &backend).await;
-    assert_eq!((load.established, load.born, load.gone), (2, 2, 1));
+    assert_eq!((load.established, load.opened, load.closed), (2, 2, 1));
 }
 
 #[tokio::test]

@@ -54,41 +54,41 @@ impl Bench {
 }
 
 #[test]
-fn as_many_births_as_deaths_are_still_told_apart() {
+fn as_many_opened_as_closed_are_both_counted() {
     let mut bench = Bench::new();
     let first = bench.sample(&established(1..=3));
     assert_eq!(
-        (first.established, first.born, first.gone),
+        (first.established, first.opened, first.closed),
         (3, 0, 0),
-        "of the first sample nothing is known to be born"
+        "the first sample cannot tell which connections are new"
     );
     let next = bench.sample(&established(3..=5));
-    assert_eq!((next.established, next.born, next.gone), (3, 2, 2));
+    assert_eq!((next.established, next.opened, next.closed), (3, 2, 2));
 }
 
 #[test]
 fn opening_connections_are_load_and_age() {
     let mut bench = Bench::new();
     bench.sample(&[]);
-    let born = bench.sample(&[connection(1, State::Opening)]);
-    assert_eq!((born.connections(), born.born, born.oldest_opening), (1, 1, Some(Duration::ZERO)));
+    let opening = bench.sample(&[connection(1, State::Opening)]);
+    assert_eq!((opening.connections(), opening.opened, opening.oldest_opening), (1, 1, Some(Duration::ZERO)));
     bench.now += Duration::from_secs(3);
     let rows = [connection(1, State::Opening), connection(2, State::Opening)];
     assert_eq!(bench.sample(&rows).oldest_opening, Some(Duration::from_secs(3)));
     let established = bench.sample(&established([1]));
-    assert_eq!((established.established, established.born, established.gone), (1, 0, 1));
+    assert_eq!((established.established, established.opened, established.closed), (1, 0, 1));
     assert_eq!(established.oldest_opening, None);
 }
 
 #[test]
-fn a_table_read_again_after_an_interruption_counts_once_and_loses_no_birth() {
+fn a_table_read_again_after_an_interruption_counts_once_and_misses_no_opened_connection() {
     let mut bench = Bench::new();
     bench.sample(&established([1]));
     bench.tracker.begin_sample(&[80]);
     bench.attempt(&established([1, 2, 3]));
     bench.attempt(&established([2]));
     let load = bench.load();
-    assert_eq!((load.established, load.born, load.gone), (1, 1, 1));
+    assert_eq!((load.established, load.opened, load.closed), (1, 1, 1));
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn a_socket_that_is_listed_twice_counts_once() {
     let mut bench = Bench::new();
     bench.sample(&[]);
     let load = bench.sample(&established([1, 1, 2]));
-    assert_eq!((load.established, load.born), (2, 2));
+    assert_eq!((load.established, load.opened), (2, 2));
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn own_probes_do_not_count() {
     let mut bench = Bench::new();
     bench.sample(&[]);
     let _port = bench.own.take(40_001);
-    assert_eq!(bench.sample(&established([1, 2])).born, 1);
+    assert_eq!(bench.sample(&established([1, 2])).opened, 1);
 }
 
 #[test]
@@ -153,18 +153,18 @@ fn addresses_without_connections_are_forgotten() {
     }
     assert!(bench.tracker.remotes.len() < 2_000, "{}", bench.tracker.remotes.len());
     let load = bench.sample(&established([9_999]));
-    assert_eq!((load.established, load.born, load.gone), (1, 0, 0), "the one that lives was kept");
+    assert_eq!((load.established, load.opened, load.closed), (1, 0, 0), "the one that lives was kept");
 }
 
 proptest! {
     #[test]
-    fn what_was_there_plus_born_minus_gone_is_what_is_there(tables in proptest::collection::vec(proptest::collection::hash_set(0..40u64, 0..30), 2..10)) {
+    fn established_before_plus_opened_minus_closed_is_established_now(tables in proptest::collection::vec(proptest::collection::hash_set(0..40u64, 0..30), 2..10)) {
         let mut bench = Bench::new();
         let mut before = bench.sample(&established(tables[0].iter().copied())).established;
         for table in &tables[1..] {
             let load = bench.sample(&established(table.iter().copied()));
             prop_assert_eq!(load.established as usize, table.len());
-            prop_assert_eq!(before + load.born - load.gone, load.established);
+            prop_assert_eq!(before + load.opened - load.closed, load.established);
             before = load.established;
         }
     }
