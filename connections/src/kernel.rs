@@ -12,10 +12,10 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::{
     ConnectionSource, Error, Load, Prober, Sample, Unreadable,
     netlink::Netlink,
-    own::OwnPorts,
+    own_ports::OwnPorts,
     process::sockets_of,
     procfs,
-    row::{Row, State, Wanted},
+    socket::{Socket, State, Wanted},
     tracker::{Interest, Tracker},
 };
 
@@ -177,7 +177,7 @@ impl Reader {
         for _ in 0..ATTEMPTS {
             self.tracker.begin_attempt();
             let tracker = &mut self.tracker;
-            if self.table.visit(&self.wanted, &mut |row| tracker.see(row, &interest, now))? {
+            if self.table.visit(&self.wanted, &mut |socket| tracker.see(socket, &interest, now))? {
                 return Ok(());
             }
         }
@@ -211,14 +211,14 @@ impl Table {
         let own = OwnConnection::make().map_err(Unreadable::io("connecting to itself as a proof"))?;
         let wanted = Wanted { ipv4: own.to.is_ipv4(), ipv6: own.to.is_ipv6(), ports: vec![own.to.port()] };
         let mut seen = false;
-        self.visit(&wanted, &mut |row| {
-            seen |= row.state == State::Established && row.local == own.from && row.remote == own.to;
+        self.visit(&wanted, &mut |socket| {
+            seen |= socket.state == State::Established && socket.local == own.from && socket.remote == own.to;
         })?;
         if seen { Ok(self) } else { Err(Unreadable::Unseen(own.to)) }
     }
 
     /// Answers whether the table was read without interruption.
-    fn visit(&mut self, wanted: &Wanted, visit: &mut dyn FnMut(&Row)) -> Result<bool, Unreadable> {
+    fn visit(&mut self, wanted: &Wanted, visit: &mut dyn FnMut(&Socket)) -> Result<bool, Unreadable> {
         match self {
             Self::Netlink(netlink) => netlink.visit(wanted, visit).inspect_err(|_| {
                 // What is left of a failed answer must not be taken for the next one.

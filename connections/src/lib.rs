@@ -5,12 +5,12 @@ mod error;
 mod kernel;
 mod locality;
 mod netlink;
-mod own;
+mod own_ports;
 mod probe;
 mod process;
 mod procfs;
-mod row;
 mod sample;
+mod socket;
 mod source;
 mod tracker;
 

@@ -7,7 +7,7 @@ use std::{
 
 use tokio::{net::TcpSocket, sync::Semaphore};
 
-use crate::own::{OwnPort, OwnPorts};
+use crate::own_ports::{OwnPort, OwnPorts};
 
 /// Tries whether somebody answers at an address, by TCP connect, with bounded concurrency and in connections that never
 /// count as load.

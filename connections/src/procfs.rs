@@ -8,14 +8,14 @@ use std::{
 
 use crate::{
     error::Unreadable,
-    row::{Row, State, Traffic, Wanted, canonical},
+    socket::{Socket, State, Traffic, Wanted, canonical},
 };
 
 const IPV4: &str = "/proc/self/net/tcp";
 const IPV6: &str = "/proc/self/net/tcp6";
 
 /// Visits the listening sockets and connections of this network namespace.
-pub(crate) fn visit(wanted: &Wanted, visit: &mut dyn FnMut(&Row)) -> Result<(), Unreadable> {
+pub(crate) fn visit(wanted: &Wanted, visit: &mut dyn FnMut(&Socket)) -> Result<(), Unreadable> {
     let mut line = String::new();
     for (_, path) in [(wanted.ipv4, IPV4), (wanted.ipv6, IPV6)].iter().filter(|(wanted, _)| *wanted) {
         let mut table = BufReader::with_capacity(64 * 1024, File::open(path).map_err(Unreadable::io(path))?);
@@ -25,9 +25,11 @@ pub(crate) fn visit(wanted: &Wanted, visit: &mut dyn FnMut(&Row)) -> Result<(), 
             if table.read_line(&mut line).map_err(Unreadable::io(path))? == 0 {
                 break;
             }
-            let row = row(&line).map_err(|Malformed| Unreadable::Unintelligible(line.trim().to_owned()))?;
-            if let Some(row) = row.filter(|r| r.state == State::Listening || wanted.ports.contains(&r.remote.port())) {
-                visit(&row);
+            let socket = parse_socket(&line).map_err(|Malformed| Unreadable::Unintelligible(line.trim().to_owned()))?;
+            if let Some(socket) =
+                socket.filter(|r| r.state == State::Listening || wanted.ports.contains(&r.remote.port()))
+            {
+                visit(&socket);
             }
         }
     }
@@ -40,7 +42,7 @@ struct Malformed;
 
 /// One line: number, local and remote address, state, queues, timer, retransmits, user, timeout, inode, and more. `None`
 /// if its state does not matter here.
-fn row(line: &str) -> Result<Option<Row>, Malformed> {
+fn parse_socket(line: &str) -> Result<Option<Socket>, Malformed> {
     let mut fields = line.split_ascii_whitespace().skip(1);
     let local = canonical(fields.next().and_then(address).ok_or(Malformed)?);
     let remote = canonical(fields.next().and_then(address).ok_or(Malformed)?);
@@ -54,7 +56,7 @@ fn row(line: &str) -> Result<Option<Row>, Malformed> {
     let inode: u32 = fields.nth(1).and_then(|f| f.parse().ok()).ok_or(Malformed)?;
     // An inode may be given to another socket soon after this one is gone; its local port as well, but hardly both.
     let identity = u64::from(inode) << 16 | u64::from(local.port());
-    Ok(Some(Row { identity, local, remote, state, inode, user, traffic: Traffic::default() }))
+    Ok(Some(Socket { identity, local, remote, state, inode, user, traffic: Traffic::default() }))
 }
 
 /// `0100007F:1F90` is `127.0.0.1:8080`: the address in words of 32 bits, each in the byte order of the machine.
@@ -93,16 +95,16 @@ mod tests {
     fn a_line_gives_addresses_state_user_and_inode() {
         let line =
             "   3: 0100007F:D6D8 0500007F:0D05 02 00000001:00000000 01:00000064 00000000  1000        0 31415 2 00";
-        let row = row(line).unwrap().unwrap();
-        assert_eq!(row.remote, "127.0.0.5:3333".parse().unwrap());
-        assert_eq!((row.state, row.user, row.inode), (State::Opening, 1000, 31415));
+        let socket = parse_socket(line).unwrap().unwrap();
+        assert_eq!(socket.remote, "127.0.0.5:3333".parse().unwrap());
+        assert_eq!((socket.state, socket.user, socket.inode), (State::Opening, 1000, 31415));
     }
 
     #[test]
     fn a_v4_address_in_a_v6_socket_is_a_v4_address() {
         let line =
             "0: 0000000000000000FFFF00000100007F:D6D8 0000000000000000FFFF00000500007F:0D05 01 0:0 0:0 0 0 0 7 1";
-        assert_eq!(row(line).unwrap().unwrap().remote, "127.0.0.5:3333".parse().unwrap());
+        assert_eq!(parse_socket(line).unwrap().unwrap().remote, "127.0.0.5:3333".parse().unwrap());
     }
 
     #[rstest]
@@ -110,6 +112,6 @@ mod tests {
     #[case("0: 0100007F 0500007F:0D05 01")]
     #[case("0: 0100007F:D6D8 0500007F:0D05 01 0:0 0:0 0 nobody 0 7")]
     fn a_line_of_another_form_is_an_error(#[case] line: &str) {
-        assert_eq!(row(line), Err(Malformed));
+        assert_eq!(parse_socket(line), Err(Malformed));
     }
 }

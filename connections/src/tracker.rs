@@ -5,12 +5,12 @@ use std::{
 };
 
 use crate::{
-    own::OwnPorts,
-    row::{Row, State},
+    own_ports::OwnPorts,
     sample::Load,
+    socket::{Socket, State},
 };
 
-/// Turns the rows of one table after the other into loads.
+/// Turns the sockets of one table after the other into loads.
 ///
 /// Holds every outgoing connection of the last sample by its identity, so that opened and closed ones are both counted even if
 /// there are as many of either. Memory per connection: about 48 bytes, per remote address about 200.
@@ -82,24 +82,24 @@ impl Tracker {
         }
     }
 
-    pub(crate) fn see(&mut self, row: &Row, interest: &Interest<'_>, now: Instant) {
-        if row.state == State::Listening {
-            self.listening.insert(row.local.port());
-            if self.of_listener == Some(row.local.port()) {
-                self.user = Some(row.user);
+    pub(crate) fn see(&mut self, socket: &Socket, interest: &Interest<'_>, now: Instant) {
+        if socket.state == State::Listening {
+            self.listening.insert(socket.local.port());
+            if self.of_listener == Some(socket.local.port()) {
+                self.user = Some(socket.user);
             }
             return;
         }
         let (attempt, sample) = (self.attempt, self.sample);
-        if let Some(connection) = self.connections.get_mut(&row.identity) {
+        if let Some(connection) = self.connections.get_mut(&socket.identity) {
             if connection.seen != attempt {
                 connection.seen = attempt;
-                self.remotes[connection.slot].add(row, now - connection.since);
+                self.remotes[connection.slot].add(socket, now - connection.since);
             }
-        } else if self.is_of(interest, row) {
-            let slot = self.slot(row.remote);
-            self.connections.insert(row.identity, Connection { slot, seen: attempt, first: sample, since: now });
-            self.remotes[slot].add(row, Duration::ZERO);
+        } else if self.is_of(interest, socket) {
+            let slot = self.slot(socket.remote);
+            self.connections.insert(socket.identity, Connection { slot, seen: attempt, first: sample, since: now });
+            self.remotes[slot].add(socket, Duration::ZERO);
         }
     }
 
@@ -123,12 +123,12 @@ impl Tracker {
         loads
     }
 
-    fn is_of(&self, interest: &Interest<'_>, row: &Row) -> bool {
-        self.ports.contains_key(&row.remote.port())
-            && !self.listening.contains(&row.local.port())
-            && !interest.own_ports.contains(row.local.port())
-            && interest.inodes.is_none_or(|inodes| inodes.contains(&row.inode))
-            && self.user.is_none_or(|user| user == row.user)
+    fn is_of(&self, interest: &Interest<'_>, socket: &Socket) -> bool {
+        self.ports.contains_key(&socket.remote.port())
+            && !self.listening.contains(&socket.local.port())
+            && !interest.own_ports.contains(socket.local.port())
+            && interest.inodes.is_none_or(|inodes| inodes.contains(&socket.inode))
+            && self.user.is_none_or(|user| user == socket.user)
     }
 
     fn slot(&mut self, remote: SocketAddr) -> usize {
@@ -170,18 +170,18 @@ impl Remote {
         Self { address, load: Load::default(), rtt: Duration::ZERO, rtts: 0 }
     }
 
-    fn add(&mut self, row: &Row, age: Duration) {
+    fn add(&mut self, socket: &Socket, age: Duration) {
         let load = &mut self.load;
-        load.bytes = load.bytes.saturating_add(row.traffic.bytes);
-        load.retransmits = load.retransmits.saturating_add(row.traffic.retransmits.into());
-        match row.state {
+        load.bytes = load.bytes.saturating_add(socket.traffic.bytes);
+        load.retransmits = load.retransmits.saturating_add(socket.traffic.retransmits.into());
+        match socket.state {
             State::Opening => {
                 load.opening += 1;
                 load.oldest_opening = load.oldest_opening.max(Some(age));
             }
             State::Established | State::Listening => {
                 load.established += 1;
-                if let Some(rtt) = row.traffic.rtt {
+                if let Some(rtt) = socket.traffic.rtt {
                     self.rtt += rtt;
                     self.rtts += 1;
                 }

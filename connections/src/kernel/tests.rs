@@ -124,8 +124,8 @@ async fn a_probe_under_way_never_counts() {
 fn kernel_says_opening(remote: SocketAddr) -> usize {
     let mut opening = 0;
     let wanted = Wanted { ipv4: true, ipv6: false, ports: vec![remote.port()] };
-    procfs::visit(&wanted, &mut |row| {
-        opening += usize::from(row.state == State::Opening && row.remote == remote);
+    procfs::visit(&wanted, &mut |socket| {
+        opening += usize::from(socket.state == State::Opening && socket.remote == remote);
     })
     .unwrap();
     opening

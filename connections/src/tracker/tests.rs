@@ -3,23 +3,31 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::row::Traffic;
+use crate::socket::Traffic;
 
 const BACKEND: &str = "10.0.0.1:80";
 
-fn connection(identity: u64, state: State) -> Row {
+fn connection(identity: u64, state: State) -> Socket {
     let local = ([10, 0, 9, 9], 40_000 + u16::try_from(identity % 20_000).unwrap()).into();
-    Row { identity, local, remote: BACKEND.parse().unwrap(), state, inode: 7, user: 1000, traffic: Traffic::default() }
+    Socket {
+        identity,
+        local,
+        remote: BACKEND.parse().unwrap(),
+        state,
+        inode: 7,
+        user: 1000,
+        traffic: Traffic::default(),
+    }
 }
 
-fn established(identities: impl IntoIterator<Item = u64>) -> Vec<Row> {
+fn established(identities: impl IntoIterator<Item = u64>) -> Vec<Socket> {
     identities.into_iter().map(|i| connection(i, State::Established)).collect()
 }
 
-fn listener(port: u16, user: u32) -> Row {
+fn listener(port: u16, user: u32) -> Socket {
     let any = ([0, 0, 0, 0], port).into();
     let nobody = ([0, 0, 0, 0], 0).into();
-    Row { local: any, remote: nobody, user, ..connection(0, State::Listening) }
+    Socket { local: any, remote: nobody, user, ..connection(0, State::Listening) }
 }
 
 struct Bench {
@@ -33,17 +41,17 @@ impl Bench {
         Self { tracker: Tracker::new(None), own: Arc::default(), now: Instant::now() }
     }
 
-    fn attempt(&mut self, rows: &[Row]) {
+    fn attempt(&mut self, sockets: &[Socket]) {
         self.tracker.begin_attempt();
-        for row in rows {
-            self.tracker.see(row, &Interest { own_ports: &self.own, inodes: None }, self.now);
+        for socket in sockets {
+            self.tracker.see(socket, &Interest { own_ports: &self.own, inodes: None }, self.now);
         }
     }
 
-    /// The load of the backend after a table of `rows`.
-    fn sample(&mut self, rows: &[Row]) -> Load {
+    /// The load of the backend after a table of `sockets`.
+    fn sample(&mut self, sockets: &[Socket]) -> Load {
         self.tracker.begin_sample(&[80]);
-        self.attempt(rows);
+        self.attempt(sockets);
         self.load()
     }
 
@@ -73,8 +81,8 @@ fn opening_connections_are_load_and_age() {
     let opening = bench.sample(&[connection(1, State::Opening)]);
     assert_eq!((opening.connections(), opening.opened, opening.oldest_opening), (1, 1, Some(Duration::ZERO)));
     bench.now += Duration::from_secs(3);
-    let rows = [connection(1, State::Opening), connection(2, State::Opening)];
-    assert_eq!(bench.sample(&rows).oldest_opening, Some(Duration::from_secs(3)));
+    let sockets = [connection(1, State::Opening), connection(2, State::Opening)];
+    assert_eq!(bench.sample(&sockets).oldest_opening, Some(Duration::from_secs(3)));
     let established = bench.sample(&established([1]));
     assert_eq!((established.established, established.opened, established.closed), (1, 0, 1));
     assert_eq!(established.oldest_opening, None);
@@ -104,8 +112,8 @@ fn a_client_that_shares_address_and_port_with_a_backend_does_not_count() {
     let mut bench = Bench::new();
     let mut accepted = connection(1, State::Established);
     accepted.local.set_port(3333);
-    let rows = [listener(3333, 1000), accepted, connection(2, State::Established)];
-    assert_eq!(bench.sample(&rows).established, 1);
+    let sockets = [listener(3333, 1000), accepted, connection(2, State::Established)];
+    assert_eq!(bench.sample(&sockets).established, 1);
 }
 
 #[test]
@@ -120,12 +128,12 @@ fn own_probes_do_not_count() {
 fn connections_of_other_users_than_the_listener_do_not_count() {
     let mut bench = Bench::new();
     bench.tracker = Tracker::new(Some(8080));
-    let rows = [
+    let sockets = [
         listener(8080, 65532),
-        Row { user: 65532, ..connection(1, State::Established) },
+        Socket { user: 65532, ..connection(1, State::Established) },
         connection(2, State::Established),
     ];
-    assert_eq!(bench.sample(&rows).established, 1);
+    assert_eq!(bench.sample(&sockets).established, 1);
 }
 
 #[test]
@@ -133,7 +141,7 @@ fn traffic_is_summed_and_round_trips_are_averaged() {
     let mut bench = Bench::new();
     let with = |identity, bytes, rtt| {
         let traffic = Traffic { bytes, retransmits: 2, rtt: Some(Duration::from_micros(rtt)) };
-        Row { traffic, ..connection(identity, State::Established) }
+        Socket { traffic, ..connection(identity, State::Established) }
     };
     let load = bench.sample(&[with(1, 10, 100), with(2, 30, 300)]);
     assert_eq!((load.bytes, load.retransmits, load.rtt), (40, 4, Some(Duration::from_micros(200))));
@@ -147,7 +155,7 @@ fn addresses_without_connections_are_forgotten() {
         let remote = ([10, octets[1], octets[2], octets[3]], 80).into();
         let local = ([10, 9, 9, 9], 40_000).into();
         bench.sample(&[
-            Row { identity: i, local, remote, ..connection(0, State::Established) },
+            Socket { identity: i, local, remote, ..connection(0, State::Established) },
             connection(9_999, State::Established),
         ]);
     }

@@ -1,21 +1,21 @@
 //! The kernel's table by netlink (`sock_diag`): exact, with cookies and traffic, and without any privilege.
 
-mod answer;
 mod request;
+mod response;
 
-use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_SOCK_DIAG};
+use netlink_sys::protocols::NETLINK_SOCK_DIAG;
 
 use crate::{
     error::Unreadable,
     netlink::{
-        answer::{End, read},
         request::{Family, connections, listeners},
+        response::{End, read},
     },
-    row::{Row, Wanted},
+    socket::{Socket, Wanted},
 };
 
 pub(crate) struct Netlink {
-    socket: Socket,
+    socket: netlink_sys::Socket,
     buffer: Vec<u8>,
     sequence: u32,
 }
@@ -25,14 +25,15 @@ const BUFFER: usize = 32 * 1024;
 
 impl Netlink {
     pub(crate) fn open() -> Result<Self, Unreadable> {
-        let mut socket = Socket::new(NETLINK_SOCK_DIAG).map_err(Unreadable::io("opening a netlink socket"))?;
+        let mut socket =
+            netlink_sys::Socket::new(NETLINK_SOCK_DIAG).map_err(Unreadable::io("opening a netlink socket"))?;
         socket.bind_auto().map_err(Unreadable::io("binding a netlink socket"))?;
-        socket.connect(&SocketAddr::new(0, 0)).map_err(Unreadable::io("connecting a netlink socket"))?;
+        socket.connect(&netlink_sys::SocketAddr::new(0, 0)).map_err(Unreadable::io("connecting a netlink socket"))?;
         Ok(Self { socket, buffer: Vec::with_capacity(BUFFER), sequence: 0 })
     }
 
     /// Visits the listening sockets, then the connections. Answers whether the table was read without interruption.
-    pub(crate) fn visit(&mut self, wanted: &Wanted, visit: &mut dyn FnMut(&Row)) -> Result<bool, Unreadable> {
+    pub(crate) fn visit(&mut self, wanted: &Wanted, visit: &mut dyn FnMut(&Socket)) -> Result<bool, Unreadable> {
         let families = [(wanted.ipv4, Family::V4), (wanted.ipv6, Family::V6)];
         let mut whole = true;
         for (_, family) in families.iter().filter(|(wanted, _)| *wanted) {
@@ -44,7 +45,7 @@ impl Netlink {
         Ok(whole)
     }
 
-    fn dump(&mut self, request: &request::Request, visit: &mut dyn FnMut(&Row)) -> Result<bool, Unreadable> {
+    fn dump(&mut self, request: &request::Request, visit: &mut dyn FnMut(&Socket)) -> Result<bool, Unreadable> {
         self.sequence = self.sequence.wrapping_add(1);
         self.socket.send(&request.bytes(self.sequence), 0).map_err(Unreadable::io("asking for sockets"))?;
         let mut whole = true;

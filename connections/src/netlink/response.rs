@@ -10,7 +10,7 @@ use netlink_packet_sock_diag::{
 use crate::{
     error::Unreadable,
     netlink::request::HEADER,
-    row::{Row, State, Traffic, canonical},
+    socket::{Socket, State, Traffic, canonical},
 };
 
 #[derive(Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub(super) fn read(
     mut part: &[u8],
     sequence: u32,
     whole: &mut bool,
-    visit: &mut dyn FnMut(&Row),
+    visit: &mut dyn FnMut(&Socket),
 ) -> Result<End, Unreadable> {
     while let Some(length) = word(part, 0) {
         let length = usize::try_from(length).unwrap_or(usize::MAX);
@@ -48,8 +48,8 @@ pub(super) fn read(
             }
             Some(NLMSG_ERROR) => ended(message)?,
             Some(SOCK_DIAG_BY_FAMILY) => {
-                if let Some(row) = row(message)? {
-                    visit(&row);
+                if let Some(socket) = parse_socket(message)? {
+                    visit(&socket);
                 }
             }
             _ => {}
@@ -67,7 +67,7 @@ fn ended(message: &[u8]) -> Result<(), Unreadable> {
     }
 }
 
-fn row(message: &[u8]) -> Result<Option<Row>, Unreadable> {
+fn parse_socket(message: &[u8]) -> Result<Option<Socket>, Unreadable> {
     let unintelligible = |e: netlink_packet_core::DecodeError| Unreadable::Unintelligible(e.to_string());
     let header = InetResponseHeader::parse(message).map_err(unintelligible)?;
     let state = match header.state {
@@ -84,7 +84,7 @@ fn row(message: &[u8]) -> Result<Option<Row>, Unreadable> {
         }
     }
     let id = header.socket_id;
-    Ok(Some(Row {
+    Ok(Some(Socket {
         identity: u64::from_ne_bytes(id.cookie),
         local: canonical(SocketAddr::new(id.source_address, id.source_port)),
         remote: canonical(SocketAddr::new(id.destination_address, id.destination_port)),

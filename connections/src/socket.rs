@@ -5,7 +5,7 @@ use std::{
 
 /// One socket of the kernel's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Row {
+pub(crate) struct Socket {
     /// Tells this socket from all others, as long as it lives: its cookie where there is one, else made of its inode.
     pub(crate) identity: u64,
     pub(crate) local: SocketAddr,
