@@ -10,12 +10,15 @@ use async_trait::async_trait;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::{
-    ConnectionSource, Error, Load, Prober, Sample, Unreadable,
+    error::{Error, Unreadable},
     netlink::Netlink,
     own_ports::OwnPorts,
+    probe::Prober,
     process::sockets_of,
     procfs,
+    sample::{Load, Sample},
     socket::{Socket, State, Wanted},
+    source::ConnectionSource,
     tracker::{Interest, Tracker},
 };
 

@@ -2,7 +2,7 @@ use std::{collections::BTreeSet, net::SocketAddr};
 
 use async_trait::async_trait;
 
-use crate::{Error, Sample};
+use crate::{error::Error, sample::Sample};
 
 /// Something that counts the live connections to backends.
 #[cfg_attr(any(test, feature = "test-util"), mockall::automock)]
