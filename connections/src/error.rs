@@ -1,54 +1,133 @@
-use std::{io, net::SocketAddr};
+//! The errors of counting connections, with their causes.
 
-/// Why the connections cannot be counted.
+use std::{fmt, io, net::SocketAddr};
+
+/// An error that keeps connections from being counted.
+///
+/// The messages do not repeat their causes: print the whole chain of [`source`](std::error::Error::source), as
+/// `{:#}` of `anyhow` does.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// Neither way of reading the sockets of this network namespace works.
     #[error(
-        "the kernel's TCP sockets cannot be read, neither by netlink ({netlink}) nor from /proc/net/tcp ({procfs}); \
-         without counts only round robin is possible"
+        "only round robin is possible, because the kernel's TCP sockets cannot be read: netlink failed ({}), and so \
+         did the fallback, /proc/net/tcp",
+        Chain(.netlink)
     )]
     Unavailable {
-        /// What is wrong with the first way.
-        netlink: Unreadable,
-        /// What is wrong with the second way.
-        procfs: Unreadable,
+        /// Failure of netlink. It is part of the message, because an error has only one source.
+        netlink: ReadError,
+        /// Failure of `/proc/net/tcp`.
+        #[source]
+        procfs: ReadError,
     },
-    /// A table that could be read at start cannot be read now.
-    #[error("the kernel's TCP sockets cannot be read any more: {0}")]
-    Lost(#[from] Unreadable),
-    /// The task that reads ended without an answer: the runtime is shutting down.
+    /// The socket table could be read at start and cannot be read now.
+    #[error("the kernel's TCP sockets cannot be read any more")]
+    Lost(#[from] ReadError),
+    /// The reading task ended without a result because the runtime is shutting down.
     #[error("reading the kernel's TCP sockets was cancelled")]
     Cancelled,
 }
 
-/// What is wrong with one way of reading sockets.
+/// A failure of one way of reading sockets.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Unreadable {
-    /// The operating system refused.
-    #[error("{what}: {error}")]
+pub enum ReadError {
+    /// The operating system refused an operation.
+    #[error("{operation} failed")]
     Io {
-        /// What was tried.
-        what: &'static str,
-        /// What the operating system said.
+        /// Operation that was tried, such as "opening a netlink socket".
+        operation: &'static str,
+        /// Error of the operating system.
+        #[source]
         error: io::Error,
     },
-    /// A connection made to prove the reading is missing in the answer. That is how a kernel without the module
-    /// `tcp_diag`, and some sandboxes, answer: an empty table instead of an error.
-    #[error("an own connection to {0} is missing in the answer (is the kernel module tcp_diag there?)")]
-    Unseen(SocketAddr),
-    /// The table changed while it was read, each time.
-    #[error("the table changed during each of {0} attempts to read it")]
-    Interrupted(u32),
-    /// What came is not what the kernel documents.
-    #[error("not intelligible: {0}")]
-    Unintelligible(String),
+    /// The table does not show a connection that was opened to prove that it can be read. A kernel without the module
+    /// `tcp_diag` responds this way, and so do some sandboxes: with an empty table instead of an error.
+    #[error("a connection opened to {0} as a proof is missing in the table; is the kernel module tcp_diag loaded?")]
+    ProofMissing(SocketAddr),
+    /// The table changed during each attempt to read it.
+    #[error("the table changed during each of {attempts} attempts to read it")]
+    Interrupted {
+        /// Number of attempts.
+        attempts: u32,
+    },
+    /// A netlink message does not have the documented layout.
+    #[error("a netlink message of the kernel cannot be decoded")]
+    Undecodable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The length of a netlink message contradicts the data received.
+    #[error("a netlink message claims a length of {claimed} bytes in a response of {received} bytes")]
+    InvalidLength {
+        /// Length in the header of the message, in bytes.
+        claimed: usize,
+        /// Length of the response from this message on, in bytes.
+        received: usize,
+    },
+    /// A line of `/proc/net/tcp` does not have the documented format.
+    #[error("a line of the table cannot be parsed: {0:?}")]
+    MalformedLine(String),
 }
 
-impl Unreadable {
-    pub(crate) fn io(what: &'static str) -> impl FnOnce(io::Error) -> Self {
-        move |error| Self::Io { what, error }
+impl ReadError {
+    pub(crate) fn io(operation: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |error| Self::Io { operation, error }
+    }
+
+    pub(crate) fn undecodable(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::Undecodable(Box::new(error))
+    }
+}
+
+/// Displays an error and all its causes, separated by colons.
+pub(crate) struct Chain<'a>(pub(crate) &'a dyn std::error::Error);
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut next = self.0.source();
+        while let Some(cause) = next {
+            write!(f, ": {cause}")?;
+            next = cause.source();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    fn refused() -> ReadError {
+        ReadError::io("opening a netlink socket")(io::ErrorKind::PermissionDenied.into())
+    }
+
+    #[test]
+    fn the_error_of_the_operating_system_is_the_source() {
+        let lost = Error::from(refused());
+        let read_error = lost.source().unwrap().downcast_ref::<ReadError>().unwrap();
+        let io_error = read_error.source().unwrap().downcast_ref::<io::Error>().unwrap();
+        assert_eq!(io_error.kind(), io::ErrorKind::PermissionDenied);
+    }
+
+    #[test]
+    fn a_failure_to_decode_is_the_source() {
+        let error = ReadError::undecodable(fmt::Error);
+        assert!(error.source().unwrap().is::<fmt::Error>());
+    }
+
+    #[test]
+    fn both_ways_of_reading_are_in_the_chain_once() {
+        let proof = ReadError::ProofMissing("127.0.0.1:1".parse().unwrap());
+        let error = Error::Unavailable { netlink: refused(), procfs: proof };
+        assert!(error.source().unwrap().is::<ReadError>());
+        assert_eq!(
+            Chain(&error).to_string(),
+            "only round robin is possible, because the kernel's TCP sockets cannot be read: netlink failed (opening a \
+             netlink socket failed: permission denied), and so did the fallback, /proc/net/tcp: a connection opened to \
+             127.0.0.1:1 as a proof is missing in the table; is the kernel module tcp_diag loaded?"
+        );
     }
 }

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::{
-    error::{Error, Unreadable},
+    error::{Chain, Error, ReadError},
     netlink::Netlink,
     own_ports::OwnPorts,
     probe::Prober,
@@ -173,7 +173,7 @@ impl Reader {
         Ok((loads, processor_time().saturating_sub(before)))
     }
 
-    fn read(&mut self, inodes: Option<&HashSet<u32>>) -> Result<(), Unreadable> {
+    fn read(&mut self, inodes: Option<&HashSet<u32>>) -> Result<(), ReadError> {
         const ATTEMPTS: u32 = 5;
         let interest = Interest { own_ports: &self.own_ports, inodes };
         let now = Instant::now();
@@ -184,7 +184,7 @@ impl Reader {
                 return Ok(());
             }
         }
-        Err(Unreadable::Interrupted(ATTEMPTS))
+        Err(ReadError::Interrupted { attempts: ATTEMPTS })
     }
 }
 
@@ -202,7 +202,7 @@ impl Table {
         };
         match Self::Procfs.proved() {
             Ok(table) => {
-                tracing::warn!(%netlink, "connections are counted from /proc/net/tcp, which is slower");
+                tracing::warn!(netlink = %Chain(&netlink), "connections are counted from /proc/net/tcp, which is slower");
                 Ok(table)
             }
             Err(procfs) => Err(Error::Unavailable { netlink, procfs }),
@@ -210,18 +210,18 @@ impl Table {
     }
 
     /// This table, if it shows a connection that is there for sure.
-    fn proved(mut self) -> Result<Self, Unreadable> {
-        let own = OwnConnection::make().map_err(Unreadable::io("connecting to itself as a proof"))?;
+    fn proved(mut self) -> Result<Self, ReadError> {
+        let own = OwnConnection::make().map_err(ReadError::io("opening a connection to itself as a proof"))?;
         let wanted = Wanted { ipv4: own.to.is_ipv4(), ipv6: own.to.is_ipv6(), ports: vec![own.to.port()] };
         let mut seen = false;
         self.visit(&wanted, &mut |socket| {
             seen |= socket.state == State::Established && socket.local == own.from && socket.remote == own.to;
         })?;
-        if seen { Ok(self) } else { Err(Unreadable::Unseen(own.to)) }
+        if seen { Ok(self) } else { Err(ReadError::ProofMissing(own.to)) }
     }
 
     /// Answers whether the table was read without interruption.
-    fn visit(&mut self, wanted: &Wanted, visit: &mut dyn FnMut(&Socket)) -> Result<bool, Unreadable> {
+    fn visit(&mut self, wanted: &Wanted, visit: &mut dyn FnMut(&Socket)) -> Result<bool, ReadError> {
         match self {
             Self::Netlink(netlink) => netlink.visit(wanted, visit).inspect_err(|_| {
                 // What is left of a failed answer must not be taken for the next one.

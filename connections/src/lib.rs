@@ -15,7 +15,7 @@ mod source;
 mod tracker;
 
 pub use crate::{
-    error::{Error, Unreadable},
+    error::{Error, ReadError},
     kernel::{KernelConnections, Method, Options},
     locality::is_local,
     probe::Prober,

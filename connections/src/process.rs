@@ -1,10 +1,10 @@
 use std::{collections::HashSet, fs, io, os::unix::ffi::OsStrExt};
 
-use crate::error::Unreadable;
+use crate::error::ReadError;
 
 /// The inodes of the sockets that a process has open.
-pub(crate) fn sockets_of(process: u32) -> Result<HashSet<u32>, Unreadable> {
-    let io = |error| Unreadable::Io { what: "reading /proc/PID/fd of the process", error };
+pub(crate) fn sockets_of(process: u32) -> Result<HashSet<u32>, ReadError> {
+    let io = |error| ReadError::Io { operation: "reading /proc/PID/fd of the process", error };
     let mut inodes = HashSet::new();
     for entry in fs::read_dir(format!("/proc/{process}/fd")).map_err(io)? {
         match fs::read_link(entry.map_err(io)?.path()) {

@@ -7,25 +7,27 @@ use std::{
 };
 
 use crate::{
-    error::Unreadable,
+    error::ReadError,
     socket::{Socket, State, Traffic, Wanted, canonical},
 };
 
-const IPV4: &str = "/proc/self/net/tcp";
-const IPV6: &str = "/proc/self/net/tcp6";
+const IPV4_TABLE: (&str, &str) = ("/proc/self/net/tcp", "reading /proc/self/net/tcp");
+const IPV6_TABLE: (&str, &str) = ("/proc/self/net/tcp6", "reading /proc/self/net/tcp6");
 
 /// Visits the listening sockets and connections of this network namespace.
-pub(crate) fn visit(wanted: &Wanted, visit: &mut dyn FnMut(&Socket)) -> Result<(), Unreadable> {
+pub(crate) fn visit(wanted: &Wanted, visit: &mut dyn FnMut(&Socket)) -> Result<(), ReadError> {
     let mut line = String::new();
-    for (_, path) in [(wanted.ipv4, IPV4), (wanted.ipv6, IPV6)].iter().filter(|(wanted, _)| *wanted) {
-        let mut table = BufReader::with_capacity(64 * 1024, File::open(path).map_err(Unreadable::io(path))?);
-        table.read_line(&mut line).map_err(Unreadable::io(path))?; // the headings
+    for (_, (path, reading)) in
+        [(wanted.ipv4, IPV4_TABLE), (wanted.ipv6, IPV6_TABLE)].iter().filter(|(wanted, _)| *wanted)
+    {
+        let mut table = BufReader::with_capacity(64 * 1024, File::open(path).map_err(ReadError::io(reading))?);
+        table.read_line(&mut line).map_err(ReadError::io(reading))?; // the headings
         loop {
             line.clear();
-            if table.read_line(&mut line).map_err(Unreadable::io(path))? == 0 {
+            if table.read_line(&mut line).map_err(ReadError::io(reading))? == 0 {
                 break;
             }
-            let socket = parse_socket(&line).map_err(|Malformed| Unreadable::Unintelligible(line.trim().to_owned()))?;
+            let socket = parse_socket(&line).map_err(|Malformed| ReadError::MalformedLine(line.trim().to_owned()))?;
             if let Some(socket) =
                 socket.filter(|r| r.state == State::Listening || wanted.ports.contains(&r.remote.port()))
             {
@@ -36,7 +38,7 @@ pub(crate) fn visit(wanted: &Wanted, visit: &mut dyn FnMut(&Socket)) -> Result<(
     Ok(())
 }
 
-/// A line that is not of the form that the kernel documents.
+/// The error of a line or an address that does not have the format that the kernel documents.
 #[derive(Debug, PartialEq, Eq)]
 struct Malformed;
 
@@ -44,25 +46,28 @@ struct Malformed;
 /// if its state does not matter here.
 fn parse_socket(line: &str) -> Result<Option<Socket>, Malformed> {
     let mut fields = line.split_ascii_whitespace().skip(1);
-    let local = canonical(fields.next().and_then(address).ok_or(Malformed)?);
-    let remote = canonical(fields.next().and_then(address).ok_or(Malformed)?);
+    let local = canonical(parse_address(fields.next().ok_or(Malformed)?)?);
+    let remote = canonical(parse_address(fields.next().ok_or(Malformed)?)?);
     let state = match fields.next().ok_or(Malformed)? {
         "01" => State::Established,
         "02" => State::Opening,
         "0A" => State::Listening,
         _ => return Ok(None),
     };
-    let user = fields.nth(3).and_then(|f| f.parse().ok()).ok_or(Malformed)?;
-    let inode: u32 = fields.nth(1).and_then(|f| f.parse().ok()).ok_or(Malformed)?;
+    let user = parse_number(fields.nth(3))?;
+    let inode = parse_number(fields.nth(1))?;
     // An inode may be given to another socket soon after this one is gone; its local port as well, but hardly both.
     let identity = u64::from(inode) << 16 | u64::from(local.port());
     Ok(Some(Socket { identity, local, remote, state, inode, user, traffic: Traffic::default() }))
 }
 
 /// `0100007F:1F90` is `127.0.0.1:8080`: the address in words of 32 bits, each in the byte order of the machine.
-fn address(text: &str) -> Option<SocketAddr> {
-    let (ip, port) = text.split_once(':')?;
-    let word = |at: usize| u32::from_str_radix(ip.get(at..at + 8)?, 16).ok().map(u32::to_ne_bytes);
+fn parse_address(text: &str) -> Result<SocketAddr, Malformed> {
+    let (ip, port) = text.split_once(':').ok_or(Malformed)?;
+    let word = |at: usize| {
+        let digits = ip.get(at..at + 8).ok_or(Malformed)?;
+        u32::from_str_radix(digits, 16).map(u32::to_ne_bytes).map_err(|_| Malformed)
+    };
     let ip: IpAddr = match ip.len() {
         8 => Ipv4Addr::from(word(0)?).into(),
         32 => {
@@ -72,9 +77,14 @@ fn address(text: &str) -> Option<SocketAddr> {
             }
             Ipv6Addr::from(bytes).into()
         }
-        _ => return None,
+        _ => return Err(Malformed),
     };
-    Some((ip, u16::from_str_radix(port, 16).ok()?).into())
+    let port = u16::from_str_radix(port, 16).map_err(|_| Malformed)?;
+    Ok((ip, port).into())
+}
+
+fn parse_number(field: Option<&str>) -> Result<u32, Malformed> {
+    field.and_then(|digits| digits.parse().ok()).ok_or(Malformed)
 }
 
 #[cfg(test)]
@@ -88,7 +98,7 @@ mod tests {
     #[case("00000000000000000000000001000000:0016", "[::1]:22")]
     #[case("000080FE00000000FF005450B6AD1DFE:0050", "[fe80::5054:ff:fe1d:adb6]:80")]
     fn addresses_are_read_as_a_little_endian_machine_writes_them(#[case] text: &str, #[case] expected: &str) {
-        assert_eq!(address(text), Some(expected.parse().unwrap()));
+        assert_eq!(parse_address(text), Ok(expected.parse().unwrap()));
     }
 
     #[test]

@@ -214,8 +214,8 @@ async fn many_ports_are_seen_as_well_as_few() {
 
 #[test]
 fn an_empty_answer_is_not_taken_for_no_connections() {
-    let unseen = || Unreadable::Unseen("127.0.0.1:1".parse().unwrap());
-    let message = Error::Unavailable { netlink: unseen(), procfs: unseen() }.to_string();
+    let missing = || ReadError::ProofMissing("127.0.0.1:1".parse().unwrap());
+    let message = Error::Unavailable { netlink: missing(), procfs: missing() }.to_string();
     assert!(message.contains("tcp_diag") && message.contains("only round robin is possible"), "{message}");
 }
 

@@ -8,7 +8,7 @@ use netlink_packet_sock_diag::{
 };
 
 use crate::{
-    error::Unreadable,
+    error::ReadError,
     netlink::request::HEADER,
     socket::{Socket, State, Traffic, canonical},
 };
@@ -32,11 +32,11 @@ pub(super) fn read(
     sequence: u32,
     whole: &mut bool,
     visit: &mut dyn FnMut(&Socket),
-) -> Result<End, Unreadable> {
+) -> Result<End, ReadError> {
     while let Some(length) = word(part, 0) {
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         let (Some(message), Some(flags)) = (part.get(HEADER..length), half(part, 6)) else {
-            return Err(Unreadable::Unintelligible(format!("a message of {length} bytes in {}", part.len())));
+            return Err(ReadError::InvalidLength { claimed: length, received: part.len() });
         };
         // What belongs to an earlier request that was given up half-way.
         let ours = word(part, 8) == Some(sequence);
@@ -60,16 +60,17 @@ pub(super) fn read(
 }
 
 /// The end of an answer carries an error number: 0, or a negative one.
-fn ended(message: &[u8]) -> Result<(), Unreadable> {
+fn ended(message: &[u8]) -> Result<(), ReadError> {
     match word(message, 0).map_or(0, u32::cast_signed) {
         0.. => Ok(()),
-        error => Err(Unreadable::io("asking for sockets")(io::Error::from_raw_os_error(error.saturating_neg()))),
+        error => {
+            Err(ReadError::io("requesting sockets by netlink")(io::Error::from_raw_os_error(error.saturating_neg())))
+        }
     }
 }
 
-fn parse_socket(message: &[u8]) -> Result<Option<Socket>, Unreadable> {
-    let unintelligible = |e: netlink_packet_core::DecodeError| Unreadable::Unintelligible(e.to_string());
-    let header = InetResponseHeader::parse(message).map_err(unintelligible)?;
+fn parse_socket(message: &[u8]) -> Result<Option<Socket>, ReadError> {
+    let header = InetResponseHeader::parse(message).map_err(ReadError::undecodable)?;
     let state = match header.state {
         TCP_ESTABLISHED => State::Established,
         TCP_SYN_SENT => State::Opening,
@@ -78,7 +79,7 @@ fn parse_socket(message: &[u8]) -> Result<Option<Socket>, Unreadable> {
     };
     let mut traffic = Traffic::default();
     for attribute in NlasIterator::new(message.get(INET_DIAG_MSG..).unwrap_or_default()) {
-        let attribute = attribute.map_err(|e| Unreadable::Unintelligible(e.to_string()))?;
+        let attribute = attribute.map_err(ReadError::undecodable)?;
         if attribute.kind() == INET_DIAG_INFO {
             traffic = tcp_info(attribute.value());
         }
@@ -126,6 +127,7 @@ fn long(bytes: &[u8], at: usize) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Chain;
 
     fn message(kind: u16, flags: u16, sequence: u32, payload: &[u8]) -> Vec<u8> {
         let length = u32::try_from(HEADER + payload.len()).unwrap();
@@ -140,7 +142,7 @@ mod tests {
         parts.concat()
     }
 
-    fn read_one(part: &[u8]) -> (Result<End, Unreadable>, bool) {
+    fn read_one(part: &[u8]) -> (Result<End, ReadError>, bool) {
         let mut whole = true;
         (read(part, 7, &mut whole, &mut |_| {}), whole)
     }
@@ -164,7 +166,7 @@ mod tests {
     fn an_error_of_the_kernel_is_an_error_here() {
         for kind in [NLMSG_ERROR, NLMSG_DONE] {
             let (end, _) = read_one(&message(kind, 0, 7, &(-2i32).to_ne_bytes()));
-            assert!(end.unwrap_err().to_string().contains("No such file or directory"));
+            assert!(Chain(&end.unwrap_err()).to_string().contains("No such file or directory"));
         }
     }
 
