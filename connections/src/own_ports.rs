@@ -1,11 +1,13 @@
+//! The local ports of probes, whose connections never count.
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// The local ports of connections that must never count, because this process makes them only to look.
+/// The local ports of connections that this process opens only to probe, and that must not count.
 ///
-/// A port stays here until a sample has begun after it was given back: a sample under way may still meet its socket.
+/// A released port stays here until the next sample begins: a sample in progress may still see its socket.
 #[derive(Debug, Default)]
 pub(crate) struct OwnPorts {
     ports: Mutex<BTreeMap<u16, Use>>,
@@ -13,29 +15,29 @@ pub(crate) struct OwnPorts {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Use {
-    InUse,
-    GivenBack,
+    Reserved,
+    Released,
 }
 
-/// One port; dropping it gives it back. Its socket has to be closed before.
+/// A reserved port, which is released on drop. Its socket has to be closed before.
 #[derive(Debug)]
 pub(crate) struct OwnPort {
     port: u16,
-    of: Arc<OwnPorts>,
+    ports: Arc<OwnPorts>,
 }
 
 impl OwnPorts {
-    pub(crate) fn take(self: &Arc<Self>, port: u16) -> OwnPort {
-        self.change(|ports| ports.insert(port, Use::InUse));
-        OwnPort { port, of: Arc::clone(self) }
+    pub(crate) fn reserve(self: &Arc<Self>, port: u16) -> OwnPort {
+        self.change(|ports| ports.insert(port, Use::Reserved));
+        OwnPort { port, ports: Arc::clone(self) }
     }
 
-    /// Says that a sample begins: no earlier one is under way, so what was given back is free.
+    /// Forgets the released ports. To be called when a sample begins and no earlier one is in progress.
     pub(crate) fn begin_sample(&self) {
-        self.change(|ports| ports.retain(|_, in_use| *in_use == Use::InUse));
+        self.change(|ports| ports.retain(|_, state| *state == Use::Reserved));
     }
 
-    /// Whether a socket that the present sample meets may be one of ours.
+    /// Returns `true` if a socket with this local port, seen by the sample in progress, may be a probe.
     pub(crate) fn contains(&self, port: u16) -> bool {
         self.change(|ports| ports.contains_key(&port))
     }
@@ -47,7 +49,7 @@ impl OwnPorts {
 
 impl Drop for OwnPort {
     fn drop(&mut self) {
-        self.of.change(|ports| ports.insert(self.port, Use::GivenBack));
+        self.ports.change(|ports| ports.insert(self.port, Use::Released));
     }
 }
 
@@ -56,14 +58,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_port_given_back_counts_as_own_until_the_next_sample_begins() {
-        let own = Arc::new(OwnPorts::default());
-        let port = own.take(40_000);
-        own.begin_sample();
-        assert!(own.contains(40_000));
+    fn a_released_port_is_kept_until_the_next_sample_begins() {
+        let own_ports = Arc::new(OwnPorts::default());
+        let port = own_ports.reserve(40_000);
+        own_ports.begin_sample();
+        assert!(own_ports.contains(40_000));
         drop(port);
-        assert!(own.contains(40_000), "the sample under way may have met its socket");
-        own.begin_sample();
-        assert!(!own.contains(40_000));
+        assert!(own_ports.contains(40_000), "the sample in progress may have seen its socket");
+        own_ports.begin_sample();
+        assert!(!own_ports.contains(40_000));
     }
 }

@@ -107,7 +107,7 @@ async fn connections_that_nobody_answers_are_counted_as_opening() {
 async fn a_probe_under_way_never_counts() {
     let (backend, filling) = Backend::that_swallows_packets("127.0.0.1").await;
     let connections = netlink().await;
-    let prober = connections.prober().within(Duration::from_millis(200));
+    let prober = connections.prober().with_timeout(Duration::from_millis(200));
     let probe = tokio::spawn(async move { prober.probe(backend.address).await });
     let mut opening = 0;
     while !probe.is_finished() {

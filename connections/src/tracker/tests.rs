@@ -120,7 +120,7 @@ fn a_client_that_shares_address_and_port_with_a_backend_does_not_count() {
 fn own_probes_do_not_count() {
     let mut bench = Bench::new();
     bench.sample(&[]);
-    let _port = bench.own.take(40_001);
+    let _port = bench.own.reserve(40_001);
     assert_eq!(bench.sample(&established([1, 2])).opened, 1);
 }
 
