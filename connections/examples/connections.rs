@@ -18,9 +18,9 @@ async fn main() -> anyhow::Result<()> {
     let process = arguments.next().context("give a process id (or -) and at least one ip:port")?;
     let backends: BTreeSet<SocketAddr> =
         arguments.map(|a| a.parse().with_context(|| format!("'{a}' is no ip:port"))).collect::<anyhow::Result<_>>()?;
-    let mut options = Options::default().ipv4_mapped(true);
+    let mut options = Options::default().with_ipv4_mapped();
     if process != "-" {
-        options = options.of_process(process.parse().with_context(|| format!("'{process}' is no process id"))?);
+        options = options.with_process_id(process.parse().with_context(|| format!("'{process}' is no process id"))?);
     }
     let connections = KernelConnections::start(options).await?;
     loop {

@@ -37,8 +37,8 @@ pub struct KernelConnections {
 /// What to count. The default is every outgoing connection of the network namespace.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    of_listener: Option<u16>,
-    of_process: Option<u32>,
+    listener_port: Option<u16>,
+    process_id: Option<u32>,
     ipv4_mapped: bool,
 }
 
@@ -46,21 +46,21 @@ impl Options {
     /// Count only connections of the user that listens on this local port, while somebody does. In a pod with a service
     /// mesh the mesh connects to the backends a second time, as another user.
     #[must_use]
-    pub fn of_listener(self, port: u16) -> Self {
-        Self { of_listener: Some(port), ..self }
+    pub fn with_listener_port(self, port: u16) -> Self {
+        Self { listener_port: Some(port), ..self }
     }
 
     /// Count only connections of this process (needs the right to read its `/proc/PID/fd`).
     #[must_use]
-    pub fn of_process(self, process: u32) -> Self {
-        Self { of_process: Some(process), ..self }
+    pub fn with_process_id(self, process_id: u32) -> Self {
+        Self { process_id: Some(process_id), ..self }
     }
 
     /// Look for IPv4 backends among the IPv6 sockets, too: some runtimes (Java, .NET) connect that way, Go does not. It
     /// costs a second walk through the table.
     #[must_use]
-    pub fn ipv4_mapped(self, yes: bool) -> Self {
-        Self { ipv4_mapped: yes, ..self }
+    pub fn with_ipv4_mapped(self) -> Self {
+        Self { ipv4_mapped: true, ..self }
     }
 }
 
@@ -97,7 +97,7 @@ impl KernelConnections {
         let method = table.method();
         let reader = Reader {
             table,
-            tracker: Tracker::new(options.of_listener),
+            tracker: Tracker::new(options.listener_port),
             options,
             own_ports: Arc::clone(&own_ports),
             wanted: Wanted { ipv4: false, ipv6: false, ports: Vec::new() },
@@ -167,7 +167,7 @@ impl Reader {
         self.wanted = Wanted { ipv4: targets.ipv4, ipv6, ports: targets.ports };
         self.own_ports.begin_sample();
         self.tracker.begin_sample(&self.wanted.ports);
-        let inodes = self.options.of_process.map(sockets_of).transpose()?;
+        let inodes = self.options.process_id.map(sockets_of).transpose()?;
         self.read(inodes.as_ref())?;
         let loads = self.tracker.end_sample();
         Ok((loads, processor_time().saturating_sub(before)))

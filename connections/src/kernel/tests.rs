@@ -175,7 +175,7 @@ async fn only_the_connections_of_one_process_count_if_asked() {
     let backend = Backend::at("127.0.0.1", 128);
     let _connection = backend.connect().await;
     for (process, expected) in [(std::process::id(), 1), (1, 0)] {
-        let options = Options::default().of_process(process);
+        let options = Options::default().with_process_id(process);
         let connections = KernelConnections::start(options).await.unwrap();
         match connections.sample(&backend.set()).await {
             Ok(sample) => assert_eq!(sample.get(backend.address).established, expected),
@@ -190,8 +190,8 @@ async fn an_ipv4_backend_behind_an_ipv6_socket_counts_if_asked() {
     let socket = TcpSocket::new_v6().unwrap();
     let mapped = SocketAddr::new(Ipv4Addr::LOCALHOST.to_ipv6_mapped().into(), backend.address.port());
     let _both = tokio::join!(socket.connect(mapped), backend.listener.accept());
-    for (ipv4_mapped, expected) in [(false, 0), (true, 1)] {
-        let connections = KernelConnections::start(Options::default().ipv4_mapped(ipv4_mapped)).await.unwrap();
+    for (options, expected) in [(Options::default(), 0), (Options::default().with_ipv4_mapped(), 1)] {
+        let connections = KernelConnections::start(options).await.unwrap();
         assert_eq!(load(&connections, &backend).await.established, expected);
     }
 }
