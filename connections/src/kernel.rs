@@ -19,7 +19,7 @@ use crate::{
     sample::{Load, Sample},
     socket::{Socket, State, Wanted},
     source::ConnectionSource,
-    tracker::{Interest, Tracker},
+    tracker::{Criteria, Tracker},
 };
 
 /// Counts the outgoing connections of a network namespace from the kernel's table of sockets.
@@ -175,12 +175,12 @@ impl Reader {
 
     fn read(&mut self, inodes: Option<&HashSet<u32>>) -> Result<(), ReadError> {
         const ATTEMPTS: u32 = 5;
-        let interest = Interest { own_ports: &self.own_ports, inodes };
+        let criteria = Criteria { own_ports: &self.own_ports, inodes };
         let now = Instant::now();
         for _ in 0..ATTEMPTS {
             self.tracker.begin_attempt();
             let tracker = &mut self.tracker;
-            if self.table.visit(&self.wanted, &mut |socket| tracker.see(socket, &interest, now))? {
+            if self.table.visit(&self.wanted, &mut |socket| tracker.see(socket, &criteria, now))? {
                 return Ok(());
             }
         }

@@ -1,3 +1,5 @@
+//! Derives the load of each remote address from successive readings of the socket table.
+
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     net::SocketAddr,
@@ -10,59 +12,67 @@ use crate::{
     socket::{Socket, State},
 };
 
-/// Turns the sockets of one table after the other into loads.
+/// Derives loads from successive readings of the socket table.
 ///
-/// Holds every outgoing connection of the last sample by its identity, so that opened and closed ones are both counted even if
-/// there are as many of either. Memory per connection: about 48 bytes, per remote address about 200.
+/// Keeps every outgoing connection of the last sample by its identity, so that opened and closed connections are both
+/// counted even if there are equally many. Memory: about 48 bytes per connection and 200 per remote address.
 #[derive(Default)]
 pub(crate) struct Tracker {
     connections: HashMap<u64, Connection>,
+    /// Index in `remotes` of each remote address.
     slots: HashMap<SocketAddr, usize>,
     remotes: Vec<Remote>,
-    /// First sample in which connections to a remote port are seen. None of that sample counts as opened.
+    /// Number of the first sample of each remote port. Connections to the port in that sample do not count as opened,
+    /// because they may be of any age.
     ports: BTreeMap<u16, u64>,
     /// Ports that this network namespace listens on. A connection with one of them as its local port was accepted: the
-    /// kernel never picks a port that somebody listens on for an outgoing connection.
+    /// kernel never picks a port with a listener for an outgoing connection.
     listening: HashSet<u16>,
-    of_listener: Option<u16>,
-    /// The user that listens on `of_listener`.
+    listener_port: Option<u16>,
+    /// Id of the user that listens on `listener_port`.
     user: Option<u32>,
+    /// Number of the current sample.
     sample: u64,
+    /// Number of the current attempt to read the table.
     attempt: u64,
 }
 
+/// An outgoing connection.
 struct Connection {
     slot: usize,
-    /// The attempt in which it was seen last.
-    seen: u64,
-    /// The sample in which it was seen first, and the moment of that sample.
-    first: u64,
-    since: Instant,
+    /// Number of the attempt that saw it last.
+    last_attempt: u64,
+    /// Number of the sample that saw it first.
+    first_sample: u64,
+    /// Time of the sample that saw it first.
+    first_seen: Instant,
 }
 
+/// The load of a remote address while a table is read.
 struct Remote {
     address: SocketAddr,
+    /// Load without the mean of the round-trip times.
     load: Load,
-    /// For the mean: the sum of the round-trip times and their number.
-    rtt: Duration,
-    rtts: u32,
+    rtt_sum: Duration,
+    rtt_count: u32,
 }
 
-/// Which of the unknown connections are of interest.
-pub(crate) struct Interest<'a> {
-    /// Connections from these local ports do not count.
+/// The criteria by which connections that are seen for the first time count.
+pub(crate) struct Criteria<'a> {
+    /// Local ports of connections that do not count.
     pub(crate) own_ports: &'a OwnPorts,
-    /// The sockets of one process, if only they count.
+    /// Inodes of the sockets that count; `None` for all.
     pub(crate) inodes: Option<&'a HashSet<u32>>,
 }
 
 impl Tracker {
-    /// `of_listener`: count only connections of the user that listens on this port, as soon as somebody does.
-    pub(crate) fn new(of_listener: Option<u16>) -> Self {
-        Self { of_listener, ..Self::default() }
+    /// Creates a tracker that counts only connections of the user that listens on `listener_port`, while there is a
+    /// listener.
+    pub(crate) fn new(listener_port: Option<u16>) -> Self {
+        Self { listener_port, ..Self::default() }
     }
 
-    /// Starts a sample in which connections to `ports` will be seen.
+    /// Begins a sample of connections to `ports`.
     pub(crate) fn begin_sample(&mut self, ports: &[u16]) {
         self.sample += 1;
         let sample = self.sample;
@@ -72,7 +82,7 @@ impl Tracker {
         }
     }
 
-    /// Starts to read the table; what an interrupted attempt before has seen counts no more.
+    /// Begins to read the table, and discards the loads of an interrupted attempt before.
     pub(crate) fn begin_attempt(&mut self) {
         self.attempt += 1;
         self.listening.clear();
@@ -82,39 +92,41 @@ impl Tracker {
         }
     }
 
-    pub(crate) fn see(&mut self, socket: &Socket, interest: &Interest<'_>, now: Instant) {
+    /// Adds a socket of the table to the load of its remote address, if it counts.
+    pub(crate) fn see(&mut self, socket: &Socket, criteria: &Criteria<'_>, now: Instant) {
         if socket.state == State::Listening {
             self.listening.insert(socket.local.port());
-            if self.of_listener == Some(socket.local.port()) {
+            if self.listener_port == Some(socket.local.port()) {
                 self.user = Some(socket.user);
             }
             return;
         }
         let (attempt, sample) = (self.attempt, self.sample);
         if let Some(connection) = self.connections.get_mut(&socket.identity) {
-            if connection.seen != attempt {
-                connection.seen = attempt;
-                self.remotes[connection.slot].add(socket, now - connection.since);
+            if connection.last_attempt != attempt {
+                connection.last_attempt = attempt;
+                self.remotes[connection.slot].add(socket, now - connection.first_seen);
             }
-        } else if self.is_of(interest, socket) {
+        } else if self.counts(socket, criteria) {
             let slot = self.slot(socket.remote);
-            self.connections.insert(socket.identity, Connection { slot, seen: attempt, first: sample, since: now });
+            let connection = Connection { slot, last_attempt: attempt, first_sample: sample, first_seen: now };
+            self.connections.insert(socket.identity, connection);
             self.remotes[slot].add(socket, Duration::ZERO);
         }
     }
 
-    /// Ends a sample with the loads of all remote addresses that have one.
+    /// Ends the sample, and returns the load of each remote address that has one.
     pub(crate) fn end_sample(&mut self) -> Vec<(SocketAddr, Load)> {
         let (attempt, sample) = (self.attempt, self.sample);
         let (remotes, ports) = (&mut self.remotes, &self.ports);
         self.connections.retain(|_, connection| {
             let remote = &mut remotes[connection.slot];
-            let is_new = connection.first == sample;
-            if connection.seen != attempt {
+            let is_new = connection.first_sample == sample;
+            if connection.last_attempt != attempt {
                 remote.load.closed += u32::from(!is_new);
                 return false;
             }
-            let port_is_new = ports.get(&remote.address.port()).is_none_or(|since| *since == sample);
+            let port_is_new = ports.get(&remote.address.port()).is_none_or(|first_sample| *first_sample == sample);
             remote.load.opened += u32::from(is_new && !port_is_new);
             true
         });
@@ -123,14 +135,16 @@ impl Tracker {
         loads
     }
 
-    fn is_of(&self, interest: &Interest<'_>, socket: &Socket) -> bool {
+    /// Returns `true` if a connection that is seen for the first time counts.
+    fn counts(&self, socket: &Socket, criteria: &Criteria<'_>) -> bool {
         self.ports.contains_key(&socket.remote.port())
             && !self.listening.contains(&socket.local.port())
-            && !interest.own_ports.contains(socket.local.port())
-            && interest.inodes.is_none_or(|inodes| inodes.contains(&socket.inode))
+            && !criteria.own_ports.contains(socket.local.port())
+            && criteria.inodes.is_none_or(|inodes| inodes.contains(&socket.inode))
             && self.user.is_none_or(|user| user == socket.user)
     }
 
+    /// Returns the index of `remote` in `remotes`, where it is added if necessary.
     fn slot(&mut self, remote: SocketAddr) -> usize {
         *self.slots.entry(remote).or_insert_with(|| {
             self.remotes.push(Remote::new(remote));
@@ -138,15 +152,15 @@ impl Tracker {
         })
     }
 
-    /// Addresses of backends come and go for as long as this lives.
+    /// Removes remote addresses without connections once they are many, so that memory does not grow with each address
+    /// that a backend has ever had.
     fn forget_idle_remotes(&mut self) {
-        const SPARE: usize = 1024;
-        let in_use: HashSet<usize> = if self.remotes.len() > SPARE {
-            self.connections.values().map(|c| c.slot).collect()
-        } else {
+        const MAX_IDLE_REMOTES: usize = 1024;
+        if self.remotes.len() <= MAX_IDLE_REMOTES {
             return;
-        };
-        if self.remotes.len() <= SPARE + 2 * in_use.len() {
+        }
+        let in_use: HashSet<usize> = self.connections.values().map(|c| c.slot).collect();
+        if self.remotes.len() <= MAX_IDLE_REMOTES + 2 * in_use.len() {
             return;
         }
         let mut moved = HashMap::new();
@@ -167,7 +181,7 @@ impl Tracker {
 
 impl Remote {
     fn new(address: SocketAddr) -> Self {
-        Self { address, load: Load::default(), rtt: Duration::ZERO, rtts: 0 }
+        Self { address, load: Load::default(), rtt_sum: Duration::ZERO, rtt_count: 0 }
     }
 
     fn add(&mut self, socket: &Socket, age: Duration) {
@@ -182,15 +196,15 @@ impl Remote {
             State::Established | State::Listening => {
                 load.established += 1;
                 if let Some(rtt) = socket.traffic.rtt {
-                    self.rtt += rtt;
-                    self.rtts += 1;
+                    self.rtt_sum += rtt;
+                    self.rtt_count += 1;
                 }
             }
         }
     }
 
     fn load(&self) -> (SocketAddr, Load) {
-        let rtt = self.rtt.checked_div(self.rtts);
+        let rtt = self.rtt_sum.checked_div(self.rtt_count);
         (self.address, Load { rtt, ..self.load })
     }
 }

@@ -1,3 +1,5 @@
+//! Promises of the tracker, on sockets made by hand.
+
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -26,29 +28,29 @@ fn established(identities: impl IntoIterator<Item = u64>) -> Vec<Socket> {
 
 fn listener(port: u16, user: u32) -> Socket {
     let any = ([0, 0, 0, 0], port).into();
-    let nobody = ([0, 0, 0, 0], 0).into();
-    Socket { local: any, remote: nobody, user, ..connection(0, State::Listening) }
+    let unspecified = ([0, 0, 0, 0], 0).into();
+    Socket { local: any, remote: unspecified, user, ..connection(0, State::Listening) }
 }
 
 struct Bench {
     tracker: Tracker,
-    own: Arc<OwnPorts>,
+    own_ports: Arc<OwnPorts>,
     now: Instant,
 }
 
 impl Bench {
     fn new() -> Self {
-        Self { tracker: Tracker::new(None), own: Arc::default(), now: Instant::now() }
+        Self { tracker: Tracker::new(None), own_ports: Arc::default(), now: Instant::now() }
     }
 
     fn attempt(&mut self, sockets: &[Socket]) {
         self.tracker.begin_attempt();
         for socket in sockets {
-            self.tracker.see(socket, &Interest { own_ports: &self.own, inodes: None }, self.now);
+            self.tracker.see(socket, &Criteria { own_ports: &self.own_ports, inodes: None }, self.now);
         }
     }
 
-    /// The load of the backend after a table of `sockets`.
+    /// Returns the load of the backend after a table of `sockets`.
     fn sample(&mut self, sockets: &[Socket]) -> Load {
         self.tracker.begin_sample(&[80]);
         self.attempt(sockets);
@@ -75,7 +77,7 @@ fn as_many_opened_as_closed_are_both_counted() {
 }
 
 #[test]
-fn opening_connections_are_load_and_age() {
+fn opening_connections_count_as_load_and_their_age_is_known() {
     let mut bench = Bench::new();
     bench.sample(&[]);
     let opening = bench.sample(&[connection(1, State::Opening)]);
@@ -120,7 +122,7 @@ fn a_client_that_shares_address_and_port_with_a_backend_does_not_count() {
 fn own_probes_do_not_count() {
     let mut bench = Bench::new();
     bench.sample(&[]);
-    let _port = bench.own.reserve(40_001);
+    let _port = bench.own_ports.reserve(40_001);
     assert_eq!(bench.sample(&established([1, 2])).opened, 1);
 }
 
@@ -161,12 +163,14 @@ fn addresses_without_connections_are_forgotten() {
     }
     assert!(bench.tracker.remotes.len() < 2_000, "{}", bench.tracker.remotes.len());
     let load = bench.sample(&established([9_999]));
-    assert_eq!((load.established, load.opened, load.closed), (1, 0, 0), "the one that lives was kept");
+    assert_eq!((load.established, load.opened, load.closed), (1, 0, 0), "a live connection is kept");
 }
 
 proptest! {
     #[test]
-    fn established_before_plus_opened_minus_closed_is_established_now(tables in proptest::collection::vec(proptest::collection::hash_set(0..40u64, 0..30), 2..10)) {
+    fn established_before_plus_opened_minus_closed_is_established_now(
+        tables in proptest::collection::vec(proptest::collection::hash_set(0..40u64, 0..30), 2..10)
+    ) {
         let mut bench = Bench::new();
         let mut before = bench.sample(&established(tables[0].iter().copied())).established;
         for table in &tables[1..] {
