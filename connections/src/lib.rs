@@ -12,15 +12,17 @@ mod procfs;
 mod sample;
 mod socket;
 mod source;
+mod table;
 mod tracker;
 
 pub use crate::{
     error::{Error, ReadError},
-    kernel::{KernelConnections, Method, Options},
+    kernel::{KernelConnections, Options},
     locality::is_local,
     probe::Prober,
     sample::{Load, Sample},
     source::ConnectionSource,
+    table::Method,
 };
 
 #[cfg(feature = "test-util")]

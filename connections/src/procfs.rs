@@ -1,4 +1,4 @@
-//! The kernel's table from `/proc/net/tcp` and `/proc/net/tcp6`: the fallback. It has neither cookies nor traffic.
+//! Reads the socket table from `/proc/net/tcp` and `/proc/net/tcp6`: the fallback, with neither cookies nor traffic.
 
 use std::{
     fs::File,
@@ -8,19 +8,20 @@ use std::{
 
 use crate::{
     error::ReadError,
-    socket::{Socket, State, Traffic, Wanted, canonical},
+    socket::{Family, Query, Socket, State, Traffic, canonical},
 };
 
-const IPV4_TABLE: (&str, &str) = ("/proc/self/net/tcp", "reading /proc/self/net/tcp");
-const IPV6_TABLE: (&str, &str) = ("/proc/self/net/tcp6", "reading /proc/self/net/tcp6");
-
 /// Visits the listening sockets and connections of this network namespace.
-pub(crate) fn visit(wanted: &Wanted, visit: &mut dyn FnMut(&Socket)) -> Result<(), ReadError> {
+pub(crate) fn visit(query: &Query, visit: &mut dyn FnMut(&Socket)) -> Result<(), ReadError> {
+    const BUFFER_BYTES: usize = 64 * 1024;
     let mut line = String::new();
-    for (_, (path, reading)) in
-        [(wanted.ipv4, IPV4_TABLE), (wanted.ipv6, IPV6_TABLE)].iter().filter(|(wanted, _)| *wanted)
-    {
-        let mut table = BufReader::with_capacity(64 * 1024, File::open(path).map_err(ReadError::io(reading))?);
+    for family in &query.families {
+        let (path, reading) = match family {
+            Family::V4 => ("/proc/self/net/tcp", "reading /proc/self/net/tcp"),
+            Family::V6 => ("/proc/self/net/tcp6", "reading /proc/self/net/tcp6"),
+        };
+        let file = File::open(path).map_err(ReadError::io(reading))?;
+        let mut table = BufReader::with_capacity(BUFFER_BYTES, file);
         table.read_line(&mut line).map_err(ReadError::io(reading))?; // the headings
         loop {
             line.clear();
@@ -28,8 +29,8 @@ pub(crate) fn visit(wanted: &Wanted, visit: &mut dyn FnMut(&Socket)) -> Result<(
                 break;
             }
             let socket = parse_socket(&line).map_err(|Malformed| ReadError::MalformedLine(line.trim().to_owned()))?;
-            if let Some(socket) =
-                socket.filter(|r| r.state == State::Listening || wanted.ports.contains(&r.remote.port()))
+            if let Some(socket) = socket
+                && (socket.state == State::Listening || query.ports.contains(&socket.remote.port()))
             {
                 visit(&socket);
             }
@@ -38,12 +39,12 @@ pub(crate) fn visit(wanted: &Wanted, visit: &mut dyn FnMut(&Socket)) -> Result<(
     Ok(())
 }
 
-/// The error of a line or an address that does not have the format that the kernel documents.
+/// The error of a line that does not have the format that the kernel documents.
 #[derive(Debug, PartialEq, Eq)]
 struct Malformed;
 
-/// One line: number, local and remote address, state, queues, timer, retransmits, user, timeout, inode, and more. `None`
-/// if its state does not matter here.
+/// Parses a line: number, local and remote address, state, queues, timer, retransmits, user, timeout, inode, and more.
+/// Returns `None` if the state does not matter for counting.
 fn parse_socket(line: &str) -> Result<Option<Socket>, Malformed> {
     let mut fields = line.split_ascii_whitespace().skip(1);
     let local = canonical(parse_address(fields.next().ok_or(Malformed)?)?);
@@ -56,12 +57,13 @@ fn parse_socket(line: &str) -> Result<Option<Socket>, Malformed> {
     };
     let user = parse_number(fields.nth(3))?;
     let inode = parse_number(fields.nth(1))?;
-    // An inode may be given to another socket soon after this one is gone; its local port as well, but hardly both.
+    // The kernel may give the inode of a closed socket to another one soon, and its local port as well, but hardly
+    // both.
     let identity = u64::from(inode) << 16 | u64::from(local.port());
     Ok(Some(Socket { identity, local, remote, state, inode, user, traffic: Traffic::default() }))
 }
 
-/// `0100007F:1F90` is `127.0.0.1:8080`: the address in words of 32 bits, each in the byte order of the machine.
+/// Parses `0100007F:1F90` as `127.0.0.1:8080`: the address in words of 32 bits, each in the byte order of the machine.
 fn parse_address(text: &str) -> Result<SocketAddr, Malformed> {
     let (ip, port) = text.split_once(':').ok_or(Malformed)?;
     let word = |at: usize| {
@@ -97,7 +99,7 @@ mod tests {
     #[case("0100007F:1F90", "127.0.0.1:8080")]
     #[case("00000000000000000000000001000000:0016", "[::1]:22")]
     #[case("000080FE00000000FF005450B6AD1DFE:0050", "[fe80::5054:ff:fe1d:adb6]:80")]
-    fn addresses_are_read_as_a_little_endian_machine_writes_them(#[case] text: &str, #[case] expected: &str) {
+    fn addresses_are_parsed_as_a_little_endian_machine_writes_them(#[case] text: &str, #[case] expected: &str) {
         assert_eq!(parse_address(text), Ok(expected.parse().unwrap()));
     }
 
@@ -111,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_v4_address_in_a_v6_socket_is_a_v4_address() {
+    fn an_ipv4_address_of_an_ipv6_socket_is_an_ipv4_address() {
         let line =
             "0: 0000000000000000FFFF00000100007F:D6D8 0000000000000000FFFF00000500007F:0D05 01 0:0 0:0 0 0 0 7 1";
         assert_eq!(parse_socket(line).unwrap().unwrap().remote, "127.0.0.5:3333".parse().unwrap());
@@ -121,7 +123,7 @@ mod tests {
     #[case("")]
     #[case("0: 0100007F 0500007F:0D05 01")]
     #[case("0: 0100007F:D6D8 0500007F:0D05 01 0:0 0:0 0 nobody 0 7")]
-    fn a_line_of_another_form_is_an_error(#[case] line: &str) {
+    fn a_line_of_another_format_is_an_error(#[case] line: &str) {
         assert_eq!(parse_socket(line), Err(Malformed));
     }
 }

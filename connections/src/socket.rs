@@ -1,53 +1,97 @@
+//! The sockets of the kernel's table, as both ways of reading it return them.
+
 use std::{
+    collections::BTreeSet,
     net::{SocketAddr, SocketAddrV4},
     time::Duration,
 };
 
-/// One socket of the kernel's table.
+/// A TCP socket of the kernel's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Socket {
-    /// Tells this socket from all others, as long as it lives: its cookie where there is one, else made of its inode.
+    /// Distinguishes this socket from all others while it lives: its cookie if known, else derived from its inode.
     pub(crate) identity: u64,
     pub(crate) local: SocketAddr,
     pub(crate) remote: SocketAddr,
     pub(crate) state: State,
     pub(crate) inode: u32,
-    /// The user that owns it.
+    /// Id of the user that owns the socket.
     pub(crate) user: u32,
     pub(crate) traffic: Traffic,
 }
 
+/// A TCP state that matters for counting; sockets in other states are skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     Established,
-    /// SYN-SENT: the other side has not answered yet.
+    /// SYN-SENT: the remote side has not answered yet.
     Opening,
     Listening,
 }
 
-/// What the kernel tells about the traffic of a socket, where it does.
+/// Traffic of a socket; zero and `None` where the kernel does not report it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Traffic {
+    /// Bytes of data received and acknowledged.
     pub(crate) bytes: u64,
+    /// Segments sent again.
     pub(crate) retransmits: u32,
+    /// Smoothed round-trip time.
     pub(crate) rtt: Option<Duration>,
 }
 
-/// Which part of the table is of interest. The rest may be left out of an answer, and need not be.
+/// Selects the part of the table to read.
+///
+/// It only saves work: a reader may return sockets outside of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Wanted {
-    pub(crate) ipv4: bool,
-    pub(crate) ipv6: bool,
-    /// Remote ports of connections; none means any.
+pub(crate) struct Query {
+    pub(crate) families: BTreeSet<Family>,
+    /// Remote ports of connections, in ascending order. Listening sockets are selected whatever their port.
     pub(crate) ports: Vec<u16>,
 }
 
-/// The IPv4 form of an address that an IPv6 socket has while it talks to an IPv4 host.
+impl Query {
+    /// Selects the ports and address families of `remotes`.
+    pub(crate) fn from_remotes<'a>(remotes: impl IntoIterator<Item = &'a SocketAddr>) -> Self {
+        let (mut families, mut ports) = (BTreeSet::new(), BTreeSet::new());
+        for remote in remotes {
+            families.insert(if remote.is_ipv4() { Family::V4 } else { Family::V6 });
+            ports.insert(remote.port());
+        }
+        Self { families, ports: ports.into_iter().collect() }
+    }
+}
+
+/// The address family of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Family {
+    V4,
+    V6,
+}
+
+/// The consistency of one pass over the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Pass {
+    Consistent,
+    /// The table changed meanwhile: sockets may be missing or listed twice.
+    Interrupted,
+}
+
+impl Pass {
+    /// Returns `Consistent` only if both passes are.
+    pub(crate) fn and(self, other: Self) -> Self {
+        if self == Self::Consistent { other } else { self }
+    }
+}
+
+/// Returns the IPv4 form of the address of an IPv6 socket that talks to an IPv4 host, and any other address without
+/// its zone.
 pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
     match address {
         SocketAddr::V6(v6) => match v6.ip().to_ipv4_mapped() {
             Some(ip) => SocketAddrV4::new(ip, v6.port()).into(),
-            // The kernel does not tell the zone, so a link-local address is compared without it.
+            // The kernel does not report the zone, so link-local addresses are compared without it.
             None => SocketAddr::new((*v6.ip()).into(), v6.port()),
         },
         SocketAddr::V4(_) => address,

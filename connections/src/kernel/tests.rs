@@ -1,3 +1,7 @@
+//! Promises of counting and probing, on real connections.
+
+use std::{error::Error as _, io, net::Ipv4Addr};
+
 use rstest::rstest;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -5,8 +9,9 @@ use tokio::{
 };
 
 use super::*;
+use crate::{procfs, socket::State};
 
-/// Something that accepts, or would if it were asked to.
+/// A listener, whose connections are accepted only on demand.
 struct Backend {
     listener: tokio::net::TcpListener,
     address: SocketAddr,
@@ -21,14 +26,14 @@ impl Backend {
         Self { address: listener.local_addr().unwrap(), listener }
     }
 
-    /// Both ends of a connection.
+    /// Opens a connection and returns both ends.
     async fn connect(&self) -> (TcpStream, TcpStream) {
         let (ours, theirs) = tokio::join!(TcpStream::connect(self.address), self.listener.accept());
         (ours.unwrap(), theirs.unwrap().0)
     }
 
-    /// Fills the queue of connections that nobody accepts, so that the kernel drops every further SYN.
-    async fn that_swallows_packets(ip: &str) -> (Self, Vec<TcpStream>) {
+    /// Returns a backend whose accept queue is full, so that the kernel drops every further SYN, and what fills it.
+    async fn that_drops_packets(ip: &str) -> (Self, Vec<TcpStream>) {
         let backend = Self::at(ip, 1);
         let mut filling = Vec::new();
         while let Ok(Ok(stream)) =
@@ -81,8 +86,8 @@ async fn connections_are_counted_per_backend_with_opened_closed_bytes_and_rtt(#[
 }
 
 #[tokio::test]
-async fn connections_that_nobody_answers_are_counted_as_opening() {
-    let (backend, filling) = Backend::that_swallows_packets("127.0.0.1").await;
+async fn connections_without_a_response_are_counted_as_opening() {
+    let (backend, filling) = Backend::that_drops_packets("127.0.0.1").await;
     let connections = netlink().await;
     let dials: Vec<_> = (0..3).map(|_| tokio::spawn(TcpStream::connect(backend.address))).collect();
     let seen = loop {
@@ -104,8 +109,8 @@ async fn connections_that_nobody_answers_are_counted_as_opening() {
 }
 
 #[tokio::test]
-async fn a_probe_under_way_never_counts() {
-    let (backend, filling) = Backend::that_swallows_packets("127.0.0.1").await;
+async fn a_probe_in_progress_never_counts() {
+    let (backend, filling) = Backend::that_drops_packets("127.0.0.1").await;
     let connections = netlink().await;
     let prober = connections.prober().with_timeout(Duration::from_millis(200));
     let probe = tokio::spawn(async move { prober.probe(backend.address).await });
@@ -113,18 +118,17 @@ async fn a_probe_under_way_never_counts() {
     while !probe.is_finished() {
         let sample = connections.sample(&[backend.address].into()).await.unwrap();
         assert_eq!(sample.get(backend.address).opening, 0);
-        opening += kernel_says_opening(backend.address);
+        opening += opening_in_procfs(backend.address);
     }
-    assert!(opening > 0, "the probe was there to be seen");
-    assert_eq!(probe.await.unwrap().unwrap_err().kind(), std::io::ErrorKind::TimedOut);
+    assert!(opening > 0, "the probe was never visible");
+    assert_eq!(probe.await.unwrap().unwrap_err().kind(), io::ErrorKind::TimedOut);
     drop(filling);
 }
 
-/// How many connections to `remote` anybody is opening, seen without any filter.
-fn kernel_says_opening(remote: SocketAddr) -> usize {
+/// Counts the opening connections to `remote` of all processes, without any filter.
+fn opening_in_procfs(remote: SocketAddr) -> usize {
     let mut opening = 0;
-    let wanted = Wanted { ipv4: true, ipv6: false, ports: vec![remote.port()] };
-    procfs::visit(&wanted, &mut |socket| {
+    procfs::visit(&Query::from_remotes([&remote]), &mut |socket| {
         opening += usize::from(socket.state == State::Opening && socket.remote == remote);
     })
     .unwrap();
@@ -132,13 +136,13 @@ fn kernel_says_opening(remote: SocketAddr) -> usize {
 }
 
 #[tokio::test]
-async fn a_probe_tells_who_answers_from_who_refuses() {
+async fn a_probe_tells_a_backend_that_accepts_from_one_that_refuses() {
     let backend = Backend::at("127.0.0.1", 128);
     let prober = netlink().await.prober();
     assert!(prober.probe(backend.address).await.is_ok());
     let closed = backend.address;
     drop(backend);
-    assert_eq!(prober.probe(closed).await.unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
+    assert_eq!(prober.probe(closed).await.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
 }
 
 #[tokio::test]
@@ -179,7 +183,7 @@ async fn only_the_connections_of_one_process_count_if_asked() {
         let connections = KernelConnections::start(options).await.unwrap();
         match connections.sample(&backend.set()).await {
             Ok(sample) => assert_eq!(sample.get(backend.address).established, expected),
-            Err(error) => assert!(process == 1, "only another user's process may not be read: {error}"),
+            Err(error) => assert!(process == 1, "only the process of another user cannot be read: {error}"),
         }
     }
 }
@@ -197,7 +201,7 @@ async fn an_ipv4_backend_behind_an_ipv6_socket_counts_if_asked() {
 }
 
 #[tokio::test]
-async fn many_ports_are_seen_as_well_as_few() {
+async fn many_ports_are_counted_as_well_as_few() {
     let backends: Vec<_> = (0..20).map(|_| Backend::at("127.0.0.1", 128)).collect();
     let connections = netlink().await;
     let mut held = Vec::new();
@@ -213,14 +217,23 @@ async fn many_ports_are_seen_as_well_as_few() {
 }
 
 #[test]
-fn an_empty_answer_is_not_taken_for_no_connections() {
+fn an_empty_table_is_not_taken_for_no_connections() {
     let missing = || ReadError::ProofMissing("127.0.0.1:1".parse().unwrap());
     let message = Error::Unavailable { netlink: missing(), procfs: missing() }.to_string();
     assert!(message.contains("tcp_diag") && message.contains("only round robin is possible"), "{message}");
 }
 
 #[tokio::test]
-async fn a_sample_tells_what_it_cost() {
+async fn a_sample_knows_its_cost() {
     let backend = Backend::at("127.0.0.1", 128);
     assert!(netlink().await.sample(&backend.set()).await.unwrap().cost() > Duration::ZERO);
+}
+
+#[tokio::test]
+async fn a_failed_sample_carries_the_error_of_the_operating_system() {
+    let options = Options::default().with_process_id(u32::MAX); // no process has this id
+    let connections = KernelConnections::start(options).await.unwrap();
+    let error = connections.sample(&BTreeSet::new()).await.unwrap_err();
+    let cause = error.source().unwrap().source().unwrap().downcast_ref::<io::Error>().unwrap();
+    assert_eq!(cause.kind(), io::ErrorKind::NotFound);
 }
