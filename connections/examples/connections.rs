@@ -1,32 +1,34 @@
-//! A live table of a process's connections to the addresses given:
+//! Shows a live table of the connections of a process to the given addresses:
 //!
 //! `cargo run -p ilb-connections --example connections -- PID IP:PORT [IP:PORT ...]`
 //!
-//! With `-` instead of a PID, the connections of everybody in this network namespace. Needs the right to read
-//! `/proc/PID/fd`; the connections shown are those of the network namespace in which the example runs.
+//! With `-` instead of a process id, shows the connections of all processes. Needs the right to read `/proc/PID/fd`.
+//! Only connections of the network namespace in which the example runs are visible.
 
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use anyhow::Context;
 use ilb_connections::{ConnectionSource, KernelConnections, Options};
 
-const PERIOD: Duration = Duration::from_secs(1);
+const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let process = arguments.next().context("give a process id (or -) and at least one ip:port")?;
-    let backends: BTreeSet<SocketAddr> =
-        arguments.map(|a| a.parse().with_context(|| format!("'{a}' is no ip:port"))).collect::<anyhow::Result<_>>()?;
+    let process = arguments.next().context("usage: connections PID IP:PORT [IP:PORT ...], with - for all processes")?;
+    let backends: BTreeSet<SocketAddr> = arguments
+        .map(|a| a.parse().with_context(|| format!("'{a}' is not an address of the form IP:PORT")))
+        .collect::<anyhow::Result<_>>()?;
     let mut options = Options::default().with_ipv4_mapped();
     if process != "-" {
-        options = options.with_process_id(process.parse().with_context(|| format!("'{process}' is no process id"))?);
+        let process_id = process.parse().with_context(|| format!("'{process}' is not a process id"))?;
+        options = options.with_process_id(process_id);
     }
     let connections = KernelConnections::start(options).await?;
     loop {
         let sample = connections.sample(&backends).await?;
         println!(
-            "\n{:<24} {:>11} {:>7} {:>6} {:>6} {:>12} {:>9} {:>7}   (by {} in {:?})",
+            "\n{:<24} {:>11} {:>7} {:>6} {:>6} {:>12} {:>9} {:>11}   (by {} in {:?} of processor time)",
             "backend",
             "established",
             "opening",
@@ -34,7 +36,7 @@ async fn main() -> anyhow::Result<()> {
             "closed",
             "bytes",
             "rtt",
-            "resent",
+            "retransmits",
             connections.method(),
             sample.cost()
         );
@@ -42,7 +44,7 @@ async fn main() -> anyhow::Result<()> {
             let load = sample.get(*backend);
             let rtt = load.rtt.map_or_else(|| "-".to_owned(), |rtt| format!("{rtt:.0?}"));
             println!(
-                "{:<24} {:>11} {:>7} {:>6} {:>6} {:>12} {:>9} {:>7}",
+                "{:<24} {:>11} {:>7} {:>6} {:>6} {:>12} {:>9} {:>11}",
                 backend.to_string(),
                 load.established,
                 load.opening,
@@ -54,7 +56,7 @@ async fn main() -> anyhow::Result<()> {
             );
         }
         tokio::select! {
-            () = tokio::time::sleep(PERIOD) => {}
+            () = tokio::time::sleep(REFRESH_INTERVAL) => {}
             _ = tokio::signal::ctrl_c() => return Ok(()),
         }
     }

@@ -1,3 +1,5 @@
+//! The load of backends at one moment.
+
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 /// The load of every backend at one moment.
@@ -11,51 +13,52 @@ pub struct Sample {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Load {
-    /// Established connections.
+    /// Number of established connections.
     pub established: u32,
-    /// Connections that are being opened (SYN-SENT). They count as load: a backend that swallows packets would otherwise
-    /// look like the least loaded one.
+    /// Number of connections that the backend has not answered yet (SYN-SENT). They count as load: otherwise a backend
+    /// that drops packets would look like the least loaded one.
     pub opening: u32,
-    /// Connections that were not there in the sample before. Zero in the first sample, whose connections may be of any
-    /// age.
+    /// Number of connections that were not there in the sample before. Zero in the first sample, whose connections may
+    /// be of any age.
     pub opened: u32,
-    /// Connections of the sample before that are not there any more.
+    /// Number of connections of the sample before that are no longer there.
     pub closed: u32,
-    /// Bytes of data received from and acknowledged by the backend, over all its present connections; 0 where the
-    /// kernel does not tell.
+    /// Bytes of data received from and acknowledged by the backend, summed over its present connections; 0 where the
+    /// kernel does not report it.
     pub bytes: u64,
-    /// Segments sent again, over all its present connections; 0 where the kernel does not tell.
+    /// Number of segments sent again, summed over its present connections; 0 where the kernel does not report it.
     pub retransmits: u64,
-    /// The mean of the smoothed round-trip times of its established connections.
+    /// Mean of the smoothed round-trip times of its established connections; `None` without any, and where the kernel
+    /// does not report it.
     pub rtt: Option<Duration>,
-    /// How long the oldest of the opening connections has been seen opening.
+    /// Time since the oldest of the opening connections was first seen opening; `None` if none is opening.
     pub oldest_opening: Option<Duration>,
 }
 
 impl Load {
-    /// Established and opening connections together.
+    /// Returns the number of established and opening connections.
     pub fn connections(&self) -> u32 {
         self.established.saturating_add(self.opening)
     }
 }
 
 impl Sample {
-    /// The load of `backend`; zero for one that has no connection.
+    /// Returns the load of `backend`, which is zero if it is not in the sample.
     pub fn get(&self, backend: SocketAddr) -> Load {
         self.loads.get(&backend).copied().unwrap_or_default()
     }
 
-    /// All backends with a load, by address.
+    /// Iterates over the backends with a load, in the order of their addresses.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (SocketAddr, Load)> + '_ {
         self.loads.iter().map(|(address, load)| (*address, *load))
     }
 
-    /// The processor time that this sample took; zero if it was not measured.
+    /// Returns the processor time that taking this sample cost; zero if it was not measured.
     pub fn cost(&self) -> Duration {
         self.cost
     }
 
-    /// The same sample with what it cost.
+    /// Sets the processor time that taking this sample cost.
     #[must_use]
     pub fn with_cost(mut self, cost: Duration) -> Self {
         self.cost = cost;

@@ -1,13 +1,16 @@
+//! The trait of what counts connections.
+
 use std::{collections::BTreeSet, net::SocketAddr};
 
 use async_trait::async_trait;
 
 use crate::{error::Error, sample::Sample};
 
-/// Something that counts the live connections to backends.
+/// Counts the live connections to backends.
 #[cfg_attr(any(test, feature = "test-util"), mockall::automock)]
 #[async_trait]
 pub trait ConnectionSource: Send + Sync + 'static {
-    /// Counts the connections to each of `backends` now. Connections to other addresses do not count, whatever they are.
+    /// Counts the connections to each of `backends` now, and those opened and closed since the last successful sample.
+    /// Connections to any other address do not count. A backend whose load is zero is missing in the sample.
     async fn sample(&self, backends: &BTreeSet<SocketAddr>) -> Result<Sample, Error>;
 }
