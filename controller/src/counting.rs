@@ -155,7 +155,7 @@ impl fmt::Debug for Counting {
 }
 
 fn count(load: &Load) -> Count {
-    Count { connections: load.connections(), opened: load.born, oldest_opening: load.oldest_opening }
+    Count { connections: load.connections(), opened: load.opened, oldest_opening: load.oldest_opening }
 }
 
 /// Sleeps until `moment`; without one it never ends.

@@ -8,7 +8,7 @@ use ilb_reconciler::{Action, Decision, Method, reconcile};
 use ilb_traefik_client::{Applied, Error, Name};
 use tokio::time::Instant;
 
-use super::repeats::Repeats;
+use super::{chain::Chain, repeats::Repeats};
 
 /// Logs events. What stays wrong is summed up once a minute.
 #[derive(Debug)]
@@ -170,7 +170,7 @@ impl PoolLog {
 
     fn counting_failed(&mut self, pool: &Name, error: &ilb_connections::Error) {
         if !std::mem::replace(&mut self.counting_failed, true) {
-            tracing::warn!(%pool, %error, "Connections cannot be counted: round robin until they can");
+            tracing::warn!(%pool, error = %Chain(error), "Connections cannot be counted: round robin until they can");
         }
     }
 

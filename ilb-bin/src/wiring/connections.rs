@@ -32,14 +32,15 @@ impl Visibility {
     pub(crate) async fn counter(&self) -> Result<Counter, String> {
         let port = self.port.map_err(str::to_owned)?;
         // In a pod with a service mesh, the mesh connects to the backends as well, as another user than Traefik.
-        match KernelConnections::start(Options::default().of_listener(port)).await {
+        match KernelConnections::start(Options::default().with_listener_port(port)).await {
             Ok(connections) => {
                 tracing::info!(by = %connections.method(), "Counting connections");
                 Ok(Counter::from(connections))
             }
             Err(error) => {
+                let error = format!("{:#}", anyhow::Error::new(error));
                 tracing::warn!(%error, help = "set LB_METHOD=roundrobin if that is what you want", "{CONSEQUENCE}");
-                Err(error.to_string())
+                Err(error)
             }
         }
     }

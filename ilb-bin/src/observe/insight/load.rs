@@ -55,9 +55,9 @@ impl LoadFacts {
         self.problem = None;
         for (address, load) in sample.iter().filter(|(address, _)| is_known(address)) {
             let totals = self.totals.entry(address).or_default();
-            totals.born += u64::from(load.born);
+            totals.born += u64::from(load.opened);
             totals.since_push = balancer.opened_since_push(address).into();
-            totals.gone += u64::from(load.gone);
+            totals.gone += u64::from(load.closed);
         }
         self.latest = Some(Latest { at: now, loads: sample.iter().collect() });
     }

@@ -67,7 +67,7 @@ impl Reporter {
     pub(crate) fn sampled(&self, sample: &Sample) {
         let mut balancer = self.balancer();
         let count = |(address, load): (_, Load)| {
-            (address, Count { connections: load.connections(), opened: load.born, oldest_opening: None })
+            (address, Count { connections: load.connections(), opened: load.opened, oldest_opening: None })
         };
         balancer.sample(sample.iter().map(count), Duration::ZERO, std::time::Instant::now());
         self.report(&Event::Sampled { pool: &self.spec.name, sample, balancer: &balancer });
@@ -130,7 +130,7 @@ pub(crate) fn set(states: &[State]) -> Arc<BackendSet> {
 pub(crate) fn sample(established: &[u32]) -> Sample {
     let load = |count: &u32| {
         let mut load = Load::default();
-        (load.established, load.born) = (*count, 1);
+        (load.established, load.opened) = (*count, 1);
         load
     };
     (1..).map(address).zip(established.iter().map(load)).collect()
