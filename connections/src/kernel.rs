@@ -29,9 +29,9 @@ use crate::{
 /// none that this namespace listens on. So a client that happens to share its address with a backend does not count,
 /// nor do the probes of [`KernelConnections::prober`].
 ///
-/// Needs no privilege. Each sample reads the table on a thread for blocking work, which takes up to 1.5 µs of processor
-/// time per socket; between samples about 48 bytes are kept per connection and 200 per remote address. If the table
-/// changes while it is read, it is read again, up to five times in all.
+/// Needs no privilege. Each sample reads the table on a thread for blocking work; the bar of the benchmark is 1.5 µs of
+/// processor time per socket. Between samples, about 48 bytes are kept per connection and 200 per remote address. If the
+/// table changes while it is read, it is read again, up to five times in all.
 ///
 /// Clones share one state: they sample one after the other, and each counts the connections opened and closed since the
 /// last sample of any of them.
