@@ -12,8 +12,8 @@ use super::{
     index::Event,
     object::Object,
     request::{Page, Watch},
+    request_error::RequestError,
     scope::Scope,
-    trouble::Trouble,
 };
 use crate::backoff::Backoff;
 
@@ -113,7 +113,7 @@ impl<K: Object> Follower<K> {
     async fn list(&mut self, token: Option<&str>) -> Event<K> {
         let page: Page<K> = match Page::get(&self.client, &self.scope, &self.scope.page(token)).await {
             Ok(page) => page,
-            Err(trouble) => return self.failed(trouble), // a list that broke off begins anew
+            Err(error) => return self.failed(error), // a list that broke off begins anew
         };
         if let Some(next) = page.next() {
             self.stage = Stage::Listing(Some(next));
@@ -140,12 +140,12 @@ impl<K: Object> Follower<K> {
                 self.stage = Stage::Watching(Watching { version, watch, opened: Instant::now(), proved: false });
                 None
             }
-            Err(trouble) => {
+            Err(error) => {
                 // An API server that went back does not know the version: its list will be held or taken over.
-                if !trouble.needs_list() && !matches!(trouble, Trouble::Older(_)) {
+                if !error.needs_list() && !matches!(error, RequestError::Older(_)) {
                     self.stage = Stage::Listed { version, doubt: true };
                 }
-                Some(self.failed(trouble))
+                Some(self.failed(error))
             }
         }
     }
@@ -163,7 +163,7 @@ impl<K: Object> Follower<K> {
         match next.and_then(|event| event.map(|event| changed(event, &mut watching.version)).transpose()) {
             Ok(Some(event)) => {
                 self.backoff.reset();
-                self.scope.timeline().saw(&watching.version);
+                self.scope.versions().saw(&watching.version);
                 self.stage = Stage::Watching(Watching { proved: true, ..watching });
                 Some(event)
             }
@@ -171,16 +171,16 @@ impl<K: Object> Follower<K> {
                 self.resume(watching, false);
                 None
             }
-            Err(trouble) if trouble.is_cut() && watching.has_lived() => {
-                tracing::info!(of = self.scope.what, cause = ?trouble, "a watch broke off and is resumed");
+            Err(error) if error.is_cut() && watching.has_lived() => {
+                tracing::info!(of = self.scope.what, cause = ?error, "a watch broke off and is resumed");
                 self.resume(watching, true);
                 None
             }
-            Err(trouble) => {
-                if !trouble.needs_list() {
+            Err(error) => {
+                if !error.needs_list() {
                     self.stage = Stage::Listed { version: watching.version, doubt: true };
                 }
-                Some(self.failed(trouble))
+                Some(self.failed(error))
             }
         }
     }
@@ -194,10 +194,10 @@ impl<K: Object> Follower<K> {
         self.stage = Stage::Listed { version: watching.version, doubt };
     }
 
-    fn failed(&mut self, trouble: Trouble) -> Event<K> {
+    fn failed(&mut self, error: RequestError) -> Event<K> {
         // Many clients may have been sent away at once: each comes back at its own time.
-        self.pause = Some(self.backoff.pause() + trouble.retry_after().unwrap_or_default());
-        Event::Failed(trouble.into_error(&self.scope.what))
+        self.pause = Some(self.backoff.pause() + error.retry_after().unwrap_or_default());
+        Event::Failed(error.into_error(&self.scope.what))
     }
 }
 
@@ -208,10 +208,10 @@ impl Watching {
 }
 
 /// What `event` means. Moves `version` on to it.
-fn changed<K: Object>(event: WatchEvent<K>, version: &mut String) -> Result<Event<K>, Trouble> {
+fn changed<K: Object>(event: WatchEvent<K>, version: &mut String) -> Result<Event<K>, RequestError> {
     let mut move_to = |new: &str| {
         if new.is_empty() {
-            return Err(Trouble::NoVersion);
+            return Err(RequestError::NoVersion);
         }
         new.clone_into(version);
         Ok(())
@@ -232,7 +232,7 @@ fn changed<K: Object>(event: WatchEvent<K>, version: &mut String) -> Result<Even
         }
         WatchEvent::Error(status) => {
             let retry_after = status.details.as_ref().map(|d| Duration::from_secs(d.retry_after_seconds.into()));
-            Err(Trouble::Refused { status, retry_after })
+            Err(RequestError::Refused { status, retry_after })
         }
     }
 }

@@ -15,9 +15,9 @@ use serde::{Deserialize, de::DeserializeOwned};
 use tokio::time::{Instant, timeout};
 
 use super::{
-    lines::{Lines, NoLine},
+    body_lines::{BodyLines, NoLine},
+    request_error::RequestError,
     scope::Scope,
-    trouble::Trouble,
 };
 
 /// How long a page of a list may take, from the request to its last byte.
@@ -53,19 +53,19 @@ struct PageMeta {
 
 impl<K: DeserializeOwned> Page<K> {
     /// The page of the collection that `params` names, unless it is older than what the scope has seen.
-    pub(super) async fn get(client: &Client, scope: &Scope, params: &ListParams) -> Result<Self, Trouble> {
+    pub(super) async fn get(client: &Client, scope: &Scope, params: &ListParams) -> Result<Self, RequestError> {
         let request = Requests::new(&scope.path).list(params).map_err(unbuilt)?;
         let answer = async {
             let body = Limited::new(send(client, request).await?.into_body(), MOST_BYTES_PER_PAGE);
-            let bytes = body.collect().await.map_err(Trouble::Body)?.to_bytes();
-            serde_json::from_slice::<Self>(&bytes).map_err(Trouble::Decode)
+            let bytes = body.collect().await.map_err(RequestError::Body)?.to_bytes();
+            serde_json::from_slice::<Self>(&bytes).map_err(RequestError::Decode)
         };
-        let page = timeout(PAGE_LIMIT, answer).await.map_err(|_| Trouble::Silent(PAGE_LIMIT))??;
+        let page = timeout(PAGE_LIMIT, answer).await.map_err(|_| RequestError::Silent(PAGE_LIMIT))??;
         if page.version().is_empty() {
-            return Err(Trouble::NoVersion);
+            return Err(RequestError::NoVersion);
         }
         scope.contact.note();
-        scope.timeline().admit(page.version(), Instant::now()).map_err(Trouble::Older)?;
+        scope.versions().admit(page.version(), Instant::now()).map_err(RequestError::Older)?;
         Ok(page)
     }
 
@@ -84,30 +84,30 @@ impl<K: DeserializeOwned> Page<K> {
 }
 
 /// The events of a watch.
-pub(super) struct Watch(Lines);
+pub(super) struct Watch(BodyLines);
 
 impl Watch {
     /// Watches from `version` on. Returns when the API server has agreed to it.
-    pub(super) async fn open(client: &Client, scope: &Scope, version: &str) -> Result<Self, Trouble> {
+    pub(super) async fn open(client: &Client, scope: &Scope, version: &str) -> Result<Self, RequestError> {
         let mut request = Requests::new(&scope.path).watch(&scope.watch(), version).map_err(unbuilt)?;
         // Kubernetes 1.37 compresses each event by itself, which decompressing clients do not understand: kube-rs/kube#2079.
         request.headers_mut().insert(header::ACCEPT_ENCODING, header::HeaderValue::from_static("identity"));
         let answer = timeout(OPEN_LIMIT, send(client, request)).await;
-        let answer = answer.map_err(|_| Trouble::Silent(OPEN_LIMIT))??;
+        let answer = answer.map_err(|_| RequestError::Silent(OPEN_LIMIT))??;
         scope.contact.note();
-        Ok(Self(Lines::of(answer.into_body(), MOST_BYTES_PER_EVENT)))
+        Ok(Self(BodyLines::new(answer.into_body(), MOST_BYTES_PER_EVENT)))
     }
 
     /// The next event, or `None` at the end of the watch.
-    pub(super) async fn next<K>(&mut self, scope: &Scope) -> Result<Option<WatchEvent<K>>, Trouble>
+    pub(super) async fn next<K>(&mut self, scope: &Scope) -> Result<Option<WatchEvent<K>>, RequestError>
     where
         K: DeserializeOwned,
     {
-        let line = timeout(SILENCE_LIMIT, self.0.next()).await.map_err(|_| Trouble::Silent(SILENCE_LIMIT))?;
+        let line = timeout(SILENCE_LIMIT, self.0.next()).await.map_err(|_| RequestError::Silent(SILENCE_LIMIT))?;
         let event = match line {
-            Ok(line) => Some(serde_json::from_slice(&line).map_err(Trouble::Decode)?),
+            Ok(line) => Some(serde_json::from_slice(&line).map_err(RequestError::Decode)?),
             Err(NoLine::End) => None,
-            Err(trouble) => return Err(Trouble::Watch(trouble)),
+            Err(no_line) => return Err(RequestError::Watch(no_line)),
         };
         scope.contact.note();
         Ok(event)
@@ -115,8 +115,8 @@ impl Watch {
 }
 
 /// Sends `request` and waits for the answer's head. An answer that is an error is read as such.
-async fn send(client: &Client, request: Request<Vec<u8>>) -> Result<Response<Body>, Trouble> {
-    let answer = client.send(request.map(Body::from)).await.map_err(Trouble::Client)?;
+async fn send(client: &Client, request: Request<Vec<u8>>) -> Result<Response<Body>, RequestError> {
+    let answer = client.send(request.map(Body::from)).await.map_err(RequestError::Client)?;
     if answer.status().is_success() {
         return Ok(answer);
     }
@@ -124,11 +124,11 @@ async fn send(client: &Client, request: Request<Vec<u8>>) -> Result<Response<Bod
     let body = Limited::new(answer.into_body(), MOST_BYTES_PER_ERROR).collect().await;
     // The status line already says that it failed: a body that breaks off takes nothing from that.
     let body = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-    Err(Trouble::Refused { status: Box::new(status(code, &body)), retry_after })
+    Err(RequestError::Refused { status: Box::new(status(code, &body)), retry_after })
 }
 
-fn unbuilt(error: kube::core::request::Error) -> Trouble {
-    Trouble::Client(kube::Error::BuildRequest(error))
+fn unbuilt(error: kube::core::request::Error) -> RequestError {
+    RequestError::Client(kube::Error::BuildRequest(error))
 }
 
 /// The API server's own word, or what some other program on the way said in its place.

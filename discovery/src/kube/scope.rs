@@ -6,7 +6,7 @@ use std::{
 
 use kube::api::{ListParams, WatchParams};
 
-use super::timeline::Timeline;
+use super::version_guard::VersionGuard;
 use crate::{FieldSelector, Selector, contact::Contact};
 
 /// One collection of objects that is listed and watched as a whole, and what has been learnt about it.
@@ -20,7 +20,7 @@ pub(super) struct Scope {
     pub(super) contact: Contact,
     /// Complete lists after the first one of each follower.
     pub(super) relists: AtomicU64,
-    timeline: Mutex<Timeline>,
+    versions: Mutex<VersionGuard>,
 }
 
 impl Scope {
@@ -45,8 +45,8 @@ impl Scope {
             Some(n) => (format!("{api}/namespaces/{n}/{plural}"), format!("{plural} in namespace {n}")),
             None => (format!("{api}/{plural}"), format!("{plural} in all namespaces")),
         };
-        let (contact, relists, timeline) = (Contact::default(), AtomicU64::default(), Mutex::default());
-        Self { path, what, labels: labels.clone(), fields: fields.cloned(), contact, relists, timeline }
+        let (contact, relists, versions) = (Contact::default(), AtomicU64::default(), Mutex::default());
+        Self { path, what, labels: labels.clone(), fields: fields.cloned(), contact, relists, versions }
     }
 
     /// For the page after the one that gave `token`, or the first. The list is of the newest state, never of a cache's.
@@ -74,9 +74,9 @@ impl Scope {
         }
     }
 
-    pub(super) fn timeline(&self) -> MutexGuard<'_, Timeline> {
-        // Its holders do not panic; if one did, what it left is a valid timeline.
-        self.timeline.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn versions(&self) -> MutexGuard<'_, VersionGuard> {
+        // Its holders do not panic; if one did, what it left is a valid guard.
+        self.versions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -76,7 +76,7 @@ impl<K: Object> Source<K> {
         let (mut objects, mut token) = (Vec::new(), None);
         loop {
             let page = Page::<K>::get(&self.client, scope, &scope.page(token.as_deref())).await;
-            let page = page.map_err(|trouble| trouble.into_error(&scope.what))?;
+            let page = page.map_err(|error| error.into_error(&scope.what))?;
             token = page.next();
             objects.extend(page.into_items());
             if token.is_none() {

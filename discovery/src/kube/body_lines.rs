@@ -4,7 +4,7 @@ use kube::client::Body;
 use tokio_util::bytes::{Bytes, BytesMut};
 
 /// The lines of an answer that goes on, each of them whole.
-pub(super) struct Lines {
+pub(super) struct BodyLines {
     body: BodyDataStream<Body>,
     buffer: BytesMut,
     /// So many bytes of the buffer hold no end of a line.
@@ -25,9 +25,9 @@ pub(super) enum NoLine {
     TooLong,
 }
 
-impl Lines {
+impl BodyLines {
     /// Of `body`, each of about `longest` bytes at most.
-    pub(super) fn of(body: Body, longest: usize) -> Self {
+    pub(super) fn new(body: Body, longest: usize) -> Self {
         Self { body: body.into_data_stream(), buffer: BytesMut::new(), searched: 0, longest }
     }
 
@@ -64,7 +64,7 @@ mod tests {
     fn lines(pieces: &[&str], longest: usize) -> (Vec<String>, NoLine) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let mut lines = Lines::of(body_of(pieces).await, longest);
+            let mut lines = BodyLines::new(body_of(pieces).await, longest);
             let mut found = Vec::new();
             loop {
                 match lines.next().await {

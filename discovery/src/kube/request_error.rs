@@ -3,12 +3,12 @@ use std::{io, time::Duration};
 use http_body_util::LengthLimitError;
 use kube::core::Status;
 
-use super::{lines::NoLine, timeline::Older};
+use super::{body_lines::NoLine, version_guard::Older};
 use crate::{Cause, Error};
 
 /// What went wrong with a request.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(super) enum RequestError {
     /// No answer could be had.
     Client(kube::Error),
     /// The answer, or an event of a watch, says no.
@@ -27,7 +27,7 @@ pub(super) enum Trouble {
     Older(Older),
 }
 
-impl Trouble {
+impl RequestError {
     /// Whether there is no going on from the version that was asked for: only a new list helps.
     pub(super) fn needs_list(&self) -> bool {
         match self {

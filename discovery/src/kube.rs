@@ -5,22 +5,22 @@
 //! [`index`] turns events into backend sets, [`source`] binds them together; [`pod`] and [`slice`] say what each kind of
 //! object means, and [`client`] makes a client that does not hang, with the token of [`token_file`].
 
+mod body_lines;
 mod client;
 mod endpoint_slices;
 mod follow;
 mod index;
-mod lines;
 mod object;
 mod pod;
 mod pods;
 mod request;
+mod request_error;
 mod rules;
 mod scope;
 mod slice;
 mod source;
-mod timeline;
 mod token_file;
-mod trouble;
+mod version_guard;
 
 #[cfg(test)]
 mod testing;

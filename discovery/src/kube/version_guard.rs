@@ -11,7 +11,7 @@ use tokio::time::Instant;
 /// Versions are compared as numbers, which Kubernetes allows for its own resources. One that is no number is accepted
 /// and not remembered.
 #[derive(Debug, Default)]
-pub(super) struct Timeline {
+pub(super) struct VersionGuard {
     newest: Option<u64>,
     refused_since: Option<Instant>,
 }
@@ -23,7 +23,7 @@ pub(super) struct Older {
     pub(super) seen: u64,
 }
 
-impl Timeline {
+impl VersionGuard {
     pub(super) const HOLD: Duration = Duration::from_secs(30);
 
     /// Whether a collection in `version`, read at `now`, may be taken over.
@@ -59,32 +59,32 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_older_list_is_refused_until_it_has_been_the_answer_for_the_whole_hold() {
-        let (mut timeline, start) = (Timeline::default(), Instant::now());
-        timeline.admit("10", start).unwrap();
-        timeline.saw("20");
+        let (mut versions, start) = (VersionGuard::default(), Instant::now());
+        versions.admit("10", start).unwrap();
+        versions.saw("20");
         let older = Older { offered: 15, seen: 20 };
-        assert_eq!(timeline.admit("15", start), Err(older));
-        let almost = Timeline::HOLD.mul_f64(0.99);
-        assert_eq!(timeline.admit("15", start + almost), Err(older));
-        assert_eq!(timeline.admit("16", start + Timeline::HOLD), Ok(()));
-        assert_eq!(timeline.admit("17", start + Timeline::HOLD), Ok(()));
+        assert_eq!(versions.admit("15", start), Err(older));
+        let almost = VersionGuard::HOLD.mul_f64(0.99);
+        assert_eq!(versions.admit("15", start + almost), Err(older));
+        assert_eq!(versions.admit("16", start + VersionGuard::HOLD), Ok(()));
+        assert_eq!(versions.admit("17", start + VersionGuard::HOLD), Ok(()));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_list_that_has_caught_up_ends_the_hold() {
-        let (mut timeline, start) = (Timeline::default(), Instant::now());
-        timeline.admit("10", start).unwrap();
-        timeline.admit("9", start).unwrap_err();
-        timeline.admit("10", start + Timeline::HOLD).unwrap();
-        timeline.admit("9", start + Timeline::HOLD).unwrap_err();
+        let (mut versions, start) = (VersionGuard::default(), Instant::now());
+        versions.admit("10", start).unwrap();
+        versions.admit("9", start).unwrap_err();
+        versions.admit("10", start + VersionGuard::HOLD).unwrap();
+        versions.admit("9", start + VersionGuard::HOLD).unwrap_err();
     }
 
     #[tokio::test(start_paused = true)]
     async fn versions_that_are_no_numbers_are_not_compared() {
-        let mut timeline = Timeline::default();
+        let mut versions = VersionGuard::default();
         for version in ["b", "a", ""] {
-            timeline.admit(version, Instant::now()).unwrap();
-            timeline.saw(version);
+            versions.admit(version, Instant::now()).unwrap();
+            versions.saw(version);
         }
     }
 }
