@@ -3,16 +3,18 @@
 //! The last argument is the number or the Service's name of a port.
 
 use futures_util::StreamExt;
-use ilb_discovery::{ClientLimits, Discovery, EndpointSliceDiscovery, api_client, kube_client::Config};
+use ilb_discovery::{
+    BackendPort, ClientLimits, Discovery, EndpointSliceDiscovery, KubeOptions, api_client, kube_client::Config,
+};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [namespace, service, port] = arguments()?;
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = api_client(&Config::infer().await?, &ClientLimits::default())?;
-    let slices = EndpointSliceDiscovery::of_service(client, &namespace, &service, port.parse()?)?;
+    let slices = EndpointSliceDiscovery::from_service(client, &namespace, &service, port.parse::<BackendPort>()?)?;
 
-    let mut sets = slices.with_draining_fallback(true).watch();
+    let mut sets = slices.with_options(KubeOptions::default().with_draining_fallback()).watch();
     while let Some(next) = sets.next().await {
         match next {
             Ok(set) => println!("{} backends, {} ready: {set:?}", set.len(), set.ready().len()),

@@ -11,7 +11,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [namespace, selector, port] = arguments()?;
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = api_client(&Config::infer().await?, &ClientLimits::default())?;
-    let pods = PodDiscovery::new(client, &namespace, selector.parse()?, 0).with_port(port.parse::<BackendPort>()?);
+    let pods = PodDiscovery::new(client, &namespace, selector.parse()?, port.parse::<BackendPort>()?);
 
     let mut sets = pods.watch();
     while let Some(next) = sets.next().await {

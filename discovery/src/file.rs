@@ -76,7 +76,7 @@ impl Discovery for FileDiscovery {
 
     fn watch(&self) -> BoxStream<'static, Result<Arc<BackendSet>, Error>> {
         let (file, contact) = (Arc::clone(&self.file), self.contact.clone());
-        publish::follow(move |publisher| async move {
+        publish::spawn(move |publisher| async move {
             let mut changes = FileChanges::of(&file.path);
             let mut told = None;
             loop {

@@ -11,6 +11,7 @@ mod endpoint_slices;
 mod follow;
 mod index;
 mod object;
+mod options;
 mod pod;
 mod pods;
 mod request;
@@ -27,5 +28,7 @@ mod testing;
 
 pub use client::{ClientLimits, api_client};
 pub use endpoint_slices::EndpointSliceDiscovery;
+pub use options::KubeOptions;
 pub use pods::PodDiscovery;
 pub use rules::{BackendPort, Families, PortError, PortName};
+pub use source::KubeDiscovery;

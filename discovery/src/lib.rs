@@ -41,7 +41,8 @@ pub use ::ipnet;
 pub use crate::file::{FileChanges, FileDiscovery};
 #[cfg(feature = "kube")]
 pub use crate::kube::{
-    BackendPort, ClientLimits, EndpointSliceDiscovery, Families, PodDiscovery, PortError, PortName, api_client,
+    BackendPort, ClientLimits, EndpointSliceDiscovery, Families, KubeDiscovery, KubeOptions, PodDiscovery, PortError,
+    PortName, api_client,
 };
 #[cfg(feature = "rt")]
 pub use crate::poll::Poll;

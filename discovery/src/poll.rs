@@ -30,7 +30,7 @@ impl<D: Discovery> Discovery for Poll<D> {
 
     fn watch(&self) -> BoxStream<'static, Result<Arc<BackendSet>, Error>> {
         let (source, interval, contact) = (Arc::clone(&self.source), self.interval, self.contact.clone());
-        publish::follow(move |publisher| async move {
+        publish::spawn(move |publisher| async move {
             let mut ticks = time::interval(interval);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             let mut backoff = Backoff::new();

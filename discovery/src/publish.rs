@@ -10,7 +10,7 @@ use crate::{BackendSet, Error};
 /// The stream of [`Discovery::watch`](crate::Discovery::watch) over a background task that fills a [`Publisher`].
 ///
 /// The task is aborted when the stream is dropped.
-pub(crate) fn follow<F>(work: impl FnOnce(Publisher) -> F) -> BoxStream<'static, Result<Arc<BackendSet>, Error>>
+pub(crate) fn spawn<F>(work: impl FnOnce(Publisher) -> F) -> BoxStream<'static, Result<Arc<BackendSet>, Error>>
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -154,7 +154,7 @@ mod tests {
     /// A stream whose source is driven by the test.
     async fn scripted() -> (Publisher, BoxStream<'static, Result<Arc<BackendSet>, Error>>) {
         let (give, take) = oneshot::channel();
-        let mut stream = follow(|publisher| async {
+        let mut stream = spawn(|publisher| async {
             let _ = give.send(publisher);
             std::future::pending::<()>().await;
         });
@@ -216,7 +216,7 @@ mod tests {
     #[tokio::test]
     async fn dropping_the_stream_ends_the_work() {
         let (alive, mut ended) = oneshot::channel::<()>();
-        let mut stream = follow(|publisher| async {
+        let mut stream = spawn(|publisher| async {
             let _held = (alive, publisher);
             std::future::pending::<()>().await;
         });

@@ -162,7 +162,7 @@ fn put(entries: &mut Entries, object: &impl Object, entry: Entry) -> bool {
 
 /// Of each owner one address, of each address the most useful candidate.
 fn merge<'a>(entries: impl IntoIterator<Item = &'a Entry>, rules: &Rules) -> BackendSet {
-    let family = |c: &Candidate| rules.families.rank(c.address);
+    let family = |c: &Candidate| rules.options.families.rank(c.address);
     let mut chosen: Vec<&Candidate> = Vec::new();
     let mut by_owner: HashMap<&str, &Candidate> = HashMap::new();
     for candidate in entries.into_iter().flat_map(|entry| &entry.candidates) {
@@ -181,7 +181,7 @@ fn merge<'a>(entries: impl IntoIterator<Item = &'a Entry>, rules: &Rules) -> Bac
     chosen.sort_unstable_by(|a, b| a.address.cmp(&b.address).then_with(|| usefulness(a).cmp(&usefulness(b))));
     chosen.dedup_by_key(|c| c.address); // keeps the first, which is the most useful
 
-    let fallback = rules.draining_fallback && !chosen.iter().any(|c| c.state == State::Ready);
+    let fallback = rules.options.draining_fallback && !chosen.iter().any(|c| c.state == State::Ready);
     let state = |c: &Candidate| if fallback && c.last_resort { State::Ready } else { c.state };
     let backend = |c: &Candidate| Backend::new(c.address, state(c)).with_capacity(c.capacity).with_zone(c.zone.clone());
     chosen.into_iter().map(backend).collect()

@@ -1,12 +1,17 @@
 use serde::{Deserialize, de::DeserializeOwned};
 
-use super::rules::{Findings, Rules};
+use super::{
+    rules::{Findings, Rules},
+    scope::Resource,
+};
 
 /// A kind of Kubernetes object that tells of backends, decoded down to what discovery needs.
 ///
 /// Every field of an implementation is optional or has a default, so that no object, whatever a future API server
 /// writes into it, can break the stream of events.
 pub(super) trait Object: DeserializeOwned + Send + 'static {
+    const RESOURCE: Resource;
+
     fn meta(&self) -> &Meta;
 
     /// The backends that the object tells of.

@@ -8,6 +8,7 @@ use self::raw::Raw;
 use super::{
     object::{Meta, Object},
     rules::{BackendPort, Candidate, Findings, Rules},
+    scope::Resource,
 };
 use crate::{Capacity, State, Zone};
 
@@ -16,7 +17,7 @@ use crate::{Capacity, State, Zone};
 /// Decoding the whole `Pod` of `k8s_openapi` costs 51 KB of heap and 43 µs each; this costs a fraction.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(from = "Raw")]
-pub(super) struct SlimPod {
+pub struct SlimPod {
     meta: Meta,
     deleting: bool,
     phase: Phase,
@@ -41,6 +42,8 @@ enum Phase {
 }
 
 impl Object for SlimPod {
+    const RESOURCE: Resource = Resource { api: "/api/v1", plural: "pods" };
+
     fn meta(&self) -> &Meta {
         &self.meta
     }

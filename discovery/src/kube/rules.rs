@@ -1,22 +1,16 @@
 use std::{fmt, net::SocketAddr, ops::Deref, str::FromStr};
 
-use crate::{AddressPolicy, Capacity, State, Zone};
+use super::options::KubeOptions;
+use crate::{Capacity, State, Zone};
 
 /// How an object becomes backends.
 #[derive(Clone, Debug)]
 pub(super) struct Rules {
     pub(super) port: BackendPort,
-    pub(super) families: Families,
-    pub(super) addresses: AddressPolicy,
-    /// Whether draining backends that still serve are used when no other is ready.
-    pub(super) draining_fallback: bool,
+    pub(super) options: KubeOptions,
 }
 
 impl Rules {
-    pub(super) fn new(port: BackendPort) -> Self {
-        Self { port, families: Families::default(), addresses: AddressPolicy::default(), draining_fallback: false }
-    }
-
     /// Of the addresses of one host the one that connections go to.
     pub(super) fn choose(
         &self,
@@ -24,16 +18,16 @@ impl Rules {
         findings: &mut Findings,
     ) -> Option<SocketAddr> {
         let mut accepted: Vec<_> = addresses.into_iter().filter(|a| self.accepts(*a, findings)).collect();
-        accepted.sort_by_key(|a| self.families.rank(*a)); // stable: the source's order within a family
+        accepted.sort_by_key(|a| self.options.families.rank(*a)); // stable: the source's order within a family
         accepted.first().copied()
     }
 
     /// Whether `address` may be a backend.
     pub(super) fn accepts(&self, address: SocketAddr, findings: &mut Findings) -> bool {
-        if self.families.rank(address).is_none() {
+        if self.options.families.rank(address).is_none() {
             return false;
         }
-        match self.addresses.check(address) {
+        match self.options.addresses.check(address) {
             Ok(()) => true,
             Err(why) => {
                 findings.complain(format!("refused {address}: {why} cannot be a backend"));
@@ -78,6 +72,18 @@ pub enum BackendPort {
     Number(u16),
     /// The TCP port of this name: of a container, where pods are followed; of the Service, where slices are.
     Name(PortName),
+}
+
+impl From<u16> for BackendPort {
+    fn from(number: u16) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl From<PortName> for BackendPort {
+    fn from(name: PortName) -> Self {
+        Self::Name(name)
+    }
 }
 
 impl FromStr for BackendPort {
@@ -189,7 +195,7 @@ mod tests {
     #[case(Families::OnlyIpv4, Some("10.0.0.1:1"))]
     #[case(Families::OnlyIpv6, Some("[fd00::1]:1"))]
     fn of_both_families_the_wanted_one_is_used(#[case] families: Families, #[case] chosen: Option<&str>) {
-        let rules = Rules { families, ..Rules::new("1".parse().unwrap()) };
+        let rules = Rules { port: 1.into(), options: KubeOptions::default().with_families(families) };
         for order in [["10.0.0.1:1", "[fd00::1]:1"], ["[fd00::1]:1", "10.0.0.1:1"]] {
             let addresses = order.map(|a| a.parse().unwrap());
             assert_eq!(rules.choose(addresses, &mut Findings::default()).map(|a| a.to_string()).as_deref(), chosen);
@@ -203,7 +209,7 @@ mod tests {
         #[case] families: Families,
         #[case] chosen: Option<&str>,
     ) {
-        let rules = Rules { families, ..Rules::new("1".parse().unwrap()) };
+        let rules = Rules { port: 1.into(), options: KubeOptions::default().with_families(families) };
         let addresses = ["10.0.0.1:1", "[fe80::1]:1"].map(|a| a.parse().unwrap());
         assert_eq!(rules.choose(addresses, &mut Findings::default()).map(|a| a.to_string()).as_deref(), chosen);
     }

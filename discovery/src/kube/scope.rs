@@ -35,12 +35,12 @@ impl Scope {
     pub(super) const WATCH_LIFE: Duration = Duration::from_secs(10);
 
     pub(super) fn new(
-        kind: Kind,
+        resource: Resource,
         namespace: Option<&Namespace>,
         labels: &Selector,
         fields: Option<&FieldSelector>,
     ) -> Self {
-        let Kind { api, plural } = kind;
+        let Resource { api, plural } = resource;
         let (path, what) = match namespace {
             Some(n) => (format!("{api}/namespaces/{n}/{plural}"), format!("{plural} in namespace {n}")),
             None => (format!("{api}/{plural}"), format!("{plural} in all namespaces")),
@@ -80,9 +80,9 @@ impl Scope {
     }
 }
 
-/// Where a kind of object is found.
+/// The place of a kind of object in the API.
 #[derive(Clone, Copy)]
-pub(super) struct Kind {
+pub(super) struct Resource {
     /// Such as `/api/v1`.
     pub(super) api: &'static str,
     pub(super) plural: &'static str,

@@ -5,13 +5,14 @@ use serde::Deserialize;
 use super::{
     object::{Meta, Object},
     rules::{BackendPort, Candidate, Findings, Rules},
+    scope::Resource,
 };
 use crate::{Capacity, State, Zone};
 
 /// The part of an EndpointSlice that discovery needs. Its lists may be absent, `null` or empty.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct SlimSlice {
+pub struct SlimSlice {
     metadata: Option<Meta>,
     endpoints: Option<Vec<Endpoint>>,
     ports: Option<Vec<Port>>,
@@ -50,6 +51,8 @@ struct Port {
 }
 
 impl Object for SlimSlice {
+    const RESOURCE: Resource = Resource { api: "/apis/discovery.k8s.io/v1", plural: "endpointslices" };
+
     fn meta(&self) -> &Meta {
         const NONE: &Meta = &Meta { name: None, uid: None, resource_version: None };
         self.metadata.as_ref().unwrap_or(NONE)

@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::{
-    BackendSet, Discovery, Error, PodDiscovery, State,
+    BackendSet, Discovery, Error, KubeOptions, PodDiscovery, State,
     kube::testing::{ScriptedServer, not_ready, pod, refusal},
 };
 
@@ -370,8 +370,8 @@ async fn an_event_that_is_no_json_leads_to_a_new_list() {
 #[tokio::test(start_paused = true)]
 async fn several_namespaces_make_one_set_that_is_complete_or_not_there() {
     let (client, mut server) = ScriptedServer::new();
-    let pods =
-        PodDiscovery::new(client, "shop", "app=db".parse().unwrap(), 5432).in_namespaces(["shop", "bank", "shop"]);
+    let pods = PodDiscovery::new(client, "shop", "app=db".parse().unwrap(), 5432)
+        .with_options(KubeOptions::default().with_namespaces(["shop", "bank", "shop"]));
     let mut sets = pods.watch();
     let (bank, shop) = (server.next().await, server.next().await);
     assert_eq!(bank.path(), "/api/v1/namespaces/bank/pods");
@@ -396,7 +396,8 @@ async fn several_namespaces_make_one_set_that_is_complete_or_not_there() {
 #[tokio::test(start_paused = true)]
 async fn all_namespaces_are_one_collection() {
     let (client, mut server) = ScriptedServer::new();
-    let pods = PodDiscovery::new(client, "shop", "app=db".parse().unwrap(), 5432).in_all_namespaces();
+    let pods = PodDiscovery::new(client, "shop", "app=db".parse().unwrap(), 5432)
+        .with_options(KubeOptions::default().with_all_namespaces());
     let _sets = pods.watch();
     assert_eq!(server.next().await.path(), "/api/v1/pods");
 }

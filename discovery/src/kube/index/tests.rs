@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    Cause, Families,
+    Cause, Families, KubeOptions,
     kube::{
         pod::SlimPod,
         slice::SlimSlice,
@@ -14,7 +14,7 @@ use crate::{
 };
 
 fn rules() -> Rules {
-    Rules::new("5432".parse().unwrap())
+    Rules { port: 5432.into(), options: KubeOptions::default() }
 }
 
 /// Takes in one event of the only scope. Returns the set if it may be another one.
@@ -110,7 +110,7 @@ fn an_ended_pod_never_speaks_for_an_address_that_another_one_has_now() {
 fn draining_backends_that_serve_are_used_only_when_none_is_ready_and_only_if_wanted() {
     let leaving = || [deleting(1, 1), with(deleting(2, 1), [("/status/conditions", json!([]))]), not_ready(3, 1)];
     let ready = |set: Arc<BackendSet>| set.ready().iter().map(|b| b.address().to_string()).collect::<Vec<_>>();
-    let fallback = Rules { draining_fallback: true, ..rules() };
+    let fallback = Rules { options: KubeOptions::default().with_draining_fallback(), ..rules() };
     assert_eq!(ready(synced(rules(), leaving()).set().unwrap()), [""; 0]);
     let mut index = synced(fallback, leaving());
     assert_eq!(ready(index.set().unwrap()), ["10.0.0.1:5432"]);
@@ -146,7 +146,7 @@ fn slice(name: &str, uid: &str, address: &str, ready: bool) -> Event<SlimSlice> 
 #[test]
 fn slices_are_merged_and_a_host_in_both_families_is_one_backend() {
     let addresses = |families| {
-        let mut index = Index::new(Rules { families, ..rules() }, 1);
+        let mut index = Index::new(Rules { options: KubeOptions::default().with_families(families), ..rules() }, 1);
         index.take(0, Event::<SlimSlice>::ListDone);
         index.take(0, slice("v6", "a", "fd00::1", true));
         index.take(0, slice("v4", "a", "10.0.0.1", true));
@@ -287,7 +287,9 @@ proptest! {
         steps in proptest::collection::vec(step(), 0..60),
         fallback: bool,
     ) {
-        let mut index = Index::new(Rules { draining_fallback: fallback, ..rules() }, 1);
+        let options = KubeOptions::default();
+        let options = if fallback { options.with_draining_fallback() } else { options };
+        let mut index = Index::new(Rules { options, ..rules() }, 1);
         let mut model = Model::default();
         let mut published = None;
         for step in &steps {

@@ -3,12 +3,12 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    Families,
+    Families, KubeOptions,
     kube::testing::{deleting, not_ready, object, pod, with},
 };
 
 fn found(pod: Value, port: &str) -> Findings {
-    object::<SlimPod>(pod).backends(&Rules::new(port.parse().unwrap()))
+    object::<SlimPod>(pod).backends(&Rules { port: port.parse().unwrap(), options: KubeOptions::default() })
 }
 
 fn state(pod: Value) -> Option<State> {
@@ -78,7 +78,7 @@ fn a_port_is_found_by_its_number_or_by_its_name_among_the_tcp_ports(#[case] port
 #[case(Families::PreferIpv6, "[fd00::1]:5432")]
 fn a_pod_with_both_families_is_one_backend(#[case] families: Families, #[case] address: &str) {
     let pod = with(pod(1, 1), [("/status/podIPs", json!([{"ip": "fd00::1"}, {"ip": "10.0.0.1"}]))]);
-    let rules = Rules { families, ..Rules::new(BackendPort::Number(5432)) };
+    let rules = Rules { port: 5432.into(), options: KubeOptions::default().with_families(families) };
     let candidates = object::<SlimPod>(pod).backends(&rules).candidates;
     assert_eq!(candidates.iter().map(|c| c.address.to_string()).collect::<Vec<_>>(), [address]);
 }

@@ -2,7 +2,10 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::kube::testing::{object, with};
+use crate::{
+    KubeOptions,
+    kube::testing::{object, with},
+};
 
 fn slice() -> Value {
     json!({
@@ -18,7 +21,7 @@ fn slice() -> Value {
 }
 
 fn found(slice: Value, port: &str) -> Findings {
-    object::<SlimSlice>(slice).backends(&Rules::new(port.parse().unwrap()))
+    object::<SlimSlice>(slice).backends(&Rules { port: port.parse().unwrap(), options: KubeOptions::default() })
 }
 
 #[rstest]
