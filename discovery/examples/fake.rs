@@ -13,10 +13,7 @@ async fn main() {
     let backend = Backend::new(([10, 0, 0, 1], 5432).into(), State::Ready);
     fake.publish([backend].into_iter().collect());
     tokio::task::yield_now().await;
-    fake.fail(Error::Failed {
-        source_name: "the script".into(),
-        cause: Cause::new(std::io::Error::other("as an outage would")),
-    });
+    fake.fail(Error::Failed { source_name: "the script".into(), cause: Cause::new("as an outage would") });
     let _ = consumer.await;
 }
 
@@ -26,7 +23,7 @@ async fn consume(source: Arc<dyn Discovery>) {
     while let Some(next) = sets.next().await {
         match next {
             Ok(set) => println!("{} backends", set.len()),
-            Err(error) => return println!("keeping the last set: {error}"),
+            Err(error) => return println!("keeping the last set: {}", error.with_causes()),
         }
     }
 }

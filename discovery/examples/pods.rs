@@ -17,7 +17,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     while let Some(next) = sets.next().await {
         match next {
             Ok(set) => println!("{} backends, {} ready: {set:?}", set.len(), set.ready().len()),
-            Err(error) => eprintln!("keeping the last set: {error}"),
+            Err(error) => eprintln!("keeping the last set: {}", error.with_causes()),
         }
     }
     Ok(())

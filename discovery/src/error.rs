@@ -1,83 +1,90 @@
-use std::{error::Error as StdError, sync::Arc};
+//! Errors that make a view of the backends stale.
 
-/// Why a view of the backends is stale.
+use std::{error::Error as StdError, fmt, ops::Deref, path::PathBuf, sync::Arc, time::Duration};
+
+/// Reason why a view of the backends is stale.
 ///
-/// Cheap to clone, so that a source can hand one cause to several consumers. Its message says what to do about it where
-/// a person can do something.
+/// Cheap to clone, so that a source can hand one error to several consumers. The message says what to do about it where
+/// a person can do something. It does not repeat the cause, which is its [`source`](StdError::source):
+/// [`with_causes`](Self::with_causes) is the whole text, for logs.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The source could not be reached, or the connection to it broke.
-    #[error("{source_name} cannot be reached: {cause}")]
+    #[error("{source_name} cannot be reached")]
     Unreachable {
-        /// What was asked, such as `the API server`.
+        /// Name of the source, such as `the API server`.
         source_name: String,
-        /// The cause, as text down to the operating system's word.
+        /// Error of the connection.
+        #[source]
         cause: Cause,
     },
     /// The source refuses to answer this client.
-    #[error("{what}: forbidden: grant `list` and `watch` on them to this service account ({cause})")]
+    #[error("{what}: forbidden: grant `list` and `watch` on them to this service account")]
     Forbidden {
-        /// What was asked for, such as `pods in namespace default`.
+        /// Objects asked for, such as `pods in namespace default`.
         what: String,
-        /// What the source said.
+        /// Refusal of the source.
+        #[source]
         cause: Cause,
     },
-    /// The source does not know who this client is.
-    #[error("{source_name} does not accept this client's credentials: has its token expired? ({cause})")]
+    /// The source does not recognise this client.
+    #[error("{source_name} does not accept this client's credentials (has its token expired?)")]
     Unauthorized {
-        /// What was asked, such as `the API server`.
+        /// Name of the source, such as `the API server`.
         source_name: String,
-        /// What it said.
+        /// Refusal of the source.
+        #[source]
         cause: Cause,
     },
-    /// The source accepted a request and then said nothing for longer than it may.
+    /// The source accepted a request, and then its answer timed out.
     #[error("{source_name} has been silent for {limit:?} about {what}")]
     Silent {
-        /// What was asked, such as `the API server`.
+        /// Name of the source, such as `the API server`.
         source_name: String,
-        /// What was asked for, such as `pods in namespace default`.
+        /// Objects asked for, such as `pods in namespace default`.
         what: String,
-        /// How long it was waited for.
-        limit: std::time::Duration,
+        /// Time after which the request was given up.
+        limit: Duration,
     },
     /// The source offered a state that is older than one it has shown before. It is not taken over for now.
     #[error("{source_name} went back in time with {what}: it offers version {offered} after {seen}")]
     WentBack {
-        /// What was asked, such as `the API server`.
+        /// Name of the source, such as `the API server`.
         source_name: String,
-        /// What was asked for, such as `pods in namespace default`.
+        /// Objects asked for, such as `pods in namespace default`.
         what: String,
-        /// The version of what it offers now.
+        /// Version that the source offers now.
         offered: u64,
-        /// The newest version that it has shown.
+        /// Newest version that the source has shown.
         seen: u64,
     },
-    /// A file is not what it should be.
+    /// A file does not have the form that it should have.
     #[error("{}:{line}: {problem}", path.display())]
     Malformed {
         /// The file.
-        path: std::path::PathBuf,
-        /// The line of the problem, counted from 1; 0 where no line can be named.
+        path: PathBuf,
+        /// Line of the problem, counted from 1; 0 where no line can be named.
         line: u64,
-        /// What is wrong there.
+        /// Description of the problem.
         problem: String,
     },
-    /// The settings of a client cannot be used.
-    #[error("cannot make a client of the API server: {0}")]
-    Client(Cause),
+    /// The configuration of a client cannot be used.
+    #[error("cannot make a client of the API server")]
+    Client(#[source] Cause),
     /// The source answered with an error.
-    #[error("{source_name} answered with an error: {cause}")]
+    #[error("{source_name} answered with an error")]
     Failed {
-        /// What was asked, such as `the API server`.
+        /// Name of the source, such as `the API server`.
         source_name: String,
-        /// What it said.
+        /// The error in the answer.
+        #[source]
         cause: Cause,
     },
 }
 
 impl Error {
-    /// A short name of the kind, the same for all errors of one cause: for logs and metrics.
+    /// Returns a short name of the kind, the same for all errors of one variant: for logs and metrics.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Unreachable { .. } => "unreachable",
@@ -90,32 +97,51 @@ impl Error {
             Self::Failed { .. } => "failed",
         }
     }
+
+    /// Returns the message followed by all its causes, each once.
+    pub fn with_causes(&self) -> impl fmt::Display + '_ {
+        Chain(self)
+    }
 }
 
-/// The cause below an [`Error`], printed with everything that it was caused by itself.
+/// Error below an [`Error`], shared by its clones. It dereferences to the original error.
+///
+/// Printed, it is the message followed by all its own causes, each once.
 #[derive(Clone, Debug)]
 pub struct Cause(Arc<dyn StdError + Send + Sync>);
 
 impl Cause {
-    /// Wraps the error of a library.
-    pub fn new(error: impl StdError + Send + Sync + 'static) -> Self {
-        Self(Arc::new(error))
-    }
-
-    /// Wraps an error whose type is not known any more.
-    pub fn boxed(error: Box<dyn StdError + Send + Sync>) -> Self {
-        Self(error.into())
+    /// Wraps an error, or a text as one.
+    pub fn new(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self(error.into().into())
     }
 }
 
-impl std::fmt::Display for Cause {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Deref for Cause {
+    type Target = dyn StdError + Send + Sync;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.0
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Chain(&*self.0).fmt(f)
+    }
+}
+
+/// Prints an error and everything that caused it. Many libraries repeat their source in their own message: such a text
+/// is printed once.
+struct Chain<'a>(&'a (dyn StdError + 'static));
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut last = self.0.to_string();
         f.write_str(&last)?;
         let mut next = self.0.source();
         while let Some(error) = next {
             let text = error.to_string();
-            // Many libraries repeat their source in their own message: once is enough.
             if !last.ends_with(&text) {
                 write!(f, ": {text}")?;
             }
@@ -123,5 +149,52 @@ impl std::fmt::Display for Cause {
             next = error.source();
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use rstest::rstest;
+
+    use super::*;
+
+    /// An error that repeats its source in its own message, as many libraries do.
+    #[derive(Debug, thiserror::Error)]
+    #[error("transport error: {0}")]
+    struct Repeating(#[source] io::Error);
+
+    fn cause() -> Cause {
+        Cause::new(Repeating(io::ErrorKind::ConnectionRefused.into()))
+    }
+
+    #[rstest]
+    #[case(Error::Unreachable { source_name: "the test".into(), cause: cause() }, "the test cannot be reached")]
+    #[case(Error::Forbidden { what: "pods".into(), cause: cause() }, "pods: forbidden: grant")]
+    #[case(Error::Unauthorized { source_name: "the test".into(), cause: cause() }, "the test does not accept")]
+    #[case(Error::Client(cause()), "cannot make a client")]
+    #[case(Error::Failed { source_name: "the test".into(), cause: cause() }, "the test answered with an error")]
+    fn an_error_carries_its_cause_as_source_and_prints_it_once(#[case] error: Error, #[case] message: &str) {
+        let source = error.clone();
+        let source = source.source().unwrap();
+        assert!(source.is::<Repeating>(), "the original error, not a wrapper: {source:?}");
+        assert!(source.source().unwrap().is::<io::Error>());
+        assert!(error.to_string().starts_with(message) && !error.to_string().contains("transport error"), "{error}");
+        let text = error.with_causes().to_string();
+        assert_eq!(text, format!("{error}: transport error: connection refused"));
+    }
+
+    #[test]
+    fn an_error_without_a_cause_has_no_source() {
+        let limit = Duration::from_secs(1);
+        let error = Error::Silent { source_name: "the test".into(), what: "pods".into(), limit };
+        assert!(error.source().is_none());
+        assert_eq!(error.with_causes().to_string(), error.to_string());
+    }
+
+    #[test]
+    fn a_text_can_be_a_cause() {
+        assert_eq!(Cause::new("scripted").to_string(), "scripted");
     }
 }

@@ -83,7 +83,7 @@ mod tests {
         for sets in [&mut one, &mut other] {
             assert!(sets.next().await.unwrap().unwrap().is_empty());
         }
-        fake.fail(Error::Failed { source_name: "the fake".into(), cause: Cause::new(std::io::Error::other("script")) });
+        fake.fail(Error::Failed { source_name: "the fake".into(), cause: Cause::new("scripted") });
         one.next().await.unwrap().unwrap_err();
         fake.list().await.unwrap_err();
         fake.publish(BackendSet::empty());

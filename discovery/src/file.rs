@@ -89,7 +89,7 @@ impl Discovery for FileDiscovery {
                     Err(error) => {
                         changes.lost();
                         // The file is also read without a change: what has been told already is not told again.
-                        let text = error.to_string();
+                        let text = error.with_causes().to_string();
                         if told.replace(text.clone()).as_deref() != Some(&*text) {
                             publisher.stale(error);
                         }

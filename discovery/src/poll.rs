@@ -73,7 +73,7 @@ mod tests {
         source.expect_list().returning(move || {
             let call = calls.fetch_add(1, Ordering::Relaxed);
             if call == 1 {
-                let cause = Cause::new(std::io::Error::other("scripted"));
+                let cause = Cause::new("scripted");
                 return Err(Error::Failed { source_name: "the test".into(), cause });
             }
             let backend = |n: usize| Backend::new(([10, 0, 0, n.to_le_bytes()[0]], 1).into(), State::Ready);

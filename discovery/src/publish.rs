@@ -148,7 +148,7 @@ mod tests {
     }
 
     fn error() -> Error {
-        Error::Failed { source_name: "the test".into(), cause: Cause::new(std::io::Error::other("scripted")) }
+        Error::Failed { source_name: "the test".into(), cause: Cause::new("scripted") }
     }
 
     /// A stream whose source is driven by the test.

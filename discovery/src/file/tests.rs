@@ -29,7 +29,7 @@ impl Followed {
     }
 
     async fn error(&mut self) -> String {
-        self.sets.next().await.unwrap().unwrap_err().to_string()
+        self.sets.next().await.unwrap().unwrap_err().with_causes().to_string()
     }
 }
 
@@ -119,6 +119,6 @@ async fn a_file_of_which_the_system_tells_nothing_is_read_every_ten_seconds() {
 
 #[tokio::test]
 async fn a_file_without_end_is_refused() {
-    let error = FileDiscovery::new("/dev/zero").list().await.unwrap_err().to_string();
+    let error = FileDiscovery::new("/dev/zero").list().await.unwrap_err().with_causes().to_string();
     assert!(error.contains("longer than"), "{error}");
 }

@@ -43,7 +43,7 @@ impl Default for ClientLimits {
 pub fn api_client(config: &Config, limits: &ClientLimits) -> Result<Client, Error> {
     let failed = |error| Error::Client(Cause::new(error));
     if config.proxy_url.is_some() {
-        return Err(Error::Client(Cause::new(std::io::Error::other("a proxy is not supported"))));
+        return Err(Error::Client(Cause::new("a proxy is not supported")));
     }
 
     let mut tcp = HttpConnector::new();
@@ -57,7 +57,8 @@ pub fn api_client(config: &Config, limits: &ClientLimits) -> Result<Client, Erro
     #[cfg(any(target_os = "linux", target_os = "android"))]
     tcp.set_tcp_user_timeout(Some(limits.acknowledge));
 
-    let token_file = TokenFile::of(&config.auth_info).map_err(|error| Error::Client(Cause::new(error)))?;
+    let token_file =
+        TokenFile::from_credentials(&config.auth_info).map_err(|error| Error::Client(Cause::new(error)))?;
     let authorization = match token_file {
         Some(_) => None,
         None => config.auth_layer().map_err(failed)?,

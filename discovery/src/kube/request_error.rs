@@ -62,19 +62,18 @@ impl RequestError {
     /// As the caller should see it. `what` is what was asked for, such as `pods in namespace default`.
     pub(super) fn into_error(self, what: &str) -> Error {
         let (source_name, what) = ("the API server".to_owned(), what.to_owned());
-        let io = |text: &str| Cause::new(io::Error::other(text.to_owned()));
         match self {
             Self::Client(error) | Self::Watch(NoLine::Broken(error)) => {
                 Error::Unreachable { source_name, cause: Cause::new(error) }
             }
             Self::Watch(NoLine::End | NoLine::MidLine) => {
-                Error::Unreachable { source_name, cause: io("a watch ended in the middle of an event") }
+                Error::Unreachable { source_name, cause: Cause::new("a watch ended in the middle of an event") }
             }
-            Self::Watch(NoLine::TooLong) => Error::Failed { source_name, cause: io("an event without end") },
+            Self::Watch(NoLine::TooLong) => Error::Failed { source_name, cause: Cause::new("an event without end") },
             Self::Body(error) if error.is::<LengthLimitError>() => {
-                Error::Failed { source_name, cause: Cause::boxed(error) }
+                Error::Failed { source_name, cause: Cause::new(error) }
             }
-            Self::Body(error) => Error::Unreachable { source_name, cause: Cause::boxed(error) },
+            Self::Body(error) => Error::Unreachable { source_name, cause: Cause::new(error) },
             Self::Refused { status, .. } => {
                 let cause = Cause::new(Refusal { code: status.code, message: status.message });
                 match status.code {
@@ -85,7 +84,7 @@ impl RequestError {
             }
             Self::Silent(limit) => Error::Silent { source_name, what, limit },
             Self::Decode(error) => Error::Failed { source_name, cause: Cause::new(error) },
-            Self::NoVersion => Error::Failed { source_name, cause: io("an answer without resourceVersion") },
+            Self::NoVersion => Error::Failed { source_name, cause: Cause::new("an answer without resourceVersion") },
             Self::Older(Older { offered, seen }) => Error::WentBack { source_name, what, offered, seen },
         }
     }

@@ -18,9 +18,17 @@ pub(super) struct TokenFile {
     last: Arc<Mutex<HeaderValue>>,
 }
 
+/// Error of a token file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot use the token file {}", path.display())]
+pub(super) struct UnreadableTokenFile {
+    path: PathBuf,
+    source: io::Error,
+}
+
 impl TokenFile {
     /// The one that `credentials` name, if nothing in them goes before it.
-    pub(super) fn of(credentials: &AuthInfo) -> io::Result<Option<Self>> {
+    pub(super) fn from_credentials(credentials: &AuthInfo) -> Result<Option<Self>, UnreadableTokenFile> {
         let AuthInfo { username, password, token, auth_provider, token_file, .. } = credentials;
         let goes_before = auth_provider.is_some() || token.is_some() || (username.is_some() && password.is_some());
         match token_file {
@@ -29,10 +37,10 @@ impl TokenFile {
         }
     }
 
-    fn open(path: PathBuf) -> io::Result<Self> {
+    fn open(path: PathBuf) -> Result<Self, UnreadableTokenFile> {
         match read(&path) {
             Ok(header) => Ok(Self { path, last: Arc::new(Mutex::new(header)) }),
-            Err(error) => Err(io::Error::new(error.kind(), format!("the token file {}: {error}", path.display()))),
+            Err(source) => Err(UnreadableTokenFile { path, source }),
         }
     }
 
@@ -64,6 +72,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+    use crate::Cause;
 
     fn file(content: &str) -> tempfile::NamedTempFile {
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -99,7 +108,7 @@ mod tests {
     #[case::no_token("a\nb", "no token has")]
     fn a_file_without_a_token_is_an_error_that_names_it(#[case] content: &str, #[case] problem: &str) {
         let file = file(content);
-        let error = TokenFile::open(file.path().into()).err().unwrap().to_string();
+        let error = Cause::new(TokenFile::open(file.path().into()).err().unwrap()).to_string();
         assert!(error.contains(problem) && error.contains(&file.path().display().to_string()), "{error}");
     }
 
@@ -113,6 +122,6 @@ mod tests {
         let file = file("token");
         let credentials = credentials.replace("PATH", &file.path().display().to_string());
         let credentials: AuthInfo = serde_json::from_str(&credentials).unwrap();
-        assert_eq!(TokenFile::of(&credentials).unwrap().is_some(), used);
+        assert_eq!(TokenFile::from_credentials(&credentials).unwrap().is_some(), used);
     }
 }

@@ -1,4 +1,4 @@
-use std::net::SocketAddr;
+use std::{error::Error as _, net::SocketAddr};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -55,15 +55,17 @@ async fn a_server_that_stops_in_the_middle_of_an_answer_is_given_up() {
 async fn nobody_at_the_address_is_told_at_once_with_the_systems_word() {
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let error = pods(free, &ClientLimits::default()).list().await.unwrap_err();
-    assert!(error.to_string().contains("Connection refused"), "{error}");
+    assert!(error.source().unwrap().is::<kube::Error>(), "{error:?}");
+    let text = error.with_causes().to_string();
+    assert_eq!(text.matches("Connection refused").count(), 1, "{text}");
 }
 
 #[tokio::test]
 async fn a_proxy_is_not_silently_passed_by() {
     let mut config = Config::new("http://127.0.0.1:1".parse().unwrap());
     config.proxy_url = Some("http://127.0.0.1:2".parse().unwrap());
-    let error = api_client(&config, &ClientLimits::default()).err().unwrap();
-    assert!(error.to_string().contains("a proxy is not supported"), "{error}");
+    let error = api_client(&config, &ClientLimits::default()).err().unwrap().with_causes().to_string();
+    assert!(error.contains("a proxy is not supported"), "{error}");
 }
 
 /// Refuses one request, and returns how it was authorised.

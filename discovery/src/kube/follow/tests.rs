@@ -25,7 +25,7 @@ async fn set(sets: &mut Sets) -> Vec<u8> {
 }
 
 async fn error(sets: &mut Sets) -> String {
-    sets.next().await.unwrap().unwrap_err().to_string()
+    sets.next().await.unwrap().unwrap_err().with_causes().to_string()
 }
 
 fn nothing(sets: &mut Sets) {
@@ -414,7 +414,7 @@ async fn asking_once_reads_every_page_and_tells_of_every_failure() {
     let (set, ()) = tokio::join!(pods.list(), async {
         server.next().await.text(200, None, &json!({"items": []}).to_string()).await;
     });
-    assert!(set.unwrap_err().to_string().contains("without resourceVersion"));
+    assert!(set.unwrap_err().with_causes().to_string().contains("without resourceVersion"));
     let (set, ()) = tokio::join!(pods.list(), async { server.next().await.list(4, &[]).await });
-    assert!(set.unwrap_err().to_string().contains("version 4 after 5"));
+    assert!(set.unwrap_err().with_causes().to_string().contains("version 4 after 5"));
 }

@@ -39,7 +39,7 @@ fn synced(rules: Rules, pods: impl IntoIterator<Item = Value>) -> Index {
 }
 
 fn failure() -> Error {
-    Error::Failed { source_name: "the test".into(), cause: Cause::new(std::io::Error::other("scripted")) }
+    Error::Failed { source_name: "the test".into(), cause: Cause::new("scripted") }
 }
 
 fn states(set: &BackendSet) -> Vec<(String, State)> {
