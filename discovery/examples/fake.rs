@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use futures_util::StreamExt;
-use ilb_discovery::{Backend, Cause, Discovery, Error, FakeDiscovery, State};
+use ilb_discovery::{Backend, Cause, Discovery, Error, State, testing::FakeDiscovery};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {

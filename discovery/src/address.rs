@@ -1,54 +1,66 @@
+//! Policy of the addresses that may be backends.
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use ipnet::IpNet;
 
-/// Which addresses may be backends at all.
+/// Decides which addresses may be backends at all.
 ///
 /// A pod's status is written by its node, and an address in it can point anywhere: `127.0.0.1` would be the balancer
 /// itself, `169.254.169.254` the cloud's metadata service. So loopback, link-local, multicast, broadcast and unspecified
-/// addresses are refused, also in their IPv4-mapped form. Networks can be named outside of which nothing is a backend.
+/// addresses are refused, also in their IPv4-mapped form. The policy can be narrowed to certain networks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AddressPolicy {
     allow_loopback: bool,
-    /// Empty: no restriction.
+    /// Networks that a backend must be in; any network where there are none.
     networks: Vec<IpNet>,
 }
 
 impl AddressPolicy {
-    /// The same policy, but loopback addresses are let through. For tests only.
+    /// Accepts loopback addresses too. For tests only.
     #[must_use]
-    pub fn allow_loopback(mut self, allow: bool) -> Self {
-        self.allow_loopback = allow;
+    pub fn allow_loopback(mut self) -> Self {
+        self.allow_loopback = true;
         self
     }
 
-    /// The same policy, but only addresses in one of `networks`, such as the cluster's pod networks, are let through.
+    /// Accepts only addresses in one of `networks`, such as the cluster's pod networks.
     ///
-    /// It narrows the policy: what is refused in general stays refused. No network at all lifts the restriction.
+    /// Narrows the policy: an address that is refused in any network stays refused. An empty list of networks lifts the
+    /// restriction.
     #[must_use]
     pub fn allow_only(mut self, networks: impl IntoIterator<Item = IpNet>) -> Self {
         self.networks = networks.into_iter().collect();
         self
     }
 
-    /// Whether `address` may be a backend; `Err` says why not.
-    pub fn check(&self, address: SocketAddr) -> Result<(), &'static str> {
-        match address.ip().to_canonical() {
-            ip if ip.is_loopback() && !self.allow_loopback => Err("a loopback address"),
-            ip if ip.is_unspecified() => Err("an unspecified address"),
-            ip if ip.is_multicast() => Err("a multicast address"),
-            IpAddr::V4(ip) if ip.is_link_local() => Err("a link-local address"),
-            IpAddr::V4(Ipv4Addr::BROADCAST) => Err("a broadcast address"),
-            IpAddr::V6(ip) if ip.is_unicast_link_local() => Err("a link-local address"),
-            ip if !self.is_in_networks(ip) => Err("an address outside the allowed networks"),
-            _ if address.port() == 0 => Err("an address without a port"),
-            _ => Ok(()),
-        }
+    /// Returns an error if `address` may not be a backend.
+    pub fn check(&self, address: SocketAddr) -> Result<(), InvalidAddress> {
+        let kind = match address.ip().to_canonical() {
+            ip if ip.is_loopback() && !self.allow_loopback => "a loopback address",
+            ip if ip.is_unspecified() => "an unspecified address",
+            ip if ip.is_multicast() => "a multicast address",
+            IpAddr::V4(ip) if ip.is_link_local() => "a link-local address",
+            IpAddr::V4(Ipv4Addr::BROADCAST) => "a broadcast address",
+            IpAddr::V6(ip) if ip.is_unicast_link_local() => "a link-local address",
+            ip if !self.is_in_networks(ip) => "an address outside the allowed networks",
+            _ if address.port() == 0 => "an address without a port",
+            _ => return Ok(()),
+        };
+        Err(InvalidAddress { address, kind })
     }
 
     fn is_in_networks(&self, ip: IpAddr) -> bool {
         self.networks.is_empty() || self.networks.iter().any(|network| network.contains(&ip))
     }
+}
+
+/// Error of an address that an [`AddressPolicy`] refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{address}: {kind} cannot be a backend")]
+pub struct InvalidAddress {
+    address: SocketAddr,
+    kind: &'static str,
 }
 
 #[cfg(test)]
@@ -78,8 +90,14 @@ mod tests {
     }
 
     #[test]
+    fn an_error_names_the_address_and_the_rule() {
+        let error = AddressPolicy::default().check(([127, 0, 0, 1], 80).into()).unwrap_err();
+        assert_eq!(error.to_string(), "127.0.0.1:80: a loopback address cannot be a backend");
+    }
+
+    #[test]
     fn the_test_only_setting_lets_loopback_through_and_nothing_else() {
-        let policy = AddressPolicy::default().allow_loopback(true);
+        let policy = AddressPolicy::default().allow_loopback();
         assert_eq!(policy.check(([127, 0, 0, 1], 1).into()), Ok(()));
         assert!(policy.check(([169, 254, 0, 1], 1).into()).is_err());
     }

@@ -1,21 +1,23 @@
+//! One backend: its address, state, capacity and zone.
+
 use std::{fmt, net::SocketAddr};
 
 use crate::Zone;
 
-/// Whether a backend may take connections.
+/// Ability of a backend to take connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum State {
     /// Takes new connections.
     Ready,
-    /// Leaving: takes no new connections, the old ones live.
+    /// Leaving: takes no new connections, and keeps those that it has.
     Draining,
-    /// Known, but not able to serve now.
+    /// Exists, but cannot serve now.
     NotReady,
 }
 
 impl State {
-    /// The name used in logs, metrics and documents.
+    /// Returns the name used in logs, metrics and documents.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ready => "ready",
@@ -31,7 +33,7 @@ impl fmt::Display for State {
     }
 }
 
-/// One address that can take connections.
+/// Address that can take connections, with all that is known about it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Backend {
@@ -42,67 +44,83 @@ pub struct Backend {
 }
 
 impl Backend {
-    /// A backend with a capacity of 1 in no known zone.
+    /// Creates a backend with a capacity of 1 in an unknown zone.
     pub fn new(address: SocketAddr, state: State) -> Self {
         Self { address, state, capacity: Capacity::default(), zone: None }
     }
 
-    /// The same backend with another capacity.
+    /// Replaces the capacity.
     #[must_use]
     pub fn with_capacity(mut self, capacity: Capacity) -> Self {
         self.capacity = capacity;
         self
     }
 
-    /// The same backend in another zone.
+    /// Replaces the zone.
     #[must_use]
     pub fn with_zone(mut self, zone: Option<Zone>) -> Self {
         self.zone = zone;
         self
     }
 
-    /// Where connections go.
+    /// Returns the address that connections go to.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Whether it may take connections.
+    /// Returns whether connections may go there.
     pub fn state(&self) -> State {
         self.state
     }
 
-    /// How many shares of the connections it takes relative to the others.
+    /// Returns the number of shares of the connections it takes relative to the others.
     pub fn capacity(&self) -> Capacity {
         self.capacity
     }
 
-    /// The failure domain it runs in, where the source knows it.
+    /// Returns the failure domain it runs in, where the source knows that.
     pub fn zone(&self) -> Option<&Zone> {
         self.zone.as_ref()
     }
 }
 
-/// How many shares of the connections a backend takes relative to the others: 1 to 16.
+/// Number of shares of the connections that a backend takes relative to the others: 1 to 16.
+///
+/// ```
+/// use ilb_discovery::Capacity;
+///
+/// assert_eq!(Capacity::try_from(3u8)?.get(), 3);
+/// assert_eq!(Capacity::try_from(17u8).unwrap_err().to_string(), "17 is not a capacity: it must be 1 to 16");
+/// # Ok::<(), ilb_discovery::errors::InvalidCapacity>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Capacity(u8);
 
 impl Capacity {
-    /// The smallest and the largest capacity.
+    /// Smallest and largest capacity.
     pub const RANGE: std::ops::RangeInclusive<u8> = 1..=16;
 
-    /// `shares`, if it lies in [`Capacity::RANGE`].
-    pub fn new(shares: u8) -> Option<Self> {
-        Self::RANGE.contains(&shares).then_some(Self(shares))
-    }
-
-    /// The number of shares.
+    /// Returns the number of shares.
     pub fn get(self) -> u8 {
         self.0
     }
 }
 
+impl TryFrom<u8> for Capacity {
+    type Error = InvalidCapacity;
+
+    fn try_from(shares: u8) -> Result<Self, InvalidCapacity> {
+        if Self::RANGE.contains(&shares) { Ok(Self(shares)) } else { Err(InvalidCapacity(shares)) }
+    }
+}
+
+/// Error of a number that is not a [`Capacity`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0} is not a capacity: it must be {start} to {end}", start = Capacity::RANGE.start(), end = Capacity::RANGE.end())]
+pub struct InvalidCapacity(u8);
+
 impl Default for Capacity {
-    /// One share.
+    /// Returns one share.
     fn default() -> Self {
         Self(1)
     }

@@ -12,7 +12,7 @@ use crate::{BackendSet, Discovery, Error, publish::Publisher};
 ///
 /// ```
 /// use futures_util::StreamExt;
-/// use ilb_discovery::{BackendSet, Discovery, FakeDiscovery};
+/// use ilb_discovery::{BackendSet, Discovery, testing::FakeDiscovery};
 ///
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
 /// let fake = FakeDiscovery::default();

@@ -77,7 +77,7 @@ impl Discovery for FileDiscovery {
     fn watch(&self) -> BoxStream<'static, Result<Arc<BackendSet>, Error>> {
         let (file, contact) = (Arc::clone(&self.file), self.contact.clone());
         publish::spawn(move |publisher| async move {
-            let mut changes = FileChanges::of(&file.path);
+            let mut changes = FileChanges::new(&file.path);
             let mut told = None;
             loop {
                 match read(&file).await {
@@ -87,7 +87,7 @@ impl Discovery for FileDiscovery {
                         told = None;
                     }
                     Err(error) => {
-                        changes.lost();
+                        changes.rewatch();
                         // The file is also read without a change: what has been told already is not told again.
                         let text = error.with_causes().to_string();
                         if told.replace(text.clone()).as_deref() != Some(&*text) {

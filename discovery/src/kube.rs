@@ -1,19 +1,21 @@
-//! The Kubernetes sources. No type of `k8s_openapi` is used here: which version of it is compiled in is the embedding
-//! binary's business.
+//! The Kubernetes sources. No type of `k8s_openapi` is used here: the embedding binary decides which version of it is
+//! compiled in.
 //!
 //! [`request`] asks the API server, [`follow`] turns its answers into one endless sequence of events per namespace, the
-//! [`index`] turns events into backend sets, [`source`] binds them together; [`pod`] and [`slice`] say what each kind of
-//! object means, and [`client`] makes a client that does not hang, with the token of [`token_file`].
+//! [`index`] turns events into backend sets, [`source`] binds them together; [`pod`] and [`slice`] turn objects into
+//! backends by the [`rules`], and [`client`] makes a client that does not hang, with the token of [`token_file`].
 
 mod body_lines;
 mod client;
 mod endpoint_slices;
+mod families;
 mod follow;
 mod index;
 mod object;
 mod options;
 mod pod;
 mod pods;
+mod port;
 mod request;
 mod request_error;
 mod rules;
@@ -28,7 +30,8 @@ mod testing;
 
 pub use client::{ClientLimits, api_client};
 pub use endpoint_slices::EndpointSliceDiscovery;
+pub use families::Families;
 pub use options::KubeOptions;
 pub use pods::PodDiscovery;
-pub use rules::{BackendPort, Families, PortError, PortName};
+pub use port::{BackendPort, InvalidPort, InvalidPortName, PortName};
 pub use source::KubeDiscovery;

@@ -30,7 +30,7 @@ pub use crate::{
     backend::{Backend, Capacity, State},
     discovery::Discovery,
     error::{Cause, Error},
-    selector::{FieldSelector, Selector, SelectorError},
+    selector::{FieldSelector, Selector},
     set::BackendSet,
     zone::Zone,
 };
@@ -41,13 +41,24 @@ pub use ::ipnet;
 pub use crate::file::{FileChanges, FileDiscovery};
 #[cfg(feature = "kube")]
 pub use crate::kube::{
-    BackendPort, ClientLimits, EndpointSliceDiscovery, Families, KubeDiscovery, KubeOptions, PodDiscovery, PortError,
-    PortName, api_client,
+    BackendPort, ClientLimits, EndpointSliceDiscovery, Families, KubeDiscovery, KubeOptions, PodDiscovery, PortName,
+    api_client,
 };
 #[cfg(feature = "rt")]
 pub use crate::poll::Poll;
-#[cfg(feature = "test-util")]
-pub use crate::{discovery::MockDiscovery, fake::FakeDiscovery};
 /// The version of kube that the Kubernetes sources take their client from.
 #[cfg(feature = "kube")]
 pub use ::kube as kube_client;
+
+/// Errors of values that are refused. Each names the value and the rule.
+pub mod errors {
+    #[cfg(feature = "kube")]
+    pub use crate::kube::{InvalidPort, InvalidPortName};
+    pub use crate::{address::InvalidAddress, backend::InvalidCapacity, selector::InvalidSelector, zone::InvalidZone};
+}
+
+/// Sources for the tests of embedders.
+#[cfg(feature = "test-util")]
+pub mod testing {
+    pub use crate::{discovery::MockDiscovery, fake::FakeDiscovery};
+}

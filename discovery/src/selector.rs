@@ -1,8 +1,8 @@
-//! Selectors, parsed before they are used: a mistake is found at the start and with its place, not by a server later.
+//! Selectors, parsed before they are used: a mistake is reported at the start with its place, not later by a server.
 
 mod field;
 mod label;
 
 pub use field::FieldSelector;
-pub(crate) use label::is_name;
-pub use label::{Selector, SelectorError};
+pub use label::{InvalidSelector, Selector};
+pub(crate) use label::{LABEL_VALUE_RULE, is_label_value};

@@ -29,7 +29,7 @@ const RECHECK_UNWATCHED: Duration = Duration::from_secs(1);
 
 impl FileChanges {
     /// Of the file at this path, which need not exist yet.
-    pub fn of(file: &Path) -> Self {
+    pub fn new(file: &Path) -> Self {
         let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut changes = Self { folder: folder.to_owned(), news: Arc::default(), watcher: None };
         changes.watch();
@@ -37,7 +37,7 @@ impl FileChanges {
     }
 
     /// The file could not be used: its folder may be another one now.
-    pub fn lost(&mut self) {
+    pub fn rewatch(&mut self) {
         self.watch();
     }
 
@@ -78,7 +78,7 @@ mod tests {
     async fn a_change_is_told_and_not_only_found_by_looking_again() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("backends.yaml");
-        let changes = FileChanges::of(&file);
+        let changes = FileChanges::new(&file);
         std::fs::write(&file, "[]").unwrap();
         // Longer than any system takes to tell.
         timeout(Duration::from_secs(60), changes.news.notified()).await.unwrap();

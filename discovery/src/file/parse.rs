@@ -70,18 +70,16 @@ impl Entry {
             .parse()
             .map_err(|_| mistake(&self.address, format!("'{text}' is not an address such as 10.0.0.1:5432")))?;
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
-        policy.check(address).map_err(|why| mistake(&self.address, format!("{address}: {why} cannot be a backend")))?;
+        policy.check(address).map_err(|error| mistake(&self.address, error.to_string()))?;
         let state = match self.state {
             EntryState::Ready => State::Ready,
             EntryState::Draining => State::Draining,
             EntryState::NotReady => State::NotReady,
         };
         let capacity = self.capacity.map_or(Ok(Capacity::default()), |shares| {
-            Capacity::new(shares.value).ok_or_else(|| mistake(&shares, "the capacity is not 1 to 16".to_owned()))
+            Capacity::try_from(shares.value).map_err(|error| mistake(&shares, error.to_string()))
         })?;
-        let zone = self.zone.map(|zone| {
-            Zone::new(&zone.value).ok_or_else(|| mistake(&zone, "a zone has the form of a label value".to_owned()))
-        });
+        let zone = self.zone.map(|zone| zone.value.parse::<Zone>().map_err(|error| mistake(&zone, error.to_string())));
         Ok(Backend::new(address, state).with_capacity(capacity).with_zone(zone.transpose()?))
     }
 }
@@ -110,8 +108,8 @@ mod tests {
     )]
     fn a_list_is_read_in_yaml_and_in_json(#[case] text: &str) {
         let second = Backend::new("[fd00::2]:5432".parse().unwrap(), State::NotReady)
-            .with_capacity(Capacity::new(2).unwrap())
-            .with_zone(Zone::new("a"));
+            .with_capacity(Capacity::try_from(2u8).unwrap())
+            .with_zone(Some("a".parse().unwrap()));
         let first = Backend::new("10.0.0.1:5432".parse().unwrap(), State::Ready);
         assert_eq!(parse(text).unwrap(), [first, second].into_iter().collect());
     }
@@ -133,7 +131,7 @@ mod tests {
         "10.0.0.1:1 is in line 1 already"
     )]
     #[case("- address: 10.0.0.1:1\n- address: '[::ffff:10.0.0.1]:1'\n", 2, "10.0.0.1:1 is in line 1 already")]
-    #[case("- address: 10.0.0.1:1\n  capacity: 17\n", 2, "the capacity is not 1 to 16")]
+    #[case("- address: 10.0.0.1:1\n  capacity: 17\n", 2, "17 is not a capacity: it must be 1 to 16")]
     #[case("- address: 10.0.0.1:1\n  capacity: many\n", 2, "invalid u8")]
     #[case("- address: 10.0.0.1:1\n  zone: a b\n", 2, "a zone has the form of a label value")]
     #[case("- address: 10.0.0.1:1\n  state: gone\n", 2, "gone")]

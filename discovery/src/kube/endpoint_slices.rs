@@ -2,8 +2,8 @@
 
 use kube::Client;
 
-use super::{KubeDiscovery, rules::BackendPort, slice::SlimSlice};
-use crate::{Selector, SelectorError};
+use super::{KubeDiscovery, port::BackendPort, slice::SlimSlice};
+use crate::{Selector, errors::InvalidSelector};
 
 /// Discovers the endpoints of a Service, from its EndpointSlices: for clusters where pods may not be read.
 ///
@@ -25,7 +25,7 @@ impl KubeDiscovery<SlimSlice> {
         namespace: &str,
         name: &str,
         port: impl Into<BackendPort>,
-    ) -> Result<Self, SelectorError> {
+    ) -> Result<Self, InvalidSelector> {
         Ok(Self::new(client, namespace, format!("kubernetes.io/service-name={name}").parse()?, port))
     }
 

@@ -7,7 +7,8 @@ use serde::Deserialize;
 use self::raw::Raw;
 use super::{
     object::{Meta, Object},
-    rules::{BackendPort, Candidate, Findings, Rules},
+    port::BackendPort,
+    rules::{Candidate, Findings, Rules},
     scope::Resource,
 };
 use crate::{Capacity, State, Zone};
@@ -106,7 +107,7 @@ impl SlimPod {
             return Capacity::default();
         };
         let clamped = number.clamp((*Capacity::RANGE.start()).into(), (*Capacity::RANGE.end()).into());
-        u8::try_from(clamped).ok().and_then(Capacity::new).unwrap_or_default()
+        u8::try_from(clamped).ok().and_then(|shares| shares.try_into().ok()).unwrap_or_default()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use kube::Client;
 
-use super::{KubeDiscovery, pod::SlimPod, rules::BackendPort};
+use super::{KubeDiscovery, pod::SlimPod, port::BackendPort};
 use crate::{FieldSelector, Selector};
 
 /// Discovers the pods that a label selector selects, in one namespace, several, or all.

@@ -4,10 +4,11 @@ use serde::Deserialize;
 
 use super::{
     object::{Meta, Object},
-    rules::{BackendPort, Candidate, Findings, Rules},
+    port::BackendPort,
+    rules::{Candidate, Findings, Rules},
     scope::Resource,
 };
-use crate::{Capacity, State, Zone};
+use crate::{Capacity, State};
 
 /// The part of an EndpointSlice that discovery needs. Its lists may be absent, `null` or empty.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -79,7 +80,7 @@ impl Object for SlimSlice {
                 state,
                 last_resort,
                 capacity: Capacity::default(),
-                zone: endpoint.zone.as_deref().and_then(Zone::new),
+                zone: endpoint.zone.as_deref().and_then(|zone| zone.parse().ok()),
             });
         }
         findings

@@ -1,11 +1,13 @@
+//! Field selectors.
+
 use std::{fmt, str::FromStr};
 
-use super::{SelectorError, label::error_at};
+use super::{InvalidSelector, label::error_at};
 
-/// A field selector in the Kubernetes grammar, known to be well-formed.
+/// Well-formed field selector in the Kubernetes grammar.
 ///
 /// `spec.nodeName=a`, `status.phase==Running`, `spec.nodeName!=b`; commas mean "and". In a value `\`, `,` and `=` are
-/// written with a `\` before them. Which fields can be selected is the API server's choice, which it tells when asked.
+/// written with a `\` before them. The API server decides which fields can be selected, and refuses requests for others.
 ///
 /// ```
 /// use ilb_discovery::FieldSelector;
@@ -15,13 +17,13 @@ use super::{SelectorError, label::error_at};
 ///
 /// let error = "spec.nodeName".parse::<FieldSelector>().unwrap_err();
 /// assert_eq!(error.to_string(), "at character 14: expected '=', '==' or '!=', found the end");
-/// # Ok::<(), ilb_discovery::SelectorError>(())
+/// # Ok::<(), ilb_discovery::errors::InvalidSelector>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FieldSelector(String);
 
 impl FieldSelector {
-    /// The text for the `fieldSelector` parameter of a request.
+    /// Returns the text for the `fieldSelector` parameter of a request.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -34,9 +36,9 @@ impl fmt::Display for FieldSelector {
 }
 
 impl FromStr for FieldSelector {
-    type Err = SelectorError;
+    type Err = InvalidSelector;
 
-    fn from_str(text: &str) -> Result<Self, SelectorError> {
+    fn from_str(text: &str) -> Result<Self, InvalidSelector> {
         let chars: Vec<char> = text.chars().collect();
         let mut at = 0;
         let mut terms = Vec::new();
@@ -50,8 +52,8 @@ impl FromStr for FieldSelector {
     }
 }
 
-/// One requirement in canonical form. Leaves `at` on the comma after it, or at the end.
-fn term(chars: &[char], at: &mut usize) -> Result<String, SelectorError> {
+/// Parses one requirement, and returns it in canonical form. Leaves `at` on the comma after it, or at the end.
+fn term(chars: &[char], at: &mut usize) -> Result<String, InvalidSelector> {
     let start = *at;
     let field: String = chars[start..].iter().take_while(|c| !"=!,".contains(**c)).collect();
     *at += field.chars().count();
@@ -68,7 +70,7 @@ fn term(chars: &[char], at: &mut usize) -> Result<String, SelectorError> {
     Ok(format!("{field}{operator}{}", value(chars, at)?))
 }
 
-fn operator(chars: &[char], at: &mut usize) -> Result<&'static str, SelectorError> {
+fn operator(chars: &[char], at: &mut usize) -> Result<&'static str, InvalidSelector> {
     let (operator, length) = match (chars.get(*at), chars.get(*at + 1)) {
         (Some('='), Some('=')) => ("=", 2), // `==` means the same
         (Some('='), _) => ("=", 1),
@@ -79,7 +81,7 @@ fn operator(chars: &[char], at: &mut usize) -> Result<&'static str, SelectorErro
     Ok(operator)
 }
 
-fn value(chars: &[char], at: &mut usize) -> Result<String, SelectorError> {
+fn value(chars: &[char], at: &mut usize) -> Result<String, InvalidSelector> {
     let mut value = String::new();
     while let Some(&c) = chars.get(*at).filter(|c| **c != ',') {
         match c {

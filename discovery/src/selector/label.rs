@@ -1,6 +1,8 @@
+//! Label selectors.
+
 use std::{fmt, str::FromStr};
 
-/// A label selector in the Kubernetes grammar, known to be well-formed.
+/// Well-formed label selector in the Kubernetes grammar.
 ///
 /// `app=myapp`, `app==myapp,tier!=cache`, `tier in (backend,cache)`, `tier notin (frontend)`, `canary`, `!canary`;
 /// commas mean "and". The empty text is refused: it would select every pod of the namespace.
@@ -13,13 +15,13 @@ use std::{fmt, str::FromStr};
 ///
 /// let error = "app=my app".parse::<Selector>().unwrap_err();
 /// assert_eq!(error.to_string(), "at character 8: expected ',' or the end, found 'a'");
-/// # Ok::<(), ilb_discovery::SelectorError>(())
+/// # Ok::<(), ilb_discovery::errors::InvalidSelector>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Selector(String);
 
 impl Selector {
-    /// The text for the `labelSelector` parameter of a request.
+    /// Returns the text for the `labelSelector` parameter of a request.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -31,18 +33,20 @@ impl fmt::Display for Selector {
     }
 }
 
-/// Why a text is not a label selector. Its message points at the place, counted in characters from 1.
+/// Error of a text that is not a [`Selector`] or a [`FieldSelector`](crate::FieldSelector).
+///
+/// The message names the place, counted in characters from 1, what was found there, and what is allowed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("at character {position}: {problem}")]
-pub struct SelectorError {
+pub struct InvalidSelector {
     position: usize,
     problem: String,
 }
 
 impl FromStr for Selector {
-    type Err = SelectorError;
+    type Err = InvalidSelector;
 
-    fn from_str(text: &str) -> Result<Self, SelectorError> {
+    fn from_str(text: &str) -> Result<Self, InvalidSelector> {
         let mut parser = Parser { chars: text.chars().collect(), at: 0 };
         let mut requirements = vec![parser.requirement()?];
         while parser.eat(',') {
@@ -55,7 +59,7 @@ impl FromStr for Selector {
     }
 }
 
-/// A recursive-descent parser of the grammar in
+/// Recursive-descent parser of the grammar in
 /// <https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors>.
 struct Parser {
     chars: Vec<char>,
@@ -63,8 +67,8 @@ struct Parser {
 }
 
 impl Parser {
-    /// One requirement, in canonical form.
-    fn requirement(&mut self) -> Result<String, SelectorError> {
+    /// Parses one requirement, and returns it in canonical form.
+    fn requirement(&mut self) -> Result<String, InvalidSelector> {
         if self.eat('!') {
             return Ok(format!("!{}", self.key()?));
         }
@@ -91,7 +95,7 @@ impl Parser {
         }
     }
 
-    fn values(&mut self) -> Result<Vec<String>, SelectorError> {
+    fn values(&mut self) -> Result<Vec<String>, InvalidSelector> {
         self.require('(')?;
         let mut values = vec![self.value()?];
         while self.eat(',') {
@@ -101,8 +105,8 @@ impl Parser {
         Ok(values)
     }
 
-    /// `[prefix/]name`: the prefix a DNS subdomain of at most 253 characters, the name 1 to 63 characters.
-    fn key(&mut self) -> Result<String, SelectorError> {
+    /// Parses `[prefix/]name`: the prefix a DNS subdomain of at most 253 characters, the name 1 to 63 characters.
+    fn key(&mut self) -> Result<String, InvalidSelector> {
         self.skip_spaces();
         let start = self.at;
         let word = self.word();
@@ -113,24 +117,24 @@ impl Parser {
         if prefix.is_some_and(|p| !is_subdomain(p)) {
             return Err(error_at(start, format!("'{word}' has no valid DNS name before the '/'")));
         }
-        if name.is_empty() || !is_name(name) {
-            return Err(error_at(start, format!("'{word}' is not a label key: {NAME_RULE}")));
+        if name.is_empty() || !is_label_value(name) {
+            return Err(error_at(start, format!("'{word}' is not a label key: {LABEL_VALUE_RULE}")));
         }
         Ok(word)
     }
 
-    /// A label value: empty, or 1 to 63 characters.
-    fn value(&mut self) -> Result<String, SelectorError> {
+    /// Parses a label value: empty, or 1 to 63 characters.
+    fn value(&mut self) -> Result<String, InvalidSelector> {
         self.skip_spaces();
         let start = self.at;
         let word = self.word();
-        if word.is_empty() || is_name(&word) {
+        if word.is_empty() || is_label_value(&word) {
             return Ok(word);
         }
-        Err(error_at(start, format!("'{word}' is not a label value: {NAME_RULE}")))
+        Err(error_at(start, format!("'{word}' is not a label value: {LABEL_VALUE_RULE}")))
     }
 
-    /// The longest run of characters that are neither space nor punctuation of the grammar.
+    /// Takes the longest run of characters that are neither space nor punctuation of the grammar.
     fn word(&mut self) -> String {
         self.skip_spaces();
         let rest = &self.chars[self.at..];
@@ -145,11 +149,11 @@ impl Parser {
         found
     }
 
-    fn require(&mut self, wanted: char) -> Result<(), SelectorError> {
+    fn require(&mut self, wanted: char) -> Result<(), InvalidSelector> {
         if self.eat(wanted) { Ok(()) } else { Err(self.expected(&format!("'{wanted}'"))) }
     }
 
-    /// The next character that is no space.
+    /// Returns the next character that is not a space.
     fn peek(&mut self) -> Option<char> {
         self.skip_spaces();
         self.chars.get(self.at).copied()
@@ -159,19 +163,20 @@ impl Parser {
         self.at += self.chars[self.at..].iter().take_while(|c| c.is_whitespace()).count();
     }
 
-    fn expected(&mut self, what: &str) -> SelectorError {
+    fn expected(&mut self, what: &str) -> InvalidSelector {
         let found = self.peek().map_or_else(|| "the end".to_owned(), |c| format!("'{c}'"));
         error_at(self.at, format!("expected {what}, found {found}"))
     }
 }
 
-const NAME_RULE: &str = "at most 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit";
+pub(crate) const LABEL_VALUE_RULE: &str =
+    "at most 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit";
 
-pub(super) fn error_at(index: usize, problem: String) -> SelectorError {
-    SelectorError { position: index + 1, problem }
+pub(super) fn error_at(index: usize, problem: String) -> InvalidSelector {
+    InvalidSelector { position: index + 1, problem }
 }
 
-pub(crate) fn is_name(text: &str) -> bool {
+pub(crate) fn is_label_value(text: &str) -> bool {
     let ends = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
     text.len() <= 63
         && ends(text.chars().next())

@@ -3,7 +3,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, de::IgnoredAny};
 
 use super::{Phase, SlimPod};
-use crate::{Zone, kube::object::Meta};
+use crate::kube::object::Meta;
 
 /// The JSON as it comes, as far as it is read. Anything in it can be absent or `null`.
 #[derive(Default, Deserialize)]
@@ -109,7 +109,7 @@ impl From<Raw> for SlimPod {
             ports: raw.spec.map(RawSpec::named_ports).unwrap_or_default(),
             capacity: annotations.capacity,
             drain: annotations.drain,
-            zone: metadata.labels.and_then(|l| l.zone).as_deref().and_then(Zone::new),
+            zone: metadata.labels.and_then(|labels| labels.zone?.parse().ok()),
             meta: Meta { name: metadata.name, uid: metadata.uid, resource_version: metadata.resource_version },
         }
     }
