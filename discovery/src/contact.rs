@@ -1,3 +1,5 @@
+//! The time since the last contact with a source.
+
 use std::{
     sync::{
         Arc,
@@ -8,36 +10,39 @@ use std::{
 
 use tokio::time::Instant;
 
-/// When a source was last heard of. Clones tell of the same source.
-#[derive(Clone)]
-pub(crate) struct Contact(Arc<Inner>);
+/// Time of the last contact with a source. Clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct Contact(Arc<Clock>);
 
-struct Inner {
-    born: Instant,
-    /// Milliseconds from `born` to the last sign of life, plus one; zero before the first.
+#[derive(Debug)]
+struct Clock {
+    started: Instant,
+    /// Milliseconds from `started` to the last contact, plus one; zero before the first.
     last: AtomicU64,
 }
 
 impl Contact {
-    /// The source gave a sign of life just now.
+    /// Records a contact just now.
     pub(crate) fn note(&self) {
-        self.0.last.store(self.now() + 1, Ordering::Relaxed);
+        self.0.last.store(self.0.now() + 1, Ordering::Relaxed);
     }
 
-    /// How long ago that was, to the millisecond.
+    /// Returns the time since the last contact, to the millisecond.
     pub(crate) fn age(&self) -> Option<Duration> {
         let last = self.0.last.load(Ordering::Relaxed).checked_sub(1)?;
-        Some(Duration::from_millis(self.now().saturating_sub(last)))
+        Some(Duration::from_millis(self.0.now().saturating_sub(last)))
     }
+}
 
+impl Clock {
     fn now(&self) -> u64 {
-        u64::try_from(self.0.born.elapsed().as_millis()).unwrap_or(u64::MAX - 1)
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX - 1)
     }
 }
 
 impl Default for Contact {
     fn default() -> Self {
-        Self(Arc::new(Inner { born: Instant::now(), last: AtomicU64::new(0) }))
+        Self(Arc::new(Clock { started: Instant::now(), last: AtomicU64::new(0) }))
     }
 }
 
@@ -46,7 +51,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn the_age_of_a_contact_is_counted_from_the_last_sign_of_life() {
+    async fn the_age_of_a_contact_is_counted_from_the_last_one() {
         let contact = Contact::default();
         assert_eq!(contact.age(), None);
         contact.clone().note();

@@ -1,3 +1,5 @@
+//! The trait of all sources of backends.
+
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
@@ -5,37 +7,37 @@ use futures_core::stream::BoxStream;
 
 use crate::{BackendSet, Error};
 
-/// A source of backends.
+/// Source of backends.
 ///
-/// What every source promises, and what a consumer may build on:
+/// Every source promises:
 ///
 /// * The first `Ok` of [`watch`](Self::watch) comes only after a full synchronisation, and every `Ok` is complete.
-/// * A set is published only when it differs from the last one, or when it ends a time of staleness (see next item).
+/// * A set is published only when it differs from the last one, or when it ends staleness (see the next item).
 /// * `Err` means "the view is stale, still trying". It never ends the stream, and the last set stays valid. The next
 ///   `Ok`, which may be equal to the last one, says that the view is fresh again.
-/// * When the consumer is slow, sets that it did not take are replaced: the latest wins.
-/// * The stream ends only by being dropped, and dropping it stops all work that it caused.
-/// * A failed or half-done listing never publishes a partial set.
+/// * When the consumer is slow, newer sets replace those that it has not taken: the latest wins.
+/// * The stream never ends. Dropping it stops all work that it caused.
+/// * A list that failed or is incomplete is never published as a partial set.
 #[cfg_attr(any(test, feature = "test-util"), mockall::automock)]
 #[async_trait]
 pub trait Discovery: Send + Sync + 'static {
-    /// Asks the source once for the complete set.
+    /// Lists the complete set once.
     async fn list(&self) -> Result<Arc<BackendSet>, Error>;
 
-    /// Follows the source. Must be called within a Tokio runtime.
+    /// Watches the source. Must be called within a Tokio runtime.
     fn watch(&self) -> BoxStream<'static, Result<Arc<BackendSet>, Error>>;
 
-    /// How long ago the source last gave a sign of life: an answer, an event, or the orderly end of a watch. Of several
-    /// that are asked (namespaces, for example) the one that has been silent for longest counts.
+    /// Returns the time since the last contact with the source: an answer, an event, or the orderly end of a watch. With
+    /// several parts (namespaces, for example) it is the longest of their times.
     ///
-    /// `None` before the first sign, and for a source that has nothing to be in contact with. A source that is followed
-    /// and well is heard of every few seconds, even when nothing changes; each one says how often.
+    /// `None` before the first contact, and for a source that has nothing to be in contact with. While a watch is well,
+    /// there is contact every few seconds, even when nothing changes; each source documents how often.
     fn since_contact(&self) -> Option<Duration> {
         None
     }
 
-    /// How often the source has been listed as a whole again after its first complete list, because a watch could not be
-    /// resumed. Of several that are asked it is the sum. `None` for a source that is not watched.
+    /// Returns the number of complete lists after the first one, each because a watch could not be resumed. With several
+    /// parts it is the sum. `None` for a source that is not watched.
     fn relists(&self) -> Option<u64> {
         None
     }

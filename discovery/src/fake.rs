@@ -1,14 +1,20 @@
-use std::sync::{Arc, Mutex, PoisonError};
+//! The source that a test drives.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 
 use crate::{BackendSet, Discovery, Error, publish::Publisher};
 
-/// A source that says what a test tells it to, and keeps the promises of [`Discovery`] as the real ones do.
+/// Source that a test drives. It keeps the promises of [`Discovery`] as the real ones do.
 ///
-/// Clones are the same source: one goes to what is tested, one stays with the test. Until something is published,
-/// [`list`](Discovery::list) waits.
+/// Clones are the same source: one goes to the code under test, one stays with the test. [`list`](Discovery::list) waits
+/// until a set has been published.
 ///
 /// ```
 /// use futures_util::StreamExt;
@@ -23,33 +29,39 @@ use crate::{BackendSet, Discovery, Error, publish::Publisher};
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Clone, Default)]
-pub struct FakeDiscovery(Arc<Inner>);
+pub struct FakeDiscovery(Arc<Script>);
 
-struct Inner {
+struct Script {
     publisher: Publisher,
-    since_contact: Mutex<Option<std::time::Duration>>,
+    since_contact: Mutex<Option<Duration>>,
 }
 
 impl FakeDiscovery {
-    /// The source's complete set is `set` from now on, and the view of it is fresh.
+    /// Publishes `set` as the complete set, and ends staleness.
     pub fn publish(&self, set: BackendSet) {
         self.0.publisher.fresh(&Arc::new(set));
     }
 
-    /// The view becomes stale because of `error`.
+    /// Makes the view stale because of `error`.
     pub fn fail(&self, error: Error) {
         self.0.publisher.stale(error);
     }
 
-    /// What [`since_contact`](Discovery::since_contact) answers from now on.
-    pub fn set_since_contact(&self, age: Option<std::time::Duration>) {
+    /// Sets the result of [`since_contact`](Discovery::since_contact).
+    pub fn set_since_contact(&self, age: Option<Duration>) {
         *self.0.since_contact.lock().unwrap_or_else(PoisonError::into_inner) = age;
     }
 }
 
-impl Default for Inner {
+impl Default for Script {
     fn default() -> Self {
         Self { publisher: Publisher::new(), since_contact: Mutex::default() }
+    }
+}
+
+impl fmt::Debug for FakeDiscovery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FakeDiscovery").finish_non_exhaustive()
     }
 }
 
@@ -63,7 +75,7 @@ impl Discovery for FakeDiscovery {
         self.0.publisher.subscribe()
     }
 
-    fn since_contact(&self) -> Option<std::time::Duration> {
+    fn since_contact(&self) -> Option<Duration> {
         *self.0.since_contact.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -76,7 +88,7 @@ mod tests {
     use crate::Cause;
 
     #[tokio::test]
-    async fn each_consumer_of_a_fake_sees_what_the_script_says() {
+    async fn each_consumer_of_a_fake_receives_what_is_published() {
         let fake = FakeDiscovery::default();
         let (mut one, mut other) = (fake.watch(), fake.clone().watch());
         fake.publish(BackendSet::empty());

@@ -1,4 +1,4 @@
-//! The file source.
+//! The source that reads a file.
 
 mod changes;
 mod parse;
@@ -18,9 +18,9 @@ use tokio::task;
 pub use self::changes::FileChanges;
 use crate::{AddressPolicy, BackendSet, Cause, Discovery, Error, contact::Contact, publish};
 
-/// The backends that a file lists, followed as the file changes.
+/// Discovers the backends that a file lists.
 ///
-/// The file is YAML or JSON: a list of backends, each with an `address`, and where wanted a `state` (`ready` without it,
+/// The file is YAML or JSON: a list of backends, each with an `address` and optionally a `state` (`ready` by default,
 /// `draining` or `not ready`), a `capacity` (1 to 16) and a `zone`:
 ///
 /// ```yaml
@@ -31,37 +31,38 @@ use crate::{AddressPolicy, BackendSet, Cause, Discovery, Error, contact::Contact
 ///   zone: eu-1a
 /// ```
 ///
-/// A file that is broken in any place is not used at all: the last good set stays, and the error names the line. So does
-/// an empty file, which is most often one that is being written; no backends at all are written as `[]`.
+/// A file with a mistake in any place is not used at all: the last good set stays, and the error names the line. An
+/// empty file is a mistake too, because most often it is one that is being written; an empty list is written as `[]`.
 ///
 /// The file may be a symbolic link, and may be replaced by renaming another one over it, as editors do, or by a change
-/// of the link to its folder, as in the volume of a `ConfigMap`. Whoever writes into it in place should do so quickly: a
-/// half-written file can look whole.
+/// of the link to its folder, as in the volume of a `ConfigMap`. A program that writes into it in place should do so
+/// quickly: a half-written file can look complete.
+#[derive(Debug)]
 pub struct FileDiscovery {
-    file: Arc<Source>,
+    file: Arc<BackendFile>,
     contact: Contact,
 }
 
-#[derive(Clone)]
-struct Source {
+#[derive(Clone, Debug)]
+struct BackendFile {
     path: PathBuf,
     addresses: AddressPolicy,
 }
 
-/// The longest file that is read, in bytes: far more than any set that makes sense.
-const LONGEST: u64 = 16 << 20;
+/// Maximum length of the file: far more than any set that makes sense.
+const MAX_FILE_BYTES: u64 = 16 << 20;
 
 impl FileDiscovery {
-    /// The backends in the file at `path`. It need not exist yet.
+    /// Discovers the backends in the file at `path`, which need not exist yet.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        let file = Source { path: path.into(), addresses: AddressPolicy::default() };
+        let file = BackendFile { path: path.into(), addresses: AddressPolicy::default() };
         Self { file: Arc::new(file), contact: Contact::default() }
     }
 
-    /// Which addresses may be backends at all. A file with one that may not is broken.
+    /// Accepts only the addresses that `policy` does. A file with any other is not used at all.
     #[must_use]
     pub fn with_addresses(mut self, policy: AddressPolicy) -> Self {
-        self.file = Arc::new(Source { addresses: policy, ..(*self.file).clone() });
+        self.file = Arc::new(BackendFile { addresses: policy, ..(*self.file).clone() });
         self
     }
 }
@@ -78,19 +79,19 @@ impl Discovery for FileDiscovery {
         let (file, contact) = (Arc::clone(&self.file), self.contact.clone());
         publish::spawn(move |publisher| async move {
             let mut changes = FileChanges::new(&file.path);
-            let mut told = None;
+            let mut published = None;
             loop {
                 match read(&file).await {
                     Ok(set) => {
                         contact.note();
                         publisher.fresh(&set);
-                        told = None;
+                        published = None;
                     }
                     Err(error) => {
                         changes.rewatch();
-                        // The file is also read without a change: what has been told already is not told again.
+                        // The file is also read without a change: the same error is published once.
                         let text = error.with_causes().to_string();
-                        if told.replace(text.clone()).as_deref() != Some(&*text) {
+                        if published.replace(text.clone()).as_deref() != Some(&*text) {
                             publisher.stale(error);
                         }
                     }
@@ -100,14 +101,14 @@ impl Discovery for FileDiscovery {
         })
     }
 
-    /// Well: at most 10 s, since the file is read at least that often.
+    /// Returns at most 10 s while all is well, since the file is read at least that often.
     fn since_contact(&self) -> Option<Duration> {
         self.contact.age()
     }
 }
 
-/// Reads the whole file where blocking does no harm.
-async fn read(file: &Arc<Source>) -> Result<Arc<BackendSet>, Error> {
+/// Reads the whole file on a thread that may block.
+async fn read(file: &Arc<BackendFile>) -> Result<Arc<BackendSet>, Error> {
     let source = Arc::clone(file);
     let unreachable = |error| Error::Unreachable { source_name: file.path.display().to_string(), cause: error };
     let text = task::spawn_blocking(move || text(&source.path)).await.map_err(|e| unreachable(Cause::new(e)))?;
@@ -122,9 +123,9 @@ async fn read(file: &Arc<Source>) -> Result<Arc<BackendSet>, Error> {
 
 fn text(path: &Path) -> io::Result<String> {
     let mut text = String::new();
-    let read = File::open(path)?.take(LONGEST + 1).read_to_string(&mut text)?;
-    if u64::try_from(read).is_ok_and(|read| read > LONGEST) {
-        return Err(io::Error::other(format!("longer than {LONGEST} bytes")));
+    let read = File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_string(&mut text)?;
+    if u64::try_from(read).is_ok_and(|read| read > MAX_FILE_BYTES) {
+        return Err(io::Error::other(format!("longer than {MAX_FILE_BYTES} bytes")));
     }
     Ok(text)
 }

@@ -1,6 +1,7 @@
+//! Discovers TCP backends for load balancers and other controllers.
 #![cfg_attr(feature = "kube", doc = include_str!("../README.md"))]
-#![cfg_attr(not(feature = "kube"), doc = "Complete, trustworthy sets of TCP backends: the model and the trait.")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![warn(missing_debug_implementations)]
 
 mod address;
 mod backend;

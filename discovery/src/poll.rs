@@ -1,4 +1,6 @@
-use std::{sync::Arc, time::Duration};
+//! The source that polls another one.
+
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
@@ -6,7 +8,7 @@ use tokio::time::{self, MissedTickBehavior};
 
 use crate::{BackendSet, Discovery, Error, backoff::Backoff, contact::Contact, publish};
 
-/// Follows a source by asking it again and again, for where a watch is not allowed or does not get through.
+/// Watches a source by listing it again and again, for where a watch is not allowed or does not get through.
 pub struct Poll<D> {
     source: Arc<D>,
     interval: Duration,
@@ -14,7 +16,7 @@ pub struct Poll<D> {
 }
 
 impl<D: Discovery> Poll<D> {
-    /// Asks `source` once an `interval`; after a failure, with pauses that grow to at most 5 s.
+    /// Lists `source` once an `interval`; after a failure, not before a pause that grows to at most 5 s is over.
     pub fn new(source: D, interval: Duration) -> Self {
         Self { source: Arc::new(source), interval: interval.max(Duration::from_millis(1)), contact: Contact::default() }
     }
@@ -51,9 +53,15 @@ impl<D: Discovery> Discovery for Poll<D> {
         })
     }
 
-    /// Well: at most one interval and the time of one answer.
+    /// Returns at most one interval and the time of one answer while all is well.
     fn since_contact(&self) -> Option<Duration> {
         self.contact.age()
+    }
+}
+
+impl<D> fmt::Debug for Poll<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Poll").field("interval", &self.interval).finish_non_exhaustive()
     }
 }
 
@@ -66,7 +74,7 @@ mod tests {
     use super::*;
     use crate::{Backend, Cause, State, discovery::MockDiscovery};
 
-    /// A source that has one more backend each time, and fails the second time.
+    /// Makes a source that has one more backend each time, and fails the second time.
     fn growing() -> MockDiscovery {
         let calls = AtomicUsize::new(0);
         let mut source = MockDiscovery::new();

@@ -1,3 +1,5 @@
+//! The way from a background task to the consumers of a stream.
+
 use std::sync::Arc;
 
 use futures_core::stream::BoxStream;
@@ -7,9 +9,10 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::{BackendSet, Error};
 
-/// The stream of [`Discovery::watch`](crate::Discovery::watch) over a background task that fills a [`Publisher`].
+/// Starts a background task that fills a [`Publisher`], and returns its stream for
+/// [`Discovery::watch`](crate::Discovery::watch).
 ///
-/// The task is aborted when the stream is dropped.
+/// Dropping the stream aborts the task.
 pub(crate) fn spawn<F>(work: impl FnOnce(Publisher) -> F) -> BoxStream<'static, Result<Arc<BackendSet>, Error>>
 where
     F: Future<Output = ()> + Send + 'static,
@@ -17,13 +20,13 @@ where
     let publisher = Publisher::new();
     let views = publisher.0.subscribe();
     let task = AbortOnDropHandle::new(tokio::spawn(work(publisher)));
-    Consumer { views, seen: Seen::default(), _task: Some(task) }.stream()
+    Consumer { views, taken: Taken::default(), _task: Some(task) }.stream()
 }
 
-/// Where a source puts what it learnt. It never waits for the consumer.
+/// Source's side: takes sets and errors, and never waits for the consumer.
 pub(crate) struct Publisher(watch::Sender<View>);
 
-/// The latest set and whether it is stale. Each part is counted, so that a consumer takes each news once.
+/// Latest set, and the error that makes it stale. Each part is counted, so that a consumer takes each change once.
 #[derive(Clone, Default)]
 struct View {
     set: Option<Arc<BackendSet>>,
@@ -37,13 +40,13 @@ impl Publisher {
         Self(watch::Sender::new(View::default()))
     }
 
-    /// A stream of what is published, beginning with what is known by now.
+    /// Returns a stream of what is published, beginning with the latest set.
     #[cfg(feature = "test-util")]
     pub(crate) fn subscribe(&self) -> BoxStream<'static, Result<Arc<BackendSet>, Error>> {
-        Consumer { views: self.0.subscribe(), seen: Seen::default(), _task: None }.stream()
+        Consumer { views: self.0.subscribe(), taken: Taken::default(), _task: None }.stream()
     }
 
-    /// What a consumer that joins now would see last; waits until there is something.
+    /// Returns the latest set or error; waits until there is one.
     #[cfg(feature = "test-util")]
     pub(crate) async fn latest(&self) -> Result<Arc<BackendSet>, Error> {
         let mut views = self.0.subscribe();
@@ -52,20 +55,20 @@ impl Publisher {
             if let Some(latest) = view.error.map(Err).or_else(|| view.set.map(Ok)) {
                 return latest;
             }
-            // The sender is `self`, so there is always a next view to wait for.
+            // The sender is `self`, so the wait never fails.
             let _ = views.changed().await;
         }
     }
 
-    /// Publishes `set` if it differs from the last one or ends a time of staleness.
+    /// Publishes `set` if it differs from the last one or ends staleness.
     pub(crate) fn fresh(&self, set: &Arc<BackendSet>) {
         self.0.send_if_modified(|view| {
-            let news = view.error.is_some() || view.set.as_ref() != Some(set);
-            if news {
+            let is_new = view.error.is_some() || view.set.as_ref() != Some(set);
+            if is_new {
                 (view.set, view.error) = (Some(Arc::clone(set)), None);
                 view.sets += 1;
             }
-            news
+            is_new
         });
     }
 
@@ -73,13 +76,13 @@ impl Publisher {
     #[cfg(any(test, feature = "kube"))]
     pub(crate) fn partly_fresh(&self, set: &Arc<BackendSet>, error: Error) {
         self.0.send_if_modified(|view| {
-            let news = view.set.as_ref() != Some(set);
-            if news {
+            let is_new = view.set.as_ref() != Some(set);
+            if is_new {
                 (view.set, view.error) = (Some(Arc::clone(set)), Some(error));
                 view.sets += 1;
                 view.errors += 1;
             }
-            news
+            is_new
         });
     }
 
@@ -92,16 +95,16 @@ impl Publisher {
     }
 }
 
-/// The consumer's side: what it took already.
+/// Consumer's side: remembers what it has taken.
 struct Consumer {
     views: watch::Receiver<View>,
-    seen: Seen,
-    /// The work behind the stream, where it is this consumer's own.
+    taken: Taken,
+    /// The task behind the stream, where it belongs to this consumer.
     _task: Option<AbortOnDropHandle<()>>,
 }
 
 #[derive(Default)]
-struct Seen {
+struct Taken {
     sets: u64,
     errors: u64,
 }
@@ -113,18 +116,18 @@ impl Consumer {
 
     async fn next(&mut self) -> Option<Result<Arc<BackendSet>, Error>> {
         loop {
-            if let Some(news) = self.seen.take(&self.views.borrow_and_update()) {
-                return Some(news);
+            if let Some(item) = self.taken.next(&self.views.borrow_and_update()) {
+                return Some(item);
             }
-            // Fails only when the task has ended, which it does not do by itself.
+            // Fails only when the task has ended, and tasks run until they are aborted.
             self.views.changed().await.ok()?;
         }
     }
 }
 
-impl Seen {
-    /// The oldest news that `view` still holds: a set before the error that made it stale.
-    fn take(&mut self, view: &View) -> Option<Result<Arc<BackendSet>, Error>> {
+impl Taken {
+    /// Takes the oldest change that `view` has: a set before the error that made it stale.
+    fn next(&mut self, view: &View) -> Option<Result<Arc<BackendSet>, Error>> {
         if let Some(set) = view.set.as_ref().filter(|_| view.sets > self.sets) {
             self.sets = view.sets;
             return Some(Ok(Arc::clone(set)));
@@ -151,14 +154,14 @@ mod tests {
         Error::Failed { source_name: "the test".into(), cause: Cause::new("scripted") }
     }
 
-    /// A stream whose source is driven by the test.
+    /// Makes a stream whose publisher the test drives.
     async fn scripted() -> (Publisher, BoxStream<'static, Result<Arc<BackendSet>, Error>>) {
         let (give, take) = oneshot::channel();
         let mut stream = spawn(|publisher| async {
             let _ = give.send(publisher);
             std::future::pending::<()>().await;
         });
-        assert!(stream.next().now_or_never().is_none(), "nothing is published before the first set");
+        assert!(stream.next().now_or_never().is_none(), "published before the first set");
         (take.await.unwrap(), stream)
     }
 
@@ -180,7 +183,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_end_of_staleness_is_said_with_the_set_even_if_it_is_equal() {
+    async fn the_end_of_staleness_is_published_with_the_set_even_if_it_is_equal() {
         let (publisher, mut stream) = scripted().await;
         publisher.fresh(&set(1));
         publisher.stale(error());
@@ -191,14 +194,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_change_while_a_part_is_stale_is_told_with_the_staleness_that_remains() {
+    async fn a_change_while_a_part_is_stale_is_published_with_the_staleness_that_remains() {
         let (publisher, mut stream) = scripted().await;
         publisher.fresh(&set(1));
         publisher.stale(error());
         stream.next().await.unwrap().unwrap();
         stream.next().await.unwrap().unwrap_err();
         publisher.partly_fresh(&set(1), error());
-        assert!(stream.next().now_or_never().is_none(), "nothing changed");
+        assert!(stream.next().now_or_never().is_none(), "published without a change");
         publisher.partly_fresh(&set(2), error());
         assert_eq!(stream.next().await.unwrap().unwrap(), set(2));
         stream.next().await.unwrap().unwrap_err();

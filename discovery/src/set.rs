@@ -1,11 +1,13 @@
+//! A complete set of backends.
+
 use std::{fmt, net::SocketAddr};
 
 use crate::{Backend, State};
 
-/// A *complete* set of backends at one moment, never a delta.
+/// *Complete* set of backends at one moment, never a delta.
 ///
 /// Backends are keyed by address and kept in the order of their addresses, so that equal sets lead to equal
-/// configurations, byte by byte. Sets are shared as `Arc<BackendSet>`: handing one to a consumer copies nothing.
+/// configurations, byte by byte. Sets are shared as `Arc<BackendSet>`, so consumers copy nothing.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct BackendSet {
     /// Strictly ascending by address. A set is built once and read often, which one piece of memory serves best.
@@ -13,44 +15,44 @@ pub struct BackendSet {
 }
 
 impl BackendSet {
-    /// The set without backends. It is a state, not an error.
+    /// Creates a set without backends. An empty set is a state, not an error.
     pub fn empty() -> Self {
         Self::default()
     }
 
-    /// The number of backends, whatever their state.
+    /// Returns the number of backends in any state.
     pub fn len(&self) -> usize {
         self.backends.len()
     }
 
-    /// Whether there is no backend at all.
+    /// Returns whether there is no backend in any state.
     pub fn is_empty(&self) -> bool {
         self.backends.is_empty()
     }
 
-    /// The backend at `address`.
+    /// Returns the backend at `address`.
     pub fn get(&self, address: &SocketAddr) -> Option<&Backend> {
         self.backends.binary_search_by_key(address, Backend::address).ok().map(|at| &self.backends[at])
     }
 
-    /// All backends, by address.
+    /// Iterates over all backends in the order of their addresses.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Backend> + Clone {
         self.backends.iter()
     }
 
-    /// The number of backends in `state`.
+    /// Returns the number of backends in `state`.
     pub fn count(&self, state: State) -> usize {
         self.iter().filter(|b| b.state() == state).count()
     }
 
-    /// The backends that may take new connections: those that are [`State::Ready`].
+    /// Returns the set of backends that are [`State::Ready`] and so may take new connections.
     #[must_use]
     pub fn ready(&self) -> Self {
         self.iter().filter(|b| b.state() == State::Ready).cloned().collect()
     }
 }
 
-/// Of two backends with one address the later one stays.
+/// Keeps the later one of two backends with the same address.
 impl FromIterator<Backend> for BackendSet {
     fn from_iter<I: IntoIterator<Item = Backend>>(backends: I) -> Self {
         let mut backends: Vec<_> = backends.into_iter().collect();

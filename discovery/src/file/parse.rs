@@ -1,3 +1,5 @@
+//! The format of a file of backends.
+
 use std::{collections::HashMap, net::SocketAddr};
 
 use serde::Deserialize;
@@ -5,7 +7,7 @@ use serde_saphyr::Spanned;
 
 use crate::{AddressPolicy, Backend, BackendSet, Capacity, State, Zone};
 
-/// What is wrong with a text, and in which line, counted from 1; 0 if no line can be named.
+/// Mistake in a text, with its line, counted from 1; 0 if no line can be named.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Mistake {
     pub(super) line: u64,
@@ -17,7 +19,7 @@ impl From<serde_saphyr::Error> for Mistake {
         let line = error.location().map_or(0, |at| at.line());
         let text = error.to_string();
         let problem = text.lines().next().unwrap_or_default();
-        // The library tells the place in its text too: once is enough.
+        // The library names the place in its text too: once is enough.
         let problem = problem.rsplit_once(" at line ").map_or(problem, |(problem, _)| problem).to_owned();
         Self { line, problem }
     }
@@ -25,17 +27,17 @@ impl From<serde_saphyr::Error> for Mistake {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Entry {
+struct FileEntry {
     address: Spanned<String>,
     #[serde(default)]
-    state: EntryState,
+    state: FileState,
     capacity: Option<Spanned<u8>>,
     zone: Option<Spanned<String>>,
 }
 
 #[derive(Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum EntryState {
+enum FileState {
     #[default]
     Ready,
     Draining,
@@ -43,13 +45,16 @@ enum EntryState {
     NotReady,
 }
 
-/// The backends that `text` lists, in YAML or in JSON, which is YAML too.
+/// Returns the backends that `text` lists, in YAML or in JSON, which is YAML too.
 pub(super) fn backends(text: &str, policy: &AddressPolicy) -> Result<BackendSet, Mistake> {
     if text.trim().is_empty() {
-        return Err(Mistake { line: 0, problem: "the file is empty: no backends at all are written as []".to_owned() });
+        return Err(Mistake {
+            line: 0,
+            problem: "the file is empty: an empty list of backends is written as []".to_owned(),
+        });
     }
     let options = serde_saphyr::options! { with_snippet: false };
-    let entries: Vec<Entry> = serde_saphyr::from_str_with_options(text, options).map_err(Mistake::from)?;
+    let entries: Vec<FileEntry> = serde_saphyr::from_str_with_options(text, options).map_err(Mistake::from)?;
     let mut lines: HashMap<SocketAddr, u64> = HashMap::new();
     let mut backends = Vec::with_capacity(entries.len());
     for entry in entries {
@@ -63,7 +68,7 @@ pub(super) fn backends(text: &str, policy: &AddressPolicy) -> Result<BackendSet,
     Ok(backends.into_iter().collect())
 }
 
-impl Entry {
+impl FileEntry {
     fn backend(self, policy: &AddressPolicy) -> Result<Backend, Mistake> {
         let text = &self.address.value;
         let address: SocketAddr = text
@@ -72,9 +77,9 @@ impl Entry {
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
         policy.check(address).map_err(|error| mistake(&self.address, error.to_string()))?;
         let state = match self.state {
-            EntryState::Ready => State::Ready,
-            EntryState::Draining => State::Draining,
-            EntryState::NotReady => State::NotReady,
+            FileState::Ready => State::Ready,
+            FileState::Draining => State::Draining,
+            FileState::NotReady => State::NotReady,
         };
         let capacity = self.capacity.map_or(Ok(Capacity::default()), |shares| {
             Capacity::try_from(shares.value).map_err(|error| mistake(&shares, error.to_string()))
@@ -137,7 +142,7 @@ mod tests {
     #[case("- address: 10.0.0.1:1\n  state: gone\n", 2, "gone")]
     #[case("- address: 10.0.0.1:1\n- {\n", 2, "unclosed bracket '{'")]
     #[case("[\n{\"address\": \"10.0.0.1:1\"},\n{\"address\": 7 7}\n]", 3, "")]
-    fn a_mistake_is_told_with_its_line(#[case] text: &str, #[case] line: u64, #[case] problem: &str) {
+    fn a_mistake_is_reported_with_its_line(#[case] text: &str, #[case] line: u64, #[case] problem: &str) {
         let mistake = parse(text).unwrap_err();
         assert!(mistake.line == line && mistake.problem.contains(problem), "{mistake:?}");
     }

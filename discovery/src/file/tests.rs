@@ -1,17 +1,19 @@
+//! Tests of the file source on real files.
+
 use std::{fs, os::unix::fs::symlink};
 
 use futures_util::{FutureExt, StreamExt};
 
 use super::*;
 
-/// A folder with a file that is followed.
-struct Followed {
+/// Folder with a file that is watched.
+struct Watched {
     folder: tempfile::TempDir,
     sets: BoxStream<'static, Result<Arc<BackendSet>, Error>>,
 }
 
-impl Followed {
-    /// `prepare` puts the file `backends.yaml` into the folder, before it is followed.
+impl Watched {
+    /// Watches the file `backends.yaml`, which `prepare` may put into the folder first.
     fn new(prepare: impl FnOnce(&Path)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         prepare(folder.path());
@@ -23,7 +25,7 @@ impl Followed {
         self.folder.path().join(name)
     }
 
-    /// The addresses of the next set.
+    /// Waits for the next set, and returns its addresses.
     async fn set(&mut self) -> Vec<String> {
         self.sets.next().await.unwrap().unwrap().iter().map(|b| b.address().to_string()).collect()
     }
@@ -38,26 +40,26 @@ fn yaml(last: u8) -> String {
 }
 
 #[tokio::test]
-async fn a_file_that_is_written_anew_is_followed() {
-    let mut followed = Followed::new(|folder| fs::write(folder.join("backends.yaml"), yaml(1)).unwrap());
-    assert_eq!(followed.set().await, ["10.0.0.1:1"]);
-    fs::write(followed.path("backends.yaml"), yaml(2)).unwrap();
-    assert_eq!(followed.set().await, ["10.0.0.2:1"]);
+async fn a_file_that_is_rewritten_is_read_again() {
+    let mut watched = Watched::new(|folder| fs::write(folder.join("backends.yaml"), yaml(1)).unwrap());
+    assert_eq!(watched.set().await, ["10.0.0.1:1"]);
+    fs::write(watched.path("backends.yaml"), yaml(2)).unwrap();
+    assert_eq!(watched.set().await, ["10.0.0.2:1"]);
 }
 
 #[tokio::test]
-async fn a_file_that_is_renamed_over_it_is_followed() {
-    let mut followed = Followed::new(|folder| fs::write(folder.join("backends.yaml"), yaml(1)).unwrap());
-    followed.set().await;
+async fn a_file_that_is_renamed_over_it_is_read() {
+    let mut watched = Watched::new(|folder| fs::write(folder.join("backends.yaml"), yaml(1)).unwrap());
+    watched.set().await;
     for last in [2, 3] {
-        fs::write(followed.path("new"), yaml(last)).unwrap();
-        fs::rename(followed.path("new"), followed.path("backends.yaml")).unwrap();
-        assert_eq!(followed.set().await, [format!("10.0.0.{last}:1")]);
+        fs::write(watched.path("new"), yaml(last)).unwrap();
+        fs::rename(watched.path("new"), watched.path("backends.yaml")).unwrap();
+        assert_eq!(watched.set().await, [format!("10.0.0.{last}:1")]);
     }
 }
 
 #[tokio::test]
-async fn the_swap_of_a_config_maps_link_is_followed() {
+async fn the_swap_of_a_config_maps_link_is_noticed() {
     let version = |folder: &Path, last: u8| {
         let content = folder.join(format!("..{last}"));
         fs::create_dir(&content).unwrap();
@@ -65,32 +67,32 @@ async fn the_swap_of_a_config_maps_link_is_followed() {
         symlink(content.file_name().unwrap(), folder.join("..data_tmp")).unwrap();
         fs::rename(folder.join("..data_tmp"), folder.join("..data")).unwrap();
     };
-    let mut followed = Followed::new(|folder| {
+    let mut watched = Watched::new(|folder| {
         version(folder, 1);
         symlink("..data/backends.yaml", folder.join("backends.yaml")).unwrap();
     });
-    assert_eq!(followed.set().await, ["10.0.0.1:1"]);
-    version(followed.folder.path(), 2);
-    fs::remove_dir_all(followed.path("..1")).unwrap();
-    assert_eq!(followed.set().await, ["10.0.0.2:1"]);
+    assert_eq!(watched.set().await, ["10.0.0.1:1"]);
+    version(watched.folder.path(), 2);
+    fs::remove_dir_all(watched.path("..1")).unwrap();
+    assert_eq!(watched.set().await, ["10.0.0.2:1"]);
 }
 
 #[tokio::test]
-async fn a_broken_file_keeps_the_last_good_set_and_tells_the_line() {
-    let mut followed = Followed::new(|folder| fs::write(folder.join("backends.yaml"), yaml(1)).unwrap());
-    followed.set().await;
-    fs::write(followed.path("new"), yaml(2) + "- address: nowhere\n").unwrap();
-    fs::rename(followed.path("new"), followed.path("backends.yaml")).unwrap();
-    let error = followed.error().await;
+async fn a_broken_file_keeps_the_last_good_set_and_the_error_names_the_line() {
+    let mut watched = Watched::new(|folder| fs::write(folder.join("backends.yaml"), yaml(1)).unwrap());
+    watched.set().await;
+    fs::write(watched.path("new"), yaml(2) + "- address: nowhere\n").unwrap();
+    fs::rename(watched.path("new"), watched.path("backends.yaml")).unwrap();
+    let error = watched.error().await;
     assert!(error.ends_with("backends.yaml:2: 'nowhere' is not an address such as 10.0.0.1:5432"), "{error}");
-    fs::remove_file(followed.path("backends.yaml")).unwrap();
-    assert!(followed.error().await.contains("No such file"));
-    fs::write(followed.path("backends.yaml"), yaml(1)).unwrap();
-    assert_eq!(followed.set().await, ["10.0.0.1:1"], "the same set ends the staleness");
+    fs::remove_file(watched.path("backends.yaml")).unwrap();
+    assert!(watched.error().await.contains("No such file"));
+    fs::write(watched.path("backends.yaml"), yaml(1)).unwrap();
+    assert_eq!(watched.set().await, ["10.0.0.1:1"], "the same set ends the staleness");
 }
 
 #[tokio::test]
-async fn a_folder_that_comes_later_is_followed_from_then_on() {
+async fn a_folder_that_is_created_later_is_watched_from_then_on() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("later/backends.yaml");
     let mut sets = FileDiscovery::new(&file).watch();
@@ -103,7 +105,7 @@ async fn a_folder_that_comes_later_is_followed_from_then_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_file_of_which_the_system_tells_nothing_is_read_every_ten_seconds() {
+async fn a_file_whose_changes_the_system_does_not_report_is_read_every_ten_seconds() {
     let folder = tempfile::tempdir().unwrap();
     let elsewhere = tempfile::tempdir().unwrap();
     fs::write(elsewhere.path().join("real"), yaml(1)).unwrap();
