@@ -1,37 +1,39 @@
+//! The lines of a response body.
+
 use futures_util::StreamExt;
 use http_body_util::{BodyDataStream, BodyExt};
 use kube::client::Body;
 use tokio_util::bytes::{Bytes, BytesMut};
 
-/// The lines of an answer that goes on, each of them whole.
+/// Splits a body that is still being received into whole lines.
 pub(super) struct BodyLines {
     body: BodyDataStream<Body>,
     buffer: BytesMut,
-    /// So many bytes of the buffer hold no end of a line.
+    /// Number of bytes at the start of the buffer that contain no end of a line.
     searched: usize,
-    longest: usize,
+    max_line_bytes: usize,
 }
 
-/// Why there is no next line.
+/// Reason why there is no next line.
 #[derive(Debug)]
 pub(super) enum NoLine {
-    /// The answer has ended, after a whole line.
+    /// The body has ended after a whole line.
     End,
-    /// The answer has ended in the middle of a line.
+    /// The body has ended in the middle of a line.
     MidLine,
-    /// The answer broke off.
+    /// The connection broke.
     Broken(kube::Error),
-    /// The line is longer than it may be.
+    /// The line is longer than the maximum.
     TooLong,
 }
 
 impl BodyLines {
-    /// Of `body`, each of about `longest` bytes at most.
-    pub(super) fn new(body: Body, longest: usize) -> Self {
-        Self { body: body.into_data_stream(), buffer: BytesMut::new(), searched: 0, longest }
+    /// Splits `body` into lines of about `max_line_bytes` at most.
+    pub(super) fn new(body: Body, max_line_bytes: usize) -> Self {
+        Self { body: body.into_data_stream(), buffer: BytesMut::new(), searched: 0, max_line_bytes }
     }
 
-    /// The next line, with its end. What was read is kept if this is given up and called again.
+    /// Returns the next line, including its end. Cancel-safe: the next call continues with what has been read.
     pub(super) async fn next(&mut self) -> Result<Bytes, NoLine> {
         loop {
             if let Some(at) = memchr::memchr(b'\n', &self.buffer[self.searched..]) {
@@ -40,7 +42,7 @@ impl BodyLines {
                 return Ok(line.freeze());
             }
             self.searched = self.buffer.len();
-            if self.searched > self.longest {
+            if self.searched > self.max_line_bytes {
                 return Err(NoLine::TooLong);
             }
             match self.body.next().await {
@@ -60,11 +62,11 @@ mod tests {
     use super::*;
     use crate::kube::testing::body_of;
 
-    /// The lines of a body that comes in these pieces, and how it ends.
-    fn lines(pieces: &[&str], longest: usize) -> (Vec<String>, NoLine) {
+    /// Returns the lines of a body that is received in these pieces, and the reason of its end.
+    fn lines(pieces: &[&str], max_line_bytes: usize) -> (Vec<String>, NoLine) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let mut lines = BodyLines::new(body_of(pieces).await, longest);
+            let mut lines = BodyLines::new(body_of(pieces).await, max_line_bytes);
             let mut found = Vec::new();
             loop {
                 match lines.next().await {
@@ -76,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_an_end_is_told_from_an_end_without_a_line() {
+    fn a_line_without_an_end_differs_from_an_end_without_a_line() {
         assert!(matches!(lines(&["a\nb", "c\n"], 9), (lines, NoLine::End) if lines == ["a\n", "bc\n"]));
         assert!(matches!(lines(&["a\nb"], 9), (lines, NoLine::MidLine) if lines == ["a\n"]));
         assert!(matches!(lines(&[], 9), (lines, NoLine::End) if lines.is_empty()));
@@ -89,7 +91,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_pieces_in_which_lines_come_do_not_matter(text in "[ab\n]{0,30}", at in 0..31usize) {
+        fn the_pieces_in_which_lines_are_received_do_not_matter(text in "[ab\n]{0,30}", at in 0..31usize) {
             let (head, tail) = text.split_at(at.min(text.len()));
             let whole: Vec<_> = text.split_inclusive('\n').filter(|l| l.ends_with('\n')).map(str::to_owned).collect();
             prop_assert_eq!(lines(&[head, tail], 99).0, whole);

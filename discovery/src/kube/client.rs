@@ -1,3 +1,5 @@
+//! A client of the API server that does not hang.
+
 use std::time::Duration;
 
 use hyper_timeout::TimeoutConnector;
@@ -14,15 +16,16 @@ use tower::{BoxError, ServiceBuilder, util::MapRequestLayer};
 use super::token_file::TokenFile;
 use crate::{Cause, Error};
 
-/// How long a client of the API server waits before it gives up, so that nothing hangs for ever.
+/// Timeouts of a client of the API server.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ClientLimits {
-    /// For a connection to be made, TLS included. 5 s.
+    /// Timeout of connecting, TLS included. 5 s by default.
     pub connect: Duration,
-    /// For the next byte of an answer, its first one included. 15 s, which is longer than the life of a watch.
+    /// Timeout of each byte of a response, the first one included. 15 s by default, which is longer than a watch lives.
     pub silence: Duration,
-    /// For the other end's kernel to confirm what was sent, and to answer a probe of a quiet connection. 10 s.
+    /// Timeout of the other end's kernel for acknowledging what was sent, and for answering a probe of an idle connection.
+    /// 10 s by default.
     pub acknowledge: Duration,
 }
 
@@ -32,14 +35,14 @@ impl Default for ClientLimits {
     }
 }
 
-/// A client of the API server that notices when the other end is gone, and tells of each failure.
+/// Creates a client of the API server that notices a dead connection and returns every failure.
 ///
-/// kube's own client waits without limit for an answer, notices a dead connection after minutes, repeats requests in
-/// silence, and after a backward step of the clock goes on with a token that has long been renewed in its file; this one
-/// does none of it. The source of its configuration is the caller's choice: in a pod `Config::incluster()`.
+/// kube's own client waits without limit for a response, notices a dead connection after minutes, retries requests
+/// silently, and after a backward step of the clock keeps using a token that has been renewed in its file. This client
+/// does none of these. The caller chooses where the configuration comes from: in a pod `Config::incluster()`.
 ///
 /// A TLS provider must have been installed (`rustls`'s `install_default`). Must be called within a Tokio runtime.
-/// Fails if `config` names files or certificates that cannot be used, or a proxy, which is not supported.
+/// Returns an error if `config` names files or certificates that cannot be used, or a proxy, which is not supported.
 pub fn api_client(config: &Config, limits: &ClientLimits) -> Result<Client, Error> {
     let failed = |error| Error::Client(Cause::new(error));
     if config.proxy_url.is_some() {
@@ -50,7 +53,7 @@ pub fn api_client(config: &Config, limits: &ClientLimits) -> Result<Client, Erro
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     tcp.set_connect_timeout(Some(limits.connect));
-    // Probes begin after half of the limit and use up the other half.
+    // Probes begin after half of the timeout and use up the other half.
     tcp.set_keepalive(Some(limits.acknowledge / 2));
     tcp.set_keepalive_interval(Some(limits.acknowledge / 4));
     tcp.set_keepalive_retries(Some(2));
@@ -69,11 +72,11 @@ pub fn api_client(config: &Config, limits: &ClientLimits) -> Result<Client, Erro
     connector.set_connect_timeout(Some(limits.connect));
     connector.set_read_timeout(Some(limits.silence));
     connector.set_write_timeout(Some(limits.silence));
-    // The wait for an answer begins with its request, not with the last byte of the one before.
+    // The timeout of a response begins with its request, not with the last byte of the response before.
     connector.set_reset_reader_on_write(true);
 
     let http = legacy::Client::builder(TokioExecutor::new())
-        // Long enough to serve the next request of a source, too short for a connection to die unseen in between.
+        // Long enough for the next request of a source, too short for a connection to die unnoticed in between.
         .pool_idle_timeout(Duration::from_secs(2))
         .build::<_, Body>(connector);
     let service = ServiceBuilder::new()

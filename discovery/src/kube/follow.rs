@@ -1,3 +1,5 @@
+//! The watch machine: lists a scope, watches it, and recovers from every failure.
+
 use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -17,17 +19,17 @@ use super::{
 };
 use crate::backoff::Backoff;
 
-/// The events of one scope, from the first list on, for ever.
+/// Follows one scope: returns an endless stream of its events, from the first list on.
 ///
 /// # Recovery
 ///
-/// * A watch that ends is resumed after the last whole event, without a list and without a word: nothing was lost. Only
-///   if it cannot be resumed, or breaks off again and again, the view is [failed](Event::Failed).
-/// * Before a watch that ended rudely or was refused is resumed, the collection's version is asked for: an API server
-///   that was restored from a backup would keep such a watch open and send nothing until its version has caught up.
-/// * A version that the API server does not know any more, in whatever form it says so, leads to a new list.
-/// * After each failure there is a pause of 0.2 s that grows to 5 s, or longer if the API server asks for it. It shrinks
-///   back only when a watch has proved itself, so that no way of failing becomes a busy loop.
+/// * A watch that ends is resumed after the last whole event, without a list and without an event: nothing was lost. Only
+///   if it cannot be resumed, or breaks off repeatedly, the view is [failed](Event::Failed).
+/// * Before a watch that broke off or was refused is resumed, the collection's version is requested: an API server that
+///   was restored from a backup would keep such a watch open and send nothing until its version has caught up.
+/// * A version that the API server has forgotten leads to a new list, whatever the form of its error.
+/// * After each failure there is a pause of 0.2 s that grows to 5 s, or a longer one if the API server demands it. It is
+///   reset only when a watch is known to work, so that no kind of failure becomes a busy loop.
 pub(super) fn follow<K: Object>(client: Client, scope: Arc<Scope>) -> impl Stream<Item = Event<K>> + Send {
     let follower = Follower {
         client,
@@ -48,39 +50,48 @@ struct Follower<K> {
     client: Client,
     scope: Arc<Scope>,
     stage: Stage,
-    /// Whether there has been a complete list already.
+    /// Set after the first complete list.
     listed: bool,
-    /// An event that comes right after the one just given.
+    /// Event to be returned before the next step.
     queued: Option<Event<K>>,
     backoff: Backoff,
-    /// To be made before the next step.
+    /// Pause before the next step.
     pause: Option<Duration>,
 }
 
 enum Stage {
     Unlisted,
-    /// With the token of the next page, from the second page on.
+    /// A list has begun. The token leads to the next page, from the second page on.
     Listing(Option<String>),
-    /// Everything up to `version` is known. In doubt, whether the API server still knows it is asked first.
+    /// All objects up to `version` are known, and a watch from there is to be opened.
     Listed {
         version: String,
-        doubt: bool,
+        opening: Opening,
     },
     Watching(Watching),
+}
+
+/// Way to open a watch.
+#[derive(Clone, Copy)]
+enum Opening {
+    /// Opens it at once: the API server knows the version.
+    Direct,
+    /// Opens it after a request that shows whether the API server has reached the version.
+    Probed,
 }
 
 struct Watching {
     version: String,
     watch: Watch,
     opened: Instant,
-    /// Whether the watch is known to be good: an event came, or no refusal came for a while.
-    proved: bool,
+    /// Set when the watch is known to work: an event arrived, or no refusal for a while.
+    works: bool,
 }
 
-/// A refusal may come as the first event of a watch. It comes at once or not at all.
-const SETTLE: Duration = Duration::from_millis(200);
-/// A watch that ends sooner, and has brought nothing, is resumed after a pause only.
-const SHORT_LIFE: Duration = Duration::from_secs(1);
+/// Time after which a new watch is known to work: a refusal is its first event, and arrives at once or not at all.
+const REFUSAL_WAIT: Duration = Duration::from_millis(200);
+/// Minimum lifetime of a watch that is resumed without a pause.
+const MIN_WATCH_LIFETIME: Duration = Duration::from_secs(1);
 
 impl<K: Object> Follower<K> {
     async fn next(&mut self) -> Event<K> {
@@ -97,7 +108,7 @@ impl<K: Object> Follower<K> {
         }
     }
 
-    /// One step to the next stage. A failure leaves a stage that can be gone on from.
+    /// Steps to the next stage. After a failure, the stage is one from which the next step can continue.
     async fn step(&mut self) -> Option<Event<K>> {
         match std::mem::replace(&mut self.stage, Stage::Unlisted) {
             Stage::Unlisted => {
@@ -105,7 +116,7 @@ impl<K: Object> Follower<K> {
                 Some(Event::ListBegun)
             }
             Stage::Listing(token) => Some(self.list(token.as_deref()).await),
-            Stage::Listed { version, doubt } => self.open(version, doubt).await,
+            Stage::Listed { version, opening } => self.open(version, opening).await,
             Stage::Watching(watching) => self.watch(watching).await,
         }
     }
@@ -113,12 +124,12 @@ impl<K: Object> Follower<K> {
     async fn list(&mut self, token: Option<&str>) -> Event<K> {
         let page: Page<K> = match Page::get(&self.client, &self.scope, &self.scope.page(token)).await {
             Ok(page) => page,
-            Err(error) => return self.failed(error), // a list that broke off begins anew
+            Err(error) => return self.failed(error), // a list that failed begins again
         };
         if let Some(next) = page.next() {
             self.stage = Stage::Listing(Some(next));
         } else {
-            self.stage = Stage::Listed { version: page.version().to_owned(), doubt: false };
+            self.stage = Stage::Listed { version: page.version().to_owned(), opening: Opening::Direct };
             self.queued = Some(Event::ListDone);
             if std::mem::replace(&mut self.listed, true) {
                 self.scope.relists.fetch_add(1, Ordering::Relaxed);
@@ -127,23 +138,23 @@ impl<K: Object> Follower<K> {
         Event::Listed(page.into_items())
     }
 
-    async fn open(&mut self, version: String, doubt: bool) -> Option<Event<K>> {
+    async fn open(&mut self, version: String, opening: Opening) -> Option<Event<K>> {
         let (client, scope) = (&self.client, &self.scope);
         let opened = async {
-            if doubt {
+            if matches!(opening, Opening::Probed) {
                 Page::<IgnoredAny>::get(client, scope, &Scope::probe()).await?;
             }
             Watch::open(client, scope, &version).await
         };
         match opened.await {
             Ok(watch) => {
-                self.stage = Stage::Watching(Watching { version, watch, opened: Instant::now(), proved: false });
+                self.stage = Stage::Watching(Watching { version, watch, opened: Instant::now(), works: false });
                 None
             }
             Err(error) => {
-                // An API server that went back does not know the version: its list will be held or taken over.
+                // An API server that went back does not know the version: a list will be refused or used.
                 if !error.needs_list() && !matches!(error, RequestError::Older(_)) {
-                    self.stage = Stage::Listed { version, doubt: true };
+                    self.stage = Stage::Listed { version, opening: Opening::Probed };
                 }
                 Some(self.failed(error))
             }
@@ -152,50 +163,50 @@ impl<K: Object> Follower<K> {
 
     async fn watch(&mut self, mut watching: Watching) -> Option<Event<K>> {
         let next = watching.watch.next(&self.scope);
-        let next = if watching.proved {
+        let next = if watching.works {
             next.await
-        } else if let Ok(next) = timeout(SETTLE, next).await {
+        } else if let Ok(next) = timeout(REFUSAL_WAIT, next).await {
             next
         } else {
-            self.stage = Stage::Watching(Watching { proved: true, ..watching });
+            self.stage = Stage::Watching(Watching { works: true, ..watching });
             return Some(Event::Fresh);
         };
-        match next.and_then(|event| event.map(|event| changed(event, &mut watching.version)).transpose()) {
+        match next.and_then(|event| event.map(|event| convert(event, &mut watching.version)).transpose()) {
             Ok(Some(event)) => {
                 self.backoff.reset();
                 self.scope.versions().saw(&watching.version);
-                self.stage = Stage::Watching(Watching { proved: true, ..watching });
+                self.stage = Stage::Watching(Watching { works: true, ..watching });
                 Some(event)
             }
             Ok(None) => {
-                self.resume(watching, false);
+                self.resume(watching, Opening::Direct);
                 None
             }
             Err(error) if error.is_cut() && watching.has_lived() => {
                 tracing::info!(of = self.scope.what, cause = ?error, "a watch broke off and is resumed");
-                self.resume(watching, true);
+                self.resume(watching, Opening::Probed);
                 None
             }
             Err(error) => {
                 if !error.needs_list() {
-                    self.stage = Stage::Listed { version: watching.version, doubt: true };
+                    self.stage = Stage::Listed { version: watching.version, opening: Opening::Probed };
                 }
                 Some(self.failed(error))
             }
         }
     }
 
-    fn resume(&mut self, watching: Watching, doubt: bool) {
+    fn resume(&mut self, watching: Watching, opening: Opening) {
         if watching.has_lived() {
             self.backoff.reset();
         } else {
             self.pause = Some(self.backoff.pause());
         }
-        self.stage = Stage::Listed { version: watching.version, doubt };
+        self.stage = Stage::Listed { version: watching.version, opening };
     }
 
     fn failed(&mut self, error: RequestError) -> Event<K> {
-        // Many clients may have been sent away at once: each comes back at its own time.
+        // Many clients may have been refused at the same time: the jitter spreads their retries.
         self.pause = Some(self.backoff.pause() + error.retry_after().unwrap_or_default());
         Event::Failed(error.into_error(&self.scope.what))
     }
@@ -203,12 +214,12 @@ impl<K: Object> Follower<K> {
 
 impl Watching {
     fn has_lived(&self) -> bool {
-        self.proved && self.opened.elapsed() >= SHORT_LIFE
+        self.works && self.opened.elapsed() >= MIN_WATCH_LIFETIME
     }
 }
 
-/// What `event` means. Moves `version` on to it.
-fn changed<K: Object>(event: WatchEvent<K>, version: &mut String) -> Result<Event<K>, RequestError> {
+/// Converts an event of a watch, and moves `version` to the one in it.
+fn convert<K: Object>(event: WatchEvent<K>, version: &mut String) -> Result<Event<K>, RequestError> {
     let mut move_to = |new: &str| {
         if new.is_empty() {
             return Err(RequestError::NoVersion);

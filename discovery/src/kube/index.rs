@@ -1,6 +1,8 @@
+//! The index of the objects seen so far: turns their events into backend sets.
+
 use std::{
     cmp::Reverse,
-    collections::{HashMap, hash_map::Entry as Slot},
+    collections::{HashMap, hash_map::Entry},
     ops::BitOrAssign,
     sync::Arc,
 };
@@ -11,10 +13,10 @@ use super::{
 };
 use crate::{Backend, BackendSet, Capacity, Error, State, Zone};
 
-/// What happens to the objects of one namespace.
+/// Event of the objects of one scope.
 ///
-/// A list begins, brings its objects in pages, and is done; whatever it did not bring is gone. A list that fails begins
-/// anew. After that, single objects are applied and deleted.
+/// A list begins, its pages arrive, and it is done; objects that were not in any page have been deleted. A list that fails
+/// begins again. After the list, single objects are applied and deleted.
 #[derive(Debug)]
 pub(super) enum Event<K> {
     ListBegun,
@@ -22,16 +24,16 @@ pub(super) enum Event<K> {
     ListDone,
     Applied(K),
     Deleted(K),
-    /// Nothing changed, and the view is known to be up to date (again).
+    /// The view is up to date (again), and no object has changed.
     Fresh,
     /// The view may be out of date from now on.
     Failed(Error),
 }
 
-/// What some events did.
+/// Effect of one or several events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Effect {
-    /// The set may be another one.
+    /// The set may have changed.
     pub(super) changed: bool,
     /// The view of a scope became stale.
     pub(super) failed: bool,
@@ -44,38 +46,40 @@ impl BitOrAssign for Effect {
     }
 }
 
-/// The backends of the objects seen so far, over one or several namespaces.
+/// Holds the backends of the objects seen so far, in one or several scopes.
 ///
-/// A (re)list goes into a staging map that replaces the live one only when it is complete: what broke off half-way
-/// leaves no trace, and until then the old set stays valid.
+/// A list goes into a staging map that replaces the live one only when it is complete: an incomplete list leaves no trace,
+/// and until it is complete the old set stays valid.
 pub(super) struct Index {
     rules: Rules,
-    scopes: Vec<Scope>,
+    scopes: Vec<ScopeIndex>,
 }
 
+/// Objects of one scope.
 #[derive(Default)]
-struct Scope {
-    /// By identity: two pods may show one address (one of them ended, or both on the host network).
+struct ScopeIndex {
+    /// Objects by identity: two pods may have one address (one of them ended, or both on the host network).
     live: Entries,
     staging: Entries,
     synced: bool,
     stale: Option<Error>,
 }
 
-type Entries = HashMap<Box<str>, Entry>;
+type Entries = HashMap<Box<str>, IndexEntry>;
 
+/// Backends of one object.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Entry {
+struct IndexEntry {
     candidates: Box<[Candidate]>,
     complaint: Option<Box<str>>,
 }
 
 impl Index {
     pub(super) fn new(rules: Rules, scopes: usize) -> Self {
-        Self { rules, scopes: (0..scopes).map(|_| Scope::default()).collect() }
+        Self { rules, scopes: (0..scopes).map(|_| ScopeIndex::default()).collect() }
     }
 
-    /// Takes in one event of a scope.
+    /// Applies one event of a scope.
     pub(super) fn take<K: Object>(&mut self, scope: usize, event: Event<K>) -> Effect {
         let Some(scope) = self.scopes.get_mut(scope) else { return Effect::default() };
         if !matches!(event, Event::ListBegun | Event::Listed(_)) {
@@ -88,7 +92,7 @@ impl Index {
             }
             Event::Listed(objects) => {
                 for object in objects {
-                    let entry = Entry::new(&object, &self.rules, scope.live.get(object.identity()));
+                    let entry = IndexEntry::new(&object, &self.rules, scope.live.get(object.identity()));
                     put(&mut scope.staging, &object, entry);
                 }
                 false
@@ -99,7 +103,7 @@ impl Index {
                 true
             }
             Event::Applied(object) => {
-                let entry = Entry::new(&object, &self.rules, scope.live.get(object.identity()));
+                let entry = IndexEntry::new(&object, &self.rules, scope.live.get(object.identity()));
                 put(&mut scope.live, &object, entry)
             }
             Event::Deleted(object) => {
@@ -114,26 +118,26 @@ impl Index {
         Effect { changed, failed: false }
     }
 
-    /// The complete set, once every scope has been listed.
+    /// Returns the complete set, once every scope has been listed.
     pub(super) fn set(&self) -> Option<Arc<BackendSet>> {
         let entries = || self.scopes.iter().flat_map(|s| s.live.values());
         self.scopes.iter().all(|s| s.synced).then(|| Arc::new(merge(entries(), &self.rules)))
     }
 
-    /// Why a part of the view may be out of date.
+    /// Returns the error that makes a part of the view stale.
     pub(super) fn stale(&self) -> Option<&Error> {
         self.scopes.iter().find_map(|s| s.stale.as_ref())
     }
 }
 
-/// The set of the backends of complete lists of objects.
+/// Returns the set of the backends of complete lists of objects.
 pub(super) fn set_of<'a, K: Object>(objects: impl IntoIterator<Item = &'a K>, rules: &Rules) -> BackendSet {
-    let entries: Vec<_> = objects.into_iter().map(|object| Entry::new(object, rules, None)).collect();
+    let entries: Vec<_> = objects.into_iter().map(|object| IndexEntry::new(object, rules, None)).collect();
     merge(&entries, rules)
 }
 
-impl Entry {
-    /// What `object` means now. A complaint is told when it is not `known` already.
+impl IndexEntry {
+    /// Reads the backends of `object`. Logs a complaint unless `known`, the entry before, has the same one.
     fn new(object: &impl Object, rules: &Rules, known: Option<&Self>) -> Self {
         let Findings { candidates, complaint } = object.backends(rules);
         let complaint = complaint.map(String::into_boxed_str);
@@ -149,19 +153,19 @@ impl Entry {
     }
 }
 
-/// Puts what `object` means into `entries`. Returns whether its candidates changed.
-fn put(entries: &mut Entries, object: &impl Object, entry: Entry) -> bool {
+/// Stores the entry of `object`. Returns whether its candidates changed.
+fn put(entries: &mut Entries, object: &impl Object, entry: IndexEntry) -> bool {
     if entry.is_empty() {
         return entries.remove(object.identity()).is_some_and(|old| !old.candidates.is_empty());
     }
     match entries.entry(object.identity().into()) {
-        Slot::Occupied(mut slot) => slot.insert(entry).candidates != slot.get().candidates,
-        Slot::Vacant(slot) => !slot.insert(entry).candidates.is_empty(),
+        Entry::Occupied(mut slot) => slot.insert(entry).candidates != slot.get().candidates,
+        Entry::Vacant(slot) => !slot.insert(entry).candidates.is_empty(),
     }
 }
 
-/// Of each owner one address, of each address the most useful candidate.
-fn merge<'a>(entries: impl IntoIterator<Item = &'a Entry>, rules: &Rules) -> BackendSet {
+/// Chooses one address of each owner, and the most useful candidate of each address.
+fn merge<'a>(entries: impl IntoIterator<Item = &'a IndexEntry>, rules: &Rules) -> BackendSet {
     let family = |c: &Candidate| rules.options.families.rank(c.address);
     let mut chosen: Vec<&Candidate> = Vec::new();
     let mut by_owner: HashMap<&str, &Candidate> = HashMap::new();
@@ -187,8 +191,8 @@ fn merge<'a>(entries: impl IntoIterator<Item = &'a Entry>, rules: &Rules) -> Bac
     chosen.into_iter().map(backend).collect()
 }
 
-/// The smaller, the more useful. It tells any two different candidates of one address apart, so that the order in which
-/// they come does not matter.
+/// Returns the usefulness of a candidate: the smaller, the more useful. It differs for any two different candidates of one
+/// address, so that the order of events does not matter.
 fn usefulness(candidate: &Candidate) -> (State, bool, Reverse<Capacity>, Option<&Zone>) {
     // `State` is ordered from the most to the least useful.
     (candidate.state, !candidate.last_resort, Reverse(candidate.capacity), candidate.zone.as_ref())

@@ -1,3 +1,5 @@
+//! The trait of the kinds of objects that backends are discovered from.
+
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{
@@ -5,19 +7,19 @@ use super::{
     scope::Resource,
 };
 
-/// A kind of Kubernetes object that tells of backends, decoded down to what discovery needs.
+/// Kind of Kubernetes object that describes backends, decoded down to the fields that discovery needs.
 ///
-/// Every field of an implementation is optional or has a default, so that no object, whatever a future API server
-/// writes into it, can break the stream of events.
+/// Every field of an implementation is optional or has a default, so that no object of a future API server can break the
+/// stream of events.
 pub(super) trait Object: DeserializeOwned + Send + 'static {
     const RESOURCE: Resource;
 
     fn meta(&self) -> &Meta;
 
-    /// The backends that the object tells of.
+    /// Returns the backends that the object describes.
     fn backends(&self, rules: &Rules) -> Findings;
 
-    /// What tells this object from all others of its namespace, over time too: a name is reused, a UID is not.
+    /// Returns an identity that is unique in the namespace, over time too: a name is reused, a UID is not.
     fn identity(&self) -> &str {
         let meta = self.meta();
         meta.uid.as_deref().or(meta.name.as_deref()).unwrap_or_default()

@@ -1,3 +1,5 @@
+//! The part of a pod that makes it a backend.
+
 mod raw;
 
 use std::net::{IpAddr, SocketAddr};
@@ -13,7 +15,7 @@ use super::{
 };
 use crate::{Capacity, State, Zone};
 
-/// The part of a pod that discovery needs.
+/// Pod, decoded down to the fields that discovery needs.
 ///
 /// Decoding the whole `Pod` of `k8s_openapi` costs 51 KB of heap and 43 µs each; this costs a fraction.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -23,16 +25,16 @@ pub struct SlimPod {
     deleting: bool,
     phase: Phase,
     ready: bool,
-    /// The first one is the pod's primary address.
+    /// Addresses of the pod, the primary one first.
     ips: Vec<IpAddr>,
-    /// The named TCP ports of its containers.
+    /// Named TCP ports of the containers.
     ports: Vec<(String, u16)>,
     capacity: Option<String>,
     drain: Option<String>,
     zone: Option<Zone>,
 }
 
-/// Where a pod is in its life, as far as it matters here.
+/// Phase in the life of a pod, as far as it matters here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Phase {
     #[default]
@@ -69,7 +71,7 @@ impl Object for SlimPod {
             owner: None,
             address,
             state,
-            // What an operator drains is not used as a last resort either.
+            // A pod that an operator drains is not used as a last resort either.
             last_resort: self.deleting && serving && !drained,
             capacity,
             zone: self.zone.clone(),
@@ -95,7 +97,10 @@ impl SlimPod {
     fn drain(&self, findings: &mut Findings) -> bool {
         let Some(text) = &self.drain else { return false };
         text.trim().to_ascii_lowercase().parse().unwrap_or_else(|_| {
-            findings.complain(format!("ignored the annotation {DRAIN}={}: neither true nor false", quoted(text)));
+            findings.complain(format!(
+                "ignored the annotation {DRAIN_ANNOTATION}={}: neither true nor false",
+                quoted(text)
+            ));
             false
         })
     }
@@ -103,7 +108,7 @@ impl SlimPod {
     fn capacity(&self, findings: &mut Findings) -> Capacity {
         let Some(text) = &self.capacity else { return Capacity::default() };
         let Ok(number) = text.trim().parse::<i64>() else {
-            findings.complain(format!("ignored the annotation {CAPACITY}={}: not a number", quoted(text)));
+            findings.complain(format!("ignored the annotation {CAPACITY_ANNOTATION}={}: not a number", quoted(text)));
             return Capacity::default();
         };
         let clamped = number.clamp((*Capacity::RANGE.start()).into(), (*Capacity::RANGE.end()).into());
@@ -111,10 +116,10 @@ impl SlimPod {
     }
 }
 
-const CAPACITY: &str = "ilb.dev/capacity";
-const DRAIN: &str = "ilb.dev/drain";
+const CAPACITY_ANNOTATION: &str = "ilb.dev/capacity";
+const DRAIN_ANNOTATION: &str = "ilb.dev/drain";
 
-/// What anybody may write is quoted and cut before it reaches a log.
+/// Quotes and shortens untrusted text before it reaches a log.
 fn quoted(text: &str) -> String {
     format!("{:?}", text.chars().take(40).collect::<String>())
 }

@@ -1,3 +1,5 @@
+//! The error of one request to the API server.
+
 use std::{io, time::Duration};
 
 use http_body_util::LengthLimitError;
@@ -6,29 +8,29 @@ use kube::core::Status;
 use super::{body_lines::NoLine, version_guard::Older};
 use crate::{Cause, Error};
 
-/// What went wrong with a request.
+/// Error of a request to the API server.
 #[derive(Debug)]
 pub(super) enum RequestError {
-    /// No answer could be had.
+    /// The request could not be sent, or got no response.
     Client(kube::Error),
-    /// The answer, or an event of a watch, says no.
+    /// The response, or an event of a watch, is an error.
     Refused { status: Box<Status>, retry_after: Option<Duration> },
-    /// The answer broke off.
+    /// The connection broke in the middle of the response.
     Body(Box<dyn std::error::Error + Send + Sync>),
-    /// The watch broke off, or brought an event that is too long.
+    /// The watch broke, or one of its events is too long.
     Watch(NoLine),
-    /// Nothing came for so long.
+    /// The response or the next event timed out after this time.
     Silent(Duration),
-    /// What came is not what was asked for.
+    /// The response or the event cannot be decoded.
     Decode(serde_json::Error),
-    /// What came has no version to go on from.
+    /// The response or the event has no version to continue from.
     NoVersion,
-    /// What came is older than what came before.
+    /// The list is older than one seen before.
     Older(Older),
 }
 
 impl RequestError {
-    /// Whether there is no going on from the version that was asked for: only a new list helps.
+    /// Returns whether the watch cannot be resumed from its version, so that only a new list helps.
     pub(super) fn needs_list(&self) -> bool {
         match self {
             Self::Refused { status, .. } => {
@@ -36,22 +38,23 @@ impl RequestError {
                     || matches!(&*status.reason, "Expired" | "Gone")
                     || status.message.contains("Too large resource version")
             }
-            // Resumed, the watch would bring the same event again.
+            // A resumed watch would get the same event again.
             Self::NoVersion | Self::Decode(_) | Self::Watch(NoLine::TooLong) => true,
             _ => false,
         }
     }
 
-    /// Whether a watch merely ended in a rude way: nothing was lost, since it is resumed after the last whole event.
+    /// Returns whether merely the connection of a watch broke: nothing is lost, since the watch is resumed after the last
+    /// whole event.
     pub(super) fn is_cut(&self) -> bool {
         match self {
-            Self::Watch(NoLine::Broken(error)) => !is_given_up(error),
+            Self::Watch(NoLine::Broken(error)) => !is_timeout(error),
             Self::Watch(NoLine::MidLine) => true,
             _ => false,
         }
     }
 
-    /// How long the API server asks to be left alone.
+    /// Returns the pause that the API server demands before the next request.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Refused { retry_after, .. } => *retry_after,
@@ -59,7 +62,7 @@ impl RequestError {
         }
     }
 
-    /// As the caller should see it. `what` is what was asked for, such as `pods in namespace default`.
+    /// Converts to the public error. `what` names the objects asked for, such as `pods in namespace default`.
     pub(super) fn into_error(self, what: &str) -> Error {
         let (source_name, what) = ("the API server".to_owned(), what.to_owned());
         match self {
@@ -67,9 +70,9 @@ impl RequestError {
                 Error::Unreachable { source_name, cause: Cause::new(error) }
             }
             Self::Watch(NoLine::End | NoLine::MidLine) => {
-                Error::Unreachable { source_name, cause: Cause::new("a watch ended in the middle of an event") }
+                Error::Unreachable { source_name, cause: Cause::new("the watch ended in the middle of an event") }
             }
-            Self::Watch(NoLine::TooLong) => Error::Failed { source_name, cause: Cause::new("an event without end") },
+            Self::Watch(NoLine::TooLong) => Error::Failed { source_name, cause: Cause::new("an event is too long") },
             Self::Body(error) if error.is::<LengthLimitError>() => {
                 Error::Failed { source_name, cause: Cause::new(error) }
             }
@@ -84,14 +87,17 @@ impl RequestError {
             }
             Self::Silent(limit) => Error::Silent { source_name, what, limit },
             Self::Decode(error) => Error::Failed { source_name, cause: Cause::new(error) },
-            Self::NoVersion => Error::Failed { source_name, cause: Cause::new("an answer without resourceVersion") },
+            Self::NoVersion => {
+                Error::Failed { source_name, cause: Cause::new("the answer is without resourceVersion") }
+            }
             Self::Older(Older { offered, seen }) => Error::WentBack { source_name, what, offered, seen },
         }
     }
 }
 
-/// Whether the system got no answer for long before it gave the connection up: then the view has been stale for long.
-fn is_given_up(error: &kube::Error) -> bool {
+/// Returns whether the operating system waited long before it gave the connection up. The view has then been stale for as
+/// long.
+fn is_timeout(error: &kube::Error) -> bool {
     let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = next {
         let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
@@ -106,7 +112,7 @@ fn is_given_up(error: &kube::Error) -> bool {
     false
 }
 
-/// The API server's word, without the decoration that kube's error has.
+/// Message of the API server, without the decoration that kube's error has.
 #[derive(Debug, thiserror::Error)]
 #[error("{message} (HTTP {code})")]
 struct Refusal {

@@ -1,3 +1,5 @@
+//! One collection of objects that is listed and watched as a whole.
+
 use std::{
     fmt,
     sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
@@ -9,30 +11,30 @@ use kube::api::{ListParams, WatchParams};
 use super::version_guard::VersionGuard;
 use crate::{FieldSelector, Selector, contact::Contact};
 
-/// One collection of objects that is listed and watched as a whole, and what has been learnt about it.
+/// Collection of objects that is listed and watched as a whole, and the state that outlives its streams.
 pub(super) struct Scope {
-    /// Such as `/api/v1/namespaces/default/pods`.
+    /// Path of the collection, such as `/api/v1/namespaces/default/pods`.
     pub(super) path: String,
-    /// For people, such as `pods in namespace default`.
+    /// Description for messages, such as `pods in namespace default`.
     pub(super) what: String,
     labels: Selector,
     fields: Option<FieldSelector>,
     pub(super) contact: Contact,
-    /// Complete lists after the first one of each follower.
+    /// Number of complete lists after the first one of each stream.
     pub(super) relists: AtomicU64,
     versions: Mutex<VersionGuard>,
 }
 
 impl Scope {
-    /// Objects per page of a list: as text and decoded they are held at once, about 2 MB of pods.
-    const PAGE: u32 = 200;
+    /// Objects per page of a list. A page is held as text and decoded at the same time: about 2 MB of pods.
+    const OBJECTS_PER_PAGE: u32 = 200;
 
-    /// How long the API server lets a watch live.
+    /// Time after which the API server ends a watch.
     ///
-    /// A watch over which nothing comes looks the same whether all is quiet or the other end is gone, and a bookmark
-    /// comes only about once a minute. But the end of a watch comes when it was ordered, and resuming costs one request
-    /// over the same connection. So a short life bounds how long a dead one can go unnoticed.
-    pub(super) const WATCH_LIFE: Duration = Duration::from_secs(10);
+    /// A watch without events looks the same whether nothing changes or the other end is dead, and bookmarks are sent only
+    /// about once a minute. But the end of a watch is punctual, and resuming it costs one request on the same connection.
+    /// So a short lifetime limits the time that a dead watch can go unnoticed.
+    pub(super) const WATCH_LIFETIME: Duration = Duration::from_secs(10);
 
     pub(super) fn new(
         resource: Resource,
@@ -49,18 +51,19 @@ impl Scope {
         Self { path, what, labels: labels.clone(), fields: fields.cloned(), contact, relists, versions }
     }
 
-    /// For the page after the one that gave `token`, or the first. The list is of the newest state, never of a cache's.
+    /// Returns the parameters of the page to which `token` leads, or of the first. They ask for the newest state, never for
+    /// that of a cache.
     pub(super) fn page(&self, token: Option<&str>) -> ListParams {
         ListParams {
             label_selector: Some(self.labels.to_string()),
             field_selector: self.fields.as_ref().map(ToString::to_string),
-            limit: Some(Self::PAGE),
+            limit: Some(Self::OBJECTS_PER_PAGE),
             continue_token: token.map(str::to_owned),
             ..ListParams::default()
         }
     }
 
-    /// For the cheapest request that tells the collection's newest version.
+    /// Returns the parameters of the cheapest request for the collection's newest version.
     pub(super) fn probe() -> ListParams {
         ListParams { limit: Some(1), ..ListParams::default() }
     }
@@ -69,32 +72,32 @@ impl Scope {
         WatchParams {
             label_selector: Some(self.labels.to_string()),
             field_selector: self.fields.as_ref().map(ToString::to_string),
-            timeout: u32::try_from(Self::WATCH_LIFE.as_secs()).ok(),
+            timeout: u32::try_from(Self::WATCH_LIFETIME.as_secs()).ok(),
             ..WatchParams::default()
         }
     }
 
     pub(super) fn versions(&self) -> MutexGuard<'_, VersionGuard> {
-        // Its holders do not panic; if one did, what it left is a valid guard.
+        // The code that locks it does not panic; if it did, the guard would still be valid.
         self.versions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The place of a kind of object in the API.
+/// Place of a kind of object in the API.
 #[derive(Clone, Copy)]
 pub(super) struct Resource {
-    /// Such as `/api/v1`.
+    /// Path of the API group and version, such as `/api/v1`.
     pub(super) api: &'static str,
     pub(super) plural: &'static str,
 }
 
-/// A namespace's name, safe to be a part of a path.
+/// Name of a namespace, safe to be a part of a path.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Namespace(String);
 
 impl From<&str> for Namespace {
-    /// Every character that a namespace cannot have becomes its percent code: the API server then says that there is no
-    /// such namespace, and no text can lead to another path.
+    /// Percent-encodes every character that a namespace cannot have: the API server then reports that there is no such
+    /// namespace, and no text can lead to another path.
     fn from(name: &str) -> Self {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
         let safe = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };

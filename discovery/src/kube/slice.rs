@@ -1,3 +1,5 @@
+//! The part of an EndpointSlice that makes its endpoints backends.
+
 use std::net::{IpAddr, SocketAddr};
 
 use serde::Deserialize;
@@ -10,7 +12,7 @@ use super::{
 };
 use crate::{Capacity, State};
 
-/// The part of an EndpointSlice that discovery needs. Its lists may be absent, `null` or empty.
+/// EndpointSlice, decoded down to the fields that discovery needs. Its lists may be absent, `null` or empty.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct SlimSlice {
@@ -100,7 +102,7 @@ impl SlimSlice {
 }
 
 impl Endpoint {
-    /// The addresses of one endpoint are interchangeable, and consumers use the first one.
+    /// Returns the first address: those of one endpoint are interchangeable, and consumers use the first one.
     /// See <https://kubernetes.io/docs/reference/kubernetes-api/service-resources/endpoint-slice-v1/>.
     fn address(&self, port: u16) -> Option<SocketAddr> {
         let ip: IpAddr = self.addresses.as_deref()?.first()?.parse().ok()?;
@@ -109,9 +111,9 @@ impl Endpoint {
 }
 
 impl Conditions {
-    /// The state, and whether the endpoint can be a last resort. An absent `ready` means yes, an absent `serving` means
-    /// as `ready` says. A terminating endpoint takes no new connections even where its Service publishes addresses that
-    /// are not ready.
+    /// Returns the state, and whether the endpoint can be a last resort. An absent `ready` counts as true, an absent
+    /// `serving` as equal to `ready`. A terminating endpoint takes no new connections even where its Service publishes
+    /// addresses that are not ready.
     fn state(self) -> (State, bool) {
         let ready = self.ready.unwrap_or(true);
         let serving = self.serving.unwrap_or(ready);

@@ -38,7 +38,7 @@ pub struct KubeDiscovery<K> {
     labels: Selector,
     fields: Option<FieldSelector>,
     rules: Rules,
-    /// One per namespace, or one for all of them. What they have learnt survives the streams that use them.
+    /// Scopes, one per namespace or one for all of them. They outlive the streams that use them.
     scopes: Vec<Arc<Scope>>,
     object: PhantomData<fn() -> K>,
 }

@@ -1,4 +1,4 @@
-//! A scripted API server, for what the real one cannot be made to do, and for time that does not pass.
+//! A scripted API server, for behaviour that a real one cannot be made to show, and for paused time.
 
 use http::{Request, Response};
 use http_body_util::channel::{Channel, Sender};
@@ -9,7 +9,7 @@ use tower_test::mock::{self, SendResponse};
 
 use super::object::Object;
 
-/// Takes the requests of a [`Client`] one by one; the test answers them.
+/// Hands the requests of a [`Client`] one by one to the test, which answers them.
 pub(super) struct ScriptedServer(mock::Handle<Request<Body>, Response<Channel<Bytes, std::io::Error>>>);
 
 impl ScriptedServer {
@@ -23,14 +23,14 @@ impl ScriptedServer {
         Exchange { request, answer }
     }
 
-    /// Answers a list that is expected now, and leaves the watch after it open.
+    /// Expects a list and answers it, then expects a watch and opens it.
     pub(super) async fn sync(&mut self, version: u64, pods: &[Value]) -> WatchBody {
         self.next().await.list(version, pods).await;
         self.next().await.watch()
     }
 }
 
-/// A request and the place for its answer.
+/// Request that waits for its response.
 pub(super) struct Exchange {
     request: Request<Body>,
     answer: SendResponse<Response<Channel<Bytes, std::io::Error>>>,
@@ -41,7 +41,7 @@ impl Exchange {
         self.request.uri().path()
     }
 
-    /// The value of a parameter, as it is in the request.
+    /// Returns the value of a parameter, encoded as it is in the request.
     pub(super) fn parameter(&self, name: &str) -> Option<&str> {
         let mut pairs = self.request.uri().query()?.split('&').filter_map(|pair| pair.split_once('='));
         pairs.find_map(|(key, value)| (key == name).then_some(value))
@@ -55,7 +55,7 @@ impl Exchange {
         self.page(version, "", items).await;
     }
 
-    /// A page of a list that goes on with `next`.
+    /// Answers with a page of a list whose next page has the token `next`.
     pub(super) async fn page(self, version: u64, next: &str, items: &[Value]) {
         assert!(!self.is_watch(), "a list is expected, not {}", self.request.uri());
         let meta = json!({"resourceVersion": version.to_string(), "continue": next});
@@ -84,7 +84,7 @@ impl Exchange {
     }
 }
 
-/// The body of a watch that goes on.
+/// Body of an open watch.
 pub(super) struct WatchBody(Sender<Bytes, std::io::Error>);
 
 impl WatchBody {
@@ -101,13 +101,13 @@ impl WatchBody {
         self.0.send_data(Bytes::copy_from_slice(text.as_bytes())).await.expect("the client still reads");
     }
 
-    /// Breaks off, for the reason that the system would give.
+    /// Breaks the connection with the error that the operating system would return.
     pub(super) fn break_off(self, reason: std::io::ErrorKind) {
         self.0.abort(reason.into());
     }
 }
 
-/// The body of an answer that comes in `pieces`.
+/// Returns the body of a response that is received in `pieces`.
 pub(super) async fn body_of(pieces: &[&str]) -> Body {
     let (mut sender, channel) = Channel::<Bytes, std::io::Error>::new(pieces.len().max(1));
     for piece in pieces {
@@ -126,7 +126,7 @@ pub(super) fn refusal(code: u16, reason: &str, message: &str) -> Value {
     json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": message})
 }
 
-/// A pod that runs and is ready, named after the last number of its address.
+/// Makes a pod that runs and is ready, named after the last number of its address.
 pub(super) fn pod(last: u8, version: u64) -> Value {
     json!({
         "metadata": {"name": format!("pod-{last}"), "uid": format!("uid-{last}"), "resourceVersion": version.to_string()},
@@ -139,7 +139,7 @@ pub(super) fn pod(last: u8, version: u64) -> Value {
     })
 }
 
-/// `value` with the value at each pointer replaced.
+/// Replaces the values at the pointers in `value`.
 pub(super) fn with<const N: usize>(mut value: Value, changes: [(&str, Value); N]) -> Value {
     for (pointer, new) in changes {
         let (parent, key) = pointer.rsplit_once('/').expect("a pointer");

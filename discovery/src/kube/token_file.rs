@@ -1,3 +1,5 @@
+//! The bearer token in a file.
+
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -7,14 +9,15 @@ use std::{
 use http::{HeaderValue, Request, header::AUTHORIZATION};
 use kube::config::AuthInfo;
 
-/// The bearer token in a file that somebody renews, as the kubelet does: read for each request, of which there are few.
+/// Reads the bearer token from a file that is renewed, by the kubelet for example, for each request.
 ///
-/// kube's own reads the file again when a minute has passed by the wall clock. When that steps back by an hour, an hour
-/// long the old token is sent, which by then has expired.
+/// kube's own client reads the file again when a minute has passed by the wall clock. After the clock steps back by an
+/// hour, it sends the old token for an hour, although that expires in the meantime. Reading the file each time is cheap,
+/// since there are few requests.
 #[derive(Clone)]
 pub(super) struct TokenFile {
     path: PathBuf,
-    /// What to send. Some make the file only for the start of a program, and remove it.
+    /// Header of the last good token. Some deployments remove the file after the program has started.
     last: Arc<Mutex<HeaderValue>>,
 }
 
@@ -27,12 +30,12 @@ pub(super) struct UnreadableTokenFile {
 }
 
 impl TokenFile {
-    /// The one that `credentials` name, if nothing in them goes before it.
+    /// Opens the token file that `credentials` name, unless they contain something that takes precedence over it.
     pub(super) fn from_credentials(credentials: &AuthInfo) -> Result<Option<Self>, UnreadableTokenFile> {
         let AuthInfo { username, password, token, auth_provider, token_file, .. } = credentials;
-        let goes_before = auth_provider.is_some() || token.is_some() || (username.is_some() && password.is_some());
+        let is_overridden = auth_provider.is_some() || token.is_some() || (username.is_some() && password.is_some());
         match token_file {
-            Some(path) if !goes_before => Self::open(path.into()).map(Some),
+            Some(path) if !is_overridden => Self::open(path.into()).map(Some),
             _ => Ok(None),
         }
     }
@@ -44,7 +47,7 @@ impl TokenFile {
         }
     }
 
-    /// Puts the token into `request`.
+    /// Adds the token to `request`.
     pub(super) fn authorize<B>(&self, mut request: Request<B>) -> Request<B> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if let Ok(header) = read(&self.path) {
@@ -61,8 +64,9 @@ fn read(path: &Path) -> io::Result<HeaderValue> {
     if token.is_empty() {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "it is empty"));
     }
-    let mut header = HeaderValue::try_from(format!("Bearer {token}"))
-        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it holds characters that no token has"))?;
+    let mut header = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| {
+        io::Error::new(io::ErrorKind::InvalidData, "it contains characters that are not allowed in a token")
+    })?;
     header.set_sensitive(true);
     Ok(header)
 }
@@ -85,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_file_says_now_is_sent_and_the_last_token_when_it_says_none() {
+    fn the_present_token_is_sent_and_the_last_one_when_there_is_none() {
         let file = file("first\n");
         let token = TokenFile::open(file.path().into()).unwrap();
         assert_eq!(sent(&token), "Bearer first");
@@ -105,7 +109,7 @@ mod tests {
 
     #[rstest]
     #[case::empty(" \n", "it is empty")]
-    #[case::no_token("a\nb", "no token has")]
+    #[case::no_token("a\nb", "not allowed in a token")]
     fn a_file_without_a_token_is_an_error_that_names_it(#[case] content: &str, #[case] problem: &str) {
         let file = file(content);
         let error = Cause::new(TokenFile::open(file.path().into()).err().unwrap()).to_string();
@@ -118,7 +122,7 @@ mod tests {
     #[case::beside_a_password(r#"{"tokenFile": "PATH", "username": "me", "password": "other"}"#, false)]
     #[case::beside_half_of_a_password(r#"{"tokenFile": "PATH", "username": "me"}"#, true)]
     #[case::none("{}", false)]
-    fn what_goes_before_a_token_file_in_kube_does_here_too(#[case] credentials: &str, #[case] used: bool) {
+    fn credentials_that_override_a_token_file_in_kube_do_so_here(#[case] credentials: &str, #[case] used: bool) {
         let file = file("token");
         let credentials = credentials.replace("PATH", &file.path().display().to_string());
         let credentials: AuthInfo = serde_json::from_str(&credentials).unwrap();

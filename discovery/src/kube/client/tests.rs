@@ -1,3 +1,5 @@
+//! Tests of the client against real sockets.
+
 use std::{error::Error as _, net::SocketAddr};
 
 use tokio::{
@@ -8,7 +10,7 @@ use tokio::{
 use super::*;
 use crate::{Discovery, PodDiscovery};
 
-/// A server that does with each connection what `serve` says, and a source of pods behind it.
+/// Starts a server that hands each connection to `serve`, and returns a source of pods that asks it.
 async fn server<F>(serve: fn(TcpStream) -> F, limits: ClientLimits) -> PodDiscovery
 where
     F: Future<Output = ()> + Send + 'static,
@@ -33,14 +35,14 @@ fn source(config: &Config, limits: &ClientLimits) -> PodDiscovery {
 }
 
 #[tokio::test]
-async fn a_server_that_accepts_and_never_answers_is_given_up() {
+async fn a_server_that_accepts_and_never_answers_times_out() {
     let limits = ClientLimits { silence: Duration::from_millis(50), ..ClientLimits::default() };
     let pods = server(|stream| async move { drop((stream, std::future::pending::<()>().await)) }, limits).await;
     assert!(matches!(pods.list().await.unwrap_err(), Error::Unreachable { .. }));
 }
 
 #[tokio::test]
-async fn a_server_that_stops_in_the_middle_of_an_answer_is_given_up() {
+async fn a_server_that_stops_in_the_middle_of_an_answer_times_out() {
     async fn half(mut stream: TcpStream) {
         let _ = stream.read(&mut [0; 4096]).await;
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{\"items\": [").await;
@@ -52,7 +54,7 @@ async fn a_server_that_stops_in_the_middle_of_an_answer_is_given_up() {
 }
 
 #[tokio::test]
-async fn nobody_at_the_address_is_told_at_once_with_the_systems_word() {
+async fn a_refused_connection_is_reported_at_once_with_the_systems_message() {
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let error = pods(free, &ClientLimits::default()).list().await.unwrap_err();
     assert!(error.source().unwrap().is::<kube::Error>(), "{error:?}");
@@ -61,7 +63,7 @@ async fn nobody_at_the_address_is_told_at_once_with_the_systems_word() {
 }
 
 #[tokio::test]
-async fn a_proxy_is_not_silently_passed_by() {
+async fn a_proxy_is_not_silently_bypassed() {
     let mut config = Config::new("http://127.0.0.1:1".parse().unwrap());
     config.proxy_url = Some("http://127.0.0.1:2".parse().unwrap());
     let error = api_client(&config, &ClientLimits::default()).err().unwrap().with_causes().to_string();
@@ -82,7 +84,7 @@ async fn refuse(listener: &TcpListener) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn each_request_carries_the_token_that_is_in_its_file_then() {
+async fn each_request_carries_the_token_that_is_in_the_file_at_that_time() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(&file, "first").unwrap();

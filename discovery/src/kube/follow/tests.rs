@@ -1,3 +1,5 @@
+//! Tests of the watch machine, through the source of pods and against a scripted API server.
+
 use std::{io::ErrorKind, sync::Arc, time::Duration};
 
 use futures_core::stream::BoxStream;
@@ -18,7 +20,7 @@ fn pods() -> (PodDiscovery, ScriptedServer) {
     (PodDiscovery::new(client, "shop", "app=db".parse().unwrap(), 5432), server)
 }
 
-/// The last numbers of the addresses of the next set.
+/// Waits for the next set, and returns the last numbers of its addresses.
 async fn set(sets: &mut Sets) -> Vec<u8> {
     let set = sets.next().await.unwrap().unwrap();
     set.ready().iter().map(|b| b.address().ip().to_string().rsplit('.').next().unwrap().parse().unwrap()).collect()
@@ -65,7 +67,7 @@ async fn the_first_set_comes_after_the_last_page() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn changes_become_sets_and_what_changes_nothing_publishes_nothing() {
+async fn changes_become_sets_and_an_event_without_a_change_publishes_nothing() {
     let (pods, mut server) = pods();
     let mut sets = pods.watch();
     let mut watch = server.sync(5, &[pod(1, 1)]).await;
@@ -81,7 +83,7 @@ async fn changes_become_sets_and_what_changes_nothing_publishes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watch_that_ends_in_order_is_resumed_without_a_word() {
+async fn a_watch_that_ends_in_order_is_resumed_silently() {
     let (pods, mut server) = pods();
     let mut sets = pods.watch();
     let mut watch = server.sync(5, &[pod(1, 1)]).await;
@@ -136,7 +138,7 @@ async fn a_watch_that_is_reset_is_resumed_without_a_list() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watch_that_the_system_gave_up_has_been_stale_for_long() {
+async fn a_watch_that_timed_out_in_the_system_is_stale() {
     let (pods, mut server) = pods();
     let mut sets = pods.watch();
     let watch = server.sync(5, &[pod(1, 1)]).await;
@@ -147,7 +149,7 @@ async fn a_watch_that_the_system_gave_up_has_been_stale_for_long() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_version_that_is_gone_when_the_watch_is_opened_leads_to_a_new_list() {
+async fn a_version_that_is_expired_when_the_watch_is_opened_leads_to_a_new_list() {
     let (pods, mut server) = pods();
     let mut sets = pods.watch();
     server.next().await.list(5, &[pod(1, 1)]).await;
@@ -159,7 +161,7 @@ async fn a_version_that_is_gone_when_the_watch_is_opened_leads_to_a_new_list() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_version_that_is_gone_in_the_stream_leads_to_a_new_list() {
+async fn a_version_that_expires_during_a_watch_leads_to_a_new_list() {
     let (pods, mut server) = pods();
     let mut sets = pods.watch();
     let mut watch = server.sync(5, &[pod(1, 1)]).await;
@@ -185,7 +187,7 @@ async fn a_version_that_the_server_has_not_reached_leads_to_a_new_list() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_that_fails_after_some_pages_leaves_no_trace_and_begins_anew() {
+async fn a_list_that_fails_after_some_pages_leaves_no_trace_and_begins_again() {
     let (pods, mut server) = pods();
     let mut sets = pods.watch();
     let mut watch = server.sync(5, &[pod(1, 1), pod(2, 2)]).await;
@@ -202,7 +204,7 @@ async fn a_list_that_fails_after_some_pages_leaves_no_trace_and_begins_anew() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_api_server_that_asks_for_patience_gets_it() {
+async fn an_api_server_that_demands_a_pause_gets_it() {
     let (pods, mut server) = pods();
     let mut sets = pods.watch();
     server.next().await.text(429, Some(7), "Too many requests, please try again later.").await;
@@ -228,7 +230,7 @@ async fn pauses_grow_to_five_seconds_whatever_fails(#[case] watches: bool) {
         let request = server.next().await;
         pauses.extend(failed.take().map(|at: Instant| at.elapsed()));
         if watches && !request.is_watch() {
-            request.list(5, &[]).await; // the version, which is asked for before a watch is tried again
+            request.list(5, &[]).await; // the version, which is requested before a watch is retried
         } else {
             request.refuse(503, "ServiceUnavailable", "not now").await;
             failed = Some(Instant::now());
@@ -269,7 +271,7 @@ async fn watches_that_end_without_an_event_are_not_resumed_in_a_busy_loop(#[case
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watch_over_which_nothing_comes_is_given_up_within_15_s() {
+async fn a_watch_without_events_times_out_within_15_s() {
     let (pods, mut server) = pods();
     let mut sets = pods.watch();
     let _black_hole = server.sync(5, &[pod(1, 1)]).await;
@@ -282,7 +284,7 @@ async fn a_watch_over_which_nothing_comes_is_given_up_within_15_s() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_is_never_answered_is_given_up() {
+async fn a_request_that_is_never_answered_times_out() {
     let (pods, mut server) = pods();
     let mut sets = pods.watch();
     let _never = server.next().await;
@@ -294,7 +296,7 @@ async fn a_request_that_is_never_answered_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_end_of_staleness_is_told_though_no_event_arrives() {
+async fn the_end_of_staleness_is_published_though_no_event_arrives() {
     let (pods, mut server) = pods();
     let mut sets = pods.watch();
     let _black_hole = server.sync(5, &[pod(1, 1)]).await;
@@ -308,7 +310,7 @@ async fn the_end_of_staleness_is_told_though_no_event_arrives() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_says_what_to_grant_and_is_recovered_from() {
+async fn a_refusal_names_what_to_grant_and_is_recovered_from() {
     let (pods, mut server) = pods();
     let mut sets = pods.watch();
     server.next().await.refuse(403, "Forbidden", "pods is forbidden: User \"ilb\" cannot list").await;
@@ -342,7 +344,7 @@ async fn a_list_that_goes_back_in_time_is_refused_until_it_stays_there() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_rude_end_a_server_that_went_back_in_time_is_not_watched_from_the_future() {
+async fn after_a_reset_a_server_that_went_back_in_time_is_not_watched_from_the_future() {
     let (pods, mut server) = pods();
     let mut sets = pods.watch();
     let watch = server.sync(50, &[pod(1, 1)]).await;
@@ -356,7 +358,7 @@ async fn after_a_rude_end_a_server_that_went_back_in_time_is_not_watched_from_th
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_that_is_no_json_leads_to_a_new_list() {
+async fn an_event_that_is_not_json_leads_to_a_new_list() {
     let (pods, mut server) = pods();
     let mut sets = pods.watch();
     let mut watch = server.sync(5, &[pod(1, 1)]).await;
@@ -386,11 +388,11 @@ async fn several_namespaces_make_one_set_that_is_complete_or_not_there() {
     server.next().await.refuse(403, "Forbidden", "not you").await;
     assert!(error(&mut sets).await.contains("pods in namespace bank: forbidden"));
     shop.send("DELETED", &pod(1, 8)).await;
-    assert_eq!(set(&mut sets).await, [2], "a change elsewhere is told");
+    assert_eq!(set(&mut sets).await, [2], "a change in another namespace");
     error(&mut sets).await; // and the staleness that remains
     server.next().await.list(8, &[]).await;
     let _bank = server.next().await.watch();
-    assert_eq!(set(&mut sets).await, [2], "the end of staleness is told");
+    assert_eq!(set(&mut sets).await, [2], "the end of staleness");
 }
 
 #[tokio::test(start_paused = true)]
@@ -403,7 +405,7 @@ async fn all_namespaces_are_one_collection() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn asking_once_reads_every_page_and_tells_of_every_failure() {
+async fn listing_once_reads_every_page_and_returns_every_failure() {
     let (pods, mut server) = pods();
     let (set, ()) = tokio::join!(pods.list(), async {
         server.next().await.page(5, "more", &[pod(1, 1)]).await;

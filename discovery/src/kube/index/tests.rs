@@ -1,3 +1,5 @@
+//! Tests of the index, against examples and a naive model.
+
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use proptest::prelude::*;
@@ -17,7 +19,7 @@ fn rules() -> Rules {
     Rules { port: 5432.into(), options: KubeOptions::default() }
 }
 
-/// Takes in one event of the only scope. Returns the set if it may be another one.
+/// Applies one event of the only scope. Returns the set if it may have changed.
 fn take<K: Object>(index: &mut Index, event: Event<K>) -> Option<Arc<BackendSet>> {
     index.take(0, event).changed.then(|| index.set()).flatten()
 }
@@ -46,7 +48,7 @@ fn states(set: &BackendSet) -> Vec<(String, State)> {
     set.iter().map(|b| (b.address().ip().to_string(), b.state())).collect()
 }
 
-/// A pod with the identity of `uid` and the address of `last`.
+/// Gives `pod` the identity `uid`.
 fn named(uid: &str, pod: Value) -> Value {
     with(pod, [("/metadata/uid", uid.into())])
 }
@@ -92,7 +94,7 @@ fn an_address_of_two_pods_leaves_with_the_last_one() {
 }
 
 #[test]
-fn a_name_that_is_used_again_is_another_pod() {
+fn a_name_that_is_reused_is_another_pod() {
     let mut index = synced(rules(), [named("old", pod(1, 1))]);
     take(&mut index, applied(named("new", with(pod(2, 2), [("/metadata/name", "pod-1".into())]))));
     let set = take(&mut index, Event::<SlimPod>::Deleted(object(named("old", pod(1, 3))))).unwrap();
@@ -100,7 +102,7 @@ fn a_name_that_is_used_again_is_another_pod() {
 }
 
 #[test]
-fn an_ended_pod_never_speaks_for_an_address_that_another_one_has_now() {
+fn an_ended_pod_never_affects_an_address_that_another_one_has_now() {
     let ended = with(pod(1, 1), [("/status/phase", "Failed".into())]);
     let pods: Vec<SlimPod> = [named("old", ended), named("new", pod(1, 2))].map(object).into();
     assert_eq!(states(&set_of(&pods, &rules())), [("10.0.0.1".to_owned(), State::Ready)]);
@@ -134,7 +136,7 @@ fn each_scope_has_its_own_list_and_its_own_staleness() {
     assert!(index.stale().is_none());
 }
 
-/// A slice of one endpoint: the host `uid` with its address of one family.
+/// Applies a slice of one endpoint: the host `uid` with its address of one family.
 fn slice(name: &str, uid: &str, address: &str, ready: bool) -> Event<SlimSlice> {
     Event::Applied(object(json!({
         "metadata": {"name": name, "uid": name},
@@ -160,27 +162,27 @@ fn slices_are_merged_and_a_host_in_both_families_is_one_backend() {
 }
 
 #[test]
-fn an_endpoint_that_is_in_two_slices_stays_until_it_has_left_both() {
+fn an_endpoint_in_two_slices_stays_until_it_is_removed_from_both() {
     let mut index = Index::new(rules(), 1);
     index.take(0, Event::<SlimSlice>::ListDone);
     take(&mut index, slice("one", "a", "10.0.0.1", true));
     let set = take(&mut index, slice("other", "a", "10.0.0.1", false)).unwrap();
     assert_eq!(states(&set), [("10.0.0.1".to_owned(), State::Ready)]);
-    let gone = |name: &str| Event::<SlimSlice>::Deleted(object(json!({"metadata": {"uid": name}})));
-    assert_eq!(take(&mut index, gone("one")).unwrap().count(State::NotReady), 1);
-    assert!(take(&mut index, gone("other")).unwrap().is_empty());
+    let deleted = |name: &str| Event::<SlimSlice>::Deleted(object(json!({"metadata": {"uid": name}})));
+    assert_eq!(take(&mut index, deleted("one")).unwrap().count(State::NotReady), 1);
+    assert!(take(&mut index, deleted("other")).unwrap().is_empty());
 }
 
-/// A pod as the model has it.
+/// Pod of the model.
 #[derive(Clone, Debug)]
-struct Seen {
+struct ModelPod {
     uid: u8,
     ip: Option<u8>,
-    kind: Kind,
+    kind: PodKind,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Kind {
+enum PodKind {
     Ready,
     NotReady,
     Deleting,
@@ -190,42 +192,43 @@ enum Kind {
 #[derive(Clone, Debug)]
 enum Step {
     Begin,
-    List(Vec<Seen>),
+    List(Vec<ModelPod>),
     Done,
-    Apply(Seen),
-    Delete(Seen),
+    Apply(ModelPod),
+    Delete(ModelPod),
     Fresh,
     Fail,
 }
 
-fn seen() -> impl Strategy<Value = Seen> {
-    let kind = prop_oneof![Just(Kind::Ready), Just(Kind::NotReady), Just(Kind::Deleting), Just(Kind::Ended)];
-    (0..5u8, proptest::option::of(1..4u8), kind).prop_map(|(uid, ip, kind)| Seen { uid, ip, kind })
+fn model_pod() -> impl Strategy<Value = ModelPod> {
+    let kind =
+        prop_oneof![Just(PodKind::Ready), Just(PodKind::NotReady), Just(PodKind::Deleting), Just(PodKind::Ended)];
+    (0..5u8, proptest::option::of(1..4u8), kind).prop_map(|(uid, ip, kind)| ModelPod { uid, ip, kind })
 }
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         1 => Just(Step::Begin),
-        3 => proptest::collection::vec(seen(), 0..4).prop_map(Step::List),
+        3 => proptest::collection::vec(model_pod(), 0..4).prop_map(Step::List),
         2 => Just(Step::Done),
-        6 => seen().prop_map(Step::Apply),
-        3 => seen().prop_map(Step::Delete),
+        6 => model_pod().prop_map(Step::Apply),
+        3 => model_pod().prop_map(Step::Delete),
         1 => Just(Step::Fresh),
         2 => Just(Step::Fail),
     ]
 }
 
 fn event(step: &Step) -> Event<SlimPod> {
-    let json = |seen: &Seen| {
-        let last = seen.ip.unwrap_or_default();
-        let pod = match seen.kind {
-            Kind::Ready => pod(last, 1),
-            Kind::NotReady => not_ready(last, 1),
-            Kind::Deleting => deleting(last, 1),
-            Kind::Ended => with(pod(last, 1), [("/status/phase", "Succeeded".into())]),
+    let json = |model: &ModelPod| {
+        let last = model.ip.unwrap_or_default();
+        let pod = match model.kind {
+            PodKind::Ready => pod(last, 1),
+            PodKind::NotReady => not_ready(last, 1),
+            PodKind::Deleting => deleting(last, 1),
+            PodKind::Ended => with(pod(last, 1), [("/status/phase", "Succeeded".into())]),
         };
-        let pod = if seen.ip.is_none() { with(pod, [("/status/podIP", Value::Null)]) } else { pod };
-        object(named(&seen.uid.to_string(), pod))
+        let pod = if model.ip.is_none() { with(pod, [("/status/podIP", Value::Null)]) } else { pod };
+        object(named(&model.uid.to_string(), pod))
     };
     match step {
         Step::Begin => Event::ListBegun,
@@ -238,11 +241,11 @@ fn event(step: &Step) -> Event<SlimPod> {
     }
 }
 
-/// The index as one would write it without a thought of cost: whole pods, and the set worked out from scratch.
+/// Naive index, without regard to cost: it keeps whole pods, and computes the set from scratch.
 #[derive(Default)]
 struct Model {
-    live: BTreeMap<u8, Seen>,
-    staging: BTreeMap<u8, Seen>,
+    live: BTreeMap<u8, ModelPod>,
+    staging: BTreeMap<u8, ModelPod>,
     synced: bool,
     stale: bool,
 }
@@ -265,11 +268,14 @@ impl Model {
     }
 
     fn set(&self, fallback: bool) -> Option<BTreeMap<SocketAddr, State>> {
-        let at = |ip: u8, kind: Kind| self.live.values().any(|p| p.ip == Some(ip) && p.kind == kind);
+        let at = |ip: u8, kind: PodKind| self.live.values().any(|p| p.ip == Some(ip) && p.kind == kind);
         let mut set = BTreeMap::new();
         for ip in 1..4 {
-            let kinds =
-                [(Kind::Ready, State::Ready), (Kind::Deleting, State::Draining), (Kind::NotReady, State::NotReady)];
+            let kinds = [
+                (PodKind::Ready, State::Ready),
+                (PodKind::Deleting, State::Draining),
+                (PodKind::NotReady, State::NotReady),
+            ];
             if let Some((_, state)) = kinds.into_iter().find(|(kind, _)| at(ip, *kind)) {
                 set.insert(SocketAddr::from(([10, 0, 0, ip], 5432)), state);
             }
@@ -283,7 +289,7 @@ impl Model {
 
 proptest! {
     #[test]
-    fn whatever_happens_the_set_is_what_a_naive_model_says(
+    fn after_any_events_the_set_is_that_of_a_naive_model(
         steps in proptest::collection::vec(step(), 0..60),
         fallback: bool,
     ) {
@@ -300,14 +306,14 @@ proptest! {
             if effect.changed {
                 published = index.set();
             }
-            // What was published last is right now: no change was overlooked.
+            // The last published set is still right: no change was missed.
             let states = |set: &BackendSet| set.iter().map(|b| (b.address(), b.state())).collect::<BTreeMap<_, _>>();
             prop_assert_eq!(published.as_deref().map(states), model.set(fallback));
         }
     }
 
     #[test]
-    fn the_order_in_which_objects_come_does_not_matter(
+    fn the_order_of_events_does_not_matter(
         mut entries in proptest::collection::vec((0..3u8, 0..3u8, any::<bool>(), any::<bool>()), 0..8),
         seed: u64,
     ) {

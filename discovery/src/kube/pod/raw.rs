@@ -1,3 +1,5 @@
+//! The JSON of a pod.
+
 use std::net::IpAddr;
 
 use serde::{Deserialize, de::IgnoredAny};
@@ -5,7 +7,7 @@ use serde::{Deserialize, de::IgnoredAny};
 use super::{Phase, SlimPod};
 use crate::kube::object::Meta;
 
-/// The JSON as it comes, as far as it is read. Anything in it can be absent or `null`.
+/// Fields of a pod's JSON that are read. Each can be absent or `null`.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Raw {

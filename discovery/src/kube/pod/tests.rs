@@ -1,3 +1,5 @@
+//! Tests of how pods become backends.
+
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -20,7 +22,7 @@ fn annotated(key: &str, value: &str) -> Value {
 }
 
 #[test]
-fn readiness_deletion_and_the_end_of_a_pod_are_told_apart() {
+fn readiness_deletion_and_the_end_of_a_pod_become_states() {
     assert_eq!(state(pod(1, 1)), Some(State::Ready));
     assert_eq!(state(not_ready(1, 1)), Some(State::NotReady));
     assert_eq!(state(deleting(1, 1)), Some(State::Draining));
@@ -37,14 +39,14 @@ fn readiness_deletion_and_the_end_of_a_pod_are_told_apart() {
 #[case(json!({"metadata": {"annotations": null, "labels": null}, "status": {"conditions": null, "podIP": ""}}))]
 #[case(json!({"spec": {"containers": null}, "status": {"podIPs": [{}], "podIP": "not an address"}}))]
 #[case(json!({"spec": {"containers": [{"ports": null}, {}], "initContainers": null}}))]
-fn a_pod_that_says_little_is_no_backend_and_no_error(#[case] pod: Value) {
+fn a_pod_with_few_fields_is_no_backend_and_no_error(#[case] pod: Value) {
     let findings = found(pod, "db");
     assert!(findings.candidates.is_empty());
     assert_eq!(findings.complaint, None);
 }
 
 #[test]
-fn what_the_watch_needs_survives_slimming() {
+fn the_fields_that_a_watch_needs_survive_slimming() {
     let pod: SlimPod = object(pod(7, 9));
     assert_eq!((pod.name(), pod.identity(), pod.meta.resource_version.as_deref()), ("pod-7", "uid-7", Some("9")));
 }
@@ -90,16 +92,16 @@ fn a_pod_with_both_families_is_one_backend(#[case] families: Families, #[case] a
 #[case("-7", 1)]
 #[case("1000", 16)]
 fn a_capacity_that_is_a_number_is_used_within_its_range(#[case] text: &str, #[case] shares: u8) {
-    let findings = found(annotated(CAPACITY, text), "5432");
+    let findings = found(annotated(CAPACITY_ANNOTATION, text), "5432");
     assert_eq!((findings.candidates[0].capacity.get(), findings.complaint), (shares, None));
 }
 
 #[rstest]
-#[case(CAPACITY, "much")]
-#[case(CAPACITY, "1.5")]
-#[case(CAPACITY, "")]
-#[case(DRAIN, "maybe")]
-#[case(DRAIN, "1")]
+#[case(CAPACITY_ANNOTATION, "much")]
+#[case(CAPACITY_ANNOTATION, "1.5")]
+#[case(CAPACITY_ANNOTATION, "")]
+#[case(DRAIN_ANNOTATION, "maybe")]
+#[case(DRAIN_ANNOTATION, "1")]
 fn a_bad_annotation_is_ignored_with_a_complaint(#[case] key: &str, #[case] value: &str) {
     let findings = found(annotated(key, value), "5432");
     assert_eq!((findings.candidates[0].capacity.get(), findings.candidates[0].state), (1, State::Ready));
@@ -107,17 +109,18 @@ fn a_bad_annotation_is_ignored_with_a_complaint(#[case] key: &str, #[case] value
 }
 
 #[test]
-fn what_a_pod_says_reaches_a_complaint_only_quoted_and_cut() {
-    let complaint = found(annotated(CAPACITY, &format!("\n\u{1b}[31m{}", "x".repeat(1000))), "5432").complaint.unwrap();
+fn the_text_of_a_pod_is_quoted_and_shortened_in_a_complaint() {
+    let complaint =
+        found(annotated(CAPACITY_ANNOTATION, &format!("\n\u{1b}[31m{}", "x".repeat(1000))), "5432").complaint.unwrap();
     assert!(complaint.len() < 150 && !complaint.contains(['\n', '\u{1b}']), "{complaint}");
 }
 
 #[test]
-fn what_an_operator_drains_is_draining_and_no_last_resort() {
+fn a_pod_that_an_operator_drains_is_draining_and_no_last_resort() {
     for (text, state) in [("true", State::Draining), ("True", State::Draining), ("false", State::Ready)] {
-        assert_eq!(found(annotated(DRAIN, text), "5432").candidates[0].state, state);
+        assert_eq!(found(annotated(DRAIN_ANNOTATION, text), "5432").candidates[0].state, state);
     }
-    let drained = with(deleting(1, 1), [("/metadata/annotations", json!({DRAIN: "true"}))]);
+    let drained = with(deleting(1, 1), [("/metadata/annotations", json!({DRAIN_ANNOTATION: "true"}))]);
     assert!(!found(drained, "5432").candidates[0].last_resort);
     assert!(found(deleting(1, 1), "5432").candidates[0].last_resort);
 }

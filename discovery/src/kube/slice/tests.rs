@@ -1,3 +1,5 @@
+//! Tests of how endpoints become backends.
+
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -61,7 +63,7 @@ fn the_first_address_of_an_endpoint_and_its_zone_are_used() {
 #[case(json!({}))]
 #[case(json!({"metadata": null, "endpoints": null, "ports": null}))]
 #[case(json!({"ports": [{}], "endpoints": [{}, {"addresses": null}, {"addresses": ["db.example"]}, {"addresses": []}]}))]
-fn a_slice_that_says_little_has_no_backends_and_is_no_error(#[case] slice: Value) {
+fn a_slice_with_few_fields_has_no_backends_and_is_no_error(#[case] slice: Value) {
     let findings = found(slice, "5432");
     assert!(findings.candidates.is_empty());
     assert_eq!(findings.complaint, None);
