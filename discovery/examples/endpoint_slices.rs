@@ -1,6 +1,6 @@
-//! Follows the endpoints of a Service: `cargo run -p ilb-discovery --example endpoint_slices -- default my-app db`.
+//! Watches the endpoints of a Service: `cargo run -p ilb-discovery --example endpoint_slices -- default my-app db`.
 //!
-//! The last argument is the number or the Service's name of a port.
+//! The last argument is the number of a port, or the Service's name for it.
 
 use futures_util::StreamExt;
 use ilb_discovery::{

@@ -1,4 +1,4 @@
-//! Drives a consumer of backends by a script instead of a cluster, as a test of it would:
+//! Drives a consumer of backends without a cluster, as a test of it would:
 //! `cargo run -p ilb-discovery --features test-util --example fake`.
 
 use std::sync::Arc;
@@ -13,11 +13,11 @@ async fn main() {
     let backend = Backend::new(([10, 0, 0, 1], 5432).into(), State::Ready);
     fake.publish([backend].into_iter().collect());
     tokio::task::yield_now().await;
-    fake.fail(Error::Failed { source_name: "the script".into(), cause: Cause::new("as an outage would") });
+    fake.fail(Error::Failed { source_name: "the script".into(), cause: Cause::new("connection refused") });
     let _ = consumer.await;
 }
 
-/// What is tested: here it ends at the first failure.
+/// Stands for the code under test. It ends at the first failure.
 async fn consume(source: Arc<dyn Discovery>) {
     let mut sets = source.watch();
     while let Some(next) = sets.next().await {

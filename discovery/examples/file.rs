@@ -1,4 +1,4 @@
-//! Follows a list of backends in a file: `cargo run -p ilb-discovery --features file --example file -- backends.yaml`.
+//! Watches a list of backends in a file: `cargo run -p ilb-discovery --features file --example file -- backends.yaml`.
 
 use futures_util::StreamExt;
 use ilb_discovery::{AddressPolicy, Discovery, FileDiscovery};

@@ -1,7 +1,7 @@
-//! Follows the pods of a label selector: `cargo run -p ilb-discovery --example pods -- default app=my-app 5432`.
+//! Watches the pods of a label selector: `cargo run -p ilb-discovery --example pods -- default app=my-app 5432`.
 //!
 //! The last argument is the number or the name of a container's port. The cluster is that of the current kubeconfig, or
-//! the one that this runs in.
+//! the one that the example runs in.
 
 use futures_util::StreamExt;
 use ilb_discovery::{BackendPort, ClientLimits, Discovery, PodDiscovery, api_client, kube_client::Config};

@@ -1,4 +1,4 @@
-//! Asks for the pods of a label selector every five seconds, where a watch is not allowed or does not get through:
+//! Lists the pods of a label selector every five seconds, where a watch is not allowed or does not get through:
 //! `cargo run -p ilb-discovery --example poll -- default app=my-app 5432`.
 
 use std::time::Duration;
