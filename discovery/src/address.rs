@@ -12,7 +12,7 @@ use ipnet::IpNet;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AddressPolicy {
     allow_loopback: bool,
-    /// Networks that a backend must be in; any network where there are none.
+    /// Networks that a backend must be in; empty if every network is allowed.
     networks: Vec<IpNet>,
 }
 

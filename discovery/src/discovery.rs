@@ -14,7 +14,7 @@ use crate::{BackendSet, Error};
 /// * The first `Ok` of [`watch`](Self::watch) comes only after a full synchronisation, and every `Ok` is complete.
 /// * A set is published only when it differs from the last one, or when it ends staleness (see the next item).
 /// * `Err` means "the view is stale, still trying". It never ends the stream, and the last set stays valid. The next
-///   `Ok`, which may be equal to the last one, says that the view is fresh again.
+///   `Ok`, which may be equal to the last one, means that the view is fresh again.
 /// * When the consumer is slow, newer sets replace those that it has not taken: the latest wins.
 /// * The stream never ends. Dropping it stops all work that it caused.
 /// * A list that failed or is incomplete is never published as a partial set.

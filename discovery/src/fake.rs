@@ -14,7 +14,7 @@ use crate::{BackendSet, Discovery, Error, publish::Publisher};
 /// Source that a test drives. It keeps the promises of [`Discovery`] as the real ones do.
 ///
 /// Clones are the same source: one goes to the code under test, one stays with the test. [`list`](Discovery::list) waits
-/// until a set has been published.
+/// until a set or an error has been published.
 ///
 /// ```
 /// use futures_util::StreamExt;

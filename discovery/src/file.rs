@@ -59,7 +59,7 @@ impl FileDiscovery {
         Self { file: Arc::new(file), contact: Contact::default() }
     }
 
-    /// Accepts only the addresses that `policy` does. A file with any other is not used at all.
+    /// Accepts only the addresses that `policy` does. A file with any other address is refused as a whole.
     #[must_use]
     pub fn with_addresses(mut self, policy: AddressPolicy) -> Self {
         self.file = Arc::new(BackendFile { addresses: policy, ..(*self.file).clone() });

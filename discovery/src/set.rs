@@ -10,7 +10,7 @@ use crate::{Backend, State};
 /// configurations, byte by byte. Sets are shared as `Arc<BackendSet>`, so consumers copy nothing.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct BackendSet {
-    /// Strictly ascending by address. A set is built once and read often, which one piece of memory serves best.
+    /// Strictly ascending by address. A set is built once and read often, so one allocation serves best.
     backends: Box<[Backend]>,
 }
 

@@ -80,7 +80,7 @@ impl Index {
     }
 
     /// Applies one event of a scope.
-    pub(super) fn take<K: Object>(&mut self, scope: usize, event: Event<K>) -> Effect {
+    pub(super) fn apply<K: Object>(&mut self, scope: usize, event: Event<K>) -> Effect {
         let Some(scope) = self.scopes.get_mut(scope) else { return Effect::default() };
         if !matches!(event, Event::ListBegun | Event::Listed(_)) {
             scope.stale = None;
@@ -131,7 +131,7 @@ impl Index {
 }
 
 /// Returns the set of the backends of complete lists of objects.
-pub(super) fn set_of<'a, K: Object>(objects: impl IntoIterator<Item = &'a K>, rules: &Rules) -> BackendSet {
+pub(super) fn complete_set<'a, K: Object>(objects: impl IntoIterator<Item = &'a K>, rules: &Rules) -> BackendSet {
     let entries: Vec<_> = objects.into_iter().map(|object| IndexEntry::new(object, rules, None)).collect();
     merge(&entries, rules)
 }

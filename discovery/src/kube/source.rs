@@ -15,7 +15,7 @@ use kube::Client;
 use super::{
     BackendPort,
     follow::follow,
-    index::{Effect, Index, set_of},
+    index::{Effect, Index, complete_set},
     object::Object,
     options::{KubeOptions, Namespaces},
     request::Page,
@@ -96,7 +96,7 @@ impl<K: Object> KubeDiscovery<K> {
 impl<K: Object> Discovery for KubeDiscovery<K> {
     async fn list(&self) -> Result<Arc<BackendSet>, Error> {
         let lists = future::try_join_all(self.scopes.iter().map(|scope| self.objects(scope))).await?;
-        Ok(Arc::new(set_of(lists.iter().flatten(), &self.rules)))
+        Ok(Arc::new(complete_set(lists.iter().flatten(), &self.rules)))
     }
 
     fn watch(&self) -> BoxStream<'static, Result<Arc<BackendSet>, Error>> {
@@ -108,10 +108,10 @@ impl<K: Object> Discovery for KubeDiscovery<K> {
         publish::spawn(move |publisher| async move {
             let mut last = None;
             while let Some((at, event)) = events.next().await {
-                let mut effect = index.take(at, event);
+                let mut effect = index.apply(at, event);
                 for _ in 1..MAX_EVENTS_PER_SET {
                     let Some(Some((at, event))) = events.next().now_or_never() else { break };
-                    effect |= index.take(at, event);
+                    effect |= index.apply(at, event);
                 }
                 publish_effect(&publisher, &index, effect, &mut last);
             }

@@ -20,8 +20,8 @@ fn rules() -> Rules {
 }
 
 /// Applies one event of the only scope. Returns the set if it may have changed.
-fn take<K: Object>(index: &mut Index, event: Event<K>) -> Option<Arc<BackendSet>> {
-    index.take(0, event).changed.then(|| index.set()).flatten()
+fn apply<K: Object>(index: &mut Index, event: Event<K>) -> Option<Arc<BackendSet>> {
+    index.apply(0, event).changed.then(|| index.set()).flatten()
 }
 
 fn applied(pod: Value) -> Event<SlimPod> {
@@ -34,9 +34,9 @@ fn listed(pods: impl IntoIterator<Item = Value>) -> Event<SlimPod> {
 
 fn synced(rules: Rules, pods: impl IntoIterator<Item = Value>) -> Index {
     let mut index = Index::new(rules, 1);
-    index.take(0, Event::<SlimPod>::ListBegun);
-    index.take(0, listed(pods));
-    index.take(0, Event::<SlimPod>::ListDone);
+    index.apply(0, Event::<SlimPod>::ListBegun);
+    index.apply(0, listed(pods));
+    index.apply(0, Event::<SlimPod>::ListDone);
     index
 }
 
@@ -56,48 +56,48 @@ fn named(uid: &str, pod: Value) -> Value {
 #[test]
 fn nothing_is_published_before_the_first_list_is_complete() {
     let mut index = Index::new(rules(), 1);
-    assert_eq!(take(&mut index, Event::<SlimPod>::ListBegun), None);
-    assert_eq!(take(&mut index, listed([pod(1, 1)])), None);
-    assert_eq!(take(&mut index, applied(pod(2, 2))), None);
-    assert!(take(&mut index, Event::<SlimPod>::ListDone).is_some());
+    assert_eq!(apply(&mut index, Event::<SlimPod>::ListBegun), None);
+    assert_eq!(apply(&mut index, listed([pod(1, 1)])), None);
+    assert_eq!(apply(&mut index, applied(pod(2, 2))), None);
+    assert!(apply(&mut index, Event::<SlimPod>::ListDone).is_some());
 }
 
 #[test]
 fn a_relist_that_breaks_off_leaves_no_trace() {
     let mut index = synced(rules(), [pod(1, 1), pod(2, 2)]);
-    take(&mut index, Event::<SlimPod>::ListBegun);
-    take(&mut index, listed([pod(3, 3)]));
+    apply(&mut index, Event::<SlimPod>::ListBegun);
+    apply(&mut index, listed([pod(3, 3)]));
     assert_eq!(index.set().unwrap().len(), 2, "the old set stays valid");
-    take(&mut index, Event::<SlimPod>::Failed(failure()));
-    take(&mut index, Event::<SlimPod>::ListBegun);
-    take(&mut index, listed([pod(2, 2)]));
-    let set = take(&mut index, Event::<SlimPod>::ListDone).unwrap();
+    apply(&mut index, Event::<SlimPod>::Failed(failure()));
+    apply(&mut index, Event::<SlimPod>::ListBegun);
+    apply(&mut index, listed([pod(2, 2)]));
+    let set = apply(&mut index, Event::<SlimPod>::ListDone).unwrap();
     assert_eq!(states(&set), [("10.0.0.2".to_owned(), State::Ready)]);
 }
 
 #[test]
 fn a_change_that_does_not_touch_the_set_is_no_change() {
     let mut index = synced(rules(), [pod(1, 1)]);
-    assert_eq!(take(&mut index, applied(pod(1, 9))), None);
-    assert_eq!(take(&mut index, applied(json!({"metadata": {"uid": "new"}}))), None);
-    assert_eq!(take(&mut index, Event::<SlimPod>::Deleted(object(pod(7, 9)))), None);
+    assert_eq!(apply(&mut index, applied(pod(1, 9))), None);
+    assert_eq!(apply(&mut index, applied(json!({"metadata": {"uid": "new"}}))), None);
+    assert_eq!(apply(&mut index, Event::<SlimPod>::Deleted(object(pod(7, 9)))), None);
 }
 
 #[test]
 fn an_address_of_two_pods_leaves_with_the_last_one() {
     let mut index = synced(rules(), [named("a", pod(1, 1)), named("b", not_ready(1, 2))]);
-    let set = take(&mut index, applied(named("a", deleting(1, 3)))).unwrap();
+    let set = apply(&mut index, applied(named("a", deleting(1, 3)))).unwrap();
     assert_eq!(states(&set), [("10.0.0.1".to_owned(), State::Draining)]);
-    let set = take(&mut index, Event::<SlimPod>::Deleted(object(named("a", deleting(1, 4))))).unwrap();
+    let set = apply(&mut index, Event::<SlimPod>::Deleted(object(named("a", deleting(1, 4))))).unwrap();
     assert_eq!(states(&set), [("10.0.0.1".to_owned(), State::NotReady)]);
-    assert!(take(&mut index, Event::<SlimPod>::Deleted(object(named("b", not_ready(1, 5))))).unwrap().is_empty());
+    assert!(apply(&mut index, Event::<SlimPod>::Deleted(object(named("b", not_ready(1, 5))))).unwrap().is_empty());
 }
 
 #[test]
 fn a_name_that_is_reused_is_another_pod() {
     let mut index = synced(rules(), [named("old", pod(1, 1))]);
-    take(&mut index, applied(named("new", with(pod(2, 2), [("/metadata/name", "pod-1".into())]))));
-    let set = take(&mut index, Event::<SlimPod>::Deleted(object(named("old", pod(1, 3))))).unwrap();
+    apply(&mut index, applied(named("new", with(pod(2, 2), [("/metadata/name", "pod-1".into())]))));
+    let set = apply(&mut index, Event::<SlimPod>::Deleted(object(named("old", pod(1, 3))))).unwrap();
     assert_eq!(states(&set), [("10.0.0.2".to_owned(), State::Ready)]);
 }
 
@@ -105,7 +105,7 @@ fn a_name_that_is_reused_is_another_pod() {
 fn an_ended_pod_never_affects_an_address_that_another_one_has_now() {
     let ended = with(pod(1, 1), [("/status/phase", "Failed".into())]);
     let pods: Vec<SlimPod> = [named("old", ended), named("new", pod(1, 2))].map(object).into();
-    assert_eq!(states(&set_of(&pods, &rules())), [("10.0.0.1".to_owned(), State::Ready)]);
+    assert_eq!(states(&complete_set(&pods, &rules())), [("10.0.0.1".to_owned(), State::Ready)]);
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn draining_backends_that_serve_are_used_only_when_none_is_ready_and_only_if_wan
     assert_eq!(ready(synced(rules(), leaving()).set().unwrap()), [""; 0]);
     let mut index = synced(fallback, leaving());
     assert_eq!(ready(index.set().unwrap()), ["10.0.0.1:5432"]);
-    assert_eq!(ready(take(&mut index, applied(pod(4, 2))).unwrap()), ["10.0.0.4:5432"]);
+    assert_eq!(ready(apply(&mut index, applied(pod(4, 2))).unwrap()), ["10.0.0.4:5432"]);
 }
 
 #[test]
@@ -124,15 +124,15 @@ fn each_scope_has_its_own_list_and_its_own_staleness() {
     let mut index = Index::new(rules(), 2);
     for scope in 0..2 {
         assert_eq!(index.set(), None);
-        index.take(scope, Event::<SlimPod>::ListBegun);
-        index.take(scope, listed([pod(u8::try_from(scope).unwrap(), 1)]));
-        index.take(scope, Event::<SlimPod>::ListDone);
+        index.apply(scope, Event::<SlimPod>::ListBegun);
+        index.apply(scope, listed([pod(u8::try_from(scope).unwrap(), 1)]));
+        index.apply(scope, Event::<SlimPod>::ListDone);
     }
     assert_eq!(index.set().unwrap().len(), 2);
-    index.take(1, Event::<SlimPod>::Failed(failure()));
-    index.take(0, Event::<SlimPod>::Fresh);
+    index.apply(1, Event::<SlimPod>::Failed(failure()));
+    index.apply(0, Event::<SlimPod>::Fresh);
     assert!(index.stale().is_some());
-    index.take(1, Event::<SlimPod>::Fresh);
+    index.apply(1, Event::<SlimPod>::Fresh);
     assert!(index.stale().is_none());
 }
 
@@ -149,10 +149,10 @@ fn slice(name: &str, uid: &str, address: &str, ready: bool) -> Event<SlimSlice> 
 fn slices_are_merged_and_a_host_in_both_families_is_one_backend() {
     let addresses = |families| {
         let mut index = Index::new(Rules { options: KubeOptions::default().with_families(families), ..rules() }, 1);
-        index.take(0, Event::<SlimSlice>::ListDone);
-        index.take(0, slice("v6", "a", "fd00::1", true));
-        index.take(0, slice("v4", "a", "10.0.0.1", true));
-        index.take(0, slice("more", "b", "10.0.0.2", true));
+        index.apply(0, Event::<SlimSlice>::ListDone);
+        index.apply(0, slice("v6", "a", "fd00::1", true));
+        index.apply(0, slice("v4", "a", "10.0.0.1", true));
+        index.apply(0, slice("more", "b", "10.0.0.2", true));
         let set = index.set().unwrap();
         set.iter().map(|b| b.address().to_string()).collect::<Vec<_>>()
     };
@@ -164,13 +164,13 @@ fn slices_are_merged_and_a_host_in_both_families_is_one_backend() {
 #[test]
 fn an_endpoint_in_two_slices_stays_until_it_is_removed_from_both() {
     let mut index = Index::new(rules(), 1);
-    index.take(0, Event::<SlimSlice>::ListDone);
-    take(&mut index, slice("one", "a", "10.0.0.1", true));
-    let set = take(&mut index, slice("other", "a", "10.0.0.1", false)).unwrap();
+    index.apply(0, Event::<SlimSlice>::ListDone);
+    apply(&mut index, slice("one", "a", "10.0.0.1", true));
+    let set = apply(&mut index, slice("other", "a", "10.0.0.1", false)).unwrap();
     assert_eq!(states(&set), [("10.0.0.1".to_owned(), State::Ready)]);
     let deleted = |name: &str| Event::<SlimSlice>::Deleted(object(json!({"metadata": {"uid": name}})));
-    assert_eq!(take(&mut index, deleted("one")).unwrap().count(State::NotReady), 1);
-    assert!(take(&mut index, deleted("other")).unwrap().is_empty());
+    assert_eq!(apply(&mut index, deleted("one")).unwrap().count(State::NotReady), 1);
+    assert!(apply(&mut index, deleted("other")).unwrap().is_empty());
 }
 
 /// Pod of the model.
@@ -251,7 +251,7 @@ struct Model {
 }
 
 impl Model {
-    fn take(&mut self, step: &Step) {
+    fn apply(&mut self, step: &Step) {
         self.stale = match step {
             Step::Fail => true,
             Step::Begin | Step::List(_) => self.stale,
@@ -299,8 +299,8 @@ proptest! {
         let mut model = Model::default();
         let mut published = None;
         for step in &steps {
-            let effect = index.take(0, event(step));
-            model.take(step);
+            let effect = index.apply(0, event(step));
+            model.apply(step);
             prop_assert_eq!(index.stale().is_some(), model.stale);
             prop_assert_eq!(effect.failed, matches!(step, Step::Fail));
             if effect.changed {
@@ -319,10 +319,10 @@ proptest! {
     ) {
         let set = |entries: &[(u8, u8, bool, bool)]| {
             let mut index = Index::new(rules(), 1);
-            index.take(0, Event::<SlimSlice>::ListDone);
+            index.apply(0, Event::<SlimSlice>::ListDone);
             for (n, (uid, last, ready, v6)) in entries.iter().enumerate() {
                 let address = if *v6 { format!("fd00::{last}") } else { format!("10.0.0.{last}") };
-                index.take(0, slice(&format!("s{n}"), &uid.to_string(), &address, *ready));
+                index.apply(0, slice(&format!("s{n}"), &uid.to_string(), &address, *ready));
             }
             index.set()
         };
