@@ -94,7 +94,7 @@ async fn connections_that_are_refused_for_a_while_are_made_again() {
     scene.proxy.refuse();
     scene.proxy.reset();
     let (error, noticed) = scene.followed.until_stale().await.unwrap();
-    println!("refused: noticed after {noticed:.1?}: {error}");
+    println!("refused: noticed after {noticed:.1?}: {}", error.with_causes());
     scene.pods.create_ready("pod-1", pod_ip(1)).await.unwrap();
     tokio::time::sleep(Duration::from_secs(15)).await; // the length of the outage
     scene.proxy.heal();

@@ -1,6 +1,6 @@
 //! Where pods may not be read, the EndpointSlices of a Service tell the same.
 
-use ilb_discovery::{ClientLimits, EndpointSliceDiscovery, State, api_client};
+use ilb_discovery::{ClientLimits, EndpointSliceDiscovery, KubeOptions, PortName, State, api_client};
 use ilb_testbed::{ApiServer, Followed};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::{
@@ -45,8 +45,9 @@ async fn the_slices_of_a_service_are_merged_and_their_conditions_followed() {
         slices.create(&PostParams::default(), &slice.unwrap()).await.unwrap();
     }
     let client = api_client(&api_server.config(api_server.address()).await.unwrap(), &ClientLimits::default()).unwrap();
-    let source = EndpointSliceDiscovery::of_service(client, "shop", "db", "sql".parse().unwrap()).unwrap();
-    let mut followed = Followed::new(&source.with_draining_fallback(true));
+    let source =
+        EndpointSliceDiscovery::from_service(client, "shop", "db", "sql".parse::<PortName>().unwrap()).unwrap();
+    let mut followed = Followed::new(&source.with_options(KubeOptions::default().with_draining_fallback()));
     let seen = followed.until_ready(2).await.unwrap();
     let set = seen.sets.last().unwrap();
     let told: Vec<_> = set.iter().map(|b| format!("{} {} {}", b.address(), b.state(), b.zone().unwrap())).collect();

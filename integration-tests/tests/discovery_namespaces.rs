@@ -1,6 +1,6 @@
 //! Pods of several namespaces, or of all, are one set; selectors of fields and ports by name work on a real API server.
 
-use ilb_discovery::{ClientLimits, Discovery, PodDiscovery, State, api_client};
+use ilb_discovery::{ClientLimits, Discovery, KubeOptions, PodDiscovery, State, api_client};
 use ilb_testbed::{ApiServer, Followed, Pods, pod_ip};
 use serde_json::json;
 
@@ -20,15 +20,24 @@ async fn the_pods_of_two_namespaces_are_one_set() {
     for (index, pods) in [&shop, &bank, &other].into_iter().enumerate() {
         pods.create_ready("one", pod_ip(index.try_into().unwrap())).await.unwrap();
     }
-    let mut two = Followed::new(&source(&api_server).await.unwrap().in_namespaces(["shop", "bank"]));
-    let mut all = Followed::new(&source(&api_server).await.unwrap().in_all_namespaces());
+    let mut two = Followed::new(
+        &source(&api_server).await.unwrap().with_options(KubeOptions::default().with_namespaces(["shop", "bank"])),
+    );
+    let mut all =
+        Followed::new(&source(&api_server).await.unwrap().with_options(KubeOptions::default().with_all_namespaces()));
     assert!(two.until_ready(2).await.unwrap().sets.len() == 1, "the first set is complete");
     assert!(all.until_ready(3).await.unwrap().sets.len() == 1, "the first set is complete");
 
     bank.remove("one").await.unwrap();
     two.until_ready(1).await.unwrap();
     all.until_ready(2).await.unwrap();
-    let listed = source(&api_server).await.unwrap().in_namespaces(["shop", "bank"]).list().await.unwrap();
+    let listed = source(&api_server)
+        .await
+        .unwrap()
+        .with_options(KubeOptions::default().with_namespaces(["shop", "bank"]))
+        .list()
+        .await
+        .unwrap();
     assert_eq!(listed.count(State::Ready), 1);
 }
 

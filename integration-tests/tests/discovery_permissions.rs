@@ -107,7 +107,7 @@ async fn a_right_that_is_taken_away_is_missed_and_works_again_when_it_is_back() 
     scene.forbid().await.unwrap();
     let (error, noticed) = followed.until_stale().await.unwrap();
     assert!(matches!(error, Error::Forbidden { .. }), "{error}");
-    println!("forbidden: noticed after {noticed:.1?}: {error}");
+    println!("forbidden: noticed after {noticed:.1?}: {}", error.with_causes());
     scene.pods.create_ready("two", pod_ip(2)).await.unwrap();
     scene.allow().await.unwrap();
     let seen = followed.until_ready(2).await.unwrap();
@@ -122,7 +122,7 @@ async fn a_token_that_is_refused_is_told_and_the_one_that_comes_into_its_file_is
     scene.api::<Secret>().delete("first", &DeleteParams::default()).await.unwrap();
     let (error, noticed) = followed.until_stale().await.unwrap();
     assert!(matches!(error, Error::Unauthorized { .. }), "{error}");
-    println!("token revoked: noticed after {noticed:.1?}: {error}");
+    println!("token revoked: noticed after {noticed:.1?}: {}", error.with_causes());
     scene.pods.create_ready("two", pod_ip(2)).await.unwrap();
     fs::write(scene.folder.path().join("token"), scene.token("second").await.unwrap()).unwrap();
     let seen = followed.until_ready(2).await.unwrap();

@@ -75,7 +75,7 @@ async fn an_etcd_that_stalls_takes_no_backend_away() {
     api_server.freeze_etcd(true).unwrap();
     let (error, noticed) = match tokio::time::timeout(std::time::Duration::from_secs(40), followed.until_stale()).await
     {
-        Ok(stale) => stale.map(|(error, noticed)| (error.to_string(), noticed)).unwrap(),
+        Ok(stale) => stale.map(|(error, noticed)| (error.with_causes().to_string(), noticed)).unwrap(),
         Err(_) => ("none within 40 s".to_owned(), std::time::Duration::ZERO),
     };
     println!("etcd stalled: stale after {noticed:.1?}: {error}");

@@ -58,7 +58,7 @@ mod tests {
 
     fn weights(capacities: &[(State, u8)]) -> Vec<(String, u32)> {
         let backend = |(last, (state, shares)): (u8, &(State, u8))| {
-            Backend::new(([10, 0, 0, last], 1).into(), *state).with_capacity(Capacity::new(*shares).unwrap())
+            Backend::new(([10, 0, 0, last], 1).into(), *state).with_capacity(Capacity::try_from(*shares).unwrap())
         };
         let plan = Plan::round_robin(&(1..).zip(capacities).map(backend).collect());
         plan.entries().iter().map(|e| (e.address.ip().to_string(), e.weight)).collect()

@@ -68,7 +68,7 @@ mod tests {
     fn backends() -> impl Strategy<Value = Vec<Backend>> {
         let state = prop_oneof![Just(State::Ready), Just(State::Draining), Just(State::NotReady)];
         let backend = (0..20u8, state, 1..=16u8).prop_map(|(last, state, shares)| {
-            Backend::new(([10, 0, 0, last], 1).into(), state).with_capacity(Capacity::new(shares).unwrap())
+            Backend::new(([10, 0, 0, last], 1).into(), state).with_capacity(Capacity::try_from(shares).unwrap())
         });
         proptest::collection::vec(backend, 0..20)
     }

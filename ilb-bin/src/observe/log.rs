@@ -179,12 +179,12 @@ impl PoolLog {
         match &mut self.stale {
             Some(repeats) if repeats.of == kind => {
                 if let Some((times, seconds)) = repeats.again(now) {
-                    tracing::warn!(%pool, %error, kind, times, "Discovery is stale: the same {times} times in {seconds} s");
+                    tracing::warn!(%pool, error = %error.with_causes(), kind, times, "Discovery is stale: the same {times} times in {seconds} s");
                 }
             }
             stale => {
                 *stale = Some(Repeats::new(kind, now));
-                tracing::warn!(%pool, %error, kind, "Discovery is stale: keeping the backends seen last");
+                tracing::warn!(%pool, error = %error.with_causes(), kind, "Discovery is stale: keeping the backends seen last");
             }
         }
     }

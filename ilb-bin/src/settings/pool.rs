@@ -178,7 +178,10 @@ fn namespaces(reading: &mut Reading<'_>, backends: Option<&Backends>) -> Namespa
 
 fn addresses(reading: &mut Reading<'_>) -> Result<AddressPolicy, Reported> {
     let networks = reading.get_optional_list(&ALLOWED_NETWORKS);
-    let addresses = AddressPolicy::default().allow_loopback(reading.get(&ALLOW_LOOPBACK)?);
+    let mut addresses = AddressPolicy::default();
+    if reading.get(&ALLOW_LOOPBACK)? {
+        addresses = addresses.allow_loopback();
+    }
     Ok(match networks {
         Some(networks) => addresses.allow_only(networks),
         None => addresses,

@@ -20,7 +20,8 @@ impl Cluster {
                 .map_err(|error| anyhow::Error::msg(Cause::new(error)))
                 .context("no way to a cluster: run in a pod, or set KUBECONFIG to a kubeconfig")?
         };
-        let client = api_client(&config, &ClientLimits::default())?;
+        let client = api_client(&config, &ClientLimits::default())
+            .map_err(|error| anyhow::anyhow!("{}", error.with_causes()))?;
         Ok(Self { client, namespace: config.default_namespace })
     }
 }

@@ -9,7 +9,7 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 use ilb_controller::{Policy, Pool, PoolSpec};
-use ilb_discovery::{BackendSet, Discovery, EndpointSliceDiscovery, FileDiscovery, PodDiscovery, Poll};
+use ilb_discovery::{BackendSet, Discovery, EndpointSliceDiscovery, FileDiscovery, KubeOptions, PodDiscovery, Poll};
 use ilb_reconciler::{Method, Pacing};
 use tokio::sync::OnceCell;
 
@@ -49,7 +49,8 @@ impl Pools {
     /// Creates the pool that `settings` describe with the backends of this moment, which never change.
     pub(crate) async fn snapshot(&self, settings: &PoolSettings) -> anyhow::Result<Pool> {
         let discovery = self.discovery(settings).await?;
-        let set = discovery.list().await.with_context(|| format!("pool {}", settings.name))?;
+        let set = discovery.list().await;
+        let set = set.map_err(|error| anyhow::anyhow!("pool {}: {}", settings.name, error.with_causes()))?;
         let snapshot = Snapshot { set, discovery };
         Ok(Pool::new(spec(settings), snapshot, self.policy(settings).await))
     }
@@ -68,38 +69,19 @@ impl Pools {
 
     /// Creates the source of a pool's backends.
     pub(crate) async fn discovery(&self, settings: &PoolSettings) -> anyhow::Result<Arc<dyn Discovery>> {
-        let PoolSettings { port, families, addresses, draining_fallback, .. } = settings;
-        let (namespace, more) = match &settings.namespaces {
-            Namespaces::These(names) => (names.first().cloned(), names.as_slice()),
-            Namespaces::Own | Namespaces::All => (None, [].as_slice()),
-        };
-        let everywhere = settings.namespaces == Namespaces::All;
-        // The two sources have the same options, and no type in common.
-        macro_rules! with_options {
-            ($source:expr) => {{
-                let source = $source
-                    .with_addresses(addresses.clone())
-                    .with_families(*families)
-                    .with_draining_fallback(*draining_fallback)
-                    .in_namespaces(more);
-                let source = if everywhere { source.in_all_namespaces() } else { source };
-                if settings.watch { shared(source) } else { shared(Poll::new(source, settings.update_interval)) }
-            }};
-        }
+        let port = settings.port.clone();
         Ok(match &settings.backends {
-            Backends::File(path) => shared(FileDiscovery::new(path).with_addresses(addresses.clone())),
+            Backends::File(path) => Arc::new(FileDiscovery::new(path).with_addresses(settings.addresses.clone())),
             Backends::Pods(selector) => {
-                let cluster = self.cluster().await?;
-                let namespace = namespace.as_deref().unwrap_or(&cluster.namespace);
-                let pods = PodDiscovery::new(cluster.client.clone(), namespace, selector.clone(), 1);
-                with_options!(pods.with_port(port.clone()))
+                let Cluster { client, namespace } = self.cluster().await?;
+                let pods = PodDiscovery::new(client.clone(), namespace, selector.clone(), port);
+                watched_or_polled(pods.with_options(options(settings)), settings)
             }
             Backends::Service(name) => {
-                let cluster = self.cluster().await?;
-                let namespace = namespace.as_deref().unwrap_or(&cluster.namespace);
-                let slices = EndpointSliceDiscovery::of_service(cluster.client.clone(), namespace, name, port.clone())
+                let Cluster { client, namespace } = self.cluster().await?;
+                let slices = EndpointSliceDiscovery::from_service(client.clone(), namespace, name, port)
                     .with_context(|| format!("the Service {name} cannot be followed"))?;
-                with_options!(slices)
+                watched_or_polled(slices.with_options(options(settings)), settings)
             }
         })
     }
@@ -109,8 +91,20 @@ impl Pools {
     }
 }
 
-fn shared(discovery: impl Discovery) -> Arc<dyn Discovery> {
-    Arc::new(discovery)
+/// Returns the options of a source in a cluster. Unless they name others, it searches the namespace of the process.
+fn options(settings: &PoolSettings) -> KubeOptions {
+    let PoolSettings { addresses, families, draining_fallback, namespaces, .. } = settings;
+    let options = KubeOptions::default().with_addresses(addresses.clone()).with_families(*families);
+    let options = if *draining_fallback { options.with_draining_fallback() } else { options };
+    match namespaces {
+        Namespaces::Own => options,
+        Namespaces::These(names) => options.with_namespaces(names),
+        Namespaces::All => options.with_all_namespaces(),
+    }
+}
+
+fn watched_or_polled(source: impl Discovery, settings: &PoolSettings) -> Arc<dyn Discovery> {
+    if settings.watch { Arc::new(source) } else { Arc::new(Poll::new(source, settings.update_interval)) }
 }
 
 fn spec(settings: &PoolSettings) -> PoolSpec {

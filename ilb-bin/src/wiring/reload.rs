@@ -54,7 +54,7 @@ struct Difference {
 impl Follower {
     async fn run(mut self) {
         let Some(path) = self.inputs.file() else { return };
-        let mut changes = FileChanges::of(&path);
+        let mut changes = FileChanges::new(&path);
         loop {
             changes.next().await;
             if self.changes.is_closed() {
@@ -63,7 +63,7 @@ impl Follower {
             match Settings::load(&self.inputs) {
                 Ok(settings) => self.take(settings).await,
                 Err(problems) => {
-                    changes.lost();
+                    changes.rewatch();
                     self.refuse(problems.iter().collect::<Vec<_>>().join("; "));
                 }
             }

@@ -141,7 +141,7 @@ fn backends_that_come_leave_drain_or_change_capacity_are_pushed_at_once() {
         bench.push()
     };
     let draining = Backend::new(address(0), State::Draining);
-    let large = Backend::new(address(1), State::Ready).with_capacity(Capacity::new(3).unwrap());
+    let large = Backend::new(address(1), State::Ready).with_capacity(Capacity::try_from(3u8).unwrap());
     let set: BackendSet = ready(0..3).iter().cloned().chain([draining.clone()]).collect();
     assert_eq!(change(&mut bench, &set), Some(Reason::Drain));
     assert_eq!(bench.gaps(), [None, Some(0), Some(0)]);

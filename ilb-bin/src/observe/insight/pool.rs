@@ -75,7 +75,8 @@ impl PoolFacts {
     pub(super) fn stale(&mut self, error: &ilb_discovery::Error, now: Instant) {
         *self.errors.entry(error.kind()).or_default() += 1;
         let (since, attempts) = self.stale.as_ref().map_or((now, 0), |trouble| (trouble.since, trouble.attempts));
-        self.stale = Some(Trouble { kind: error.kind(), text: error.to_string(), since, attempts: attempts + 1 });
+        self.stale =
+            Some(Trouble { kind: error.kind(), text: error.with_causes().to_string(), since, attempts: attempts + 1 });
     }
 
     pub(super) fn sampled(&mut self, sample: &Sample, balancer: &LeastConnections, now: Instant) {

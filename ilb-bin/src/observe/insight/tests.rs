@@ -7,7 +7,7 @@ use std::{
 
 use ilb_connections::{Load, Sample};
 use ilb_controller::{Desired, Policy, Pool, PoolSpec};
-use ilb_discovery::{Backend, BackendSet, Cause, FakeDiscovery, State};
+use ilb_discovery::{Backend, BackendSet, Cause, State, testing::FakeDiscovery};
 use ilb_reconciler::{Count, Decision, LeastConnections, Method, Pacing, RoundRobin};
 use ilb_traefik_client::{Applied, Error, Revision};
 use serde_json::{Value, json};
