@@ -1,11 +1,11 @@
 mod apply;
+mod borrowed_text;
 mod builder;
 mod credentials;
 mod echo;
 mod http;
 mod proof;
 mod readback;
-mod text;
 #[cfg(feature = "rustls")]
 mod tls;
 

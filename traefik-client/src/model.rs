@@ -2,6 +2,7 @@
 
 mod address;
 mod configuration;
+mod duration;
 mod health;
 mod middleware;
 mod name;
@@ -10,7 +11,6 @@ mod router;
 mod rule;
 mod service;
 mod services;
-mod span;
 mod tls;
 mod transport;
 mod udp;
@@ -18,6 +18,7 @@ mod udp;
 pub use self::{
     address::{InvalidAddress, IpRange, ServerName, Weight},
     configuration::{Configuration, Tcp, Tls, Udp},
+    duration::TraefikDuration,
     health::{HealthCheck, InvalidHealthCheck},
     middleware::Middleware,
     name::{InvalidName, Name},
@@ -26,7 +27,6 @@ pub use self::{
     rule::{InvalidRule, Rule},
     service::{Child, LoadBalancer, Server, TcpService, Weighted},
     services::{InvalidService, Service, Services},
-    span::Span,
     tls::{CertificateEntry, ClientAuth, ClientAuthType, DefaultStore, Stores, TlsOptions, TlsVersion},
     transport::{ProxyProtocol, ServersTransport, Spiffe, TransportTls},
     udp::{UdpLoadBalancer, UdpServer, UdpService, UdpWeighted},

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, value::RawValue};
 
-use super::text::Text;
+use super::borrowed_text::BorrowedText;
 use crate::Error;
 
 /// How many keys an error names.
@@ -34,7 +34,7 @@ fn came_back(sent: &[u8], echo: &[u8]) -> bool {
     rest.and_then(|rest| rest.strip_prefix(fields)).is_some_and(|rest| rest.starts_with(b"}") || rest.starts_with(b","))
 }
 
-type Object<'a> = BTreeMap<Text<'a>, &'a RawValue>;
+type Object<'a> = BTreeMap<BorrowedText<'a>, &'a RawValue>;
 
 /// Traefik leaves out what is empty, false or zero; everything else has to be there. What it adds does not matter.
 fn compare(sent: &str, echo: Option<&str>, key: &str, keys: &mut Vec<String>) {

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::Deserialize;
 
-use super::text::Text;
+use super::borrowed_text::BorrowedText;
 use crate::{Configuration, Error, Name, Revision, Server, Service, TcpService};
 
 /// `GET /api/version`: one process of Traefik.
@@ -48,13 +48,13 @@ impl Revisions {
 #[derive(Default)]
 pub(super) struct Snapshot<'a> {
     #[serde(borrow)]
-    tcp_routers: BTreeMap<Text<'a>, Listed<'a>>,
+    tcp_routers: BTreeMap<BorrowedText<'a>, Listed<'a>>,
     #[serde(borrow)]
-    tcp_services: BTreeMap<Text<'a>, Listed<'a>>,
+    tcp_services: BTreeMap<BorrowedText<'a>, Listed<'a>>,
     #[serde(borrow)]
-    udp_routers: BTreeMap<Text<'a>, Listed<'a>>,
+    udp_routers: BTreeMap<BorrowedText<'a>, Listed<'a>>,
     #[serde(borrow)]
-    udp_services: BTreeMap<Text<'a>, Listed<'a>>,
+    udp_services: BTreeMap<BorrowedText<'a>, Listed<'a>>,
 }
 
 /// `GET /api/tcp/routers`: the first page of it.
@@ -65,7 +65,7 @@ pub(super) struct Routers<'a>(#[serde(borrow)] Vec<ListedRouter<'a>>);
 #[derive(Deserialize)]
 struct ListedRouter<'a> {
     #[serde(borrow)]
-    name: Text<'a>,
+    name: BorrowedText<'a>,
     #[serde(flatten)]
     listed: Listed<'a>,
 }
@@ -92,13 +92,13 @@ impl<'a> Routers<'a> {
 #[derive(Default)]
 pub(super) struct Listed<'a> {
     #[serde(borrow)]
-    status: Text<'a>,
+    status: BorrowedText<'a>,
     error: Vec<String>,
     #[serde(borrow)]
     load_balancer: Option<ListedBalancer<'a>>,
     /// By server; smaller than an ordered map, of which there would be one for each backend.
     #[serde(borrow)]
-    server_status: Option<HashMap<Text<'a>, Text<'a>>>,
+    server_status: Option<HashMap<BorrowedText<'a>, BorrowedText<'a>>>,
 }
 
 #[derive(Deserialize)]
@@ -110,7 +110,7 @@ struct ListedBalancer<'a> {
 #[derive(Deserialize)]
 struct ListedServer<'a> {
     #[serde(borrow)]
-    address: Text<'a>,
+    address: BorrowedText<'a>,
 }
 
 impl<'a> Snapshot<'a> {
@@ -192,7 +192,7 @@ fn check_servers(name: &Name, meant: &[String], listed: Option<&Listed<'_>>, bui
     if !meant.clone().eq(there.clone()) {
         return differ(difference(meant, there));
     }
-    let built_servers = listed.server_status.iter().flat_map(HashMap::keys).map(Text::as_str);
+    let built_servers = listed.server_status.iter().flat_map(HashMap::keys).map(BorrowedText::as_str);
     // One address may be meant several times; it has one status.
     if built && meant.clone().collect::<BTreeSet<_>>() != built_servers.clone().collect() {
         return differ(difference(meant, built_servers));

@@ -2,7 +2,7 @@ use std::{num::NonZeroU16, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::Span;
+use crate::TraefikDuration;
 
 /// How Traefik checks servers: it connects, and where told so sends a text and expects exactly one answer.
 ///
@@ -27,16 +27,16 @@ pub struct HealthCheck {
     send: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     expect: String,
-    interval: Span,
+    interval: TraefikDuration,
     #[serde(skip_serializing_if = "Option::is_none")]
-    unhealthy_interval: Option<Span>,
-    timeout: Span,
+    unhealthy_interval: Option<TraefikDuration>,
+    timeout: TraefikDuration,
 }
 
 impl HealthCheck {
     /// Every `interval`, for at most `timeout`, which is shorter.
     pub fn new(interval: Duration, timeout: Duration) -> Result<Self, InvalidHealthCheck> {
-        let (interval, timeout) = (Span::from(interval), Span::from(timeout));
+        let (interval, timeout) = (TraefikDuration::from(interval), TraefikDuration::from(timeout));
         if timeout >= interval {
             return Err(InvalidHealthCheck { interval, timeout });
         }
@@ -69,8 +69,8 @@ impl HealthCheck {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a health check every {interval} needs a timeout that is shorter, not {timeout}")]
 pub struct InvalidHealthCheck {
-    interval: Span,
-    timeout: Span,
+    interval: TraefikDuration,
+    timeout: TraefikDuration,
 }
 
 #[derive(Deserialize)]
@@ -81,9 +81,9 @@ struct Raw {
     send: String,
     #[serde(default)]
     expect: String,
-    interval: Span,
-    unhealthy_interval: Option<Span>,
-    timeout: Span,
+    interval: TraefikDuration,
+    unhealthy_interval: Option<TraefikDuration>,
+    timeout: TraefikDuration,
 }
 
 impl TryFrom<Raw> for HealthCheck {

@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Certificate, ServerName, Span, Timeouts};
+use crate::{Certificate, ServerName, Timeouts, TraefikDuration};
 
 /// How Traefik connects to servers.
 ///
@@ -17,11 +17,11 @@ use crate::{Certificate, ServerName, Span, Timeouts};
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServersTransport {
-    dial_keep_alive: Span,
-    dial_timeout: Span,
+    dial_keep_alive: TraefikDuration,
+    dial_timeout: TraefikDuration,
     #[serde(skip_serializing_if = "Option::is_none")]
     proxy_protocol: Option<ProxyProtocol>,
-    termination_delay: Span,
+    termination_delay: TraefikDuration,
     #[serde(skip_serializing_if = "Option::is_none")]
     tls: Option<TransportTls>,
 }

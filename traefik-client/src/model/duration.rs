@@ -10,35 +10,35 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 /// ```
 /// use std::time::Duration;
 ///
-/// use ilb_traefik_client::Span;
+/// use ilb_traefik_client::TraefikDuration;
 ///
-/// assert_eq!(Span::from(Duration::from_millis(1500)).to_string(), "1.5s");
-/// assert_eq!(Span::from(Duration::ZERO).to_string(), "1ms");
+/// assert_eq!(TraefikDuration::from(Duration::from_millis(1500)).to_string(), "1.5s");
+/// assert_eq!(TraefikDuration::from(Duration::ZERO).to_string(), "1ms");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Span {
+pub struct TraefikDuration {
     milliseconds: u64,
 }
 
-impl Span {
+impl TraefikDuration {
     const LONGEST: u64 = 100 * 365 * 24 * 3_600_000;
 }
 
-impl From<Duration> for Span {
+impl From<Duration> for TraefikDuration {
     fn from(duration: Duration) -> Self {
         let milliseconds = u64::try_from(duration.as_millis()).unwrap_or(Self::LONGEST);
         Self { milliseconds: milliseconds.clamp(1, Self::LONGEST) }
     }
 }
 
-impl From<Span> for Duration {
-    fn from(span: Span) -> Self {
-        Self::from_millis(span.milliseconds)
+impl From<TraefikDuration> for Duration {
+    fn from(duration: TraefikDuration) -> Self {
+        Self::from_millis(duration.milliseconds)
     }
 }
 
 /// In the notation that Traefik itself uses when it echoes a configuration, so that equal lengths are equal texts.
-impl fmt::Display for Span {
+impl fmt::Display for TraefikDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.milliseconds < 1000 {
             return write!(f, "{}ms", self.milliseconds);
@@ -59,13 +59,13 @@ impl fmt::Display for Span {
     }
 }
 
-impl Serialize for Span {
+impl Serialize for TraefikDuration {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
-impl<'de> Deserialize<'de> for Span {
+impl<'de> Deserialize<'de> for TraefikDuration {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         parse(&text)
@@ -119,7 +119,7 @@ mod tests {
     #[case(3_600_000, "1h0m0s")]
     #[case(u64::MAX, "876000h0m0s")]
     fn a_length_of_time_is_never_zero_and_has_units(#[case] milliseconds: u64, #[case] text: &str) {
-        assert_eq!(Span::from(Duration::from_millis(milliseconds)).to_string(), text);
+        assert_eq!(TraefikDuration::from(Duration::from_millis(milliseconds)).to_string(), text);
     }
 
     #[rstest]
@@ -131,15 +131,15 @@ mod tests {
     #[case("1d")]
     #[case("1..5s")]
     fn a_text_without_units_is_no_length_of_time(#[case] text: &str) {
-        assert!(serde_json::from_value::<Span>(text.into()).is_err());
+        assert!(serde_json::from_value::<TraefikDuration>(text.into()).is_err());
     }
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_back(milliseconds in 1..Span::LONGEST) {
-            let span = Span { milliseconds };
-            let text = serde_json::to_string(&span)?;
-            prop_assert_eq!(serde_json::from_str::<Span>(&text)?, span);
+        fn what_is_written_is_read_back(milliseconds in 1..TraefikDuration::LONGEST) {
+            let duration = TraefikDuration { milliseconds };
+            let text = serde_json::to_string(&duration)?;
+            prop_assert_eq!(serde_json::from_str::<TraefikDuration>(&text)?, duration);
         }
     }
 }
