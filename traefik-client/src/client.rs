@@ -1,5 +1,6 @@
 mod apply;
 mod borrowed_text;
+mod build_error;
 mod builder;
 mod credentials;
 mod echo;
@@ -18,7 +19,8 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 pub use self::{
-    builder::{BuildError, InvalidUrl, TraefikBuilder},
+    build_error::{BuildError, InvalidUrl},
+    builder::TraefikBuilder,
     credentials::Secret,
 };
 use self::{http::Http, proof::Seen, readback::Process};
@@ -77,7 +79,7 @@ impl Traefik {
 impl ConfigSink for Traefik {
     async fn apply(&self, configuration: &Configuration) -> Result<Applied, Error> {
         let called = Instant::now();
-        self.apply_payload(configuration, &Payload::of(configuration), called).await
+        self.apply_payload(configuration, &Payload::new(configuration), called).await
     }
 
     async fn verify(&self, applied: &Applied) -> Result<(), Error> {

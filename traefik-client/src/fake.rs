@@ -96,7 +96,7 @@ impl FakeSink {
     fn put_in_force(&self, configuration: &Configuration, took: Duration) -> Applied {
         let mut state = self.lock();
         state.in_force = Some(configuration.clone());
-        Applied::new(Revision::of(configuration), format!("process {}", state.process), "fake".to_owned(), took)
+        Applied::new(Revision::from(configuration), format!("process {}", state.process), "fake".to_owned(), took)
     }
 }
 
@@ -129,7 +129,7 @@ impl ConfigSink for FakeSink {
             return Err(Error::Restarted);
         }
         match &state.in_force {
-            Some(configuration) if Revision::of(configuration) == applied.revision => Ok(()),
+            Some(configuration) if Revision::from(configuration) == applied.revision => Ok(()),
             _ => Err(Error::Overwritten(applied.revision.clone())),
         }
     }

@@ -23,7 +23,7 @@ pub(crate) use crate::payload::Payload;
 pub use crate::{
     error::Error,
     model::*,
-    pool::{Member, TcpPool, Timeouts},
+    pool::{Member, TcpPool},
     revision::Revision,
 };
 

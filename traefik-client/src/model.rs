@@ -28,6 +28,6 @@ pub use self::{
     service::{Child, LoadBalancer, Server, TcpService, Weighted},
     services::{InvalidService, Service, Services},
     tls::{CertificateEntry, ClientAuth, ClientAuthType, DefaultStore, Stores, TlsOptions, TlsVersion},
-    transport::{ProxyProtocol, ServersTransport, Spiffe, TransportTls},
+    transport::{ProxyProtocol, ServersTransport, Spiffe, Timeouts, TransportTls},
     udp::{UdpLoadBalancer, UdpServer, UdpService, UdpWeighted},
 };

@@ -17,13 +17,13 @@ pub(crate) struct Payload {
 }
 
 impl Payload {
-    pub(crate) fn of(configuration: &Configuration) -> Self {
+    pub(crate) fn new(configuration: &Configuration) -> Self {
         let zero = Revision::zero();
         let mut bytes = Vec::with_capacity(256 + 160 * configuration.tcp.services.len());
         // Cannot fail: a vector takes everything, and all keys of the model are texts.
         let written = serde_json::to_writer(&mut bytes, &Marked::new(configuration, zero.name()));
         debug_assert!(written.is_ok(), "{written:?}");
-        let revision = Revision::of_bytes(&bytes);
+        let revision = Revision::from_bytes(&bytes);
         let key = format!("\"{}\":", zero.name());
         // No name begins like a marker, and within a text a quotation mark would be escaped: the first match is it.
         if let Some(at) = memchr::memmem::find(&bytes, key.as_bytes()) {
@@ -35,6 +35,13 @@ impl Payload {
 
     pub(crate) fn revision(&self) -> &Revision {
         &self.revision
+    }
+}
+
+impl From<&Configuration> for Revision {
+    /// Hashes the bytes that would be sent, with zeros in place of the revision: the first 64 bits of SHA-256.
+    fn from(configuration: &Configuration) -> Self {
+        Payload::new(configuration).revision
     }
 }
 
@@ -109,15 +116,15 @@ mod tests {
 
     #[test]
     fn equal_configurations_give_equal_bytes_and_different_ones_different_revisions() {
-        let (ab, ba) = (Payload::of(&configuration(&["a", "b"])), Payload::of(&configuration(&["b", "a"])));
+        let (ab, ba) = (Payload::new(&configuration(&["a", "b"])), Payload::new(&configuration(&["b", "a"])));
         assert_eq!(ab.bytes(), ba.bytes());
-        assert_ne!(ab.revision(), Payload::of(&configuration(&["a"])).revision());
+        assert_ne!(ab.revision(), Payload::new(&configuration(&["a"])).revision());
     }
 
     #[test]
     fn the_payload_is_the_configuration_and_its_marker_in_the_order_of_names() {
         let configuration = configuration(&["a", "rev", "rev_a", "z"]);
-        let payload = Payload::of(&configuration);
+        let payload = Payload::new(&configuration);
         let text = String::from_utf8(payload.bytes().to_vec()).unwrap();
         let names = ["\"a\":{\"w", "\"a.10", payload.revision().name().as_str(), "\"rev\":{\"w", "\"z\":{\"w"];
         let mut at: Vec<_> = names.iter().map(|name| text.find(name).unwrap()).collect();
@@ -132,7 +139,7 @@ mod tests {
         let bait = "\"rev-0000000000000000\":".to_owned();
         configuration.tls.get_or_insert_default().certificates =
             vec![crate::Certificate::from_pem(bait.clone(), bait).into()];
-        let payload = Payload::of(&configuration);
+        let payload = Payload::new(&configuration);
         let text = String::from_utf8(payload.bytes().to_vec()).unwrap();
         assert!(text.contains(&format!("\"{}\":{{\"loadBalancer\"", payload.revision().name())), "{text}");
     }

@@ -1,7 +1,8 @@
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 
 use crate::{
-    Child, Configuration, LoadBalancer, Name, ProxyProtocol, ServersTransport, TcpRouter, TcpService, Weight, Weighted,
+    Child, Configuration, LoadBalancer, Name, ProxyProtocol, ServersTransport, TcpRouter, TcpService, Timeouts, Weight,
+    Weighted,
 };
 
 /// Builds the part of a configuration that serves one pool.
@@ -43,29 +44,6 @@ impl Member {
     /// `address` with `weight`.
     pub fn new(address: SocketAddr, weight: u32) -> Self {
         Self { address, weight }
-    }
-}
-
-/// How Traefik connects to the servers of a pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Timeouts {
-    /// How long a connection attempt may take: what a client waits at worst for a server that swallows packets.
-    pub dial: Duration,
-    /// The interval of TCP keepalive towards servers.
-    pub keep_alive: Duration,
-    /// How long an answer may take to a client that has shut down its sending side.
-    pub termination_delay: Duration,
-}
-
-impl Default for Timeouts {
-    /// 2 s to connect, keepalive every 15 s, 1 h for an answer after a half-close.
-    fn default() -> Self {
-        Self {
-            dial: Duration::from_secs(2),
-            keep_alive: Duration::from_secs(15),
-            termination_delay: Duration::from_secs(3600),
-        }
     }
 }
 

@@ -2,7 +2,7 @@ use std::{fmt, fmt::Write as _};
 
 use sha2::{Digest, Sha256};
 
-use crate::{Configuration, Name, Payload};
+use crate::Name;
 
 /// The hash of a configuration. Reading it back from Traefik proves that this configuration, and no other, is in force.
 ///
@@ -12,11 +12,6 @@ use crate::{Configuration, Name, Payload};
 pub struct Revision(Name);
 
 impl Revision {
-    /// The first 64 bits of SHA-256 over the bytes that would be sent, with zeros where the revision goes.
-    pub fn of(configuration: &Configuration) -> Self {
-        Payload::of(configuration).revision().clone()
-    }
-
     /// The name of the marking service.
     pub fn name(&self) -> &Name {
         &self.0
@@ -27,7 +22,7 @@ impl Revision {
         Self(Name::derived(&format!("{}{}", Name::REVISION_PREFIX, "0".repeat(2 * HASH_BYTES))))
     }
 
-    pub(crate) fn of_bytes(bytes: &[u8]) -> Self {
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
         let mut name = String::from(Name::REVISION_PREFIX);
         for byte in &Sha256::digest(bytes)[..HASH_BYTES] {
             let _ = write!(name, "{byte:02x}");

@@ -4,18 +4,11 @@ use tokio::time::Instant;
 
 use super::{
     Traefik, echo,
+    http::{MAX_FIXED_RESPONSE_BYTES, MAX_LISTING_BYTES, REST_PROVIDER_PATH},
     proof::{self, Fact},
     readback::{Process, Revisions},
 };
 use crate::{Applied, Configuration, Error, Payload, Revision};
-
-const REST: &str = "api/providers/rest";
-
-/// Of an answer whose length does not depend on what was sent.
-pub(super) const SMALL: usize = 64 * 1024;
-
-/// Of an answer that holds what other providers have configured, too.
-pub(super) const LARGE: usize = 16 * 1024 * 1024;
 
 /// As long as a small configuration takes: before that a pause would cost more than another question.
 const NO_PAUSE_FOR: Duration = Duration::from_millis(2);
@@ -92,7 +85,7 @@ impl Traefik {
 
     pub(super) async fn has(&self, revision: &Revision) -> Result<bool, Error> {
         let path = format!("api/tcp/services/{}@rest", revision.name());
-        match self.http.get(&path, "the revision", SMALL).await {
+        match self.http.get(&path, "the revision", MAX_FIXED_RESPONSE_BYTES).await {
             Ok(_) => Ok(true),
             Err(Error::NotReady(_)) => Ok(false),
             Err(error) => Err(error),
@@ -100,7 +93,8 @@ impl Traefik {
     }
 
     pub(super) async fn process(&self) -> Result<Process, Error> {
-        let process = Process::parse(&self.http.get("api/version", "GET /api/version", SMALL).await?)?;
+        let process =
+            Process::parse(&self.http.get("api/version", "GET /api/version", MAX_FIXED_RESPONSE_BYTES).await?)?;
         *self.process.lock().unwrap_or_else(PoisonError::into_inner) = Some((process.clone(), Instant::now()));
         Ok(process)
     }
@@ -111,7 +105,14 @@ impl Traefik {
     }
 
     async fn put(&self, payload: &Payload) -> Result<Vec<u8>, Error> {
-        self.http.put(REST, "configuration", payload.bytes(), SMALL + 2 * payload.bytes().len()).await
+        self.http
+            .put(
+                REST_PROVIDER_PATH,
+                "configuration",
+                payload.bytes(),
+                MAX_FIXED_RESPONSE_BYTES + 2 * payload.bytes().len(),
+            )
+            .await
     }
 
     /// Waits until `revision` is in force, in a process that may not be `before` if it is not for long.
@@ -160,7 +161,7 @@ impl Traefik {
 
     /// The markers that are in force now: this client's own, or another one's.
     async fn revisions(&self) -> Result<Revisions, Error> {
-        let body = self.http.get("api/tcp/services?search=rev-", "the revisions", LARGE).await?;
+        let body = self.http.get("api/tcp/services?search=rev-", "the revisions", MAX_LISTING_BYTES).await?;
         Revisions::parse(&body)
     }
 }

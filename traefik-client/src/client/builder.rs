@@ -7,10 +7,13 @@ use std::{
 
 use reqwest::{Client, Url};
 
+#[cfg(feature = "rustls")]
+use super::tls::TlsSettings;
 use super::{
     Traefik,
+    build_error::{BuildError, InvalidUrl, without_url},
     credentials::{Credentials, Secret},
-    http::Http,
+    http::{Http, REST_PROVIDER_PATH},
 };
 
 /// How to reach a Traefik, and what is known of it.
@@ -26,16 +29,6 @@ pub struct TraefikBuilder {
     proof_within: Option<Duration>,
     throttle: Option<Duration>,
     pinned: Option<SocketAddr>,
-}
-
-/// What TLS needs.
-#[cfg(feature = "rustls")]
-#[derive(Clone, Debug, Default)]
-pub(super) struct TlsSettings {
-    /// Authorities in PEM; the system's without.
-    pub(super) authorities: Option<String>,
-    /// Certificate and key in PEM.
-    pub(super) identity: Option<Secret>,
 }
 
 impl TraefikBuilder {
@@ -147,71 +140,26 @@ impl TraefikBuilder {
     }
 }
 
-/// Why no client can be made.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BuildError {
-    /// The URL is none, or none of a Traefik.
-    #[error(transparent)]
-    Url(#[from] InvalidUrl),
-    /// The certificates are none, or do not fit.
-    #[error("the {what} cannot be used: {problem}")]
-    Tls {
-        /// Which ones.
-        what: &'static str,
-        /// What is wrong with them.
-        problem: String,
-    },
-    /// The program has installed no cryptography.
-    #[error(
-        "no rustls crypto provider is installed: call \
-         rustls::crypto::ring::default_provider().install_default() at the start of the program"
-    )]
-    NoCryptoProvider,
-    /// The HTTP client cannot be made.
-    #[error("no HTTP client can be made: {0}")]
-    Client(String),
-}
-
-/// A text that cannot be the address of a Traefik.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}; give an http URL such as http://localhost:8080/api/providers/rest")]
-pub struct InvalidUrl(String);
-
-impl InvalidUrl {
-    /// What is wrong with it, without the way out.
-    pub fn problem(&self) -> &str {
-        &self.0
-    }
-}
-
-pub(super) fn without_url(error: reqwest::Error) -> String {
-    error.without_url().to_string()
-}
-
 /// The base URL, with a path that ends in `/`.
 fn base_of(text: &Secret) -> Result<Url, InvalidUrl> {
-    const REST: &str = "api/providers/rest";
-    let mut url = Url::parse(text.text()).map_err(|e| InvalidUrl(format!("it is not a URL ({e})")))?;
+    let mut url = Url::parse(text.text()).map_err(|e| InvalidUrl::new(format!("it is not a URL ({e})")))?;
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(InvalidUrl(
-            "it holds credentials, which would end up in messages: give them separately".to_owned(),
-        ));
+        return Err(InvalidUrl::new("it holds credentials, which would end up in messages: give them separately"));
     }
     match url.scheme() {
         "http" => {}
         "https" if cfg!(feature = "rustls") => {}
-        "https" => return Err(InvalidUrl("this build has no TLS (feature 'rustls')".to_owned())),
-        other => return Err(InvalidUrl(format!("its scheme is '{other}'"))),
+        "https" => return Err(InvalidUrl::new("this build has no TLS (feature 'rustls')")),
+        other => return Err(InvalidUrl::new(format!("its scheme is '{other}'"))),
     }
     if url.host_str().is_none() {
-        return Err(InvalidUrl("it has no host".to_owned()));
+        return Err(InvalidUrl::new("it has no host"));
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err(InvalidUrl("it has a query or a fragment".to_owned()));
+        return Err(InvalidUrl::new("it has a query or a fragment"));
     }
     let path = url.path().trim_end_matches('/');
-    let base = path.strip_suffix(REST).unwrap_or(path).trim_end_matches('/').to_owned();
+    let base = path.strip_suffix(REST_PROVIDER_PATH).unwrap_or(path).trim_end_matches('/').to_owned();
     url.set_path(&format!("{base}/"));
     Ok(url)
 }

@@ -5,6 +5,15 @@ use reqwest::{Client, Method, Response, StatusCode, Url, header};
 use super::credentials::Credentials;
 use crate::Error;
 
+/// Path of the REST provider below the base URL.
+pub(super) const REST_PROVIDER_PATH: &str = "api/providers/rest";
+
+/// Maximum size of a response that does not grow with the configuration.
+pub(super) const MAX_FIXED_RESPONSE_BYTES: usize = 64 * 1024;
+
+/// Maximum size of a response that also lists what other providers have configured.
+pub(super) const MAX_LISTING_BYTES: usize = 16 * 1024 * 1024;
+
 /// HTTP towards one Traefik: each call in bounded time and memory, and no message with a credential or a URL in it.
 pub(super) struct Http {
     pub(super) client: Client,

@@ -6,7 +6,7 @@ use std::{
 
 use super::{
     Traefik,
-    apply::{LARGE, SMALL},
+    http::{MAX_FIXED_RESPONSE_BYTES, MAX_LISTING_BYTES},
     readback::{Listed, Process, Routers, Snapshot, reachable},
 };
 use crate::{Configuration, Error, LoadBalancer, Name, Payload, TcpService};
@@ -52,7 +52,7 @@ impl Traefik {
         };
         let small = unseen.len() <= FEW && configuration.udp.is_empty();
         if !small || !self.prove_few(configuration, &unseen, process).await? {
-            let longest = LARGE + 8 * payload.bytes().len();
+            let longest = MAX_LISTING_BYTES + 8 * payload.bytes().len();
             let body = self.http.get("api/rawdata", "GET /api/rawdata", longest).await?;
             Snapshot::parse(&body)?.check(configuration, payload.revision(), process)?;
         }
@@ -69,13 +69,17 @@ impl Traefik {
         unseen: &[&Fact<'_>],
         process: &Process,
     ) -> Result<bool, Error> {
-        let body = self.http.get("api/tcp/routers?per_page=1000", "the routers", LARGE).await?;
+        let body = self.http.get("api/tcp/routers?per_page=1000", "the routers", MAX_LISTING_BYTES).await?;
         if !Routers::parse(&body)?.check(configuration)? {
             return Ok(false);
         }
         for fact in unseen {
             let path = format!("api/tcp/services/{}@rest", fact.name);
-            let body = match self.http.get(&path, "a service", SMALL + 256 * fact.balancer.servers.len()).await {
+            let body = match self
+                .http
+                .get(&path, "a service", MAX_FIXED_RESPONSE_BYTES + 256 * fact.balancer.servers.len())
+                .await
+            {
                 Ok(body) => Some(body),
                 Err(Error::NotReady(_)) => None,
                 Err(error) => return Err(error),

@@ -6,7 +6,19 @@ use rustls::{
     crypto::{CryptoProvider, ring},
 };
 
-use super::builder::{BuildError, TlsSettings, without_url};
+use super::{
+    build_error::{BuildError, without_url},
+    credentials::Secret,
+};
+
+/// What TLS needs.
+#[derive(Clone, Debug, Default)]
+pub(super) struct TlsSettings {
+    /// Authorities in PEM; the system's without.
+    pub(super) authorities: Option<String>,
+    /// Certificate and key in PEM.
+    pub(super) identity: Option<Secret>,
+}
 
 impl TlsSettings {
     /// Sets what TLS needs.

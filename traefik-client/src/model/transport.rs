@@ -1,8 +1,8 @@
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Certificate, ServerName, Timeouts, TraefikDuration};
+use crate::{Certificate, ServerName, TraefikDuration};
 
 /// How Traefik connects to servers.
 ///
@@ -50,6 +50,29 @@ impl ServersTransport {
     pub fn tls(mut self, tls: TransportTls) -> Self {
         self.tls = Some(tls);
         self
+    }
+}
+
+/// How Traefik connects to the servers of a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Timeouts {
+    /// How long a connection attempt may take: what a client waits at worst for a server that swallows packets.
+    pub dial: Duration,
+    /// The interval of TCP keepalive towards servers.
+    pub keep_alive: Duration,
+    /// How long an answer may take to a client that has shut down its sending side.
+    pub termination_delay: Duration,
+}
+
+impl Default for Timeouts {
+    /// 2 s to connect, keepalive every 15 s, 1 h for an answer after a half-close.
+    fn default() -> Self {
+        Self {
+            dial: Duration::from_secs(2),
+            keep_alive: Duration::from_secs(15),
+            termination_delay: Duration::from_secs(3600),
+        }
     }
 }
 

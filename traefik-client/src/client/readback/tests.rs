@@ -16,7 +16,7 @@ fn configuration() -> Configuration {
 /// What Traefik lists while [`configuration`] is in force.
 fn listed() -> Value {
     let server = |address: &str| json!({"loadBalancer": {"servers": [{"address": address}]}, "status": "enabled", "serverStatus": {address: "UP"}});
-    let marker = at_rest(Revision::of(&configuration()).name());
+    let marker = at_rest(Revision::from(&configuration()).name());
     json!({
         "tcpRouters": {"pool@rest": {"status": "enabled"}},
         "tcpServices": {
@@ -31,7 +31,7 @@ fn listed() -> Value {
 fn check(listed: &Value, version: &str) -> Result<(), Error> {
     let process = Process { version: version.to_owned(), start_date: String::new() };
     let (configuration, body) = (configuration(), listed.to_string());
-    Snapshot::parse(body.as_bytes())?.check(&configuration, &Revision::of(&configuration), &process)
+    Snapshot::parse(body.as_bytes())?.check(&configuration, &Revision::from(&configuration), &process)
 }
 
 #[test]
