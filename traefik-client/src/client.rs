@@ -27,7 +27,7 @@ use self::{http::Http, proof::Seen, readback::Process};
 use crate::{Applied, ConfigSink, Configuration, Error, Payload};
 
 /// For so long it is believed that the same process answers, as long as it has what only that one was given.
-const ASK_AGAIN: Duration = Duration::from_secs(1);
+const PROCESS_TRUSTED_FOR: Duration = Duration::from_secs(1);
 
 /// One Traefik, programmed through its REST provider and read back through its API.
 pub struct Traefik {
@@ -87,7 +87,9 @@ impl ConfigSink for Traefik {
         // and only somebody else's push of the same revision makes another question worth while, which need not be soon.
         let asked_lately = {
             let known = self.process.lock().unwrap_or_else(PoisonError::into_inner);
-            known.as_ref().is_some_and(|(known, at)| known.start_date == applied.started && at.elapsed() < ASK_AGAIN)
+            known
+                .as_ref()
+                .is_some_and(|(known, at)| known.start_date == applied.started && at.elapsed() < PROCESS_TRUSTED_FOR)
         };
         let there = self.has(&applied.revision).await?;
         if there && asked_lately {

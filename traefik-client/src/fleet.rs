@@ -80,10 +80,10 @@ impl Fleet {
 
     /// The instances, once a name has been looked up for the first time, or that has taken too long.
     async fn known_instances(&self) -> Vec<Arc<Instance>> {
-        const LOOKUP_WITHIN: Duration = Duration::from_secs(5);
+        const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
         let mut known = self.known.clone();
         // An error means that there is nothing to wait for any more.
-        let _ = timeout(LOOKUP_WITHIN, known.wait_for(|known| *known)).await;
+        let _ = timeout(LOOKUP_TIMEOUT, known.wait_for(|known| *known)).await;
         self.members.all()
     }
 

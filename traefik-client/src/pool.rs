@@ -48,7 +48,7 @@ impl Member {
 }
 
 /// Above the bootstrap file's catch-all (1), below what an operator may want to put in front.
-const PRIORITY: u32 = 100;
+const ROUTER_PRIORITY: u32 = 100;
 
 impl TcpPool {
     /// A pool without members: connections to `entry_point` are closed at once.
@@ -96,7 +96,8 @@ impl TcpPool {
         let parent: TcpService =
             if children.is_empty() { LoadBalancer::default().into() } else { Weighted::new(children).into() };
         tcp.services.set_pool(self.name.clone(), parent);
-        tcp.routers.insert(self.name.clone(), TcpRouter::catch_all(self.entry_point, PRIORITY, self.name.clone()));
+        tcp.routers
+            .insert(self.name.clone(), TcpRouter::catch_all(self.entry_point, ROUTER_PRIORITY, self.name.clone()));
         let mut transport = ServersTransport::new(self.timeouts);
         if let Some(version) = self.proxy_protocol {
             transport = transport.proxy_protocol(version);

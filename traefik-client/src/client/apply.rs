@@ -11,10 +11,10 @@ use super::{
 use crate::{Applied, Configuration, Error, Payload, Revision};
 
 /// As long as a small configuration takes: before that a pause would cost more than another question.
-const NO_PAUSE_FOR: Duration = Duration::from_millis(2);
+const NO_PAUSE_BEFORE: Duration = Duration::from_millis(2);
 
 /// From here on the wait is worth a word, and what is in force instead is worth a look.
-const LONG_WAIT: Duration = Duration::from_millis(500);
+const LONG_WAIT_AFTER: Duration = Duration::from_millis(500);
 
 impl Traefik {
     pub(crate) async fn apply_payload(
@@ -129,7 +129,7 @@ impl Traefik {
             if waited >= self.proof_within {
                 return Err(self.diagnosis(revision, waited, instead.as_ref()).await?);
             }
-            if waited >= LONG_WAIT && instead.is_none() {
+            if waited >= LONG_WAIT_AFTER && instead.is_none() {
                 tracing::info!(
                     traefik = self.label(), %revision, ?waited, throttle = ?self.throttle,
                     "Traefik has accepted the configuration and not put it in force yet: waiting for its throttle"
@@ -170,17 +170,18 @@ impl Traefik {
 /// as its work does; at least by 0.2 ms and at most by 50 ms.
 fn pause_after(since_sent: Duration) -> Duration {
     let (shortest, longest) = (Duration::from_micros(200), Duration::from_millis(50));
-    if since_sent < NO_PAUSE_FOR { Duration::ZERO } else { (since_sent / 32).clamp(shortest, longest) }
+    if since_sent < NO_PAUSE_BEFORE { Duration::ZERO } else { (since_sent / 32).clamp(shortest, longest) }
 }
 
 /// Tokio's timers go by milliseconds, of which two are as long as Traefik takes for a small configuration: what is
 /// shorter is slept on a thread beside.
 async fn pause(duration: Duration) {
-    const COARSE: Duration = Duration::from_millis(4);
+    const TIMER_RESOLUTION: Duration = Duration::from_millis(4);
     if duration.is_zero() {
         return;
     }
-    let fine = duration < COARSE && tokio::task::spawn_blocking(move || std::thread::sleep(duration)).await.is_ok();
+    let fine =
+        duration < TIMER_RESOLUTION && tokio::task::spawn_blocking(move || std::thread::sleep(duration)).await.is_ok();
     if !fine {
         tokio::time::sleep(duration).await;
     }

@@ -6,7 +6,7 @@ use super::borrowed_text::BorrowedText;
 use crate::Error;
 
 /// How many keys an error names.
-const NAMED: usize = 5;
+const MAX_NAMED_KEYS: usize = 5;
 
 /// The keys of `sent` that Traefik did not take over as they were, by its own `echo`.
 ///
@@ -22,7 +22,7 @@ pub(super) fn dropped(sent: &[u8], echo: &[u8]) -> Result<Vec<String>, Error> {
     };
     let mut keys = Vec::new();
     compare(parse(sent)?.get(), Some(parse(echo)?.get()), "", &mut keys);
-    keys.truncate(NAMED);
+    keys.truncate(MAX_NAMED_KEYS);
     Ok(keys)
 }
 
@@ -38,7 +38,7 @@ type Object<'a> = BTreeMap<BorrowedText<'a>, &'a RawValue>;
 
 /// Traefik leaves out what is empty, false or zero; everything else has to be there. What it adds does not matter.
 fn compare(sent: &str, echo: Option<&str>, key: &str, keys: &mut Vec<String>) {
-    if keys.len() > NAMED || echo == Some(sent) {
+    if keys.len() > MAX_NAMED_KEYS || echo == Some(sent) {
         return;
     }
     let echo = echo.unwrap_or("null");

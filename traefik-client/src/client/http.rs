@@ -90,12 +90,12 @@ async fn read(mut answer: Response, what: &'static str, longest: usize, expected
 
 /// An error with the first lines of what Traefik said.
 async fn refused(what: &'static str, status: StatusCode, mut answer: Response) -> Error {
-    const LONGEST: usize = 1024;
+    const MAX_REASON_BYTES: usize = 1024;
     let mut text = Vec::new();
     while let Ok(Some(chunk)) = answer.chunk().await {
         text.extend_from_slice(&chunk);
-        if text.len() >= LONGEST {
-            text.truncate(LONGEST);
+        if text.len() >= MAX_REASON_BYTES {
+            text.truncate(MAX_REASON_BYTES);
             break;
         }
     }

@@ -24,7 +24,7 @@ pub(super) struct Seen {
 }
 
 /// Up to so many new services are looked at one by one; more come cheaper with everything else.
-const FEW: usize = 8;
+const MAX_SINGLE_LOOKUPS: usize = 8;
 
 /// A service with servers, and what its servers depend on.
 pub(super) struct Fact<'a> {
@@ -50,7 +50,7 @@ impl Traefik {
                 |fact: &Fact<'_>| seen.started == process.start_date && seen.services.contains(&fact.fingerprint);
             facts.iter().filter(|fact| !known(fact)).collect()
         };
-        let small = unseen.len() <= FEW && configuration.udp.is_empty();
+        let small = unseen.len() <= MAX_SINGLE_LOOKUPS && configuration.udp.is_empty();
         if !small || !self.prove_few(configuration, &unseen, process).await? {
             let longest = MAX_LISTING_BYTES + 8 * payload.bytes().len();
             let body = self.http.get("api/rawdata", "GET /api/rawdata", longest).await?;

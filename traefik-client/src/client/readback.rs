@@ -202,10 +202,10 @@ fn check_servers(name: &Name, meant: &[String], listed: Option<&Listed<'_>>, bui
 
 /// The first few addresses that are missing or too much.
 fn difference<'a>(meant: impl Iterator<Item = &'a str>, there: impl Iterator<Item = &'a str>) -> String {
-    const SHOWN: usize = 5;
+    const MAX_SHOWN_ADDRESSES: usize = 5;
     let (meant, there): (BTreeSet<_>, BTreeSet<_>) = (meant.collect(), there.collect());
     let list = |from: &BTreeSet<&str>, without: &BTreeSet<&str>| {
-        let each: Vec<_> = from.difference(without).take(SHOWN).copied().collect();
+        let each: Vec<_> = from.difference(without).take(MAX_SHOWN_ADDRESSES).copied().collect();
         if each.is_empty() { "none".to_owned() } else { each.join(" ") }
     };
     format!("missing {}, too much {}", list(&meant, &there), list(&there, &meant))

@@ -3,7 +3,8 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 use super::{
-    Fleet, Members, Quorum, dns,
+    Fleet, Members, Quorum,
+    dns::ResolvedName,
     instance::{Instance, Task},
 };
 use crate::{BuildError, ConfigSink, TraefikBuilder};
@@ -12,7 +13,7 @@ use crate::{BuildError, ConfigSink, TraefikBuilder};
 #[must_use]
 pub struct FleetBuilder {
     fixed: BTreeMap<String, Arc<dyn ConfigSink>>,
-    name: Option<dns::Name>,
+    name: Option<ResolvedName>,
     quorum: Quorum,
     patience: Duration,
     check_every: Duration,
@@ -48,7 +49,7 @@ impl FleetBuilder {
     /// Adds all addresses that the host of the builder's URL resolves to, now and later. A look-up that fails changes
     /// nothing.
     pub fn resolved(mut self, traefik: TraefikBuilder) -> Result<Self, BuildError> {
-        self.name = Some(dns::Name::new(traefik)?);
+        self.name = Some(ResolvedName::new(traefik)?);
         Ok(self)
     }
 
@@ -77,7 +78,7 @@ impl FleetBuilder {
     }
 
     #[cfg(test)]
-    pub(super) fn resolved_by(mut self, name: dns::Name) -> Self {
+    pub(super) fn resolved_by(mut self, name: ResolvedName) -> Self {
         self.name = Some(name);
         self
     }
@@ -121,7 +122,7 @@ impl FleetBuilder {
 fn follow(
     members: &Members,
     addresses: &[SocketAddr],
-    name: &dns::Name,
+    name: &ResolvedName,
     start: &impl Fn(String, Arc<dyn ConfigSink>) -> Arc<Instance>,
 ) {
     let mut brought = name.brought();

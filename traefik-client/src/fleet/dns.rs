@@ -13,14 +13,14 @@ type Lookup = dyn Fn() -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send
 type MakeSink = dyn Fn(SocketAddr) -> Result<Arc<dyn ConfigSink>, BuildError> + Send + Sync;
 
 /// A name that stands for many Traefiks.
-pub(super) struct Name {
+pub(super) struct ResolvedName {
     lookup: Box<Lookup>,
     sink: Box<MakeSink>,
     /// The addresses whose instances came from here.
     brought: Mutex<BTreeSet<SocketAddr>>,
 }
 
-impl Name {
+impl ResolvedName {
     /// The host and port of the builder's URL.
     pub(super) fn new(traefik: TraefikBuilder) -> Result<Self, BuildError> {
         let (host, port) = traefik.target()?;

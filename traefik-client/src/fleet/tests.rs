@@ -107,7 +107,7 @@ async fn instances_come_and_go_with_the_addresses_of_a_name() {
     let addresses = Arc::new(Mutex::new(vec![address(1), address(2)]));
     let fakes: Arc<Mutex<BTreeMap<SocketAddr, Arc<FakeSink>>>> = Arc::default();
     let (looked_up, made) = (addresses.clone(), fakes.clone());
-    let name = dns::Name::with(
+    let name = dns::ResolvedName::with(
         move || {
             let addresses = looked_up.lock().unwrap().clone();
             let empty = std::io::Error::other("no such name");

@@ -21,13 +21,13 @@ pub struct TraefikDuration {
 }
 
 impl TraefikDuration {
-    const LONGEST: u64 = 100 * 365 * 24 * 3_600_000;
+    const MAX_MILLISECONDS: u64 = 100 * 365 * 24 * 3_600_000;
 }
 
 impl From<Duration> for TraefikDuration {
     fn from(duration: Duration) -> Self {
-        let milliseconds = u64::try_from(duration.as_millis()).unwrap_or(Self::LONGEST);
-        Self { milliseconds: milliseconds.clamp(1, Self::LONGEST) }
+        let milliseconds = u64::try_from(duration.as_millis()).unwrap_or(Self::MAX_MILLISECONDS);
+        Self { milliseconds: milliseconds.clamp(1, Self::MAX_MILLISECONDS) }
     }
 }
 
@@ -136,7 +136,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_back(milliseconds in 1..TraefikDuration::LONGEST) {
+        fn what_is_written_is_read_back(milliseconds in 1..TraefikDuration::MAX_MILLISECONDS) {
             let duration = TraefikDuration { milliseconds };
             let text = serde_json::to_string(&duration)?;
             prop_assert_eq!(serde_json::from_str::<TraefikDuration>(&text)?, duration);

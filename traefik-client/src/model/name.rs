@@ -20,7 +20,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 pub struct Name(Arc<str>);
 
 impl Name {
-    const LONGEST: usize = 63;
+    const MAX_LENGTH: usize = 63;
     pub(crate) const REVISION_PREFIX: &str = "rev-";
 
     /// A name that this crate made from valid parts.
@@ -53,7 +53,7 @@ impl FromStr for Name {
     type Err = InvalidName;
 
     fn from_str(text: &str) -> Result<Self, InvalidName> {
-        let fine = (1..=Self::LONGEST).contains(&text.len()) && text.bytes().all(allowed);
+        let fine = (1..=Self::MAX_LENGTH).contains(&text.len()) && text.bytes().all(allowed);
         let begins_well = text.starts_with(|c: char| c.is_ascii_alphanumeric());
         if fine && begins_well && !text.starts_with(Self::REVISION_PREFIX) {
             Ok(Self(text.into()))
@@ -92,7 +92,7 @@ impl Borrow<str> for Name {
 #[error(
     "'{0}' is not a name: use 1 to {max} letters, digits, '-' and '_', beginning with a letter or digit and not with \
      'rev-'",
-    max = Name::LONGEST
+    max = Name::MAX_LENGTH
 )]
 pub struct InvalidName(pub(crate) String);
 

@@ -148,7 +148,7 @@ struct Parser<'a> {
 }
 
 /// Far above what anybody writes, far below what the stack holds.
-const DEEPEST: u32 = 32;
+const MAX_DEPTH: u32 = 32;
 
 impl Parser<'_> {
     fn any_of(&mut self) -> Option<Rule> {
@@ -169,7 +169,7 @@ impl Parser<'_> {
 
     fn one(&mut self) -> Option<Rule> {
         self.depth += 1;
-        if self.depth > DEEPEST {
+        if self.depth > MAX_DEPTH {
             return None;
         }
         let rule = if self.take("!") {
