@@ -3,7 +3,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod error;
-mod model;
+pub mod model;
 mod payload;
 mod pool;
 mod revision;

@@ -1,4 +1,7 @@
-//! What Traefik is told, as types that cannot express what breaks it.
+//! Traefik's configuration, as types that cannot express what breaks Traefik.
+//!
+//! A type whose values have to be checked has private fields and constructors that return an error: `FromStr` for texts,
+//! `TryFrom` for numbers and `try_new` for the rest. All other types have public fields.
 
 mod address;
 mod configuration;
@@ -14,9 +17,10 @@ mod services;
 mod tls;
 mod transport;
 mod udp;
+mod weight;
 
 pub use self::{
-    address::{InvalidAddress, IpRange, ServerName, Weight},
+    address::{InvalidAddress, IpRange, ServerName},
     configuration::{Configuration, Tcp, Tls, Udp},
     duration::TraefikDuration,
     health::{HealthCheck, InvalidHealthCheck},
@@ -28,6 +32,7 @@ pub use self::{
     service::{Child, LoadBalancer, Server, TcpService, Weighted},
     services::{InvalidService, Service, Services},
     tls::{CertificateEntry, ClientAuth, ClientAuthType, DefaultStore, Stores, TlsOptions, TlsVersion},
-    transport::{ProxyProtocol, ServersTransport, Spiffe, Timeouts, TransportTls},
+    transport::{InvalidProxyProtocol, ProxyProtocol, ServersTransport, Spiffe, Timeouts, TransportTls},
     udp::{UdpLoadBalancer, UdpServer, UdpService, UdpWeighted},
+    weight::{InvalidWeight, Weight},
 };

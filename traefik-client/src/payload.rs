@@ -1,14 +1,18 @@
+//! Serialised configurations with the marker of their revision.
+
 use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer};
 
-use crate::{Configuration, LoadBalancer, Middleware, Name, Revision, ServersTransport, Services, Tcp, TcpRouter};
-use crate::{TcpService, Tls, Udp};
+use crate::{
+    Configuration, Name, Revision,
+    model::{LoadBalancer, Middleware, ServersTransport, Services, Tcp, TcpRouter, TcpService, Tls, Udp},
+};
 
-/// The bytes of a configuration, with the marker of its revision in them.
+/// Bytes of a configuration, which contain the marker of its revision.
 ///
-/// Making one is the only time that a configuration is serialised: the revision is the hash of the bytes with zeros in
-/// its place, and is then written over them.
+/// A configuration is serialised only once: with zeros in place of the revision. The hash of these bytes is the revision,
+/// which then overwrites the zeros.
 #[derive(Clone, Debug)]
 pub(crate) struct Payload {
     revision: Revision,
@@ -20,21 +24,17 @@ impl Payload {
     pub(crate) fn new(configuration: &Configuration) -> Self {
         let zero = Revision::zero();
         let mut bytes = Vec::with_capacity(256 + 160 * configuration.tcp.services.len());
-        // Cannot fail: a vector takes everything, and all keys of the model are texts.
+        // Writing to a vector cannot fail, and all keys of the model are texts.
         let written = serde_json::to_writer(&mut bytes, &Marked::new(configuration, zero.name()));
         debug_assert!(written.is_ok(), "{written:?}");
         let revision = Revision::from_bytes(&bytes);
         let key = format!("\"{}\":", zero.name());
-        // No name begins like a marker, and within a text a quotation mark would be escaped: the first match is it.
+        // The first match is the marker: no name begins like it, and in a text the quotation mark would be escaped.
         if let Some(at) = memchr::memmem::find(&bytes, key.as_bytes()) {
             let name = revision.name().as_str().as_bytes();
             bytes[at + 1..at + 1 + name.len()].copy_from_slice(name);
         }
         Self { revision, bytes }
-    }
-
-    pub(crate) fn revision(&self) -> &Revision {
-        &self.revision
     }
 }
 
@@ -47,13 +47,17 @@ impl From<&Configuration> for Revision {
 
 #[cfg(any(feature = "client", test))]
 impl Payload {
+    pub(crate) fn revision(&self) -> &Revision {
+        &self.revision
+    }
+
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 }
 
-/// A [`Configuration`] with one more service. It takes the structs apart without `..`, so that a new field cannot be
-/// forgotten.
+/// A [`Configuration`] with the marker as one more service. The structs are destructured without `..`, so that a new field
+/// cannot be forgotten.
 #[derive(Serialize)]
 struct Marked<'a> {
     tcp: MarkedTcp<'a>,
@@ -89,10 +93,10 @@ impl<'a> Marked<'a> {
     }
 }
 
-/// In the order of names, as Traefik echoes them.
+/// Writes the services in the order of their names, as Traefik echoes them.
 impl Serialize for MarkedServices<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        /// Costs Traefik nothing.
+        /// A service without servers, which costs Traefik nothing.
         static MARKER: std::sync::LazyLock<TcpService> = std::sync::LazyLock::new(|| LoadBalancer::default().into());
         let (before, after) = self.services.around(self.marker);
         serializer.collect_map(before.chain([(self.marker, &*MARKER)]).chain(after))

@@ -1,15 +1,17 @@
+//! The part of a configuration that serves one pool.
+
 use std::net::SocketAddr;
 
 use crate::{
-    Child, Configuration, LoadBalancer, Name, ProxyProtocol, ServersTransport, TcpRouter, TcpService, Timeouts, Weight,
-    Weighted,
+    Configuration, Name, ProxyProtocol, Timeouts,
+    model::{Child, LoadBalancer, ServersTransport, TcpRouter, TcpService, Weight, Weighted},
 };
 
 /// Builds the part of a configuration that serves one pool.
 ///
-/// Each backend is a service of its own under one weighted parent, because Traefik has weights for services and none for
-/// servers. The router names its entry point and its priority: left out, the first would mean all entry points and the
-/// second would lose against any other provider.
+/// Each backend is a service of its own below one weighted parent, because Traefik has weights for services and none for
+/// servers. The router names its entry point and its priority. Without the former it would serve all entry points, and
+/// without the latter it would lose against any other provider.
 ///
 /// ```
 /// use ilb_traefik_client::{Configuration, Member, TcpPool};
@@ -31,27 +33,31 @@ pub struct TcpPool {
     proxy_protocol: Option<ProxyProtocol>,
 }
 
-/// A server of a pool and its weight: connections per round relative to the other entries.
+/// A server of a pool and its weight.
 ///
-/// One address may be listed several times, each time with a weight.
+/// An address may be listed several times, each time with a weight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Member {
-    address: SocketAddr,
-    weight: u32,
+    /// Address that Traefik connects to.
+    pub address: SocketAddr,
+    /// Connections per round relative to the other members; a member with 0 gets none.
+    pub weight: u32,
 }
 
 impl Member {
-    /// `address` with `weight`.
+    /// Creates a member.
     pub fn new(address: SocketAddr, weight: u32) -> Self {
         Self { address, weight }
     }
 }
 
-/// Above the bootstrap file's catch-all (1), below what an operator may want to put in front.
+/// Priority of the router: above the catch-all of the bootstrap file (1), and low enough for an operator's own routers to
+/// take precedence.
 const ROUTER_PRIORITY: u32 = 100;
 
 impl TcpPool {
-    /// A pool without members: connections to `entry_point` are closed at once.
+    /// Creates a pool without members, which closes connections to `entry_point` at once.
     pub fn new(name: Name, entry_point: Name) -> Self {
         Self { name, entry_point, members: Vec::new(), timeouts: Timeouts::default(), proxy_protocol: None }
     }
@@ -62,10 +68,10 @@ impl TcpPool {
         self.members([member])
     }
 
-    /// Adds many members. Those without weight are left out: Traefik would never pick them.
+    /// Adds members. Members with weight 0 are left out, since Traefik would never pick them.
     #[must_use]
     pub fn members(mut self, members: impl IntoIterator<Item = Member>) -> Self {
-        self.members.extend(members.into_iter().filter_map(|m| Some((m.address, Weight::new(m.weight)?))));
+        self.members.extend(members.into_iter().filter_map(|m| Some((m.address, Weight::try_from(m.weight).ok()?))));
         self
     }
 
@@ -76,14 +82,14 @@ impl TcpPool {
         self
     }
 
-    /// Tells the members the client's address in a header before the first byte.
+    /// Sends the client's address to the members, in a header before the first byte.
     #[must_use]
     pub fn proxy_protocol(mut self, version: ProxyProtocol) -> Self {
         self.proxy_protocol = Some(version);
         self
     }
 
-    /// Adds router, services and transport of this pool to `configuration`, in place of those of a pool of that name.
+    /// Adds router, services and transport of this pool to `configuration`, and replaces those of a pool of the same name.
     pub fn add_to(self, configuration: &mut Configuration) {
         let tcp = &mut configuration.tcp;
         let mut children = Vec::with_capacity(self.members.len());
@@ -105,7 +111,8 @@ impl TcpPool {
         tcp.servers_transports.insert(self.name, transport);
     }
 
-    /// The name of a member's service: nothing but the address, which is unique and holds no text of a pod.
+    /// Returns the name of a member's service. It consists of the pool's name and the address, which is unique, and
+    /// contains no text that a pod controls.
     fn child(&self, address: SocketAddr) -> Name {
         let text = address.to_string().replace(['.', ':'], "-").replace(['[', ']'], "");
         Name::derived(&format!("{}.{text}", self.name))

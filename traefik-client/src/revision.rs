@@ -1,23 +1,25 @@
+//! Revisions of configurations.
+
 use std::{fmt, fmt::Write as _};
 
 use sha2::{Digest, Sha256};
 
 use crate::Name;
 
-/// The hash of a configuration. Reading it back from Traefik proves that this configuration, and no other, is in force.
+/// Hash of a configuration, whose read-back from Traefik proves that this configuration is in force.
 ///
-/// It travels as the name of a service that no router uses: Traefik lists such a service exactly while the configuration
-/// that holds it is the one in force.
+/// It is sent as the name of a service that no router uses. Traefik lists such a service exactly as long as the
+/// configuration that contains it is in force.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(Name);
 
 impl Revision {
-    /// The name of the marking service.
+    /// Returns the name of the service that marks the revision.
     pub fn name(&self) -> &Name {
         &self.0
     }
 
-    /// The marker of which the real one differs in its digits only.
+    /// Returns a placeholder of the same length as each marker.
     pub(crate) fn zero() -> Self {
         Self(Name::derived(&format!("{}{}", Name::REVISION_PREFIX, "0".repeat(2 * HASH_BYTES))))
     }

@@ -1,44 +1,24 @@
-use std::{fmt, net::IpAddr, num::NonZeroU32, str::FromStr};
+//! Names and addresses in rules and certificates.
+
+use std::{fmt, net::IpAddr, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// How many connections per round a service takes relative to the others: 1 or more.
-///
-/// Traefik spins for ever on a negative one and never picks a zero, so neither exists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Weight(NonZeroU32);
-
-impl Weight {
-    /// The smallest weight.
-    pub const ONE: Self = Self(NonZeroU32::MIN);
-
-    /// `None` for zero.
-    pub fn new(weight: u32) -> Option<Self> {
-        NonZeroU32::new(weight).map(Self)
-    }
-
-    /// The weight as a number.
-    pub fn get(self) -> u32 {
-        self.0.get()
-    }
-}
-
-/// A DNS name, with `*` allowed as its first label, or an IP address.
+/// A DNS name, whose first label may be `*`, or an IP address.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ServerName(String);
 
-/// An address, or a range of them such as `10.0.0.0/8`.
+/// An address, or a range of addresses such as `10.0.0.0/8`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct IpRange {
     address: IpAddr,
-    /// `None` for a single address.
+    /// Length of the prefix in bits; `None` for a single address.
     prefix: Option<u8>,
 }
 
-/// A text that is no [`ServerName`] or no [`IpRange`].
+/// A text that is not a [`ServerName`], or not an [`IpRange`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("'{text}' is not {what}")]
 pub struct InvalidAddress {
@@ -167,12 +147,5 @@ mod tests {
     #[case("a/8", false)]
     fn a_range_exists_only_if_it_is_valid(#[case] text: &str, #[case] valid: bool) {
         assert_eq!(text.parse::<IpRange>().map(|range| range.to_string()).ok(), valid.then(|| text.to_owned()));
-    }
-
-    #[test]
-    fn a_weight_is_never_zero_or_negative() {
-        assert_eq!(Weight::new(0), None);
-        assert!(serde_json::from_str::<Weight>("-1").is_err());
-        assert!(serde_json::from_str::<Weight>("0").is_err());
     }
 }

@@ -1,26 +1,28 @@
+//! The whole configuration of a REST provider.
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    Certificate, CertificateEntry, DefaultStore, Middleware, Name, ServersTransport, Services, Stores, TcpRouter,
-    TcpService, TlsOptions, UdpRouter, UdpService,
+use super::{
+    Certificate, CertificateEntry, Middleware, Name, ServersTransport, Services, Stores, TcpRouter, TcpService,
+    TlsOptions, UdpRouter, UdpService,
 };
 
-/// Everything that the REST provider knows: a `PUT` replaces what was there before, all of it.
+/// The whole configuration of the REST provider; each `PUT` replaces all of the earlier one.
 ///
-/// The maps are ordered, so equal configurations are equal byte by byte. Those of TCP are always written, even when
+/// The maps are ordered, so equal configurations are equal byte by byte. The maps for TCP are written even when they are
 /// empty: Traefik answers 200 to a configuration without maps and then ignores it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct Configuration {
-    /// What concerns TCP.
+    /// Configuration for TCP.
     pub tcp: Tcp,
-    /// What concerns UDP.
+    /// Configuration for UDP.
     #[serde(skip_serializing_if = "Udp::is_empty")]
     pub udp: Udp,
-    /// Certificates and how to use them.
+    /// Certificates and TLS options.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
 }
@@ -30,14 +32,14 @@ pub struct Configuration {
 #[serde(rename_all = "camelCase", default)]
 #[non_exhaustive]
 pub struct Tcp {
-    /// Which service takes which connections of which entry points.
+    /// Routers, which send the connections of entry points to services.
     pub routers: BTreeMap<Name, TcpRouter>,
-    /// Where connections go.
+    /// Services, which send connections to servers.
     pub services: Services<TcpService>,
-    /// What happens between router and service.
+    /// Middlewares, which connections pass between router and service.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub middlewares: BTreeMap<Name, Middleware>,
-    /// How Traefik connects to servers.
+    /// Settings of the connections to servers.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub servers_transports: BTreeMap<Name, ServersTransport>,
 }
@@ -47,9 +49,9 @@ pub struct Tcp {
 #[serde(default)]
 #[non_exhaustive]
 pub struct Udp {
-    /// Which service takes the datagrams of which entry points.
+    /// Routers, which send the datagrams of entry points to services.
     pub routers: BTreeMap<Name, UdpRouter>,
-    /// Where datagrams go.
+    /// Services, which send datagrams to servers.
     pub services: Services<UdpService>,
 }
 
@@ -59,29 +61,29 @@ impl Udp {
     }
 }
 
-/// Certificates and how to use them.
+/// Certificates and TLS options.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct Tls {
-    /// Certificates, chosen by the name that a client asks for.
+    /// Certificates, chosen by the server name that a client asks for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<CertificateEntry>,
-    /// Sets of options that routers name.
+    /// Sets of TLS options, which routers refer to by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub options: BTreeMap<Name, TlsOptions>,
-    /// The store of what is shown where no certificate fits.
+    /// Store of the default certificate.
     #[serde(skip_serializing_if = "Stores::is_empty")]
     pub stores: Stores,
 }
 
 impl Configuration {
-    /// Sets the certificate that Traefik shows where nothing else fits.
+    /// Sets the certificate that Traefik presents if no other one fits.
     ///
-    /// Without one Traefik makes an RSA key at *every* change of its configuration, which takes 100 to 200 ms.
+    /// Without it Traefik generates an RSA key at *every* change of its configuration, which takes 100 to 200 ms.
     pub fn set_default_certificate(&mut self, certificate: Certificate) {
         let tls = self.tls.get_or_insert_default();
-        tls.stores.default = Some(DefaultStore { default_certificate: certificate });
+        tls.stores.default = Some(certificate.into());
     }
 }
 

@@ -1,16 +1,18 @@
+//! Durations in Traefik's notation.
+
 use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-/// A length of time as Traefik is told it: whole milliseconds, never zero (which Traefik takes for "none" or "at
-/// once"), at most 100 years, and always written with its units.
+/// A duration in a configuration: whole milliseconds, never zero (which Traefik takes for "none" or "at once"), at most 100
+/// years, and always written with units.
 ///
-/// What is shorter becomes 1 ms, what is longer becomes 100 years.
+/// A shorter duration becomes 1 ms, a longer one becomes 100 years.
 ///
 /// ```
 /// use std::time::Duration;
 ///
-/// use ilb_traefik_client::TraefikDuration;
+/// use ilb_traefik_client::model::TraefikDuration;
 ///
 /// assert_eq!(TraefikDuration::from(Duration::from_millis(1500)).to_string(), "1.5s");
 /// assert_eq!(TraefikDuration::from(Duration::ZERO).to_string(), "1ms");
@@ -37,7 +39,7 @@ impl From<TraefikDuration> for Duration {
     }
 }
 
-/// In the notation that Traefik itself uses when it echoes a configuration, so that equal lengths are equal texts.
+/// Writes the notation that Traefik uses when it echoes a configuration, so that equal durations are equal texts.
 impl fmt::Display for TraefikDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.milliseconds < 1000 {
@@ -70,11 +72,11 @@ impl<'de> Deserialize<'de> for TraefikDuration {
         let text = String::deserialize(deserializer)?;
         parse(&text)
             .map(|milliseconds| Self::from(Duration::from_millis(milliseconds)))
-            .ok_or_else(|| D::Error::custom(format_args!("'{text}' is not a length of time such as 1m30s or 250ms")))
+            .ok_or_else(|| D::Error::custom(format_args!("'{text}' is not a duration such as 1m30s or 250ms")))
     }
 }
 
-/// The milliseconds in a text such as `1h0m2.5s`.
+/// Returns the milliseconds in a text such as `1h0m2.5s`.
 fn parse(text: &str) -> Option<u64> {
     let (mut milliseconds, mut left) = (0_u64, text);
     while !left.is_empty() {
@@ -94,7 +96,7 @@ fn parse(text: &str) -> Option<u64> {
     (!text.is_empty()).then_some(milliseconds)
 }
 
-/// A decimal number times `scale`, without rounding errors.
+/// Multiplies a decimal number by `scale`, without rounding errors.
 fn scaled(number: &str, scale: u64) -> Option<u64> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let digits = u32::try_from(fraction.len()).ok().filter(|digits| *digits <= 9)?;
@@ -118,7 +120,7 @@ mod tests {
     #[case(90_500, "1m30.5s")]
     #[case(3_600_000, "1h0m0s")]
     #[case(u64::MAX, "876000h0m0s")]
-    fn a_length_of_time_is_never_zero_and_has_units(#[case] milliseconds: u64, #[case] text: &str) {
+    fn a_duration_is_never_zero_and_has_units(#[case] milliseconds: u64, #[case] text: &str) {
         assert_eq!(TraefikDuration::from(Duration::from_millis(milliseconds)).to_string(), text);
     }
 
@@ -130,7 +132,7 @@ mod tests {
     #[case("1s2")]
     #[case("1d")]
     #[case("1..5s")]
-    fn a_text_without_units_is_no_length_of_time(#[case] text: &str) {
+    fn a_text_without_units_is_not_a_duration(#[case] text: &str) {
         assert!(serde_json::from_value::<TraefikDuration>(text.into()).is_err());
     }
 

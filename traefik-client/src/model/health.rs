@@ -1,22 +1,24 @@
+//! Health checks of servers by Traefik.
+
 use std::{num::NonZeroU16, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::TraefikDuration;
+use super::TraefikDuration;
 
-/// How Traefik checks servers: it connects, and where told so sends a text and expects exactly one answer.
+/// Health check of servers: Traefik connects, and if configured sends a text and expects exactly one answer.
 ///
-/// Traefik has it since 3.6; an older one drops it, which [`apply`](crate::ConfigSink::apply) reports. Every change of
-/// the configuration takes all servers for healthy again until the next check.
+/// Traefik 3.6 and later have it. An older one drops it, which `ConfigSink::apply` reports. After each change of the
+/// configuration, Traefik considers all servers healthy until the next check.
 ///
-/// Without a timeout each check would fail and each server be down, so there is none without:
+/// Without a timeout each check would fail and each server would be down, so the timeout cannot be left out:
 ///
 /// ```compile_fail
 /// use std::time::Duration;
 ///
-/// use ilb_traefik_client::HealthCheck;
+/// use ilb_traefik_client::model::HealthCheck;
 ///
-/// HealthCheck::new(Duration::from_secs(10));
+/// HealthCheck::try_new(Duration::from_secs(10));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", try_from = "Raw")]
@@ -34,8 +36,8 @@ pub struct HealthCheck {
 }
 
 impl HealthCheck {
-    /// Every `interval`, for at most `timeout`, which is shorter.
-    pub fn new(interval: Duration, timeout: Duration) -> Result<Self, InvalidHealthCheck> {
+    /// Creates a check at each `interval` that takes at most `timeout`, which is shorter.
+    pub fn try_new(interval: Duration, timeout: Duration) -> Result<Self, InvalidHealthCheck> {
         let (interval, timeout) = (TraefikDuration::from(interval), TraefikDuration::from(timeout));
         if timeout >= interval {
             return Err(InvalidHealthCheck { interval, timeout });
@@ -50,14 +52,14 @@ impl HealthCheck {
         self
     }
 
-    /// Sends `send` and is content only with `expect`; an empty text stands for none.
+    /// Sends the text `send` and requires the answer `expect`; an empty text means none.
     #[must_use]
     pub fn exchange(mut self, send: impl Into<String>, expect: impl Into<String>) -> Self {
         (self.send, self.expect) = (send.into(), expect.into());
         self
     }
 
-    /// The interval for a server that is down.
+    /// Sets the interval for a server that is down.
     #[must_use]
     pub fn unhealthy_interval(mut self, interval: Duration) -> Self {
         self.unhealthy_interval = Some(interval.into());
@@ -65,7 +67,7 @@ impl HealthCheck {
     }
 }
 
-/// A check that would not be over when the next one is due.
+/// A health check that may still run when the next one is due.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a health check every {interval} needs a timeout that is shorter, not {timeout}")]
 pub struct InvalidHealthCheck {
@@ -91,7 +93,7 @@ impl TryFrom<Raw> for HealthCheck {
 
     fn try_from(raw: Raw) -> Result<Self, InvalidHealthCheck> {
         let Raw { port, send, expect, interval, unhealthy_interval, timeout } = raw;
-        Ok(Self { port, send, expect, unhealthy_interval, ..Self::new(interval.into(), timeout.into())? })
+        Ok(Self { port, send, expect, unhealthy_interval, ..Self::try_new(interval.into(), timeout.into())? })
     }
 }
 
@@ -102,8 +104,8 @@ mod tests {
     #[test]
     fn a_check_that_outlasts_its_interval_is_refused() {
         let second = Duration::from_secs(1);
-        assert!(HealthCheck::new(second, second).is_err());
-        assert!(HealthCheck::new(second, second / 2).is_ok());
+        assert!(HealthCheck::try_new(second, second).is_err());
+        assert!(HealthCheck::try_new(second, second / 2).is_ok());
     }
 
     #[test]

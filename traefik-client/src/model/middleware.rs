@@ -1,24 +1,26 @@
+//! Middlewares for TCP.
+
 use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use crate::IpRange;
+use super::IpRange;
 
-/// What happens to a connection between router and service.
+/// A restriction of the connections between router and service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum Middleware {
-    /// At most so many connections at once from one client address. Every change of the configuration starts the count
-    /// anew.
+    /// Limits the simultaneous connections from one client address. Each change of the configuration restarts the count
+    /// at 0.
     InFlightConn {
-        /// Connections.
+        /// Maximum number of connections.
         amount: NonZeroU32,
     },
-    /// Only clients from these ranges; from none at all when there is no range.
+    /// Accepts only clients from these ranges, and no client at all without a range.
     #[serde(rename_all = "camelCase")]
     IpAllowList {
-        /// The ranges.
+        /// Ranges of client addresses.
         source_range: Vec<IpRange>,
     },
 }

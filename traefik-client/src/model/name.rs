@@ -1,3 +1,5 @@
+//! Names of the parts of a configuration.
+
 use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
@@ -5,9 +7,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 /// The name of an entry point, a router, a service, a middleware, a transport or a set of TLS options: 1 to 63 letters,
 /// digits, `-` and `_`, beginning with a letter or digit, and not with the `rev-` of revision markers.
 ///
-/// Traefik itself takes any text, but an `@` in it breaks how it tells providers apart, and a name must never become a
-/// way for somebody else's text to reach the configuration. Names that this crate derives contain a `.`, which no given
-/// name has, so the two never meet.
+/// Traefik itself accepts any text. But an `@` in a name breaks the way it distinguishes providers, and no text from
+/// outside may reach the configuration by way of a name. Names that this crate derives contain a `.`, which no given name
+/// has, so the two never collide.
 ///
 /// ```
 /// use ilb_traefik_client::Name;
@@ -16,25 +18,25 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 /// assert!("tcp@file".parse::<Name>().is_err());
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-// Shared, because a configuration holds each name of a backend twice and the name of its transport once per backend.
+// Shared, because a configuration contains each name of a backend twice and the name of its transport once per backend.
 pub struct Name(Arc<str>);
 
 impl Name {
     const MAX_LENGTH: usize = 63;
     pub(crate) const REVISION_PREFIX: &str = "rev-";
 
-    /// A name that this crate made from valid parts.
+    /// Wraps a name that this crate has made from valid parts.
     pub(crate) fn derived(text: &str) -> Self {
         Self(text.into())
     }
 
-    /// The name as text.
+    /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// A name as Traefik returns it: given or derived, but never a revision marker.
-    fn listed(text: &str) -> Result<Self, InvalidName> {
+    /// Parses a name as Traefik returns it: given or derived, but not a revision marker.
+    fn from_traefik(text: &str) -> Result<Self, InvalidName> {
         match text.split_once('.') {
             Some((given, suffix)) if !suffix.is_empty() && suffix.bytes().all(allowed) => {
                 given.parse::<Self>().map(|_| Self(text.into())).map_err(|_| InvalidName(text.to_owned()))
@@ -71,7 +73,7 @@ impl Serialize for Name {
 
 impl<'de> Deserialize<'de> for Name {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::listed(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+        Self::from_traefik(&String::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }
 
@@ -87,7 +89,7 @@ impl Borrow<str> for Name {
     }
 }
 
-/// A text that is no [`Name`].
+/// A text that is not a [`Name`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "'{0}' is not a name: use 1 to {max} letters, digits, '-' and '_', beginning with a letter or digit and not with \

@@ -1,3 +1,5 @@
+//! Certificates with their keys.
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -11,14 +13,14 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// From PEM texts (Traefik takes the text itself in place of a file name).
+    /// Creates it from PEM texts, which Traefik accepts in place of file names.
     pub fn from_pem(certificate: String, key: String) -> Self {
         Self { cert_file: certificate, key_file: key }
     }
 
-    /// From PEM texts that are looked at: a `CERTIFICATE` and a `PRIVATE KEY` have to be in them, so that a file name or
-    /// the two exchanged are found here and not in Traefik's log.
-    pub fn checked(certificate: String, key: String) -> Result<Self, InvalidPem> {
+    /// Creates it from PEM texts that contain a `CERTIFICATE` and a `PRIVATE KEY`. So a file name, or the two in the wrong
+    /// order, is reported here and not only in Traefik's log.
+    pub fn try_from_pem(certificate: String, key: String) -> Result<Self, InvalidPem> {
         if !certificate.contains("-----BEGIN CERTIFICATE-----") {
             return Err(InvalidPem { what: "certificate", missing: "CERTIFICATE" });
         }
@@ -29,16 +31,16 @@ impl Certificate {
     }
 }
 
-/// Without the key.
+/// Omits the key.
 impl fmt::Debug for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Certificate").field("cert_file", &self.cert_file).finish_non_exhaustive()
     }
 }
 
-/// A text that is no certificate or no key in PEM.
+/// A text that is not a certificate, or not a key, in PEM.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the {what} has no block of PEM '{missing}'")]
+#[error("the {what} contains no PEM block '{missing}'")]
 pub struct InvalidPem {
     what: &'static str,
     missing: &'static str,
@@ -57,7 +59,7 @@ mod tests {
     #[test]
     fn certificate_and_key_exchanged_are_found() {
         let (certificate, key) = ("-----BEGIN CERTIFICATE-----".to_owned(), "-----BEGIN PRIVATE KEY-----".to_owned());
-        assert!(Certificate::checked(certificate.clone(), key.clone()).is_ok());
-        assert!(Certificate::checked(key, certificate).is_err());
+        assert!(Certificate::try_from_pem(certificate.clone(), key.clone()).is_ok());
+        assert!(Certificate::try_from_pem(key, certificate).is_err());
     }
 }

@@ -1,12 +1,14 @@
+//! Routers, which send the traffic of entry points to services.
+
 use serde::{Deserialize, Serialize};
 
-use crate::{Name, Rule, ServerName};
+use super::{Name, Rule, ServerName};
 
-/// Which connections of which entry points go to which service.
+/// Sends connections of entry points to a service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", try_from = "RawRouter")]
 pub struct TcpRouter {
-    /// Never empty: without it Traefik binds a router to *all* entry points.
+    /// Names of the entry points. Never empty: without one, Traefik binds a router to *all* entry points.
     entry_points: Vec<Name>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     middlewares: Vec<Name>,
@@ -24,11 +26,12 @@ impl TcpRouter {
         Self { entry_points, middlewares: Vec::new(), service, rule, priority, tls: None }
     }
 
-    /// Sends what `rule` takes of `entry_points` to `service`, unless a router of higher `priority` takes it.
+    /// Sends the connections of `entry_points` that match `rule` to `service`, unless a router of higher `priority` takes
+    /// them.
     ///
-    /// A rule that reads a TLS greeting needs `tls`. Any router with TLS on an entry point makes clients wait whose
+    /// A rule that reads the TLS handshake needs `tls`. Any router with TLS on an entry point delays clients whose
     /// protocol lets the server speak first.
-    pub fn new(
+    pub fn try_new(
         entry_points: impl IntoIterator<Item = Name>,
         rule: Rule,
         priority: u32,
@@ -45,20 +48,20 @@ impl TcpRouter {
         Ok(Self { entry_points, middlewares: Vec::new(), service, rule, priority, tls })
     }
 
-    /// Lets connections pass through these middlewares, in this order.
+    /// Passes connections through these middlewares, in this order.
     #[must_use]
     pub fn through(mut self, middlewares: impl IntoIterator<Item = Name>) -> Self {
         self.middlewares.extend(middlewares);
         self
     }
 
-    /// Where the connections go.
+    /// Returns the service that gets the connections.
     pub fn service(&self) -> &Name {
         &self.service
     }
 }
 
-/// Which datagrams go to which service.
+/// Sends datagrams of entry points to a service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", try_from = "RawUdpRouter")]
 pub struct UdpRouter {
@@ -67,33 +70,33 @@ pub struct UdpRouter {
 }
 
 impl UdpRouter {
-    /// Sends all datagrams of `entry_points`, of which there is at least one, to `service`.
-    pub fn new(entry_points: impl IntoIterator<Item = Name>, service: Name) -> Result<Self, InvalidRouter> {
+    /// Sends all datagrams of `entry_points`, at least one, to `service`.
+    pub fn try_new(entry_points: impl IntoIterator<Item = Name>, service: Name) -> Result<Self, InvalidRouter> {
         let entry_points: Vec<_> = entry_points.into_iter().collect();
         if entry_points.is_empty() { Err(InvalidRouter::NoEntryPoint) } else { Ok(Self { entry_points, service }) }
     }
 }
 
-/// How a router treats TLS.
+/// TLS settings of a router.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[non_exhaustive]
 pub struct RouterTls {
-    /// Hands the encrypted bytes on instead of decrypting them.
+    /// Forwards the encrypted bytes instead of decrypting them.
     pub passthrough: bool,
-    /// The set of options; Traefik's `default` without it.
+    /// Set of TLS options; `None` for Traefik's `default`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub options: Option<Name>,
-    /// The resolver that gets certificates, as the static configuration names it.
+    /// Certificate resolver, as named in the static configuration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cert_resolver: Option<Name>,
-    /// What the resolver gets certificates for.
+    /// Domains that the resolver obtains certificates for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub domains: Vec<Domain>,
 }
 
 impl RouterTls {
-    /// Hands the encrypted bytes on.
+    /// Forwards the encrypted bytes.
     pub fn passthrough() -> Self {
         Self { passthrough: true, ..Self::default() }
     }
@@ -104,11 +107,11 @@ impl RouterTls {
     }
 }
 
-/// What a certificate is got for.
+/// Names in one certificate of a resolver.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Domain {
-    /// The main name.
+    /// Main name.
     pub main: ServerName,
     /// Other names in the same certificate.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -116,13 +119,13 @@ pub struct Domain {
 }
 
 impl Domain {
-    /// `main` and other names.
+    /// Creates a domain with a main name and other names.
     pub fn new(main: ServerName, sans: impl IntoIterator<Item = ServerName>) -> Self {
         Self { main, sans: sans.into_iter().collect() }
     }
 }
 
-/// A router that Traefik would bind to all entry points, or disable.
+/// A router that Traefik would bind to all entry points, or would disable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidRouter {
@@ -152,7 +155,7 @@ impl TryFrom<RawRouter> for TcpRouter {
     type Error = InvalidRouter;
 
     fn try_from(raw: RawRouter) -> Result<Self, InvalidRouter> {
-        let router = Self::new(raw.entry_points, raw.rule, raw.priority, raw.service, raw.tls)?;
+        let router = Self::try_new(raw.entry_points, raw.rule, raw.priority, raw.service, raw.tls)?;
         Ok(router.through(raw.middlewares))
     }
 }
@@ -169,6 +172,6 @@ impl TryFrom<RawUdpRouter> for UdpRouter {
     type Error = InvalidRouter;
 
     fn try_from(raw: RawUdpRouter) -> Result<Self, InvalidRouter> {
-        Self::new(raw.entry_points, raw.service)
+        Self::try_new(raw.entry_points, raw.service)
     }
 }

@@ -1,15 +1,17 @@
+//! Rules of routers.
+
 use std::{fmt, net::IpAddr, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{IpRange, ServerName};
+use super::{IpRange, ServerName};
 
-/// Which connections a router takes.
+/// Selects the connections that a router takes.
 ///
-/// Made from typed parts, so that no text from outside can become a part of a rule:
+/// It is built from typed parts, so that no text from outside can become a part of a rule:
 ///
 /// ```
-/// use ilb_traefik_client::Rule;
+/// use ilb_traefik_client::model::Rule;
 ///
 /// assert_eq!(Rule::any().to_string(), "HostSNI(`*`)");
 /// let rule = Rule::server_name(&"db.example.org".parse()?).and(Rule::client(&"10.0.0.0/8".parse()?).not());
@@ -21,7 +23,7 @@ use crate::{IpRange, ServerName};
 #[serde(try_from = "String", into = "String")]
 pub struct Rule {
     text: String,
-    /// How strongly the outermost operator binds.
+    /// Precedence of the outermost operator.
     binding: Binding,
     reads_tls: bool,
 }
@@ -34,23 +36,23 @@ enum Binding {
 }
 
 impl Rule {
-    /// Every connection.
+    /// Selects every connection.
     pub fn any() -> Self {
         Self::single("HostSNI(`*`)".to_owned(), false)
     }
 
-    /// TLS connections for a name. The router needs TLS.
+    /// Selects TLS connections for a server name. The router needs TLS.
     pub fn server_name(name: &ServerName) -> Self {
         Self::single(format!("HostSNI(`{name}`)"), true)
     }
 
-    /// Connections from an address range.
+    /// Selects connections from an address range.
     pub fn client(range: &IpRange) -> Self {
         Self::single(format!("ClientIP(`{range}`)"), false)
     }
 
-    /// TLS connections that offer an application protocol such as `h2` (letters, digits, `.`, `/` and `-`).
-    /// The router needs TLS.
+    /// Selects TLS connections that offer an application protocol such as `h2` (letters, digits, `.`, `/` and `-`). The
+    /// router needs TLS.
     pub fn alpn(protocol: &str) -> Result<Self, InvalidRule> {
         Self::for_protocol(protocol).ok_or_else(|| InvalidRule(protocol.to_owned()))
     }
@@ -61,28 +63,28 @@ impl Rule {
         valid.then(|| Self::single(format!("ALPN(`{protocol}`)"), true))
     }
 
-    /// What both rules take.
+    /// Selects connections that both rules select.
     #[must_use]
-    #[expect(clippy::needless_pass_by_value, reason = "rules are put together by value, like numbers")]
+    #[expect(clippy::needless_pass_by_value, reason = "rules are combined by value, like numbers")]
     pub fn and(self, other: Self) -> Self {
         self.joined(Binding::And, "&&", &other)
     }
 
-    /// What one of the rules takes.
+    /// Selects connections that at least one of the rules selects.
     #[must_use]
-    #[expect(clippy::needless_pass_by_value, reason = "rules are put together by value, like numbers")]
+    #[expect(clippy::needless_pass_by_value, reason = "rules are combined by value, like numbers")]
     pub fn or(self, other: Self) -> Self {
         self.joined(Binding::Or, "||", &other)
     }
 
-    /// What the rule does not take.
+    /// Selects connections that the rule does not select.
     #[must_use]
     #[expect(clippy::should_implement_trait, reason = "reads like `and` and `or` beside it")]
     pub fn not(self) -> Self {
         Self { text: format!("!{}", self.within(Binding::Single)), binding: Binding::Single, ..self }
     }
 
-    /// Whether a router with this rule has to read a TLS greeting.
+    /// Returns whether a router with this rule has to read the TLS handshake.
     pub fn needs_tls(&self) -> bool {
         self.reads_tls
     }
@@ -96,7 +98,7 @@ impl Rule {
         Self { text, binding, reads_tls: self.reads_tls || other.reads_tls }
     }
 
-    /// In brackets where the rule's own operator binds less strongly than the one around it.
+    /// Returns the text, in brackets if its operator has a lower precedence than the one around it.
     fn within(&self, around: Binding) -> String {
         if self.binding < around { format!("({})", self.text) } else { self.text.clone() }
     }
@@ -134,7 +136,7 @@ impl FromStr for Rule {
     }
 }
 
-/// A text that is no [`Rule`].
+/// A text that is not a [`Rule`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "'{0}' is not a rule: combine HostSNI(`name`), ClientIP(`range`) and ALPN(`protocol`) with &&, || and !, such as \
@@ -147,7 +149,7 @@ struct Parser<'a> {
     depth: u32,
 }
 
-/// Far above what anybody writes, far below what the stack holds.
+/// Maximum nesting depth of a rule; keeps the recursive parser within the stack.
 const MAX_DEPTH: u32 = 32;
 
 impl Parser<'_> {
@@ -191,13 +193,14 @@ impl Parser<'_> {
         rule
     }
 
-    /// What stands between backticks, and the closing bracket.
+    /// Takes a value in backticks and the closing bracket.
     fn value(&mut self) -> Option<String> {
         let (value, left) = self.left.strip_prefix('`')?.split_once('`')?;
         self.left = left.trim_start();
         self.take(")").then(|| value.to_owned())
     }
 
+    /// Takes `token` and the blanks after it, if the text continues with them.
     fn take(&mut self, token: &str) -> bool {
         let Some(left) = self.left.strip_prefix(token) else { return false };
         self.left = left.trim_start();
@@ -206,7 +209,7 @@ impl Parser<'_> {
 }
 
 impl From<IpAddr> for Rule {
-    /// Connections from one address.
+    /// Selects connections from one address.
     fn from(address: IpAddr) -> Self {
         Self::client(&address.into())
     }

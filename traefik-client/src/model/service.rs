@@ -1,18 +1,19 @@
+//! Services for TCP.
+
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::services::sealed::Sealed;
-use crate::{HealthCheck, Name, Service, Weight};
+use super::{HealthCheck, Name, Service, Weight, services::sealed::Sealed};
 
-/// Where connections go.
+/// A service for TCP, which sends connections to servers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum TcpService {
-    /// To servers, in turn.
+    /// Sends connections to servers in turn.
     LoadBalancer(LoadBalancer),
-    /// To other services, by weight.
+    /// Sends connections to other services by weight.
     Weighted(Weighted),
 }
 
@@ -21,32 +22,32 @@ pub enum TcpService {
 #[serde(rename_all = "camelCase", default)]
 #[non_exhaustive]
 pub struct LoadBalancer {
-    /// Without servers a connection is closed at once.
+    /// Servers; without any, a connection is closed at once.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub servers: Vec<Server>,
-    /// The transport to connect with; Traefik's own defaults lose the answer to a client that has shut down its sending
-    /// side.
+    /// Settings of the connections to servers. With Traefik's own defaults the answer to a client that has shut down its
+    /// sending side is lost.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub servers_transport: Option<Name>,
-    /// Whether and how Traefik itself checks the servers (3.6 and later).
+    /// Health check of the servers by Traefik itself (3.6 and later).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health_check: Option<HealthCheck>,
 }
 
 impl LoadBalancer {
-    /// `servers`, over `transport`.
+    /// Creates a service that connects to `servers` by `transport`.
     pub fn new(transport: Name, servers: impl IntoIterator<Item = Server>) -> Self {
         Self { servers: servers.into_iter().collect(), servers_transport: Some(transport), health_check: None }
     }
 }
 
-/// One server.
+/// A server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Server {
-    /// Written with brackets where it is IPv6.
+    /// Address, written with brackets if it is IPv6.
     pub address: SocketAddr,
-    /// Whether Traefik speaks TLS with it.
+    /// True if Traefik connects by TLS.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub tls: bool,
 }
@@ -62,34 +63,34 @@ impl From<SocketAddr> for Server {
 #[serde(from = "RawWeighted", into = "RawWeighted")]
 #[non_exhaustive]
 pub struct Weighted {
-    /// One service may be listed several times, each time with a weight.
+    /// Services. Each may be listed several times, each time with a weight.
     pub services: Vec<Child>,
-    /// Whether children whose own checks find no healthy server are passed over; each child needs a health check then.
+    /// True if children without a healthy server are skipped, for which each child needs a health check.
     pub health_check: bool,
 }
 
 impl Weighted {
-    /// `services` by weight.
+    /// Creates a service over `services`.
     pub fn new(services: impl IntoIterator<Item = Child>) -> Self {
         Self { services: services.into_iter().collect(), health_check: false }
     }
 }
 
-/// One entry of a weighted service.
+/// An entry of a weighted service.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Child {
-    /// The service.
+    /// Name of the service.
     pub name: Name,
-    /// Its weight: connections per round relative to the other entries.
+    /// Connections per round relative to the other entries.
     pub weight: Weight,
 }
 
 impl Child {
-    /// `name` with `weight`.
+    /// Creates an entry. A weight that is not positive does not compile:
     ///
     /// ```compile_fail
-    /// use ilb_traefik_client::Child;
+    /// use ilb_traefik_client::model::Child;
     ///
     /// Child::new("a".parse().unwrap(), -1);
     /// ```
@@ -133,7 +134,7 @@ impl Service for TcpService {
     }
 }
 
-/// As Traefik writes it: the health check of a weighted service is an object without fields.
+/// A weighted service as Traefik writes it, with a health check that is an object without fields.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RawWeighted {

@@ -1,16 +1,21 @@
+//! Maps of services that contain no circle.
+
 use std::collections::{BTreeMap, BTreeSet, btree_map};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use crate::Name;
+use super::Name;
 
 /// Services by name, none of which contains itself.
 ///
-/// A service is added after those that it contains, and never replaced. So a circle cannot come about; Traefik would
-/// follow it until its stack overflows and its process ends.
+/// A service can only be added after those that it contains, and is never replaced. So there can be no circle, which
+/// Traefik would follow until its stack overflows and its process exits.
 ///
 /// ```
-/// use ilb_traefik_client::{Child, Configuration, InvalidService, LoadBalancer, Name, Weight, Weighted};
+/// use ilb_traefik_client::{
+///     Configuration, Name,
+///     model::{Child, InvalidService, LoadBalancer, Weight, Weighted},
+/// };
 ///
 /// let mut services = Configuration::default().tcp.services;
 /// let (a, b): (Name, Name) = ("a".parse()?, "b".parse()?);
@@ -23,10 +28,10 @@ use crate::Name;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// There is no way around `insert`:
+/// `insert` cannot be bypassed:
 ///
 /// ```compile_fail
-/// use ilb_traefik_client::{Configuration, LoadBalancer};
+/// use ilb_traefik_client::{Configuration, model::LoadBalancer};
 ///
 /// let mut configuration = Configuration::default();
 /// configuration.tcp.services["a"] = LoadBalancer::default().into();
@@ -38,55 +43,55 @@ pub struct Services<S> {
 
 type Entries<'a, S> = btree_map::Range<'a, Name, S>;
 
-/// What [`Services`] has to know of a service.
+/// Properties of a service that [`Services`] depends on.
 pub trait Service: sealed::Sealed {
-    /// The services that it contains.
+    /// Returns the names of the services that it contains.
     fn children(&self) -> impl Iterator<Item = &Name>;
 
-    /// Whether its health depends on the checks of its children.
+    /// Returns whether its health depends on the checks of its children.
     fn needs_checked_children(&self) -> bool {
         false
     }
 
-    /// Whether Traefik learns its health.
+    /// Returns whether Traefik knows its health.
     fn is_checked(&self) -> bool {
         false
     }
 }
 
 pub(crate) mod sealed {
-    /// Keeps the trait to this crate.
-    #[expect(unnameable_types, reason = "that is the point of it")]
+    /// Restricts implementations of the trait to this crate.
+    #[expect(unnameable_types, reason = "the trait must not be implemented elsewhere")]
     pub trait Sealed {}
 }
 
-/// Why a service cannot be added.
+/// A service that cannot be added.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidService {
-    /// There is one of that name.
+    /// The name is in use.
     #[error("there is a service '{0}' already")]
     Duplicate(Name),
-    /// It contains one that is not there (yet), or itself.
+    /// The service contains one that has not been added, or itself.
     #[error("service '{service}' contains '{child}', which is not there: add that one first, and none to itself")]
     UnknownChild {
-        /// The service that was to be added.
+        /// Name of the refused service.
         service: Name,
-        /// What it contains.
+        /// Name of the service that it contains.
         child: Name,
     },
-    /// It wants to know the health of one that has no health check, for which Traefik disables the router.
+    /// The service depends on the health of one without a health check, for which Traefik disables the router.
     #[error("service '{service}' takes its health from '{child}', which has no health check")]
     UncheckedChild {
-        /// The service that was to be added.
+        /// Name of the refused service.
         service: Name,
-        /// What it contains.
+        /// Name of the service that it contains.
         child: Name,
     },
 }
 
 impl<S: Service> Services<S> {
-    /// Adds a service whose children are there already.
+    /// Adds a service, whose children have to be added before it.
     pub fn insert(&mut self, name: Name, service: impl Into<S>) -> Result<(), InvalidService> {
         let service = service.into();
         if self.by_name.contains_key(&name) {
@@ -106,37 +111,38 @@ impl<S: Service> Services<S> {
 }
 
 impl<S> Services<S> {
-    /// Adds or replaces a service of a pool: a parent whose children are derived, or such a child, which has none.
+    /// Adds or replaces a service of a pool. Its children have derived names and no children of their own, so there can be
+    /// no circle.
     pub(crate) fn set_pool(&mut self, name: Name, service: S) {
         self.by_name.insert(name, service);
     }
 
-    /// The service of that name.
+    /// Returns the service of that name.
     pub fn get(&self, name: &str) -> Option<&S> {
         self.by_name.get(name)
     }
 
-    /// All services, by name.
+    /// Returns all services in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = (&Name, &S)> {
         self.by_name.iter()
     }
 
-    /// Their names, in order.
+    /// Returns the names in order.
     pub fn names(&self) -> impl Iterator<Item = &Name> {
         self.by_name.keys()
     }
 
-    /// How many there are.
+    /// Returns the number of services.
     pub fn len(&self) -> usize {
         self.by_name.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no services.
     pub fn is_empty(&self) -> bool {
         self.by_name.is_empty()
     }
 
-    /// Those before and after a name that none of them has.
+    /// Returns the services before and after a name that is not in use.
     pub(crate) fn around<'a>(&'a self, name: &'a Name) -> (Entries<'a, S>, Entries<'a, S>) {
         (self.by_name.range::<Name, _>(..name), self.by_name.range::<Name, _>(name..))
     }
@@ -154,7 +160,7 @@ impl<S: Serialize> Serialize for Services<S> {
     }
 }
 
-/// Revision markers, which Traefik lists among the services, are left out.
+/// Skips revision markers, which Traefik lists among the services.
 impl<'de, S: Service + Deserialize<'de>> Deserialize<'de> for Services<S> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut left: BTreeMap<String, S> = BTreeMap::deserialize(deserializer)?;
@@ -170,8 +176,8 @@ impl<'de, S: Service + Deserialize<'de>> Deserialize<'de> for Services<S> {
     }
 }
 
-/// The names in an order in which children come before their parents, as far as there is one; without recursion, since
-/// the depth comes from outside.
+/// Returns the names in an order in which children precede their parents, unless there is a circle. It does not recurse,
+/// since the depth is given from outside.
 fn children_first<S: Service>(services: &BTreeMap<String, S>) -> Vec<String> {
     let (mut order, mut seen) = (Vec::with_capacity(services.len()), BTreeSet::new());
     for root in services.keys() {
@@ -195,7 +201,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::TcpService;
+    use crate::model::{LoadBalancer, TcpService};
 
     fn read(json: serde_json::Value) -> Result<Services<TcpService>, String> {
         serde_json::from_value(json).map_err(|e| e.to_string())
@@ -238,8 +244,8 @@ mod tests {
     fn a_service_is_never_replaced() {
         let mut services = Services::<TcpService>::default();
         let a: Name = "a".parse().unwrap();
-        services.insert(a.clone(), crate::LoadBalancer::default()).unwrap();
-        let again = services.insert(a.clone(), crate::LoadBalancer::default());
+        services.insert(a.clone(), LoadBalancer::default()).unwrap();
+        let again = services.insert(a.clone(), LoadBalancer::default());
         assert_eq!(again, Err(InvalidService::Duplicate(a)));
     }
 }

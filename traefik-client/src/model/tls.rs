@@ -1,21 +1,23 @@
+//! Certificate stores and TLS options.
+
 use serde::{Deserialize, Serialize};
 
-use crate::{Certificate, Name};
+use super::{Certificate, Name};
 
-/// Certificate stores. Traefik reads the one named `default`, and drops it when there are two definitions; so there is
-/// room for one.
+/// Certificate stores. Traefik reads only the store named `default`, and drops it if it is defined twice, so this is the
+/// only one that can be expressed.
 ///
 /// ```compile_fail
-/// use ilb_traefik_client::{Certificate, Configuration, DefaultStore};
+/// use ilb_traefik_client::{Certificate, Configuration, model::DefaultStore};
 ///
 /// let certificate = Certificate::from_pem(String::new(), String::new());
 /// let mut configuration = Configuration::default();
-/// configuration.tls.unwrap().stores.insert("default", DefaultStore { default_certificate: certificate });
+/// configuration.tls.unwrap().stores.insert("default", DefaultStore::from(certificate));
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Stores {
-    /// The store that Traefik reads.
+    /// Store that Traefik reads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default: Option<DefaultStore>,
 }
@@ -26,15 +28,22 @@ impl Stores {
     }
 }
 
-/// What is shown where no certificate fits.
+/// Store with the certificate that Traefik presents if no other one fits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct DefaultStore {
-    /// The certificate.
+    /// Certificate and key.
     pub default_certificate: Certificate,
 }
 
-/// A certificate for the names that it carries.
+impl From<Certificate> for DefaultStore {
+    fn from(default_certificate: Certificate) -> Self {
+        Self { default_certificate }
+    }
+}
+
+/// A certificate, which Traefik presents for the names in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -42,45 +51,45 @@ pub struct CertificateEntry {
     /// Certificate and key.
     #[serde(flatten)]
     pub certificate: Certificate,
-    /// The stores that have it; the default one without any.
+    /// Names of its stores; empty for the default store.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stores: Vec<Name>,
 }
 
 impl From<Certificate> for CertificateEntry {
-    /// In the default store.
+    /// Puts the certificate in the default store.
     fn from(certificate: Certificate) -> Self {
         Self { certificate, stores: Vec::new() }
     }
 }
 
-/// How a router speaks TLS with clients.
+/// TLS settings of a router's connections with clients.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[non_exhaustive]
 pub struct TlsOptions {
-    /// The lowest version; Traefik's own choice without it.
+    /// Lowest version; `None` for Traefik's default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_version: Option<TlsVersion>,
-    /// The highest version.
+    /// Highest version; `None` for Traefik's default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_version: Option<TlsVersion>,
-    /// Names of cipher suites as Go has them; for TLS 1.2 and older.
+    /// Cipher suites for TLS 1.2 and older, by Go's names.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub cipher_suites: Vec<String>,
-    /// Names of curves as Go has them.
+    /// Curves, by Go's names.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub curve_preferences: Vec<String>,
-    /// Whether clients have to show a certificate. Without authorities only the types that check none make sense.
+    /// Client certificates. Without authorities, only the types without verification make sense.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_auth: Option<ClientAuth>,
-    /// Refuses clients that ask for a name without certificate.
+    /// Refuses clients that ask for a server name without a certificate.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub sni_strict: bool,
     /// Application protocols, by preference.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub alpn_protocols: Vec<String>,
-    /// Gives clients no tickets to resume with (3.4 and later).
+    /// Issues no session tickets (3.4 and later).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub disable_session_tickets: bool,
 }
@@ -103,38 +112,38 @@ pub enum TlsVersion {
     Tls13,
 }
 
-/// What is asked of clients.
+/// Requirements on client certificates.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct ClientAuth {
-    /// Authorities, in PEM.
+    /// Authorities in PEM.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ca_files: Vec<String>,
-    /// How much is asked.
+    /// Requirement on each client.
     pub client_auth_type: ClientAuthType,
 }
 
 impl ClientAuth {
-    /// Only clients with a certificate from one of these authorities (PEM).
+    /// Requires a certificate from one of these authorities (PEM).
     pub fn require(authorities: impl IntoIterator<Item = String>) -> Self {
         let client_auth_type = ClientAuthType::RequireAndVerifyClientCert;
         Self { ca_files: authorities.into_iter().collect(), client_auth_type }
     }
 }
 
-/// How much is asked of clients, as Traefik writes it.
+/// Requirement on each client, by Traefik's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum ClientAuthType {
-    /// Nothing.
+    /// Requests no certificate.
     NoClientCert,
-    /// A certificate, if there is one, which is not checked.
+    /// Requests a certificate, and accepts any or none.
     RequestClientCert,
-    /// A certificate, which is not checked.
+    /// Requires a certificate, and accepts any.
     RequireAnyClientCert,
-    /// A certificate, if there is one, which is checked.
+    /// Requests a certificate, and verifies it if there is one.
     VerifyClientCertIfGiven,
-    /// A certificate, which is checked.
+    /// Requires a certificate and verifies it.
     RequireAndVerifyClientCert,
 }

@@ -1,16 +1,18 @@
+//! Connections from Traefik to servers.
+
 use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Certificate, ServerName, TraefikDuration};
+use super::{Certificate, ServerName, TraefikDuration};
 
-/// How Traefik connects to servers.
+/// Settings of the connections to servers.
 ///
-/// The three lengths of time are always written: what is left out in the REST provider is zero, which for the dial
-/// timeout means none at all. There is no transport without them:
+/// The three durations are always written: the REST provider takes a missing one for zero, which for the dial timeout
+/// means no timeout at all. So they cannot be left out:
 ///
 /// ```compile_fail
-/// use ilb_traefik_client::ServersTransport;
+/// use ilb_traefik_client::model::ServersTransport;
 ///
 /// ServersTransport::default();
 /// ```
@@ -27,7 +29,7 @@ pub struct ServersTransport {
 }
 
 impl ServersTransport {
-    /// Plain TCP. Of each timeout at least 1 ms is written.
+    /// Creates a transport for plain TCP. A timeout below 1 ms becomes 1 ms.
     pub fn new(timeouts: Timeouts) -> Self {
         Self {
             dial_keep_alive: timeouts.keep_alive.into(),
@@ -38,14 +40,14 @@ impl ServersTransport {
         }
     }
 
-    /// Tells servers the client's address in a header before the first byte (3.5.2 and later).
+    /// Sends the client's address to servers, in a header before the first byte (3.5.2 and later).
     #[must_use]
     pub fn proxy_protocol(mut self, version: ProxyProtocol) -> Self {
         self.proxy_protocol = Some(version);
         self
     }
 
-    /// How to speak TLS with servers that are marked so.
+    /// Sets TLS for servers with [`tls`](super::Server::tls).
     #[must_use]
     pub fn tls(mut self, tls: TransportTls) -> Self {
         self.tls = Some(tls);
@@ -53,20 +55,20 @@ impl ServersTransport {
     }
 }
 
-/// How Traefik connects to the servers of a pool.
+/// Timeouts of the connections from Traefik to servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timeouts {
-    /// How long a connection attempt may take: what a client waits at worst for a server that swallows packets.
+    /// Maximum time of a connection attempt, and so the longest delay of a client by a server that drops packets.
     pub dial: Duration,
-    /// The interval of TCP keepalive towards servers.
+    /// Interval of TCP keepalive probes to servers.
     pub keep_alive: Duration,
-    /// How long an answer may take to a client that has shut down its sending side.
+    /// Maximum time for the answer to a client that has shut down its sending side.
     pub termination_delay: Duration,
 }
 
 impl Default for Timeouts {
-    /// 2 s to connect, keepalive every 15 s, 1 h for an answer after a half-close.
+    /// Returns 2 s to connect, keepalive every 15 s, and 1 h for an answer after a half-close.
     fn default() -> Self {
         Self {
             dial: Duration::from_secs(2),
@@ -76,13 +78,13 @@ impl Default for Timeouts {
     }
 }
 
-/// The version of the PROXY protocol. Another number would make Traefik disable the router.
+/// Version of the PROXY protocol. Any other number would make Traefik disable the router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "RawProxyProtocol", into = "RawProxyProtocol")]
 pub enum ProxyProtocol {
-    /// Text.
+    /// Version 1, a text header.
     V1,
-    /// Binary.
+    /// Version 2, a binary header.
     V2,
 }
 
@@ -98,51 +100,64 @@ impl From<ProxyProtocol> for RawProxyProtocol {
 }
 
 impl TryFrom<RawProxyProtocol> for ProxyProtocol {
-    type Error = String;
+    type Error = InvalidProxyProtocol;
 
-    fn try_from(raw: RawProxyProtocol) -> Result<Self, String> {
-        match raw.version {
+    fn try_from(raw: RawProxyProtocol) -> Result<Self, InvalidProxyProtocol> {
+        Self::try_from(raw.version)
+    }
+}
+
+impl TryFrom<u8> for ProxyProtocol {
+    type Error = InvalidProxyProtocol;
+
+    fn try_from(version: u8) -> Result<Self, InvalidProxyProtocol> {
+        match version {
             1 => Ok(Self::V1),
             2 => Ok(Self::V2),
-            other => Err(format!("there is no version {other} of the PROXY protocol")),
+            other => Err(InvalidProxyProtocol(other)),
         }
     }
 }
 
-/// How to speak TLS with servers. Everything left out means the system's trust and no own certificate.
+/// A number that is not a version of the PROXY protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no version {0} of the PROXY protocol: use 1 or 2")]
+pub struct InvalidProxyProtocol(u8);
+
+/// TLS settings of the connections to servers. The default trusts the system's authorities and presents no certificate.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[non_exhaustive]
 pub struct TransportTls {
-    /// The name that a server's certificate has to carry.
+    /// Server name that a server's certificate has to contain.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server_name: Option<ServerName>,
-    /// Takes any certificate.
+    /// Accepts any certificate.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub insecure_skip_verify: bool,
-    /// Authorities to trust, in PEM.
+    /// Trusted authorities in PEM.
     #[serde(rename = "rootCAs", skip_serializing_if = "Vec::is_empty")]
     pub root_cas: Vec<String>,
-    /// What Traefik shows to servers.
+    /// Certificates that Traefik presents to servers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<Certificate>,
-    /// The URI that a server's certificate has to carry.
+    /// URI that a server's certificate has to contain.
     #[serde(rename = "peerCertURI", skip_serializing_if = "Option::is_none")]
     pub peer_cert_uri: Option<String>,
-    /// Identities from SPIFFE. Traefik takes them in place of authorities and certificates, never with them.
+    /// SPIFFE identities. Traefik uses them in place of authorities and certificates, never together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spiffe: Option<Spiffe>,
 }
 
-/// Which SPIFFE identities servers may have.
+/// SPIFFE identities that servers may have.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[non_exhaustive]
 pub struct Spiffe {
-    /// Identities.
+    /// Single identities.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ids: Vec<String>,
-    /// A whole domain of them.
+    /// Trust domain, all of whose identities are accepted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trust_domain: Option<String>,
 }

@@ -1,18 +1,19 @@
+//! Services for UDP.
+
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::services::sealed::Sealed;
-use crate::{Child, Name, Service};
+use super::{Child, Name, Service, services::sealed::Sealed};
 
-/// Where datagrams go.
+/// A service for UDP, which sends datagrams to servers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum UdpService {
-    /// To servers, in turn.
+    /// Sends datagrams to servers in turn.
     LoadBalancer(UdpLoadBalancer),
-    /// To other services, by weight.
+    /// Sends datagrams to other services by weight.
     Weighted(UdpWeighted),
 }
 
@@ -21,16 +22,16 @@ pub enum UdpService {
 #[serde(default)]
 #[non_exhaustive]
 pub struct UdpLoadBalancer {
-    /// Without servers datagrams are dropped.
+    /// Servers; without any, datagrams are dropped.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub servers: Vec<UdpServer>,
 }
 
-/// One server.
+/// A server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct UdpServer {
-    /// Written with brackets where it is IPv6.
+    /// Address, written with brackets if it is IPv6.
     pub address: SocketAddr,
 }
 
@@ -39,7 +40,7 @@ pub struct UdpServer {
 #[serde(default)]
 #[non_exhaustive]
 pub struct UdpWeighted {
-    /// The services.
+    /// Services. Each may be listed several times, each time with a weight.
     pub services: Vec<Child>,
 }
 

@@ -1,16 +1,21 @@
+//! Tests of the whole model.
+
 use std::time::Duration;
 
 use super::*;
 use crate::{
-    Child, ClientAuth, Domain, HealthCheck, LoadBalancer, Member, ProxyProtocol, RouterTls, Rule, Server, TcpPool,
-    Timeouts, TlsVersion, TransportTls, UdpLoadBalancer, UdpWeighted, Weight, Weighted,
+    Member, ProxyProtocol, TcpPool, Timeouts,
+    model::{
+        Child, ClientAuth, Domain, HealthCheck, LoadBalancer, RouterTls, Rule, Server, TlsVersion, TransportTls,
+        UdpLoadBalancer, UdpWeighted, Weight, Weighted,
+    },
 };
 
 fn name(text: &str) -> Name {
     text.parse().unwrap()
 }
 
-/// Everything that the model has, at least once.
+/// Returns a configuration that contains each part of the model at least once.
 pub(crate) fn everything() -> Configuration {
     let mut configuration = Configuration::default();
     TcpPool::new(name("pool"), name("tcp"))
@@ -28,11 +33,11 @@ pub(crate) fn everything() -> Configuration {
 fn tcp(tcp: &mut Tcp) {
     let server = Server { tls: true, ..Server::from(std::net::SocketAddr::from(([127, 0, 0, 1], 1))) };
     let mut checked = LoadBalancer::new(name("secure"), [server]);
-    let check = HealthCheck::new(Duration::from_secs(10), Duration::from_millis(500)).unwrap();
+    let check = HealthCheck::try_new(Duration::from_secs(10), Duration::from_millis(500)).unwrap();
     let check = check.port(80.try_into().unwrap()).exchange("PING", "PONG").unhealthy_interval(Duration::from_secs(2));
     checked.health_check = Some(check);
     tcp.services.insert(name("checked"), checked).unwrap();
-    let mut parent = Weighted::new([Child::new(name("checked"), Weight::new(2).unwrap())]);
+    let mut parent = Weighted::new([Child::new(name("checked"), Weight::try_from(2).unwrap())]);
     parent.health_check = true;
     tcp.services.insert(name("parent"), parent).unwrap();
     tcp.middlewares.insert(name("limit"), Middleware::InFlightConn { amount: 5.try_into().unwrap() });
@@ -49,9 +54,9 @@ fn tcp(tcp: &mut Tcp) {
     let rule = Rule::server_name(&"db.example.org".parse().unwrap()).and(Rule::client(&"10.0.0.0/8".parse().unwrap()));
     let domains = vec![Domain::new("db.example.org".parse().unwrap(), ["*.example.org".parse().unwrap()])];
     let decrypted = RouterTls { domains, ..RouterTls::with_options(name("modern")) };
-    let router = TcpRouter::new([name("tcp"), name("other")], rule.clone(), 200, name("parent"), Some(decrypted));
+    let router = TcpRouter::try_new([name("tcp"), name("other")], rule.clone(), 200, name("parent"), Some(decrypted));
     tcp.routers.insert(name("named"), router.unwrap().through([name("limit"), name("allow")]));
-    let passed = TcpRouter::new([name("tcp")], rule, 201, name("parent"), Some(RouterTls::passthrough()));
+    let passed = TcpRouter::try_new([name("tcp")], rule, 201, name("parent"), Some(RouterTls::passthrough()));
     tcp.routers.insert(name("passed"), passed.unwrap());
 }
 
@@ -60,7 +65,7 @@ fn udp(udp: &mut Udp) {
     udp.services.insert(name("dns"), servers).unwrap();
     let parent: UdpWeighted = [Child::new(name("dns"), Weight::ONE)].into_iter().collect();
     udp.services.insert(name("names"), parent).unwrap();
-    udp.routers.insert(name("names"), UdpRouter::new([name("udp")], name("names")).unwrap());
+    udp.routers.insert(name("names"), UdpRouter::try_new([name("udp")], name("names")).unwrap());
 }
 
 fn tls(tls: &mut Tls) {
@@ -108,10 +113,10 @@ fn a_null_entry_is_not_read() {
 
 #[test]
 fn a_router_without_entry_point_or_without_the_tls_it_needs_does_not_exist() {
-    assert!(TcpRouter::new([], Rule::any(), 1, name("a"), None).is_err());
+    assert!(TcpRouter::try_new([], Rule::any(), 1, name("a"), None).is_err());
     let named = Rule::server_name(&"a.example".parse().unwrap());
-    assert!(TcpRouter::new([name("tcp")], named, 1, name("a"), None).is_err());
-    assert!(UdpRouter::new([], name("a")).is_err());
+    assert!(TcpRouter::try_new([name("tcp")], named, 1, name("a"), None).is_err());
+    assert!(UdpRouter::try_new([], name("a")).is_err());
 }
 
 #[test]

@@ -1,3 +1,5 @@
+//! Tests of rules.
+
 use proptest::prelude::*;
 use rstest::rstest;
 
@@ -36,7 +38,7 @@ fn brackets_keep_the_meaning() {
 }
 
 #[test]
-fn a_rule_knows_whether_it_reads_a_tls_greeting() {
+fn a_rule_knows_whether_it_reads_the_tls_handshake() {
     assert!(!Rule::any().needs_tls());
     assert!(Rule::any().and("HostSNI(`a`)".parse().unwrap()).needs_tls());
 }
