@@ -21,7 +21,11 @@ async fn main() -> anyhow::Result<()> {
         .member(Member::new("127.0.0.1:5432".parse()?, 1))
         .add_to(&mut configuration);
     match fleet.apply(&configuration).await {
-        Ok(applied) => println!("in force in {} and {} others looked at", applied.instance, applied.others.len()),
+        Ok(applied) => println!(
+            "in force in {} and {} others looked at",
+            applied.instance.unwrap_or_default(),
+            applied.others.len()
+        ),
         Err(error) => println!("{error}"),
     }
     // Whatever the outcome, the fleet goes on: stop and start an instance, and see it come back.

@@ -21,7 +21,7 @@ async fn main() -> anyhow::Result<()> {
     let mut configuration = Configuration::default();
     TcpPool::new("default".parse()?, "tcp".parse()?).members(members).add_to(&mut configuration);
 
-    let traefik = Traefik::new(&url)?;
+    let traefik = Traefik::try_new(&url)?;
     let applied = traefik.apply(&configuration).await?;
     println!("revision {} in force in Traefik {} after {:?}", applied.revision, applied.version, applied.took);
 

@@ -1,3 +1,5 @@
+//! Client of one Traefik: programs its REST provider and reads back its API.
+
 mod apply;
 mod borrowed_text;
 mod build_error;
@@ -11,6 +13,7 @@ mod readback;
 mod tls;
 
 use std::{
+    fmt,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -24,48 +27,52 @@ pub use self::{
     credentials::Secret,
 };
 use self::{http::Http, proof::Seen, readback::Process};
-use crate::{Applied, ConfigSink, Configuration, Error, Payload};
+use crate::{Applied, ConfigSink, Configuration, Error, payload::Payload};
 
-/// For so long it is believed that the same process answers, as long as it has what only that one was given.
+/// Time for which a confirmed process identity is trusted before `/api/version` is asked again. The presence of the
+/// revision already implies the same process, so this need not be short.
 const PROCESS_TRUSTED_FOR: Duration = Duration::from_secs(1);
 
-/// One Traefik, programmed through its REST provider and read back through its API.
+/// Client of one Traefik, programmed through its REST provider and read back through its API.
 pub struct Traefik {
     http: Http,
-    /// `None`: nobody has said.
+    /// Value of `providersThrottleDuration`; `None` if unknown.
     throttle: Option<Duration>,
     proof_within: Duration,
-    /// The process that was seen last, and when that was.
+    /// Process that answered last, and the time of that answer.
     process: Mutex<Option<(Process, Instant)>>,
     seen: Mutex<Seen>,
 }
 
 impl Traefik {
-    /// The Traefik at `url`: the URL of its REST provider, or the base URL that it is below. Without credentials.
-    pub fn new(url: &str) -> Result<Self, BuildError> {
+    /// Creates a client for the Traefik at `url`, which is the URL of its REST provider or the base URL of its API,
+    /// without credentials.
+    pub fn try_new(url: &str) -> Result<Self, BuildError> {
         Self::builder(url).build()
     }
 
-    /// The same, with more to say.
+    /// Creates a client with settings such as credentials.
     pub fn builder(url: &str) -> TraefikBuilder {
         TraefikBuilder::new(url)
     }
 
-    /// Its host and port.
+    /// Returns host and port, as they appear in logs.
     pub fn label(&self) -> &str {
         self.http.label()
     }
 
-    /// The host, which may be a name, and the port of its API.
+    /// Returns the host, which may be a name, and the port of the API.
     pub fn host_and_port(&self) -> (&str, u16) {
         let base = &self.http.base;
         let host = base.host_str().unwrap_or_default().trim_matches(['[', ']']);
         (host, base.port_or_known_default().unwrap_or(80))
     }
 
-    /// Keeps `configuration`, which `applied` proves, in force. Where an identical `PUT` costs Traefik nothing, which is
-    /// without throttle, it is sent again, so that a loss is made good in the same call. Else it is only looked at, like
-    /// [`verify`](ConfigSink::verify): with a throttle the `PUT` would delay the next change.
+    /// Keeps `configuration`, which `applied` proves, in force.
+    ///
+    /// Without throttle an identical `PUT` costs Traefik nothing, so it is sent again, and a loss is repaired in the same
+    /// call. With a throttle the `PUT` would delay the next change, so the proof is only checked, as by
+    /// [`verify`](ConfigSink::verify).
     pub async fn heartbeat(&self, configuration: &Configuration, applied: &Applied) -> Result<Applied, Error> {
         if self.throttle == Some(Duration::ZERO) {
             self.apply(configuration).await
@@ -83,8 +90,9 @@ impl ConfigSink for Traefik {
     }
 
     async fn verify(&self, applied: &Applied) -> Result<(), Error> {
-        // What a process had is gone with it. So a revision that is there almost always means that the process is, too,
-        // and only somebody else's push of the same revision makes another question worth while, which need not be soon.
+        // A process that exits loses its configuration. So a revision that is present nearly always means the same
+        // process; the exception is another client that pushed the same revision to a new process. That one is found by
+        // asking for the process, which may be done seldom.
         let asked_lately = {
             let known = self.process.lock().unwrap_or_else(PoisonError::into_inner);
             known
@@ -100,5 +108,15 @@ impl ConfigSink for Traefik {
             (_, false) => Err(Error::Restarted),
             (false, true) => Err(Error::Overwritten(applied.revision.clone())),
         }
+    }
+}
+
+/// Shows neither the URL nor the credentials.
+impl fmt::Debug for Traefik {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Traefik")
+            .field("label", &self.label())
+            .field("throttle", &self.throttle)
+            .finish_non_exhaustive()
     }
 }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::Revision;
+use crate::{Revision, process::Version};
 
 /// Why a configuration is not proved to be in force.
 ///
@@ -34,7 +34,7 @@ pub enum Error {
         /// Where the parts are, such as `tcp.services.a.loadBalancer.healthCheck`; the first few of them.
         keys: Vec<String>,
         /// Traefik's version.
-        version: String,
+        version: Version,
     },
     /// Traefik took the configuration, but its revision did not appear.
     #[error(

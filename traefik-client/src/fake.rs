@@ -1,3 +1,5 @@
+//! A scriptable fake of a Traefik, for tests.
+
 use std::{
     collections::VecDeque,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -6,12 +8,15 @@ use std::{
 
 use async_trait::async_trait;
 
-use crate::{Applied, ConfigSink, Configuration, Error, Revision};
+use crate::{Applied, ConfigSink, Configuration, Error, Revision, process::StartDate};
 
-/// A Traefik without Traefik, for the tests of embedders: it keeps what is applied, and does what its script says.
+/// A fake Traefik for the tests of embedders: it keeps the applied configuration and follows a script.
 ///
 /// ```
-/// use ilb_traefik_client::{ConfigSink, Configuration, Error, FakeSink, Script};
+/// use ilb_traefik_client::{
+///     ConfigSink, Configuration, Error,
+///     fake::{FakeSink, Script},
+/// };
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Error> {
@@ -29,19 +34,21 @@ pub struct FakeSink {
     state: Mutex<State>,
 }
 
-/// What one call of `apply` does.
+/// Behaviour of one call of `apply`.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Script {
-    /// Succeeds, which is also what happens when the script is over.
+    /// Succeeds, like each call after the end of the script.
     Succeed,
-    /// Succeeds after that time (Tokio's, which may be paused).
+    /// Succeeds after this time (of Tokio's clock, which may be paused).
     SucceedAfter(Duration),
-    /// Fails, and what was in force stays.
+    /// Fails, and leaves the earlier configuration in force.
     Fail(Error),
-    /// Fails, and the configuration is in force all the same, as when the answer was lost.
+    /// Fails after this time, like [`Fail`](Self::Fail).
+    FailAfter(Duration, Error),
+    /// Puts the configuration in force and fails, as when the response was lost.
     FailButApply(Error),
-    /// Never comes back.
+    /// Never returns.
     Hang,
 }
 
@@ -50,41 +57,47 @@ struct State {
     script: VecDeque<Script>,
     seen: Vec<Configuration>,
     in_force: Option<Configuration>,
-    /// Which process it is.
+    /// Number of the process.
     process: u64,
 }
 
+impl State {
+    fn started(&self) -> StartDate {
+        format!("process {}", self.process).as_str().into()
+    }
+}
+
 impl Default for FakeSink {
-    /// Nothing in force, and every call succeeds.
+    /// Creates a fake without a configuration, of which each call succeeds.
     fn default() -> Self {
         Self { state: Mutex::new(State { script: VecDeque::new(), seen: Vec::new(), in_force: None, process: 1 }) }
     }
 }
 
 impl FakeSink {
-    /// What the next calls of `apply` do, after those that are scripted already.
+    /// Appends the behaviour of the next calls of `apply` to the script.
     pub fn script(&self, next: impl IntoIterator<Item = Script>) {
         self.lock().script.extend(next);
     }
 
-    /// Loses what is in force and comes back as another process.
+    /// Loses the configuration and continues as another process.
     pub fn restart(&self) {
         let mut state = self.lock();
         state.in_force = None;
         state.process += 1;
     }
 
-    /// Has something else in force, as when somebody else has written.
+    /// Puts another configuration in force, as another client would.
     pub fn overwrite(&self, configuration: Configuration) {
         self.lock().in_force = Some(configuration);
     }
 
-    /// What is in force.
+    /// Returns the configuration in force.
     pub fn in_force(&self) -> Option<Configuration> {
         self.lock().in_force.clone()
     }
 
-    /// Every configuration that `apply` was called with, in order.
+    /// Returns every configuration that `apply` was called with, in order.
     pub fn seen(&self) -> Vec<Configuration> {
         self.lock().seen.clone()
     }
@@ -96,7 +109,7 @@ impl FakeSink {
     fn put_in_force(&self, configuration: &Configuration, took: Duration) -> Applied {
         let mut state = self.lock();
         state.in_force = Some(configuration.clone());
-        Applied::new(Revision::from(configuration), format!("process {}", state.process), "fake".to_owned(), took)
+        Applied::new(Revision::from(configuration), state.started(), "fake".into(), took)
     }
 }
 
@@ -115,6 +128,10 @@ impl ConfigSink for FakeSink {
                 Ok(self.put_in_force(configuration, duration))
             }
             Script::Fail(error) => Err(error),
+            Script::FailAfter(duration, error) => {
+                tokio::time::sleep(duration).await;
+                Err(error)
+            }
             Script::FailButApply(error) => {
                 self.put_in_force(configuration, Duration::ZERO);
                 Err(error)
@@ -125,7 +142,7 @@ impl ConfigSink for FakeSink {
 
     async fn verify(&self, applied: &Applied) -> Result<(), Error> {
         let state = self.lock();
-        if applied.started != format!("process {}", state.process) {
+        if applied.started != state.started() {
             return Err(Error::Restarted);
         }
         match &state.in_force {

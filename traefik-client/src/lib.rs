@@ -6,6 +6,7 @@ mod error;
 pub mod model;
 mod payload;
 mod pool;
+pub mod process;
 mod revision;
 
 #[cfg(feature = "client")]
@@ -13,13 +14,12 @@ mod breaker;
 #[cfg(feature = "client")]
 mod client;
 #[cfg(all(any(test, feature = "test-util"), feature = "client"))]
-mod fake;
+pub mod fake;
 #[cfg(feature = "client")]
 mod fleet;
 #[cfg(feature = "client")]
 mod sink;
 
-pub(crate) use crate::payload::Payload;
 pub use crate::{
     error::Error,
     model::*,

@@ -1,19 +1,26 @@
+//! Receivers of a configuration, and the proof that they have it in force.
+
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::{Configuration, Error, Revision};
+use crate::{
+    Configuration, Error, Revision,
+    process::{StartDate, Version},
+};
 
-/// Something that can be made to follow a configuration, such as [`Traefik`](crate::Traefik) or
-/// [`Fleet`](crate::Fleet).
+/// A receiver of configurations, such as [`Traefik`](crate::Traefik) or [`Fleet`](crate::Fleet).
 #[cfg_attr(any(test, feature = "test-util"), mockall::automock)]
 #[async_trait]
 pub trait ConfigSink: Send + Sync + 'static {
-    /// Makes `configuration` the one in force. `Ok` only when reading back proves its revision in force, each router
-    /// enabled and each service with its servers, in a process that ran from the start to the end of this call.
+    /// Puts `configuration` in force and proves it.
+    ///
+    /// Returns `Ok` only if its revision was read back as being in force, with each router enabled and each service with
+    /// its servers, from one process that ran from the start to the end of this call.
     async fn apply(&self, configuration: &Configuration) -> Result<Applied, Error>;
 
-    /// Proves again, cheaply, that what [`apply`](Self::apply) proved still holds: the same process, the same revision.
+    /// Checks with few requests that the proof of [`apply`](Self::apply) is still valid: the same process still has the
+    /// same revision in force.
     async fn verify(&self, applied: &Applied) -> Result<(), Error>;
 }
 
@@ -21,25 +28,26 @@ pub trait ConfigSink: Send + Sync + 'static {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Applied {
-    /// What is in force.
+    /// Revision that is in force.
     pub revision: Revision,
-    /// Which Traefik, by host and port; empty where there is only one.
-    pub instance: String,
-    /// When the Traefik process started, as it says it itself: tells one process from its successor.
-    pub started: String,
-    /// Traefik's version.
-    pub version: String,
-    /// From the call to the proof.
+    /// Host and port of the Traefik; `None` from a sink without an address, such as a fake.
+    pub instance: Option<String>,
+    /// Start of the Traefik process.
+    pub started: StartDate,
+    /// Version of the Traefik process.
+    pub version: Version,
+    /// Time from the call to the proof.
     pub took: Duration,
-    /// How much of it Traefik had accepted the configuration and not put it in force yet: its throttle, and its work.
+    /// Part of `took` between Traefik's acceptance of the configuration and its being in force: its throttle and its
+    /// own work.
     pub waited: Duration,
-    /// Of a fleet, the outcome of each *other* instance at that moment.
+    /// Outcome of each *other* instance of a fleet at that moment, by host and port.
     pub others: Vec<(String, Result<Applied, Error>)>,
 }
 
 impl Applied {
-    /// A proof, for implementations of [`ConfigSink`] and tests.
-    pub fn new(revision: Revision, started: String, version: String, took: Duration) -> Self {
-        Self { revision, instance: String::new(), started, version, took, waited: Duration::ZERO, others: Vec::new() }
+    /// Creates a proof, for implementations of [`ConfigSink`] and tests.
+    pub fn new(revision: Revision, started: StartDate, version: Version, took: Duration) -> Self {
+        Self { revision, instance: None, started, version, took, waited: Duration::ZERO, others: Vec::new() }
     }
 }

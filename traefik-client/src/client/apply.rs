@@ -1,3 +1,5 @@
+//! Sending of a configuration, and waiting until it is proved in force.
+
 use std::{sync::PoisonError, time::Duration};
 
 use tokio::time::Instant;
@@ -8,13 +10,21 @@ use super::{
     proof::{self, Fact},
     readback::{Process, Revisions},
 };
-use crate::{Applied, Configuration, Error, Payload, Revision};
+use crate::{Applied, Configuration, Error, Revision, payload::Payload};
 
-/// As long as a small configuration takes: before that a pause would cost more than another question.
+/// Time in which Traefik puts a small configuration in force. In this time a pause would cost more than another request.
 const NO_PAUSE_BEFORE: Duration = Duration::from_millis(2);
 
-/// From here on the wait is worth a word, and what is in force instead is worth a look.
-const LONG_WAIT_AFTER: Duration = Duration::from_millis(500);
+/// Time after which the wait is logged, and the revisions in force are read.
+const LONG_WAIT: Duration = Duration::from_millis(500);
+
+/// Process that runs at the end of a proof.
+enum Confirmation {
+    /// The process that was asked before still runs.
+    Same,
+    /// Another process runs now and has the revision, too.
+    Other(Process),
+}
 
 impl Traefik {
     pub(crate) async fn apply_payload(
@@ -24,12 +34,12 @@ impl Traefik {
         called: Instant,
     ) -> Result<Applied, Error> {
         let revision = payload.revision();
-        // The process that was there before, by the last answer: a question less in each apply but the first.
+        // The process known from the last response saves a request in each call but the first.
         let mut process = match self.known_process() {
             Some(process) => process,
             None => self.process().await?,
         };
-        // What is to be proved is worked out while Traefik is busy with the request.
+        // The facts to prove are worked out while Traefik handles the request.
         let facts = async {
             tokio::task::yield_now().await;
             Ok(proof::facts(configuration))
@@ -43,46 +53,47 @@ impl Traefik {
         }
         self.wait_for(revision, &process, sent, accepted).await?;
         let waited = accepted.elapsed();
-        if let Some(other) = self.confirm(configuration, payload, &facts, &process).await? {
-            // It has restarted, before this call or in it. Which of the two had the revision? The one that runs now has
-            // to have it, from beginning to end of one more look.
+        if let Confirmation::Other(other) = self.confirm(configuration, payload, &facts, &process).await? {
+            // Traefik has restarted, before this call or during it. It is unknown which of the two processes had the
+            // revision, so the present one has to prove it from the beginning to the end of another look.
             process = other;
-            if self.confirm(configuration, payload, &facts, &process).await?.is_some() {
+            if let Confirmation::Other(_) = self.confirm(configuration, payload, &facts, &process).await? {
                 return Err(Error::Restarted);
             }
         }
         let took = called.elapsed();
         tracing::debug!(traefik = self.label(), %revision, ?took, ?waited, "configuration proved in force");
         let mut applied = Applied::new(revision.clone(), process.start_date, process.version, took);
-        self.label().clone_into(&mut applied.instance);
+        applied.instance = Some(self.label().to_owned());
         applied.waited = waited;
         Ok(applied)
     }
 
-    /// Proves the configuration, whose revision has been seen, in force in `process`; or says which one runs instead and
-    /// has the revision, too.
+    /// Proves that the configuration, whose revision has been seen, is in force in `process`, unless another process with
+    /// the revision runs instead.
     async fn confirm(
         &self,
         configuration: &Configuration,
         payload: &Payload,
         facts: &[Fact<'_>],
         process: &Process,
-    ) -> Result<Option<Process>, Error> {
+    ) -> Result<Confirmation, Error> {
         let outcome = tokio::try_join!(self.process(), self.prove(configuration, payload, facts, process));
         let (now, lost) = match outcome {
             Ok((now, ())) => (now, None),
-            // What is missing may be missing because all is.
+            // A single item may be missing because a restart has lost all of them.
             Err(error @ Error::Overwritten(_)) => (self.process().await?, Some(error)),
             Err(error) => return Err(error),
         };
         match lost {
-            None if now.start_date == process.start_date => Ok(None),
+            None if now.start_date == process.start_date => Ok(Confirmation::Same),
             Some(error) if now.start_date == process.start_date => Err(error),
-            _ if self.has(payload.revision()).await? => Ok(Some(now)),
+            _ if self.has(payload.revision()).await? => Ok(Confirmation::Other(now)),
             _ => Err(Error::Restarted),
         }
     }
 
+    /// Returns whether `revision` is in force.
     pub(super) async fn has(&self, revision: &Revision) -> Result<bool, Error> {
         let path = format!("api/tcp/services/{}@rest", revision.name());
         match self.http.get(&path, "the revision", MAX_FIXED_RESPONSE_BYTES).await {
@@ -92,30 +103,26 @@ impl Traefik {
         }
     }
 
+    /// Asks which process runs, and remembers the answer.
     pub(super) async fn process(&self) -> Result<Process, Error> {
-        let process =
-            Process::parse(&self.http.get("api/version", "GET /api/version", MAX_FIXED_RESPONSE_BYTES).await?)?;
+        let body = self.http.get("api/version", "GET /api/version", MAX_FIXED_RESPONSE_BYTES).await?;
+        let process = Process::parse(&body)?;
         *self.process.lock().unwrap_or_else(PoisonError::into_inner) = Some((process.clone(), Instant::now()));
         Ok(process)
     }
 
-    /// The process that was seen last.
+    /// Returns the process that answered last.
     fn known_process(&self) -> Option<Process> {
         self.process.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(process, _)| process.clone())
     }
 
+    /// Sends the configuration and returns Traefik's echo of it.
     async fn put(&self, payload: &Payload) -> Result<Vec<u8>, Error> {
-        self.http
-            .put(
-                REST_PROVIDER_PATH,
-                "configuration",
-                payload.bytes(),
-                MAX_FIXED_RESPONSE_BYTES + 2 * payload.bytes().len(),
-            )
-            .await
+        let max_bytes = MAX_FIXED_RESPONSE_BYTES + 2 * payload.bytes().len();
+        self.http.put(REST_PROVIDER_PATH, "configuration", payload.bytes(), max_bytes).await
     }
 
-    /// Waits until `revision` is in force, in a process that may not be `before` if it is not for long.
+    /// Waits until `revision` is in force. Fails as soon as a long wait shows that the process is not `before` any more.
     async fn wait_for(
         &self,
         revision: &Revision,
@@ -129,7 +136,7 @@ impl Traefik {
             if waited >= self.proof_within {
                 return Err(self.diagnosis(revision, waited, instead.as_ref()).await?);
             }
-            if waited >= LONG_WAIT_AFTER && instead.is_none() {
+            if waited >= LONG_WAIT && instead.is_none() {
                 tracing::info!(
                     traefik = self.label(), %revision, ?waited, throttle = ?self.throttle,
                     "Traefik has accepted the configuration and not put it in force yet: waiting for its throttle"
@@ -144,7 +151,8 @@ impl Traefik {
         Ok(())
     }
 
-    /// Why the revision did not appear, by what has been in force `instead` in the meantime.
+    /// Returns the reason why the revision did not appear, by comparing the revisions that were in force `instead` with
+    /// those in force now.
     async fn diagnosis(
         &self,
         revision: &Revision,
@@ -154,35 +162,35 @@ impl Traefik {
         let now = self.revisions().await?;
         Ok(match instead {
             Some(instead) if *instead != now => Error::Overwritten(revision.clone()),
-            // Only what was looked at twice can be said not to have changed.
+            // Nothing can be concluded without an earlier look to compare with.
             _ => Error::NotApplied { revision: revision.clone(), waited, looks_dead: instead.is_some() },
         })
     }
 
-    /// The markers that are in force now: this client's own, or another one's.
+    /// Returns the revisions in force, whichever client has sent them.
     async fn revisions(&self) -> Result<Revisions, Error> {
         let body = self.http.get("api/tcp/services?search=rev-", "the revisions", MAX_LISTING_BYTES).await?;
         Revisions::parse(&body)
     }
 }
 
-/// Overshoots by a thirty-second of the time since Traefik was sent the configuration, which grows with the configuration
-/// as its work does; at least by 0.2 ms and at most by 50 ms.
+/// Returns the pause before the next look, which delays the proof by a thirty-second of the time since Traefik was sent
+/// the configuration. That time grows with the configuration, as Traefik's work does. At least 0.2 ms, at most 50 ms.
 fn pause_after(since_sent: Duration) -> Duration {
     let (shortest, longest) = (Duration::from_micros(200), Duration::from_millis(50));
     if since_sent < NO_PAUSE_BEFORE { Duration::ZERO } else { (since_sent / 32).clamp(shortest, longest) }
 }
 
-/// Tokio's timers go by milliseconds, of which two are as long as Traefik takes for a small configuration: what is
-/// shorter is slept on a thread beside.
+/// Sleeps; on a separate thread if the pause is short, since the timers of Tokio have a resolution of 1 ms and Traefik
+/// takes only two for a small configuration.
 async fn pause(duration: Duration) {
-    const TIMER_RESOLUTION: Duration = Duration::from_millis(4);
+    const MIN_TIMER_PAUSE: Duration = Duration::from_millis(4);
     if duration.is_zero() {
         return;
     }
-    let fine =
-        duration < TIMER_RESOLUTION && tokio::task::spawn_blocking(move || std::thread::sleep(duration)).await.is_ok();
-    if !fine {
+    let is_short = duration < MIN_TIMER_PAUSE;
+    let slept = is_short && tokio::task::spawn_blocking(move || std::thread::sleep(duration)).await.is_ok();
+    if !slept {
         tokio::time::sleep(duration).await;
     }
 }

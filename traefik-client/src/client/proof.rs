@@ -1,3 +1,5 @@
+//! Proof that Traefik uses the routers and servers of a configuration.
+
 use std::{
     collections::HashSet,
     hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
@@ -7,36 +9,41 @@ use std::{
 use super::{
     Traefik,
     http::{MAX_FIXED_RESPONSE_BYTES, MAX_LISTING_BYTES},
-    readback::{Listed, Process, Routers, Snapshot, reachable},
+    readback::{Coverage, Listed, Process, Routers, ServerProof, Snapshot, reachable},
 };
-use crate::{Configuration, Error, LoadBalancer, Name, Payload, TcpService};
+use crate::{
+    Configuration, Error, Name,
+    model::{LoadBalancer, TcpService},
+    payload::Payload,
+    process::StartDate,
+};
 
-/// What one process of Traefik was seen to have built.
+/// Services that one Traefik process was seen to have built.
 ///
-/// A process that has built a service once builds the same definition again at each change. So after the first proof,
-/// which looks at everything, only what is new is looked at: the usual change moves one backend, or weights.
+/// A process that has built a service once builds the same definition again at each change. So the first proof looks at
+/// everything, and later ones only at new services: the usual change moves one backend, or weights.
 #[derive(Default)]
 pub(super) struct Seen {
-    /// When the process started.
-    started: String,
-    /// The fingerprints of services that had all their servers.
+    /// Start of the process; `None` before the first proof.
+    started: Option<StartDate>,
+    /// Fingerprints of the services that had all their servers.
     services: HashSet<u64>,
 }
 
-/// Up to so many new services are looked at one by one; more come cheaper with everything else.
+/// Maximum number of new services that are requested one by one. More are cheaper to get in one response with all others.
 const MAX_SINGLE_LOOKUPS: usize = 8;
 
-/// A service with servers, and what its servers depend on.
+/// A service with servers, and everything its servers depend on.
 pub(super) struct Fact<'a> {
     name: &'a Name,
     balancer: &'a LoadBalancer,
-    /// Whether a router reaches it: Traefik builds no other.
-    built: bool,
+    /// True if a router reaches the service, directly or through others.
+    routed: bool,
     fingerprint: u64,
 }
 
 impl Traefik {
-    /// Whether the process `process`, which has the revision, also uses the routers and has the servers.
+    /// Checks that `process`, which has the revision in force, also uses the routers and has the servers.
     pub(super) async fn prove(
         &self,
         configuration: &Configuration,
@@ -46,52 +53,49 @@ impl Traefik {
     ) -> Result<(), Error> {
         let unseen: Vec<_> = {
             let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            let known =
-                |fact: &Fact<'_>| seen.started == process.start_date && seen.services.contains(&fact.fingerprint);
-            facts.iter().filter(|fact| !known(fact)).collect()
+            let same_process = seen.started.as_ref() == Some(&process.start_date);
+            facts.iter().filter(|fact| !same_process || !seen.services.contains(&fact.fingerprint)).collect()
         };
-        let small = unseen.len() <= MAX_SINGLE_LOOKUPS && configuration.udp.is_empty();
-        if !small || !self.prove_few(configuration, &unseen, process).await? {
-            let longest = MAX_LISTING_BYTES + 8 * payload.bytes().len();
-            let body = self.http.get("api/rawdata", "GET /api/rawdata", longest).await?;
+        let is_small = unseen.len() <= MAX_SINGLE_LOOKUPS && configuration.udp.is_empty();
+        if !is_small || self.prove_few(configuration, &unseen, process).await? == Coverage::Some {
+            let max_bytes = MAX_LISTING_BYTES + 8 * payload.bytes().len();
+            let body = self.http.get("api/rawdata", "GET /api/rawdata", max_bytes).await?;
             Snapshot::parse(&body)?.check(configuration, payload.revision(), process)?;
         }
         let services = facts.iter().map(|fact| fact.fingerprint).collect();
-        let seen = Seen { started: process.start_date.clone(), services };
+        let seen = Seen { started: Some(process.start_date.clone()), services };
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
         Ok(())
     }
 
-    /// Looks at the routers and the `unseen` services alone. `false`: not all routers are on the first page of the list.
+    /// Checks the routers on the first page of the list and, if these are all, the `unseen` services.
     async fn prove_few(
         &self,
         configuration: &Configuration,
         unseen: &[&Fact<'_>],
         process: &Process,
-    ) -> Result<bool, Error> {
+    ) -> Result<Coverage, Error> {
         let body = self.http.get("api/tcp/routers?per_page=1000", "the routers", MAX_LISTING_BYTES).await?;
-        if !Routers::parse(&body)?.check(configuration)? {
-            return Ok(false);
+        if Routers::parse(&body)?.check(configuration)? == Coverage::Some {
+            return Ok(Coverage::Some);
         }
         for fact in unseen {
             let path = format!("api/tcp/services/{}@rest", fact.name);
-            let body = match self
-                .http
-                .get(&path, "a service", MAX_FIXED_RESPONSE_BYTES + 256 * fact.balancer.servers.len())
-                .await
-            {
+            let max_bytes = MAX_FIXED_RESPONSE_BYTES + 256 * fact.balancer.servers.len();
+            let body = match self.http.get(&path, "a service", max_bytes).await {
                 Ok(body) => Some(body),
                 Err(Error::NotReady(_)) => None,
                 Err(error) => return Err(error),
             };
             let listed = body.as_deref().map(Listed::parse).transpose()?;
-            let built = fact.built && process.tells_server_status();
-            Listed::check_servers(listed.as_ref(), fact.name, &fact.balancer.servers, built)?;
+            let proof = if fact.routed { process.server_proof() } else { ServerProof::Listed };
+            Listed::check_servers(listed.as_ref(), fact.name, &fact.balancer.servers, proof)?;
         }
-        Ok(true)
+        Ok(Coverage::All)
     }
 }
 
+/// Returns what has to be proved of `configuration`, besides its routers.
 pub(super) fn facts(configuration: &Configuration) -> Vec<Fact<'_>> {
     let hasher = BuildHasherDefault::<DefaultHasher>::default();
     let reached = reachable(configuration);
@@ -102,8 +106,8 @@ pub(super) fn facts(configuration: &Configuration) -> Vec<Fact<'_>> {
     });
     services
         .map(|(name, balancer)| {
-            let built = reached.contains(name);
-            Fact { name, balancer, built, fingerprint: hasher.hash_one((name, balancer, built, transports)) }
+            let routed = reached.contains(name);
+            Fact { name, balancer, routed, fingerprint: hasher.hash_one((name, balancer, routed, transports)) }
         })
         .collect()
 }
@@ -111,7 +115,7 @@ pub(super) fn facts(configuration: &Configuration) -> Vec<Fact<'_>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Member, TcpPool, TcpRouter, Timeouts};
+    use crate::{Member, TcpPool, Timeouts, model::TcpRouter};
 
     fn pool(weight: u32, timeouts: Timeouts) -> Configuration {
         let mut configuration = Configuration::default();
@@ -127,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_of_weights_alone_is_nothing_new() {
+    fn a_change_of_weights_alone_makes_no_service_new() {
         let timeouts = Timeouts::default();
         assert_eq!(fingerprints(&pool(1, timeouts)), fingerprints(&pool(7, timeouts)));
         assert_eq!(fingerprints(&pool(1, timeouts)).len(), 2);

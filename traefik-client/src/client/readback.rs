@@ -1,17 +1,23 @@
+//! Responses of Traefik's API, and checks of what they list.
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::Deserialize;
 
 use super::borrowed_text::BorrowedText;
-use crate::{Configuration, Error, Name, Revision, Server, Service, TcpService};
+use crate::{
+    Configuration, Error, Name, Revision,
+    model::{Server, Service, TcpRouter, TcpService, UdpService},
+    process::{StartDate, Version},
+};
 
-/// `GET /api/version`: one process of Traefik.
+/// A Traefik process, as `GET /api/version` describes it.
 #[derive(Clone, Deserialize)]
 pub(super) struct Process {
     #[serde(rename = "Version")]
-    pub(super) version: String,
+    pub(super) version: Version,
     #[serde(rename = "startDate")]
-    pub(super) start_date: String,
+    pub(super) start_date: StartDate,
 }
 
 impl Process {
@@ -19,14 +25,30 @@ impl Process {
         parse(body, "GET /api/version")
     }
 
-    /// Whether it says which servers it has really built: 3.6 and later do.
-    pub(super) fn tells_server_status(&self) -> bool {
-        let mut numbers = self.version.trim_start_matches('v').split('.').map_while(|part| part.parse::<u32>().ok());
-        numbers.next().zip(numbers.next()).is_some_and(|version| version >= (3, 6))
+    /// Returns the proof that this process gives of the servers of a service that a router reaches: 3.6 and later list
+    /// the servers that were built.
+    pub(super) fn server_proof(&self) -> ServerProof {
+        if self.version.is_at_least(3, 6) { ServerProof::Built } else { ServerProof::Listed }
     }
 }
 
-/// `GET /api/tcp/services?search=rev-`: the names of the markers that are in force.
+/// Kind of list that is compared with the configured servers of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ServerProof {
+    /// The servers that Traefik lists, which are those it was given.
+    Listed,
+    /// Both the listed servers and the built ones: an address that Traefik cannot use is listed but not built.
+    Built,
+}
+
+/// Part of the configured routers that the first page of the list contains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Coverage {
+    All,
+    Some,
+}
+
+/// Names of the revision markers that are in force, from `GET /api/tcp/services?search=rev-`.
 #[derive(PartialEq)]
 pub(super) struct Revisions(BTreeSet<String>);
 
@@ -42,7 +64,7 @@ impl Revisions {
     }
 }
 
-/// `GET /api/rawdata`: everything that is in force at one moment.
+/// Snapshot of all that is in force at one moment, from `GET /api/rawdata`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[derive(Default)]
@@ -57,7 +79,7 @@ pub(super) struct Snapshot<'a> {
     udp_services: BTreeMap<BorrowedText<'a>, Listed<'a>>,
 }
 
-/// `GET /api/tcp/routers`: the first page of it.
+/// First page of the routers, from `GET /api/tcp/routers`.
 #[derive(Deserialize)]
 #[serde(transparent)]
 pub(super) struct Routers<'a>(#[serde(borrow)] Vec<ListedRouter<'a>>);
@@ -75,14 +97,16 @@ impl<'a> Routers<'a> {
         parse(body, "the routers")
     }
 
-    /// Whether all routers are here; each that is has to be enabled.
-    pub(super) fn check(&self, configuration: &Configuration) -> Result<bool, Error> {
+    /// Checks that each listed router of `configuration` is enabled, and returns whether all of them are listed.
+    pub(super) fn check(&self, configuration: &Configuration) -> Result<Coverage, Error> {
         for name in configuration.tcp.routers.keys() {
             let full_name = at_rest(name);
-            let Some(router) = self.0.iter().find(|router| router.name.as_str() == full_name) else { return Ok(false) };
+            let Some(router) = self.0.iter().find(|router| router.name.as_str() == full_name) else {
+                return Ok(Coverage::Some);
+            };
             check_router(name, Some(&router.listed))?;
         }
-        Ok(true)
+        Ok(Coverage::All)
     }
 }
 
@@ -96,7 +120,7 @@ pub(super) struct Listed<'a> {
     error: Vec<String>,
     #[serde(borrow)]
     load_balancer: Option<ListedBalancer<'a>>,
-    /// By server; smaller than an ordered map, of which there would be one for each backend.
+    /// Status by address. A hash map is smaller than an ordered one, and there is one for each backend.
     #[serde(borrow)]
     server_status: Option<HashMap<BorrowedText<'a>, BorrowedText<'a>>>,
 }
@@ -118,7 +142,7 @@ impl<'a> Snapshot<'a> {
         parse(body, "GET /api/rawdata")
     }
 
-    /// Whether what is in force is `configuration`: its marker, its routers enabled, its services with their servers.
+    /// Checks that `configuration` is in force: its marker, its routers enabled, its services with their servers.
     pub(super) fn check(
         &self,
         configuration: &Configuration,
@@ -133,22 +157,23 @@ impl<'a> Snapshot<'a> {
         for (name, listed) in tcp.chain(udp) {
             check_router(name, listed.get(at_rest(name).as_str()))?;
         }
-        let built = if process.tells_server_status() { reachable(configuration) } else { HashSet::new() };
+        let reached = reachable(configuration);
         for (name, service) in configuration.tcp.services.iter() {
             let listed = self.tcp_services.get(at_rest(name).as_str());
             let servers = match service {
                 TcpService::LoadBalancer(balancer) => balancer.servers.as_slice(),
                 TcpService::Weighted(_) => &[],
             };
-            Listed::check_servers(listed, name, servers, built.contains(name))?;
+            let proof = if reached.contains(name) { process.server_proof() } else { ServerProof::Listed };
+            Listed::check_servers(listed, name, servers, proof)?;
         }
         for (name, service) in configuration.udp.services.iter() {
             let servers = match service {
-                crate::UdpService::LoadBalancer(balancer) => balancer.servers.as_slice(),
-                crate::UdpService::Weighted(_) => &[],
+                UdpService::LoadBalancer(balancer) => balancer.servers.as_slice(),
+                UdpService::Weighted(_) => &[],
             };
             let meant: Vec<_> = servers.iter().map(|server| server.address.to_string()).collect();
-            check_servers(name, &meant, self.udp_services.get(at_rest(name).as_str()), false)?;
+            check_servers(name, &meant, self.udp_services.get(at_rest(name).as_str()), ServerProof::Listed)?;
         }
         Ok(())
     }
@@ -159,15 +184,15 @@ impl<'a> Listed<'a> {
         parse(body, "a service")
     }
 
-    /// Whether the service `name` is `listed` with these servers, and if so meant has also `built` them.
+    /// Checks that the service `name` is `listed` with these servers, by the given kind of proof.
     pub(super) fn check_servers(
         listed: Option<&Self>,
         name: &Name,
         servers: &[Server],
-        built: bool,
+        proof: ServerProof,
     ) -> Result<(), Error> {
         let meant: Vec<_> = servers.iter().map(|server| server.address.to_string()).collect();
-        check_servers(name, &meant, listed, built)
+        check_servers(name, &meant, listed, proof)
     }
 }
 
@@ -181,9 +206,9 @@ fn check_router(name: &Name, listed: Option<&Listed<'_>>) -> Result<(), Error> {
     Err(Error::RouterDisabled { router: name.to_string(), reason })
 }
 
-/// Compares the list of servers, and of a service that a router reaches also which ones were `built`: an address that
-/// Traefik cannot use is in its list all the same.
-fn check_servers(name: &Name, meant: &[String], listed: Option<&Listed<'_>>, built: bool) -> Result<(), Error> {
+/// Compares the addresses that are `meant` with those that are `listed`, and where `proof` asks for it also with those
+/// that were built.
+fn check_servers(name: &Name, meant: &[String], listed: Option<&Listed<'_>>, proof: ServerProof) -> Result<(), Error> {
     let differ = |problem: String| Err(Error::ServersDiffer { service: name.to_string(), problem });
     let Some(listed) = listed else { return differ("it is not listed".to_owned()) };
     let meant = meant.iter().map(String::as_str);
@@ -192,15 +217,15 @@ fn check_servers(name: &Name, meant: &[String], listed: Option<&Listed<'_>>, bui
     if !meant.clone().eq(there.clone()) {
         return differ(difference(meant, there));
     }
-    let built_servers = listed.server_status.iter().flat_map(HashMap::keys).map(BorrowedText::as_str);
-    // One address may be meant several times; it has one status.
-    if built && meant.clone().collect::<BTreeSet<_>>() != built_servers.clone().collect() {
-        return differ(difference(meant, built_servers));
+    let built = listed.server_status.iter().flat_map(HashMap::keys).map(BorrowedText::as_str);
+    // An address that is meant several times has one status.
+    if proof == ServerProof::Built && meant.clone().collect::<BTreeSet<_>>() != built.clone().collect() {
+        return differ(difference(meant, built));
     }
     Ok(())
 }
 
-/// The first few addresses that are missing or too much.
+/// Names the first few addresses that are missing or superfluous.
 fn difference<'a>(meant: impl Iterator<Item = &'a str>, there: impl Iterator<Item = &'a str>) -> String {
     const MAX_SHOWN_ADDRESSES: usize = 5;
     let (meant, there): (BTreeSet<_>, BTreeSet<_>) = (meant.collect(), there.collect());
@@ -211,10 +236,10 @@ fn difference<'a>(meant: impl Iterator<Item = &'a str>, there: impl Iterator<Ite
     format!("missing {}, too much {}", list(&meant, &there), list(&there, &meant))
 }
 
-/// The services that a router uses, directly or through others. Traefik builds no other.
+/// Returns the services that a router uses, directly or through other services. Traefik builds no others.
 pub(super) fn reachable(configuration: &Configuration) -> HashSet<&Name> {
     let mut reached = HashSet::new();
-    let mut left: Vec<_> = configuration.tcp.routers.values().map(crate::TcpRouter::service).collect();
+    let mut left: Vec<_> = configuration.tcp.routers.values().map(TcpRouter::service).collect();
     while let Some(name) = left.pop() {
         if let Some(service) = configuration.tcp.services.get(name.as_str())
             && reached.insert(name)
@@ -225,6 +250,7 @@ pub(super) fn reachable(configuration: &Configuration) -> HashSet<&Name> {
     reached
 }
 
+/// Returns the name under which Traefik lists what its REST provider configured.
 fn at_rest(name: &Name) -> String {
     format!("{name}@rest")
 }

@@ -19,7 +19,7 @@ fn the_providers_url_and_the_base_url_mean_the_same(#[case] text: &str, #[case] 
 #[case("")]
 #[case("http://user:hunter2@localhost")]
 fn what_is_no_http_url_is_refused_with_an_example(#[case] text: &str) {
-    let message = Traefik::new(text).err().unwrap().to_string();
+    let message = Traefik::try_new(text).err().unwrap().to_string();
     assert!(message.contains("such as http://localhost:8080/api/providers/rest"), "{message}");
     assert!(!message.contains("hunter2"), "{message}");
 }
@@ -34,14 +34,14 @@ fn nothing_secret_is_printed() {
 #[test]
 fn without_a_crypto_provider_https_is_an_error_that_says_what_to_do_and_http_works() {
     // The tests of this crate install none in this process.
-    let error = Traefik::new("https://localhost").err().unwrap();
+    let error = Traefik::try_new("https://localhost").err().unwrap();
     assert!(matches!(error, BuildError::NoCryptoProvider), "{error}");
-    assert!(Traefik::new("http://localhost").is_ok());
+    assert!(Traefik::try_new("http://localhost").is_ok());
 }
 
 #[cfg(not(feature = "rustls"))]
 #[test]
 fn https_without_the_feature_is_refused() {
-    let message = Traefik::new("https://localhost").err().unwrap().to_string();
+    let message = Traefik::try_new("https://localhost").err().unwrap().to_string();
     assert!(message.contains("feature 'rustls'"), "{message}");
 }

@@ -1,3 +1,5 @@
+//! Tests of the checks of what Traefik lists.
+
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -13,7 +15,7 @@ fn configuration() -> Configuration {
     configuration
 }
 
-/// What Traefik lists while [`configuration`] is in force.
+/// Returns what Traefik lists while [`configuration`] is in force.
 fn listed() -> Value {
     let server = |address: &str| json!({"loadBalancer": {"servers": [{"address": address}]}, "status": "enabled", "serverStatus": {address: "UP"}});
     let marker = at_rest(Revision::from(&configuration()).name());
@@ -29,13 +31,13 @@ fn listed() -> Value {
 }
 
 fn check(listed: &Value, version: &str) -> Result<(), Error> {
-    let process = Process { version: version.to_owned(), start_date: String::new() };
+    let process = Process { version: version.into(), start_date: "then".into() };
     let (configuration, body) = (configuration(), listed.to_string());
     Snapshot::parse(body.as_bytes())?.check(&configuration, &Revision::from(&configuration), &process)
 }
 
 #[test]
-fn what_is_meant_is_found() {
+fn the_configuration_in_force_is_recognised() {
     assert_eq!(check(&listed(), "3.7.15"), Ok(()));
 }
 
@@ -48,7 +50,7 @@ fn a_disabled_router_is_reported_with_the_reason() {
 }
 
 #[test]
-fn a_server_that_was_not_built_is_reported_where_traefik_says_so() {
+fn a_server_that_was_not_built_is_reported_where_traefik_lists_it() {
     let mut listed = listed();
     listed["tcpServices"]["pool.10-0-0-1-1@rest"]["serverStatus"] = json!({});
     assert_eq!(check(&listed, "3.7.15").unwrap_err().kind(), "servers differ");
@@ -66,7 +68,7 @@ fn another_list_of_servers_is_reported_with_the_difference() {
 }
 
 #[test]
-fn a_missing_marker_means_that_somebody_else_wrote() {
+fn a_missing_marker_means_that_another_client_wrote() {
     let mut listed = listed();
     listed["tcpServices"].as_object_mut().unwrap().retain(|name, _| !name.starts_with("rev-"));
     assert_eq!(check(&listed, "3.7.15").unwrap_err().kind(), "overwritten");
@@ -79,6 +81,6 @@ fn a_missing_marker_means_that_somebody_else_wrote() {
 #[case("4.0.0-rc1", true)]
 #[case("dev", false)]
 fn server_status_is_expected_from_3_6_on(#[case] version: &str, #[case] expected: bool) {
-    let process = Process { version: version.to_owned(), start_date: String::new() };
-    assert_eq!(process.tells_server_status(), expected);
+    let process = Process { version: version.into(), start_date: "then".into() };
+    assert_eq!(process.server_proof() == ServerProof::Built, expected);
 }
