@@ -1,42 +1,53 @@
+//! Reasons why a configuration is not proved to be in force.
+
+mod cause;
+
 use std::time::Duration;
 
+pub use self::cause::Cause;
 use crate::{Revision, process::Version};
 
-/// Why a configuration is not proved to be in force.
+/// Reason why a configuration is not proved to be in force.
 ///
-/// No message holds a credential or a URL.
+/// No message contains a credential or a URL. Each message is complete: the text of the root cause is part of it, so one
+/// line of a log needs no more. `source()` returns the error of the library below, for programs that match on it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// No connection, a broken one, or no answer in time.
-    #[error("Traefik cannot be reached: {0}")]
-    Unreachable(String),
-    /// Traefik runs but has not built its API yet. It does so in the first moments after its start; when it lasts, the
-    /// REST provider or the API is not enabled, or the path is wrong.
+    /// The connection failed or broke, or the response did not arrive in time.
+    #[error("Traefik cannot be reached: {reason}")]
+    Unreachable {
+        /// Text of the root cause.
+        reason: String,
+        /// Error of the HTTP client.
+        source: Option<Cause>,
+    },
+    /// Traefik runs but has not built its API yet, as in the first moments after its start. If this lasts, the REST
+    /// provider or the API is not enabled, or the path is wrong.
     #[error(
         "Traefik answers 404 to {0}: it is just starting, or its REST provider and API are not enabled on this address"
     )]
     NotReady(&'static str),
-    /// Traefik, or what is in front of it, refuses what it was sent.
+    /// Traefik, or a proxy in front of it, refused the request.
     #[error("Traefik refused the {what} with status {status}: {text}")]
     Refused {
-        /// What it refused, such as `configuration`.
+        /// Subject of the request, such as `configuration`.
         what: &'static str,
-        /// The HTTP status.
+        /// HTTP status of the response.
         status: u16,
-        /// What Traefik said, cut to a few lines.
+        /// Body of the response, cut to a few lines.
         text: String,
     },
-    /// Traefik does not know a part of what it was sent, and ignores it.
+    /// Traefik does not know a part of the configuration and ignores it.
     #[error("Traefik {version} took the configuration without {}: it does not know {}", keys.join(", "),
         if keys.len() == 1 { "it" } else { "them" })]
     Dropped {
-        /// Where the parts are, such as `tcp.services.a.loadBalancer.healthCheck`; the first few of them.
+        /// Paths of the first few ignored parts, such as `tcp.services.a.loadBalancer.healthCheck`.
         keys: Vec<String>,
         /// Traefik's version.
         version: Version,
     },
-    /// Traefik took the configuration, but its revision did not appear.
+    /// Traefik accepted the configuration, but its revision did not appear.
     #[error(
         "revision {revision} is not in force {} ms after Traefik accepted it{}", waited.as_millis(),
         if *looks_dead {
@@ -45,73 +56,90 @@ pub enum Error {
         } else { "" }
     )]
     NotApplied {
-        /// What should have appeared.
+        /// Revision that did not appear.
         revision: Revision,
-        /// How long it was waited for.
+        /// Time from acceptance to giving up.
         waited: Duration,
-        /// Whether what was in force before still is, in the same process.
+        /// True if the same process kept its earlier configuration in force all the time.
         looks_dead: bool,
     },
-    /// Traefik has the revision, but does not use a router.
+    /// The revision is in force, but a router is disabled.
     #[error("Traefik disabled router {router}: {reason}")]
     RouterDisabled {
-        /// The router.
+        /// Name of the router.
         router: String,
-        /// What Traefik says about it.
+        /// Traefik's explanation.
         reason: String,
     },
-    /// Traefik has the revision, but not the servers of a service.
-    #[error("Traefik uses other servers for service {service} than it was told: {problem}")]
+    /// The revision is in force, but a service has other servers than configured.
+    #[error("Traefik uses other servers for service {service} than configured: {problem}")]
     ServersDiffer {
-        /// The service.
+        /// Name of the service.
         service: String,
-        /// What is missing or too much.
+        /// Missing and superfluous addresses.
         problem: String,
     },
-    /// The process that was asked is not the one that answers now.
+    /// Another process answers now than the one that was asked before.
     #[error("Traefik restarted and has lost its configuration")]
     Restarted,
-    /// The revision that was in force, or was about to be, is gone, and Traefik has not restarted: somebody else writes
-    /// to its REST provider.
+    /// The revision is gone although Traefik has not restarted: another client writes to its REST provider.
     #[error("revision {0} is not in force any more: something else has replaced the configuration")]
     Overwritten(Revision),
-    /// An answer that cannot be understood, or is too long.
+    /// A response cannot be parsed, or is too long.
     #[error("Traefik's answer to {what} cannot be understood: {problem}")]
     Unintelligible {
-        /// What was asked.
+        /// Request that was answered.
         what: &'static str,
-        /// What is wrong with the answer.
+        /// Fault of the response.
         problem: String,
+        /// Error of the parser.
+        source: Option<Cause>,
     },
-    /// The own credentials cannot be had.
-    #[error("the credentials for Traefik cannot be read: {0}")]
-    Credentials(String),
-    /// Of several instances, too few have the configuration in force.
+    /// The client's own credentials cannot be read or sent.
+    #[error("the credentials for Traefik cannot be read: {problem}")]
+    Credentials {
+        /// File and root cause, without the credentials.
+        problem: String,
+        /// Error of the file system or of the HTTP library.
+        source: Option<Cause>,
+    },
+    /// Too few instances of a fleet have the configuration in force.
     #[error("{} of {of} Traefiks have not got the configuration in force: {}", failed.len(), list(failed))]
     Fleet {
-        /// Each instance that has not, and why.
+        /// Label and error of each instance without the configuration.
         failed: Vec<(String, Error)>,
-        /// How many there are.
+        /// Number of instances in the fleet.
         of: usize,
     },
 }
 
 impl Error {
-    /// Whether the same configuration may succeed later without anything else being changed.
+    /// Creates an [`Unreachable`](Self::Unreachable) error without a source, for implementations of
+    /// `ConfigSink` and tests.
+    pub fn unreachable(reason: impl Into<String>) -> Self {
+        Self::Unreachable { reason: reason.into(), source: None }
+    }
+
+    #[cfg(feature = "client")]
+    pub(crate) fn unintelligible(what: &'static str, error: serde_json::Error) -> Self {
+        Self::Unintelligible { what, problem: error.to_string(), source: Some(error.into()) }
+    }
+
+    /// Returns whether the same configuration may succeed later without any other change.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Refused { status, .. } => *status >= 500 || *status == 408 || *status == 429,
             Self::RouterDisabled { .. } | Self::Dropped { .. } | Self::ServersDiffer { .. } => false,
-            // No instance at all may change with the next look at the DNS.
+            // An empty fleet may get instances with the next DNS lookup.
             Self::Fleet { failed, .. } => failed.is_empty() || failed.iter().any(|(_, error)| error.is_retryable()),
             _ => true,
         }
     }
 
-    /// A short name of the kind, the same for all errors of one cause: for logs and metrics.
+    /// Returns a short name of the variant, for logs and metrics.
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::Unreachable(_) => "unreachable",
+            Self::Unreachable { .. } => "unreachable",
             Self::NotReady(_) => "not ready",
             Self::Refused { .. } => "refused",
             Self::Dropped { .. } => "dropped",
@@ -121,10 +149,17 @@ impl Error {
             Self::Restarted => "restarted",
             Self::Overwritten(_) => "overwritten",
             Self::Unintelligible { .. } => "unintelligible",
-            Self::Credentials(_) => "credentials",
+            Self::Credentials { .. } => "credentials",
             Self::Fleet { .. } => "fleet",
         }
     }
+}
+
+/// Returns the texts of `error` and of its sources, for messages on one line.
+#[cfg(feature = "client")]
+pub(crate) fn with_sources(error: &dyn std::error::Error) -> String {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 fn list(failed: &[(String, Error)]) -> String {
@@ -134,10 +169,12 @@ fn list(failed: &[(String, Error)]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::error::Error as _;
+
     use super::*;
 
     #[test]
-    fn what_only_somebody_else_can_repair_is_not_retryable() {
+    fn an_error_that_needs_a_repair_elsewhere_is_not_retryable() {
         let refused = |status| Error::Refused { what: "configuration", status, text: String::new() };
         assert!(!refused(400).is_retryable() && !refused(401).is_retryable());
         assert!(refused(503).is_retryable() && Error::Restarted.is_retryable());
@@ -147,5 +184,14 @@ mod tests {
         };
         assert!(!fleet(&[refused(400)]).is_retryable());
         assert!(fleet(&[refused(400), Error::Restarted]).is_retryable());
+    }
+
+    #[test]
+    fn an_error_keeps_its_source_when_it_is_cloned_and_says_its_text_once() {
+        let refused = std::io::Error::other("connection refused");
+        let error = Error::Unreachable { reason: refused.to_string(), source: Some(refused.into()) }.clone();
+        assert_eq!(error.to_string(), "Traefik cannot be reached: connection refused");
+        assert!(error.source().unwrap().is::<std::io::Error>());
+        assert!(Error::unreachable("connection refused").source().is_none());
     }
 }

@@ -136,7 +136,7 @@ impl ConfigSink for Fleet {
             }
         }
         drop(waiting);
-        let late = || Err(Error::Unreachable("it is not done yet and goes on in the background".to_owned()));
+        let late = || Err(Error::unreachable("it is not done yet and goes on in the background"));
         let mut outcome = |label: &String| outcomes.remove(label).unwrap_or_else(late);
         self.result(instances.iter().map(|i| (i.label.clone(), outcome(&i.label))).collect())
     }
@@ -145,7 +145,7 @@ impl ConfigSink for Fleet {
     async fn verify(&self, applied: &Applied) -> Result<(), Error> {
         let instances = self.known_instances().await;
         let checks = instances.iter().map(|instance| async move {
-            let late = || Err(Error::Unreachable("no answer in time".to_owned()));
+            let late = || Err(Error::unreachable("no answer in time"));
             let outcome = timeout(self.patience, instance.verify(&applied.revision)).await.unwrap_or_else(|_| late());
             (instance.label.clone(), outcome)
         });

@@ -2,7 +2,7 @@
 #![cfg_attr(not(feature = "client"), doc = "The configuration of Traefik as types that cannot express what breaks it.")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod error;
+pub mod error;
 pub mod model;
 mod payload;
 mod pool;

@@ -1,10 +1,11 @@
-//! Whatever a peer does with the connection, a call ends in bounded time and memory, with an error that says what it was.
+//! Tests that each call ends in bounded time and memory with a fitting error, whatever the peer sends.
 //!
 //! The peers are small scripted TCP servers; real ones with the same faults are in `integration-tests`.
 #![cfg(feature = "client")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests are not marked as tests")]
 
 use std::{
+    error::Error as _,
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
@@ -17,12 +18,12 @@ use tokio::{
 
 const CALL_WITHIN: Duration = Duration::from_millis(300);
 
-/// The head of a successful answer with so many bytes of body.
+/// Returns the head of a successful response with a body of this length.
 fn head(length: usize) -> String {
     format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n")
 }
 
-/// A server that does the same to everybody, and a client for it.
+/// Starts a server that misbehaves the same way on each connection, and returns a client for it.
 async fn peer<F>(misbehave: fn(TcpStream) -> F) -> Traefik
 where
     F: Future<Output = ()> + Send + 'static,
@@ -41,10 +42,15 @@ async fn read_request(stream: &mut TcpStream) {
     let _ = stream.read(&mut [0; 4096]).await;
 }
 
-/// The error, after a time that is bounded by the calls and not by the peer.
+/// Returns the error of `apply`, within a time that the client limits and not the peer.
 async fn error_of(traefik: Traefik) -> Error {
     let outcome = tokio::time::timeout(CALL_WITHIN * 20, traefik.apply(&Configuration::default())).await;
-    outcome.expect("apply goes on for ever").unwrap_err()
+    outcome.expect("apply does not return").unwrap_err()
+}
+
+/// Returns the text of each error below `error`.
+fn source_texts(error: &Error) -> Vec<String> {
+    std::iter::successors(error.source(), |&error| error.source()).map(ToString::to_string).collect()
 }
 
 #[tokio::test]
@@ -56,6 +62,7 @@ async fn a_peer_that_never_answers_is_unreachable_in_time() {
     .await;
     let error = error_of(traefik).await;
     assert_eq!(error.to_string(), "Traefik cannot be reached: no answer in time: operation timed out");
+    assert!(!source_texts(&error).is_empty());
 }
 
 #[tokio::test]
@@ -83,13 +90,13 @@ async fn an_answer_of_100_megabytes_is_not_read_to_its_end() {
     .await;
     let error = error_of(traefik).await;
     assert!(error.to_string().contains("it is longer than"), "{error}");
-    // Two calls, each with what the buffers of both ends of a socket hold.
+    // Two calls, each with the contents of the buffers at both ends of a socket.
     let taken = TAKEN.load(Ordering::Relaxed);
-    assert!(taken < 50 << 20, "{taken} bytes were taken");
+    assert!(taken < 50 << 20, "{taken} bytes were read");
 }
 
 #[tokio::test]
-async fn a_byte_now_and_then_does_not_prolong_the_time() {
+async fn a_slow_trickle_of_bytes_does_not_extend_the_time_limit() {
     let traefik = peer(|mut stream| async move {
         read_request(&mut stream).await;
         let _ = stream.write_all(head(1000).as_bytes()).await;
@@ -103,7 +110,7 @@ async fn a_byte_now_and_then_does_not_prolong_the_time() {
 }
 
 #[tokio::test]
-async fn what_is_no_http_is_unreachable_and_what_is_no_json_unintelligible() {
+async fn a_response_that_is_not_http_is_unreachable_and_one_that_is_not_json_unintelligible() {
     let no_http = peer(|mut stream| async move {
         read_request(&mut stream).await;
         let _ = stream.write_all(b"220 mail.example.org ESMTP\r\n").await;
@@ -113,11 +120,13 @@ async fn what_is_no_http_is_unreachable_and_what_is_no_json_unintelligible() {
         read_request(&mut stream).await;
         let _ = stream.write_all(format!("{}<html>", head(6)).as_bytes()).await;
     });
-    assert_eq!(error_of(no_json.await).await.kind(), "unintelligible");
+    let error = error_of(no_json.await).await;
+    assert_eq!(error.kind(), "unintelligible");
+    assert_eq!(source_texts(&error).len(), 1, "{error:?}");
 }
 
 #[tokio::test]
-async fn what_is_refused_comes_with_the_first_lines_of_the_reason() {
+async fn a_refusal_contains_the_first_lines_of_the_reason() {
     let traefik = peer(|mut stream| async move {
         read_request(&mut stream).await;
         let answer =
@@ -130,7 +139,7 @@ async fn what_is_refused_comes_with_the_first_lines_of_the_reason() {
     assert!(!error.is_retryable());
 }
 
-/// A Traefik that takes a configuration without its routers and its transports, and answers 200.
+/// Acts as a Traefik that ignores routers and transports and answers 200.
 async fn forgetful(mut stream: TcpStream) {
     let mut request = [0; 4096];
     while let Ok(length @ 1..) = stream.read(&mut request).await {
@@ -144,7 +153,7 @@ async fn forgetful(mut stream: TcpStream) {
 }
 
 #[tokio::test]
-async fn what_traefik_leaves_out_of_its_echo_is_named_with_its_version() {
+async fn a_part_missing_from_the_echo_is_named_with_the_version() {
     let mut configuration = Configuration::default();
     TcpPool::new("pool".parse().unwrap(), "tcp".parse().unwrap()).add_to(&mut configuration);
     let error = peer(forgetful).await.apply(&configuration).await.unwrap_err();
@@ -156,12 +165,16 @@ async fn what_traefik_leaves_out_of_its_echo_is_named_with_its_version() {
 }
 
 #[tokio::test]
-async fn nobody_there_is_unreachable_without_the_url_in_the_message() {
+async fn a_closed_port_is_unreachable_without_the_url_in_the_message() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/secret-path/", listener.local_addr().unwrap());
     drop(listener);
     let error = error_of(Traefik::builder(&url).basic("user", "hunter2").build().unwrap()).await;
     let message = error.to_string();
     assert!(error.kind() == "unreachable" && message.contains("refused"), "{message}");
-    assert!(!message.contains("secret-path") && !message.contains("hunter2"), "{message}");
+    let sources = source_texts(&error);
+    assert!(sources.iter().any(|text| text.contains("refused")), "{sources:?}");
+    for text in sources.into_iter().chain([message, format!("{error:?}")]) {
+        assert!(!text.contains("secret-path") && !text.contains("hunter2"), "{text}");
+    }
 }

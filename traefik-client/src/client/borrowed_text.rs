@@ -1,3 +1,5 @@
+//! Texts that borrow from a response.
+
 use std::{
     borrow::{Borrow, Cow},
     fmt,
@@ -5,7 +7,7 @@ use std::{
 
 use serde::Deserialize;
 
-/// A text of an answer, which stays where it is in the answer: answers hold several texts for each backend.
+/// A text that borrows from the response it was parsed from, since a response contains several texts per backend.
 #[derive(Debug, Default, Deserialize, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct BorrowedText<'a>(#[serde(borrow)] Cow<'a, str>);
 
@@ -15,7 +17,7 @@ impl BorrowedText<'_> {
     }
 }
 
-/// A map finds it by what it says.
+/// Lets a map with such keys be searched by `&str`.
 impl Borrow<str> for BorrowedText<'_> {
     fn borrow(&self) -> &str {
         self.as_str()

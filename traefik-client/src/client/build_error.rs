@@ -1,45 +1,62 @@
-/// Why no client can be made.
+//! Reasons why no client can be built.
+
+use std::borrow::Cow;
+
+use crate::error::Cause;
+
+/// Reason why no client can be built.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// The URL is none, or none of a Traefik.
+    /// The URL is invalid.
     #[error(transparent)]
     Url(#[from] InvalidUrl),
-    /// The certificates are none, or do not fit.
-    #[error("the {what} cannot be used: {problem}")]
+    /// A certificate or key is invalid.
+    #[error("the {what} cannot be used")]
     Tls {
-        /// Which ones.
+        /// Subject, such as `authorities`.
         what: &'static str,
-        /// What is wrong with them.
-        problem: String,
+        /// Error of the TLS library.
+        source: Cause,
     },
-    /// The program has installed no cryptography.
+    /// The PEM text with the authorities contains no certificate.
+    #[error("the authorities cannot be used: they contain no certificate in PEM")]
+    NoAuthority,
+    /// The program has not installed a crypto provider.
     #[error(
         "no rustls crypto provider is installed: call \
          rustls::crypto::ring::default_provider().install_default() at the start of the program"
     )]
     NoCryptoProvider,
-    /// The HTTP client cannot be made.
-    #[error("no HTTP client can be made: {0}")]
-    Client(String),
+    /// The HTTP library refused its settings.
+    #[error("no HTTP client can be built")]
+    Client(#[source] Cause),
 }
 
-/// A text that cannot be the address of a Traefik.
+/// A text that cannot be the URL of a Traefik.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}; give an http URL such as http://localhost:8080/api/providers/rest")]
-pub struct InvalidUrl(String);
+#[error("{problem}; give an http URL such as http://localhost:8080/api/providers/rest")]
+pub struct InvalidUrl {
+    problem: Cow<'static, str>,
+    source: Option<Cause>,
+}
 
 impl InvalidUrl {
-    pub(super) fn new(problem: impl Into<String>) -> Self {
-        Self(problem.into())
+    pub(super) fn new(problem: impl Into<Cow<'static, str>>) -> Self {
+        Self { problem: problem.into(), source: None }
     }
 
-    /// What is wrong with it, without the way out.
-    pub fn problem(&self) -> &str {
-        &self.0
+    pub(super) fn unparsable(error: impl Into<Cause>) -> Self {
+        Self { problem: "it is not a URL".into(), source: Some(error.into()) }
+    }
+
+    /// Returns the problem with its cause, without the way out.
+    pub fn problem(&self) -> String {
+        self.source.as_ref().map_or_else(|| self.problem.to_string(), |source| format!("{} ({source})", self.problem))
     }
 }
 
-pub(super) fn without_url(error: reqwest::Error) -> String {
-    error.without_url().to_string()
+/// Removes the URL, which may contain a secret path, from an error of the HTTP client.
+pub(super) fn without_url(error: reqwest::Error) -> Cause {
+    error.without_url().into()
 }

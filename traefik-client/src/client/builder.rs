@@ -1,3 +1,5 @@
+//! Settings of a [`Traefik`] client.
+
 use std::{
     net::SocketAddr,
     path::PathBuf,
@@ -8,7 +10,7 @@ use std::{
 use reqwest::{Client, Url};
 
 #[cfg(feature = "rustls")]
-use super::tls::TlsSettings;
+use super::tls::{self, TlsSettings};
 use super::{
     Traefik,
     build_error::{BuildError, InvalidUrl, without_url},
@@ -16,7 +18,7 @@ use super::{
     http::{Http, REST_PROVIDER_PATH},
 };
 
-/// How to reach a Traefik, and what is known of it.
+/// Builds a [`Traefik`] client.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct TraefikBuilder {
@@ -58,7 +60,7 @@ impl TraefikBuilder {
         self
     }
 
-    /// Sends the token in a file, which is read again for each call.
+    /// Sends the token in a file, which is read again for each request.
     pub fn bearer_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.credentials = Credentials::TokenFile(Arc::new(path.into()));
         self
@@ -71,51 +73,52 @@ impl TraefikBuilder {
         self
     }
 
-    /// Shows this certificate with its key (both PEM).
+    /// Presents this certificate with its key (both PEM).
     #[cfg(feature = "rustls")]
     pub fn identity(mut self, certificate: &str, key: &str) -> Self {
         self.tls.identity = Some(format!("{certificate}\n{key}").into());
         self
     }
 
-    /// How long one call may take at most, from connecting to the last byte of the answer (3 s).
+    /// Limits the time of one request, from connecting to the last byte of the response (3 s).
     pub fn call_within(mut self, duration: Duration) -> Self {
         self.call_within = duration;
         self
     }
 
-    /// How long a connection attempt may take (1 s).
+    /// Limits the time of a connection attempt (1 s).
     pub fn connect_within(mut self, duration: Duration) -> Self {
         self.connect_within = duration;
         self
     }
 
-    /// How long after accepting a configuration Traefik may take to put it in force (5 s more than its throttle).
+    /// Limits the time between Traefik's acceptance of a configuration and its being in force (5 s more than its
+    /// throttle).
     pub fn proof_within(mut self, duration: Duration) -> Self {
         self.proof_within = Some(duration);
         self
     }
 
-    /// What Traefik's `providersThrottleDuration` is. It cannot be asked for.
+    /// Sets the value of Traefik's `providersThrottleDuration`, which its API does not report.
     pub fn throttle(mut self, duration: Duration) -> Self {
         self.throttle = Some(duration);
         self
     }
 
-    /// Connects to `address`, whatever the URL's host resolves to: the host still is what a certificate has to carry.
+    /// Connects to `address`, whatever the URL's host resolves to. A certificate still has to name the host.
     pub fn pinned_to(mut self, address: SocketAddr) -> Self {
         self.pinned = Some(address);
         self
     }
 
-    /// Host and port of the URL.
+    /// Returns host and port of the URL.
     pub(crate) fn target(&self) -> Result<(String, u16), InvalidUrl> {
         let base = base_of(&self.url)?;
         let host = base.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         Ok((host, base.port_or_known_default().unwrap_or_default()))
     }
 
-    /// The client. Connects to nothing yet.
+    /// Builds the client, without connecting.
     pub fn build(self) -> Result<Traefik, BuildError> {
         let base = base_of(&self.url)?;
         let host = base.host_str().unwrap_or_default().to_owned();
@@ -123,7 +126,7 @@ impl TraefikBuilder {
         let label = self.pinned.map_or_else(|| format!("{host}:{port}"), |address| address.to_string());
         let mut client = Client::builder()
             .connect_timeout(self.connect_within)
-            // Traefik keeps idle connections for 180 s, so ours have to go earlier.
+            // Traefik closes idle connections after 180 s, so the client has to close them earlier.
             .pool_idle_timeout(Duration::from_secs(60))
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy();
@@ -131,7 +134,7 @@ impl TraefikBuilder {
             client = client.resolve(&host, address);
         }
         #[cfg(feature = "rustls")]
-        let client = self.tls.set(client, base.scheme() == "https")?;
+        let client = if base.scheme() == "https" { self.tls.set(client)? } else { tls::set_unused(client)? };
         let client = client.build().map_err(|e| BuildError::Client(without_url(e)))?;
         let proof_within = self.proof_within.unwrap_or(Duration::from_secs(5) + self.throttle.unwrap_or_default());
         let (credentials, call_within) = (self.credentials, self.call_within);
@@ -140,11 +143,11 @@ impl TraefikBuilder {
     }
 }
 
-/// The base URL, with a path that ends in `/`.
+/// Returns the base URL, with a path that ends in `/`.
 fn base_of(text: &Secret) -> Result<Url, InvalidUrl> {
-    let mut url = Url::parse(text.text()).map_err(|e| InvalidUrl::new(format!("it is not a URL ({e})")))?;
+    let mut url = Url::parse(text.text()).map_err(InvalidUrl::unparsable)?;
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(InvalidUrl::new("it holds credentials, which would end up in messages: give them separately"));
+        return Err(InvalidUrl::new("it contains credentials, which would end up in messages: give them separately"));
     }
     match url.scheme() {
         "http" => {}

@@ -1,3 +1,5 @@
+//! Credentials that the client sends to Traefik.
+
 use std::{fmt, path::PathBuf, sync::Arc};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -33,15 +35,15 @@ impl Secret {
     }
 }
 
-/// Who the client says it is.
+/// Credentials of the client.
 #[derive(Clone, Debug, Default)]
 pub(super) enum Credentials {
     #[default]
     None,
-    /// The value of the header.
+    /// Complete value of the header.
     Fixed(Secret),
-    /// A file with a token. It is read for each call, so a token that is replaced in time is never missed; next to the
-    /// call itself that costs nothing.
+    /// File with a token. It is read for each request, so a token that is replaced in time is never missed; beside the
+    /// request itself the cost does not count.
     TokenFile(Arc<PathBuf>),
 }
 
@@ -54,18 +56,23 @@ impl Credentials {
         Self::Fixed(Secret(format!("Bearer {}", token.0)))
     }
 
-    /// The value of the `Authorization` header.
+    /// Returns the value of the `Authorization` header.
     pub(super) fn header(&self) -> Result<Option<HeaderValue>, Error> {
         let value = match self {
             Self::None => return Ok(None),
             Self::Fixed(value) => HeaderValue::from_str(&value.0),
             Self::TokenFile(path) => {
-                let token = std::fs::read_to_string(path.as_path())
-                    .map_err(|e| Error::Credentials(format!("{}: {e}", path.display())))?;
+                let token = std::fs::read_to_string(path.as_path()).map_err(|e| Error::Credentials {
+                    problem: format!("{}: {e}", path.display()),
+                    source: Some(e.into()),
+                })?;
                 HeaderValue::from_str(&format!("Bearer {}", token.trim()))
             }
         };
-        let mut value = value.map_err(|_| Error::Credentials("they hold what no header can".to_owned()))?;
+        let mut value = value.map_err(|e| Error::Credentials {
+            problem: "they contain characters that are not allowed in a header".to_owned(),
+            source: Some(e.into()),
+        })?;
         value.set_sensitive(true);
         Ok(Some(value))
     }
@@ -73,6 +80,8 @@ impl Credentials {
 
 #[cfg(test)]
 mod tests {
+    use std::error::Error as _;
+
     use rstest::rstest;
 
     use super::*;
@@ -100,5 +109,13 @@ mod tests {
     fn credentials_that_no_header_can_hold_are_an_error_that_does_not_print_them() {
         let error = Credentials::bearer(&"to\nken".into()).header().unwrap_err();
         assert!(!error.to_string().contains("ken\""), "{error}");
+        assert!(!format!("{error:?}").contains("ken\""), "{error:?}");
+    }
+
+    #[test]
+    fn a_token_file_that_is_missing_is_named_and_is_the_source() {
+        let error = Credentials::TokenFile(Arc::new("/nonexistent/token".into())).header().unwrap_err();
+        assert!(error.to_string().contains("/nonexistent/token: No such file"), "{error}");
+        assert!(error.source().unwrap().is::<std::io::Error>());
     }
 }

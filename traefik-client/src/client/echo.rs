@@ -1,3 +1,5 @@
+//! Comparison of a configuration with Traefik's echo of it.
+
 use std::collections::BTreeMap;
 
 use serde_json::{Value, value::RawValue};
@@ -5,20 +7,19 @@ use serde_json::{Value, value::RawValue};
 use super::borrowed_text::BorrowedText;
 use crate::Error;
 
-/// How many keys an error names.
+/// Maximum number of keys that an error names.
 const MAX_NAMED_KEYS: usize = 5;
 
-/// The keys of `sent` that Traefik did not take over as they were, by its own `echo`.
+/// Returns the keys of `sent` that are missing from Traefik's `echo`, or have another value there.
 ///
-/// What is written the way Traefik writes it comes back byte by byte. So texts are compared, and only where they differ
-/// the next level is looked at.
+/// A configuration that is written the way Traefik writes it comes back byte by byte, so texts are compared first. Only
+/// where they differ are they parsed, one level at a time.
 pub(super) fn dropped(sent: &[u8], echo: &[u8]) -> Result<Vec<String>, Error> {
     if came_back(sent, echo) {
         return Ok(Vec::new());
     }
     let parse = |bytes| {
-        serde_json::from_slice::<&RawValue>(bytes)
-            .map_err(|e| Error::Unintelligible { what: "PUT /api/providers/rest", problem: e.to_string() })
+        serde_json::from_slice::<&RawValue>(bytes).map_err(|e| Error::unintelligible("PUT /api/providers/rest", e))
     };
     let mut keys = Vec::new();
     compare(parse(sent)?.get(), Some(parse(echo)?.get()), "", &mut keys);
@@ -26,8 +27,8 @@ pub(super) fn dropped(sent: &[u8], echo: &[u8]) -> Result<Vec<String>, Error> {
     Ok(keys)
 }
 
-/// Whether all of it is there as it was, in front of it nothing but what Traefik may put there and after it whatever it
-/// likes, such as an empty `udp`.
+/// Returns whether `echo` contains all of `sent` byte by byte. Traefik may put an empty `http` before it, and anything,
+/// such as an empty `udp`, after it.
 fn came_back(sent: &[u8], echo: &[u8]) -> bool {
     let Some(fields) = sent.strip_prefix(b"{").and_then(|fields| fields.strip_suffix(b"}")) else { return false };
     let rest = echo.strip_prefix(b"{\"http\":{},").or_else(|| echo.strip_prefix(b"{"));
@@ -36,7 +37,9 @@ fn came_back(sent: &[u8], echo: &[u8]) -> bool {
 
 type Object<'a> = BTreeMap<BorrowedText<'a>, &'a RawValue>;
 
-/// Traefik leaves out what is empty, false or zero; everything else has to be there. What it adds does not matter.
+/// Adds to `keys` each key of `sent` that `echo` lacks or changes.
+///
+/// Traefik leaves out values that are empty, false or zero; all others have to be there. Additions do not matter.
 fn compare(sent: &str, echo: Option<&str>, key: &str, keys: &mut Vec<String>) {
     if keys.len() > MAX_NAMED_KEYS || echo == Some(sent) {
         return;
@@ -57,9 +60,9 @@ fn compare(sent: &str, echo: Option<&str>, key: &str, keys: &mut Vec<String>) {
         }
         return;
     }
-    // Both were parsed as parts of a whole already.
+    // Both are valid JSON: they were parsed as parts of a whole.
     let (sent, echo) = (value(sent), value(echo));
-    if sent != echo && !(echo.is_null() && is_nothing(&sent)) {
+    if sent != echo && !(echo.is_null() && is_empty_value(&sent)) {
         keys.push(key.to_owned());
     }
 }
@@ -72,13 +75,13 @@ fn value(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_default()
 }
 
-fn is_nothing(value: &Value) -> bool {
+fn is_empty_value(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => true,
         Value::Number(number) => number.as_u64() == Some(0),
         Value::String(text) => text.is_empty(),
         Value::Array(items) => items.is_empty(),
-        Value::Object(fields) => fields.values().all(is_nothing),
+        Value::Object(fields) => fields.values().all(is_empty_value),
         Value::Bool(true) => false,
     }
 }

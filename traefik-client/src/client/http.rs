@@ -1,3 +1,5 @@
+//! HTTP requests to one Traefik, in bounded time and memory.
+
 use std::time::Duration;
 
 use reqwest::{Client, Method, Response, StatusCode, Url, header};
@@ -14,37 +16,37 @@ pub(super) const MAX_FIXED_RESPONSE_BYTES: usize = 64 * 1024;
 /// Maximum size of a response that also lists what other providers have configured.
 pub(super) const MAX_LISTING_BYTES: usize = 16 * 1024 * 1024;
 
-/// HTTP towards one Traefik: each call in bounded time and memory, and no message with a credential or a URL in it.
+/// HTTP client of one Traefik. No error contains a credential or a URL.
 pub(super) struct Http {
     pub(super) client: Client,
-    /// With a path that ends in `/`.
+    /// Base URL, with a path that ends in `/`.
     pub(super) base: Url,
     pub(super) label: String,
     pub(super) credentials: Credentials,
-    /// Of one call, from connecting to the last byte of the answer.
+    /// Maximum time of one request, from connecting to the last byte of the response.
     pub(super) call_within: Duration,
 }
 
 impl Http {
-    /// The host and port.
+    /// Returns host and port.
     pub(super) fn label(&self) -> &str {
         &self.label
     }
 
-    /// The body of `path`, of at most `longest` bytes.
-    pub(super) async fn get(&self, path: &str, what: &'static str, longest: usize) -> Result<Vec<u8>, Error> {
-        self.call(Method::GET, path, None, what, longest).await
+    /// Returns the response body of `path`, of at most `max_bytes`.
+    pub(super) async fn get(&self, path: &str, what: &'static str, max_bytes: usize) -> Result<Vec<u8>, Error> {
+        self.call(Method::GET, path, None, what, max_bytes).await
     }
 
-    /// Sends `body` and returns the answer's, of at most `longest` bytes.
+    /// Sends `body` and returns the response body, of at most `max_bytes`.
     pub(super) async fn put(
         &self,
         path: &str,
         what: &'static str,
         body: &[u8],
-        longest: usize,
+        max_bytes: usize,
     ) -> Result<Vec<u8>, Error> {
-        self.call(Method::PUT, path, Some(body), what, longest).await
+        self.call(Method::PUT, path, Some(body), what, max_bytes).await
     }
 
     async fn call(
@@ -53,10 +55,12 @@ impl Http {
         path: &str,
         body: Option<&[u8]>,
         what: &'static str,
-        longest: usize,
+        max_bytes: usize,
     ) -> Result<Vec<u8>, Error> {
-        let url =
-            self.base.join(path).map_err(|e| Error::Unreachable(format!("no URL can be made for {what} ({e})")))?;
+        let url = self.base.join(path).map_err(|e| Error::Unreachable {
+            reason: format!("no URL can be made for {what} ({e})"),
+            source: Some(e.into()),
+        })?;
         let mut request = self.client.request(method, url).timeout(self.call_within);
         if let Some(authorization) = self.credentials.header()? {
             request = request.header(header::AUTHORIZATION, authorization);
@@ -64,35 +68,40 @@ impl Http {
         if let Some(body) = body {
             request = request.header(header::CONTENT_TYPE, "application/json").body(body.to_vec());
         }
-        let answer = request.send().await.map_err(|e| unreachable(&e))?;
-        match answer.status() {
-            // What is sent comes back, without its length being announced.
-            StatusCode::OK => read(answer, what, longest, body.map_or(0, <[u8]>::len)).await,
+        let response = request.send().await.map_err(unreachable)?;
+        match response.status() {
+            // Traefik echoes the body without announcing its length.
+            StatusCode::OK => read(response, what, max_bytes, body.map_or(0, <[u8]>::len)).await,
             StatusCode::NOT_FOUND => Err(Error::NotReady(what)),
-            status => Err(refused(what, status, answer).await),
+            status => Err(refused(what, status, response).await),
         }
     }
 }
 
-/// The body, of which nothing beyond `longest` is kept or waited for.
-async fn read(mut answer: Response, what: &'static str, longest: usize, expected: usize) -> Result<Vec<u8>, Error> {
-    let announced = answer.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(expected + 64);
-    let mut body = Vec::with_capacity(announced.min(longest));
-    while let Some(chunk) = answer.chunk().await.map_err(|e| unreachable(&e))? {
-        if body.len() + chunk.len() > longest {
-            let problem = format!("it is longer than {longest} bytes");
-            return Err(Error::Unintelligible { what, problem });
+/// Reads the body; stops at the first byte beyond `max_bytes`.
+async fn read(
+    mut response: Response,
+    what: &'static str,
+    max_bytes: usize,
+    expected_bytes: usize,
+) -> Result<Vec<u8>, Error> {
+    let announced = response.content_length().and_then(|length| usize::try_from(length).ok());
+    let mut body = Vec::with_capacity(announced.unwrap_or(expected_bytes + 64).min(max_bytes));
+    while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
+        if body.len() + chunk.len() > max_bytes {
+            let problem = format!("it is longer than {max_bytes} bytes");
+            return Err(Error::Unintelligible { what, problem, source: None });
         }
         body.extend_from_slice(&chunk);
     }
     Ok(body)
 }
 
-/// An error with the first lines of what Traefik said.
-async fn refused(what: &'static str, status: StatusCode, mut answer: Response) -> Error {
+/// Returns an error with the first lines of the response.
+async fn refused(what: &'static str, status: StatusCode, mut response: Response) -> Error {
     const MAX_REASON_BYTES: usize = 1024;
     let mut text = Vec::new();
-    while let Ok(Some(chunk)) = answer.chunk().await {
+    while let Ok(Some(chunk)) = response.chunk().await {
         text.extend_from_slice(&chunk);
         if text.len() >= MAX_REASON_BYTES {
             text.truncate(MAX_REASON_BYTES);
@@ -103,13 +112,14 @@ async fn refused(what: &'static str, status: StatusCode, mut answer: Response) -
     Error::Refused { what, status: status.as_u16(), text }
 }
 
-fn unreachable(error: &reqwest::Error) -> Error {
-    let what = if error.is_timeout() { "no answer in time: " } else { "" };
-    Error::Unreachable(format!("{what}{}", root_cause(error)))
+fn unreachable(error: reqwest::Error) -> Error {
+    let context = if error.is_timeout() { "no answer in time: " } else { "" };
+    let reason = format!("{context}{}", root_cause(&error));
+    Error::Unreachable { reason, source: Some(error.without_url().into()) }
 }
 
-/// What the operating system, TLS or the parser said, without the layers in between, of which the outermost would name
-/// the URL.
+/// Returns the text of the innermost error, which is that of the operating system, TLS or the parser. The layers above
+/// it add nothing, and the outermost would name the URL.
 fn root_cause(error: &dyn std::error::Error) -> String {
     let mut root = error.source();
     while let Some(source) = root.and_then(std::error::Error::source) {

@@ -256,7 +256,7 @@ fn at_rest(name: &Name) -> String {
 }
 
 fn parse<'a, T: Deserialize<'a>>(body: &'a [u8], what: &'static str) -> Result<T, Error> {
-    serde_json::from_slice(body).map_err(|e| Error::Unintelligible { what, problem: e.to_string() })
+    serde_json::from_slice(body).map_err(|e| Error::unintelligible(what, e))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::{
     dns::ResolvedName,
     instance::{Instance, Task},
 };
-use crate::{BuildError, ConfigSink, TraefikBuilder};
+use crate::{BuildError, ConfigSink, TraefikBuilder, error::with_sources};
 
 /// Which Traefiks are a fleet, and how long they are waited for.
 #[must_use]
@@ -146,7 +146,9 @@ fn follow(
                 members.insert(label.clone(), start(label, sink));
                 brought.insert(*address);
             }
-            Err(error) => tracing::error!(traefik = label, %error, "a Traefik cannot join the fleet"),
+            Err(error) => {
+                tracing::error!(traefik = label, error = with_sources(&error), "a Traefik cannot join the fleet");
+            }
         }
     }
 }

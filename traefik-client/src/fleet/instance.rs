@@ -79,9 +79,9 @@ impl Instance {
             Ok(state) => match (&state.applied, &state.error) {
                 (Some(applied), None) => Ok(applied.clone()),
                 (_, Some(error)) => Err(error.clone()),
-                (None, None) => Err(Error::Unreachable("it has not been tried yet".to_owned())),
+                (None, None) => Err(Error::unreachable("it has not been tried yet")),
             },
-            Err(_) => Err(Error::Unreachable("its task has ended".to_owned())),
+            Err(_) => Err(Error::unreachable("its task has ended")),
         };
         (self.label.clone(), outcome)
     }

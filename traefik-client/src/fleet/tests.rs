@@ -16,7 +16,7 @@ fn fleet(fakes: &BTreeMap<String, Arc<FakeSink>>) -> FleetBuilder {
 }
 
 fn away() -> Script {
-    Script::Fail(Error::Unreachable("away".to_owned()))
+    Script::Fail(Error::unreachable("away"))
 }
 
 /// A configuration that differs from the others.
@@ -63,7 +63,7 @@ async fn with_a_quorum_the_rest_is_reported_and_follows_in_the_background() {
     fakes["a"].script(vec![away(); 10]);
     let fleet = fleet(&fakes).quorum(Quorum::AtLeast(1)).start();
     let applied = fleet.apply(&configuration("x")).await.unwrap();
-    assert!(matches!(&applied.others[..], [(label, Err(Error::Unreachable(_)))] if label == "a"));
+    assert!(matches!(&applied.others[..], [(label, Err(Error::Unreachable { .. }))] if label == "a"));
     until(|| fakes["a"].in_force() == Some(configuration("x"))).await;
 }
 

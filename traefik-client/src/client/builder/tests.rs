@@ -1,3 +1,7 @@
+//! Tests of the URLs and settings of a client.
+
+use std::error::Error as _;
+
 use rstest::rstest;
 
 use super::*;
@@ -25,9 +29,23 @@ fn what_is_no_http_url_is_refused_with_an_example(#[case] text: &str) {
 }
 
 #[test]
+fn the_problem_of_a_text_that_is_no_url_names_its_cause_and_the_message_leaves_it_to_the_source() {
+    let error = base_of(&"".into()).unwrap_err();
+    let source = error.source().unwrap().to_string();
+    assert_eq!(error.problem(), format!("it is not a URL ({source})"));
+    assert!(!error.to_string().contains(&source), "{error}");
+}
+
+#[test]
 fn nothing_secret_is_printed() {
     let builder = Traefik::builder("http://user:hunter2@localhost").basic("user", "hunter2");
     assert!(!format!("{builder:?}").contains("hunter2"));
+    let traefik = Traefik::builder("http://localhost/secret/").basic("user", "hunter2").build().unwrap();
+    let printed = format!("{traefik:?}");
+    assert!(
+        printed.contains("localhost:80") && !printed.contains("hunter2") && !printed.contains("secret"),
+        "{printed}"
+    );
 }
 
 #[cfg(feature = "rustls")]
