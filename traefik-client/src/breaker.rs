@@ -1,164 +1,125 @@
+//! Circuit breaker: decides *when* the next attempt at one Traefik is due, and when to leave it alone.
+//!
+//! `Pushes` of the crate `ilb-reconciler` pauses after failures as well, and the two are separate on purpose. `Pushes`
+//! decides *what* to do next: it holds the desired, the pushed and the acknowledged configuration of one controller,
+//! schedules proofs, and repeats a push after at most half a second (5 s if it was refused), since an attempt at the
+//! Traefik of the own pod costs one refused connection. A `Breaker` holds no configuration. It judges one instance of a
+//! fleet by its failures in a row, lets the fleet go on without an instance that is down, and pauses for about 5 s at
+//! most, with jitter, since many clients may have lost the same remote Traefik at the same moment. A controller with a
+//! fleet has both: `Pushes` repeats [`Fleet::apply`](crate::Fleet), which returns at once for an instance whose breaker is
+//! open. What they share is a call of `backon`, which is no reason for one crate to depend on the other.
+
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 
-/// A circuit breaker with room for one wish: when to try, and when to leave the other side alone.
+/// A circuit breaker for repeated attempts at one Traefik.
 ///
-/// It is *closed* while attempts succeed or have failed only a few times in a row: a repetition comes after a short
-/// pause, a new wish at once. After [`THRESHOLD`](Self::THRESHOLD) failures in a row it is *open*: nothing is tried
-/// before the pause is over, new wish or not. Then it is *half-open* for one attempt, whose outcome closes it or opens
-/// it again, for longer. The latest wish is kept through all of it until an attempt with it succeeds.
+/// It is *closed* while attempts succeed or have failed only a few times in a row: the next attempt waits for a short
+/// pause, and an attempt with something new does not wait at all. After [`FAILURES_TO_OPEN`](Self::FAILURES_TO_OPEN)
+/// failures in a row it is *open*: no attempt is due before the end of the pause. Then it is *half-open* for one attempt,
+/// which closes it or opens it again, for longer.
 ///
-/// It holds no clock and does nothing itself: the caller passes `now`, and does what [`next`](Self::next) says.
+/// It has no clock and performs no I/O: the caller passes `now`, and makes the attempts.
 ///
 /// ```
-/// use std::time::{Duration, Instant};
+/// use std::time::Instant;
 ///
-/// use ilb_traefik_client::{Breaker, Next};
+/// use ilb_traefik_client::breaker::Breaker;
 ///
 /// let now = Instant::now();
 /// let mut breaker = Breaker::new();
-/// breaker.wish("a");
-/// assert_eq!(breaker.next(now), Next::Try("a"));
+/// assert_eq!(breaker.paused_until(now), None);
 /// breaker.failed(now);
-/// breaker.wish("b");
-/// assert_eq!(breaker.next(now), Next::Try("b"));
+/// assert!(breaker.paused_until(now).is_some());
+/// breaker.skip_pause();
+/// assert_eq!(breaker.paused_until(now), None);
 /// breaker.succeeded();
-/// assert_eq!(breaker.next(now), Next::Idle);
 /// ```
 #[derive(Debug)]
-pub struct Breaker<W> {
-    /// The latest wish, until it is fulfilled.
-    wished: Option<W>,
-    /// Whether an attempt is under way, and nothing newer has been wished since.
-    attempt: Attempt,
+pub struct Breaker {
+    /// Failures in a row.
     failures: u32,
-    /// Before this moment there is no repetition.
     pause_until: Option<Instant>,
     pauses: ExponentialBackoff,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Attempt {
-    None,
-    WithLatest,
-    WithOlder,
-}
-
-/// What the caller has to do now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[must_use]
-pub enum Next<W> {
-    /// Try this, then say [`succeeded`](Breaker::succeeded) or [`failed`](Breaker::failed).
-    Try(W),
-    /// Nothing before this moment, unless something else is wished.
-    WaitUntil(Instant),
-    /// Nothing until something is wished, or the attempt under way is over.
-    Idle,
-}
-
-/// What a breaker thinks of the other side.
+/// State of a [`Breaker`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BreakerState {
-    /// It answers, as far as is known.
+    /// The other side works, as far as is known.
     Closed,
-    /// It is left alone until then.
+    /// The other side is left alone for a while.
     Open {
-        /// The end of the pause.
+        /// End of the pause.
         until: Instant,
     },
-    /// One attempt is due, or under way, to see whether it has come back.
+    /// A single attempt, due or under way, finds out whether the other side works again.
     HalfOpen,
 }
 
-impl<W> Breaker<W> {
-    /// Failures in a row that open it.
-    pub const THRESHOLD: u32 = 3;
+impl Breaker {
+    /// Number of failures in a row that open the breaker.
+    pub const FAILURES_TO_OPEN: u32 = 3;
 
-    /// The pause after the first failure; each further one doubles it.
+    /// Pause after the first failure; each further failure doubles it.
     pub const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 
-    /// The longest pause: what a recovered other side is noticed late by, at most.
+    /// Maximum pause, and so the longest delay in noticing a recovery.
     pub const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-    /// Closed, without a wish.
+    /// Creates a closed breaker.
     pub fn new() -> Self {
-        Self { wished: None, attempt: Attempt::None, failures: 0, pause_until: None, pauses: pauses() }
+        Self { failures: 0, pause_until: None, pauses: pauses() }
     }
 
-    /// Replaces the wish.
-    pub fn wish(&mut self, wish: W) {
-        self.wished = Some(wish);
-        if self.attempt == Attempt::WithLatest {
-            self.attempt = Attempt::WithOlder;
-        }
-        if self.failures < Self::THRESHOLD {
+    /// Returns the end of the pause before the next attempt, or `None` if it is due at `now`.
+    pub fn paused_until(&self, now: Instant) -> Option<Instant> {
+        self.pause_until.filter(|until| *until > now)
+    }
+
+    /// Ends the pause of a closed breaker, because the next attempt is with something new, which may succeed. The pause
+    /// of an open breaker stays.
+    pub fn skip_pause(&mut self) {
+        if self.failures < Self::FAILURES_TO_OPEN {
             self.pause_until = None;
         }
     }
 
-    /// What is wished and not fulfilled yet.
-    pub fn wished(&self) -> Option<&W> {
-        self.wished.as_ref()
-    }
-
-    /// The attempt under way fulfilled its wish.
+    /// Records that an attempt succeeded.
     pub fn succeeded(&mut self) {
-        if self.attempt == Attempt::WithLatest {
-            self.wished = None;
-        }
-        *self = Self { wished: self.wished.take(), ..Self::new() };
+        *self = Self::new();
     }
 
-    /// The attempt under way failed.
+    /// Records that an attempt failed at `now`.
     pub fn failed(&mut self, now: Instant) {
-        let newer_wish = self.attempt == Attempt::WithOlder;
-        self.attempt = Attempt::None;
         self.failures = self.failures.saturating_add(1);
-        // The sequence has no end; were it to have one, the longest pause would be right.
-        let until = now + self.pauses.next().unwrap_or(Self::LONGEST_PAUSE);
-        let at_once = newer_wish && self.failures < Self::THRESHOLD;
-        self.pause_until = (!at_once).then_some(until);
+        // The sequence has no end; if it had one, the longest pause would be right.
+        self.pause_until = Some(now + self.pauses.next().unwrap_or(Self::LONGEST_PAUSE));
     }
 
-    /// What it thinks of the other side at `now`.
+    /// Returns the state at `now`.
     pub fn state(&self, now: Instant) -> BreakerState {
-        match self.pause_until {
-            _ if self.failures < Self::THRESHOLD => BreakerState::Closed,
-            Some(until) if self.attempt == Attempt::None && until > now => BreakerState::Open { until },
-            _ => BreakerState::HalfOpen,
+        match self.paused_until(now) {
+            _ if self.failures < Self::FAILURES_TO_OPEN => BreakerState::Closed,
+            Some(until) => BreakerState::Open { until },
+            None => BreakerState::HalfOpen,
         }
     }
 }
 
-impl<W: Clone> Breaker<W> {
-    /// What to do at `now`.
-    pub fn next(&mut self, now: Instant) -> Next<W> {
-        match (&self.wished, self.pause_until) {
-            _ if self.attempt != Attempt::None => Next::Idle,
-            (None, _) => Next::Idle,
-            (Some(_), Some(until)) if until > now => Next::WaitUntil(until),
-            (Some(wish), _) => {
-                self.attempt = Attempt::WithLatest;
-                Next::Try(wish.clone())
-            }
-        }
-    }
-}
-
-impl<W> Default for Breaker<W> {
+impl Default for Breaker {
     fn default() -> Self {
         Self::new()
     }
 }
 
 fn pauses() -> ExponentialBackoff {
-    let (shortest, longest) = (Breaker::<()>::SHORTEST_PAUSE, Breaker::<()>::LONGEST_PAUSE);
     // With jitter: several instances, or several clients of one, may have lost each other at the same moment.
     ExponentialBuilder::default()
-        .with_min_delay(shortest)
-        .with_max_delay(longest)
+        .with_min_delay(Breaker::SHORTEST_PAUSE)
+        .with_max_delay(Breaker::LONGEST_PAUSE)
         .with_jitter()
         .without_max_times()
         .build()

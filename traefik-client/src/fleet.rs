@@ -1,11 +1,15 @@
+//! Several Traefiks that are kept at one configuration.
+
 mod builder;
 mod dns;
 mod instance;
+mod members;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -18,75 +22,66 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-use self::instance::{Instance, Task, Wish};
 pub use self::{builder::FleetBuilder, instance::InstanceState};
+use self::{
+    instance::{Desired, Instance, Task},
+    members::Members,
+};
 use crate::{Applied, ConfigSink, Configuration, Error};
 
-/// Several Traefiks that are kept at the same configuration.
+/// Keeps several Traefiks at one configuration.
 ///
 /// Each instance has a task, a circuit breaker and a state of its own: it gets the latest configuration as fast as it
-/// takes it, is checked again and again, and is put right when it has restarted or been written to by somebody else. A
-/// slow or dead one delays no other, and [`apply`](ConfigSink::apply) waits for it no longer than the builder's
-/// `patience` after the first success, and not at all while it is known to be behind; it goes on being tried in the
+/// accepts it, is checked at intervals, and is configured again after a restart or when another client has written to it.
+/// A slow or dead instance delays no other. [`apply`](ConfigSink::apply) waits for it no longer than the builder's
+/// `patience` after the first success, and not at all while it is known to be behind; the attempts go on in the
 /// background.
 ///
-/// Dropping the fleet ends all of it.
+/// Dropping the fleet stops all tasks.
 pub struct Fleet {
     members: Arc<Members>,
-    wishes: Arc<watch::Sender<Wish>>,
+    desired: Arc<watch::Sender<Option<Desired>>>,
+    /// True once the instances are known: at once without a name, else after its first lookup.
     known: watch::Receiver<bool>,
     generation: AtomicU64,
     patience: Duration,
     quorum: Quorum,
-    /// Looks the name up, where there is one.
+    /// Task that looks up the name, if the fleet has one.
     _resolver: Option<Task>,
 }
 
-/// How many instances have to have a configuration in force before `apply` is `Ok`.
+/// Number of instances with the configuration in force that make `apply` succeed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Quorum {
-    /// All there are, and at least one.
+    /// Every instance, and at least one.
     #[default]
     All,
-    /// At least so many, or all when there are fewer; never none.
+    /// The given number of instances, or all if there are fewer; at least one.
     AtLeast(usize),
 }
 
-/// The instances, by label.
-#[derive(Default)]
-struct Members(Mutex<BTreeMap<String, Arc<Instance>>>);
-
-impl Members {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Instance>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn all(&self) -> Vec<Arc<Instance>> {
-        self.lock().values().cloned().collect()
-    }
-}
-
 impl Fleet {
-    /// No instances yet.
+    /// Returns a builder without instances.
     pub fn builder() -> FleetBuilder {
         FleetBuilder::default()
     }
 
-    /// The state of each instance, by host and port.
+    /// Returns the state of each instance, by host and port.
     pub fn instances(&self) -> Vec<(String, InstanceState)> {
         self.members.all().iter().map(|instance| (instance.label.clone(), instance.state())).collect()
     }
 
-    /// The instances, once a name has been looked up for the first time, or that has taken too long.
+    /// Returns the instances, after the first lookup of the name has succeeded or taken too long.
     async fn known_instances(&self) -> Vec<Arc<Instance>> {
         const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
         let mut known = self.known.clone();
-        // An error means that there is nothing to wait for any more.
+        // An error means that the resolver has ended, so there is nothing to wait for.
         let _ = timeout(LOOKUP_TIMEOUT, known.wait_for(|known| *known)).await;
         self.members.all()
     }
 
+    /// Sums up the outcomes of all instances by the quorum.
     fn result(&self, mut outcomes: Vec<(String, Result<Applied, Error>)>) -> Result<Applied, Error> {
         outcomes.sort_by(|(a, _), (b, _)| a.cmp(b));
         let (of, in_force) = (outcomes.len(), outcomes.iter().filter(|(_, outcome)| outcome.is_ok()).count());
@@ -106,14 +101,15 @@ impl Fleet {
 
 #[async_trait]
 impl ConfigSink for Fleet {
-    /// The proof of the first instance, with the outcomes of the others.
+    /// Returns the proof of the first instance, with the outcomes of the others.
     async fn apply(&self, configuration: &Configuration) -> Result<Applied, Error> {
         let instances = self.known_instances().await;
         let generation = self.generation.fetch_add(1, Ordering::Relaxed) + 1;
-        // Whoever has not kept up so far is not worth waiting for.
+        // An instance that is behind already is not waited for.
         let mut prompt: BTreeSet<_> =
             instances.iter().filter(|i| i.has_kept_up(generation - 1)).map(|i| i.label.clone()).collect();
-        self.wishes.send_replace(Some((generation, Arc::new(configuration.clone()))));
+        let configuration = Arc::new(configuration.clone());
+        self.desired.send_replace(Some(Desired { generation, configuration }));
         let mut waiting: FuturesUnordered<_> = instances.iter().map(|i| i.outcome_of(generation)).collect();
         let mut outcomes = BTreeMap::new();
         let mut deadline = None;
@@ -126,7 +122,7 @@ impl ConfigSink for Fleet {
             };
             let Some((label, outcome)) = in_time.await else { break };
             prompt.remove(&label);
-            // From the first success on, the others have the time that a healthy one may be slower.
+            // After the first success the others get the time by which a healthy one may be slower.
             if outcome.is_ok() {
                 deadline.get_or_insert_with(|| Instant::now() + self.patience);
             }
@@ -141,7 +137,7 @@ impl ConfigSink for Fleet {
         self.result(instances.iter().map(|i| (i.label.clone(), outcome(&i.label))).collect())
     }
 
-    /// Of each instance that [`apply`](ConfigSink::apply) would count.
+    /// Checks the instances, and applies the same quorum as [`apply`](ConfigSink::apply).
     async fn verify(&self, applied: &Applied) -> Result<(), Error> {
         let instances = self.known_instances().await;
         let checks = instances.iter().map(|instance| async move {
@@ -150,6 +146,15 @@ impl ConfigSink for Fleet {
             (instance.label.clone(), outcome)
         });
         self.result(join_all(checks).await).map(drop)
+    }
+}
+
+impl fmt::Debug for Fleet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fleet")
+            .field("instances", &self.instances())
+            .field("quorum", &self.quorum)
+            .finish_non_exhaustive()
     }
 }
 

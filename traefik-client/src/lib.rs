@@ -10,9 +10,9 @@ pub mod process;
 mod revision;
 
 #[cfg(feature = "client")]
-mod breaker;
+pub mod breaker;
 #[cfg(feature = "client")]
-mod client;
+pub mod client;
 #[cfg(all(any(test, feature = "test-util"), feature = "client"))]
 pub mod fake;
 #[cfg(feature = "client")]
@@ -29,7 +29,7 @@ pub use crate::{
 
 #[cfg(feature = "client")]
 pub use crate::{
-    breaker::{Breaker, BreakerState, Next},
+    breaker::{Breaker, BreakerState},
     client::{BuildError, InvalidUrl, Secret, Traefik, TraefikBuilder},
     fleet::{Fleet, FleetBuilder, InstanceState, Quorum},
     sink::{Applied, ConfigSink},

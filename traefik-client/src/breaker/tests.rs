@@ -1,16 +1,13 @@
+//! Tests of the circuit breaker.
+
 use proptest::prelude::*;
 
 use super::*;
 
-type Wishes = Breaker<u8>;
-
-/// Fails what is due until the breaker is open, and returns the end of the pause.
-fn opened(breaker: &mut Wishes, mut now: Instant) -> Instant {
-    for _ in 0..Wishes::THRESHOLD {
-        if let Next::WaitUntil(until) = breaker.next(now) {
-            now = until;
-            assert!(matches!(breaker.next(now), Next::Try(_)));
-        }
+/// Fails each attempt that is due until the breaker is open, and returns the end of the pause.
+fn opened(breaker: &mut Breaker, mut now: Instant) -> Instant {
+    for _ in 0..Breaker::FAILURES_TO_OPEN {
+        now = breaker.paused_until(now).unwrap_or(now);
         breaker.failed(now);
     }
     match breaker.state(now) {
@@ -20,90 +17,59 @@ fn opened(breaker: &mut Wishes, mut now: Instant) -> Instant {
 }
 
 #[test]
-fn a_wish_is_tried_once_and_then_there_is_peace() {
-    let (mut breaker, now) = (Wishes::new(), Instant::now());
-    assert_eq!(breaker.next(now), Next::Idle);
-    breaker.wish(1);
-    assert_eq!(breaker.next(now), Next::Try(1));
-    assert_eq!(breaker.next(now), Next::Idle);
-    breaker.succeeded();
-    assert_eq!((breaker.next(now), breaker.wished()), (Next::Idle, None));
+fn a_new_breaker_is_closed_and_does_not_pause() {
+    let (breaker, now) = (Breaker::new(), Instant::now());
+    assert_eq!((breaker.state(now), breaker.paused_until(now)), (BreakerState::Closed, None));
 }
 
 #[test]
-fn a_newer_wish_survives_the_success_and_the_failure_of_an_older_attempt() {
-    let (mut breaker, now) = (Wishes::new(), Instant::now());
-    breaker.wish(1);
-    assert_eq!(breaker.next(now), Next::Try(1));
-    breaker.wish(2);
-    breaker.succeeded();
-    assert_eq!(breaker.next(now), Next::Try(2));
-    breaker.wish(3);
-    breaker.failed(now);
-    assert_eq!(breaker.next(now), Next::Try(3));
-}
-
-#[test]
-fn while_closed_a_repetition_waits_and_a_new_wish_does_not() {
-    let (mut breaker, now) = (Wishes::new(), Instant::now());
-    breaker.wish(1);
-    assert_eq!(breaker.next(now), Next::Try(1));
+fn while_closed_a_repetition_waits_and_an_attempt_with_something_new_does_not() {
+    let (mut breaker, now) = (Breaker::new(), Instant::now());
     breaker.failed(now);
     assert_eq!(breaker.state(now), BreakerState::Closed);
-    assert!(matches!(breaker.next(now), Next::WaitUntil(until) if until > now));
-    breaker.wish(2);
-    assert_eq!(breaker.next(now), Next::Try(2));
+    assert!(breaker.paused_until(now).is_some_and(|until| until > now));
+    breaker.skip_pause();
+    assert_eq!(breaker.paused_until(now), None);
 }
 
 #[test]
-fn while_open_even_a_new_wish_waits_and_is_the_one_that_is_tried() {
-    let (mut breaker, now) = (Wishes::new(), Instant::now());
-    breaker.wish(1);
-    assert_eq!(breaker.next(now), Next::Try(1));
+fn while_open_even_an_attempt_with_something_new_waits() {
+    let (mut breaker, now) = (Breaker::new(), Instant::now());
     let until = opened(&mut breaker, now);
-    breaker.wish(2);
-    assert_eq!(breaker.next(now), Next::WaitUntil(until));
+    breaker.skip_pause();
+    assert_eq!(breaker.paused_until(now), Some(until));
     assert_eq!(breaker.state(until), BreakerState::HalfOpen);
-    assert_eq!(breaker.next(until), Next::Try(2));
-    assert_eq!(breaker.state(until), BreakerState::HalfOpen);
+    assert_eq!(breaker.paused_until(until), None);
     breaker.failed(until);
     assert!(matches!(breaker.state(until), BreakerState::Open { .. }));
 }
 
 #[test]
-fn a_success_closes_it_and_the_pauses_start_anew() {
-    let (mut breaker, now) = (Wishes::new(), Instant::now());
-    breaker.wish(1);
-    assert_eq!(breaker.next(now), Next::Try(1));
+fn a_success_closes_it_and_the_next_pause_is_the_shortest() {
+    let (mut breaker, now) = (Breaker::new(), Instant::now());
     let until = opened(&mut breaker, now);
-    assert_eq!(breaker.next(until), Next::Try(1));
     breaker.succeeded();
-    assert_eq!(breaker.state(until), BreakerState::Closed);
-    breaker.wish(2);
-    assert_eq!(breaker.next(until), Next::Try(2));
+    assert_eq!((breaker.state(until), breaker.paused_until(until)), (BreakerState::Closed, None));
     breaker.failed(until);
-    assert!(matches!(breaker.next(until), Next::WaitUntil(at) if at <= until + Wishes::SHORTEST_PAUSE * 2));
+    assert!(breaker.paused_until(until).is_some_and(|at| at <= until + Breaker::SHORTEST_PAUSE * 2));
 }
 
 #[test]
 fn pauses_grow_and_are_bounded() {
-    let (mut breaker, mut now) = (Wishes::new(), Instant::now());
-    breaker.wish(1);
+    let (mut breaker, mut now) = (Breaker::new(), Instant::now());
     let mut last = Duration::ZERO;
     for _ in 0..30 {
-        assert_eq!(breaker.next(now), Next::Try(1));
         breaker.failed(now);
-        let Next::WaitUntil(until) = breaker.next(now) else { panic!("a pause is due") };
+        let until = breaker.paused_until(now).expect("a pause is due");
         last = until - now;
         now = until;
     }
-    assert!(last >= Wishes::LONGEST_PAUSE && last <= Wishes::LONGEST_PAUSE * 2, "{last:?}");
+    assert!(last >= Breaker::LONGEST_PAUSE && last <= Breaker::LONGEST_PAUSE * 2, "{last:?}");
 }
 
 #[derive(Clone, Debug)]
 enum Event {
-    Wish(u8),
-    Next,
+    SkipPause,
     Succeeded,
     Failed,
     Later(u64),
@@ -111,8 +77,7 @@ enum Event {
 
 fn events() -> impl Strategy<Value = Vec<Event>> {
     let event = prop_oneof![
-        any::<u8>().prop_map(Event::Wish),
-        Just(Event::Next),
+        Just(Event::SkipPause),
         Just(Event::Succeeded),
         Just(Event::Failed),
         (0..20_000_u64).prop_map(Event::Later),
@@ -122,31 +87,17 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
 
 proptest! {
     #[test]
-    fn the_last_wish_is_never_lost_and_attempts_never_overlap(events in events()) {
-        let (mut breaker, mut now) = (Wishes::new(), Instant::now());
-        let (mut last, mut fulfilled, mut trying) = (None, None, None);
+    fn after_the_longest_pause_an_attempt_is_due_and_only_failures_in_a_row_open_it(events in events()) {
+        let (mut breaker, mut now, mut in_a_row) = (Breaker::new(), Instant::now(), 0);
         for event in events {
             match event {
-                Event::Wish(wish) => { breaker.wish(wish); last = Some(wish); fulfilled = None; }
-                Event::Next => if let Next::Try(wish) = breaker.next(now) {
-                    prop_assert_eq!(trying, None);
-                    prop_assert_eq!(Some(wish), last);
-                    trying = Some(wish);
-                },
-                // A success counts for the latest wish only if nothing was wished since.
-                Event::Succeeded => if trying.take().is_some() {
-                    breaker.succeeded();
-                    if breaker.wished().is_none() { fulfilled = last; }
-                },
-                Event::Failed => if trying.take().is_some() { breaker.failed(now) },
+                Event::SkipPause => breaker.skip_pause(),
+                Event::Succeeded => { breaker.succeeded(); in_a_row = 0; }
+                Event::Failed => { breaker.failed(now); in_a_row += 1; }
                 Event::Later(milliseconds) => now += Duration::from_millis(milliseconds),
             }
-            prop_assert!(breaker.wished().copied() == last || fulfilled == last);
-        }
-        // However bad it was: after the longest pause, the last wish is tried.
-        if trying.is_some() { breaker.failed(now) }
-        if fulfilled != last {
-            prop_assert_eq!(breaker.next(now + Wishes::LONGEST_PAUSE * 2), Next::Try(last.unwrap()));
+            prop_assert_eq!(breaker.state(now) == BreakerState::Closed, in_a_row < Breaker::FAILURES_TO_OPEN);
+            prop_assert_eq!(breaker.paused_until(now + Breaker::LONGEST_PAUSE * 2), None);
         }
     }
 }

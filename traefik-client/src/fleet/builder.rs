@@ -1,15 +1,21 @@
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+//! Settings of a [`Fleet`].
+
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
 use super::{
-    Fleet, Members, Quorum,
+    Fleet, Quorum,
     dns::ResolvedName,
     instance::{Instance, Task},
+    members::Members,
 };
-use crate::{BuildError, ConfigSink, TraefikBuilder, error::with_sources};
+use crate::{
+    ConfigSink,
+    client::{BuildError, TraefikBuilder},
+};
 
-/// Which Traefiks are a fleet, and how long they are waited for.
+/// Builds a [`Fleet`].
 #[must_use]
 pub struct FleetBuilder {
     fixed: BTreeMap<String, Arc<dyn ConfigSink>>,
@@ -40,38 +46,39 @@ impl FleetBuilder {
         Ok(self.sink(traefik.label().to_owned(), Arc::new(traefik)))
     }
 
-    /// Adds something else under a name of its own.
+    /// Adds another kind of sink under a label of its own.
     pub fn sink(mut self, label: String, sink: Arc<dyn ConfigSink>) -> Self {
         self.fixed.insert(label, sink);
         self
     }
 
-    /// Adds all addresses that the host of the builder's URL resolves to, now and later. A look-up that fails changes
-    /// nothing.
+    /// Adds an instance for each address that the host of the builder's URL resolves to, now and later. A failed lookup
+    /// changes nothing.
     pub fn resolved(mut self, traefik: TraefikBuilder) -> Result<Self, BuildError> {
-        self.name = Some(ResolvedName::new(traefik)?);
+        self.name = Some(ResolvedName::try_new(traefik)?);
         Ok(self)
     }
 
-    /// How many instances make `apply` succeed.
+    /// Sets the number of instances that make `apply` succeed.
     pub fn quorum(mut self, quorum: Quorum) -> Self {
         self.quorum = quorum;
         self
     }
 
-    /// How much longer than the fastest one an instance is waited for (250 ms).
+    /// Limits the time that `apply` waits for other instances after the first one has succeeded (250 ms).
     pub fn patience(mut self, duration: Duration) -> Self {
         self.patience = duration;
         self
     }
 
-    /// How often each instance is checked (1 s): a restarted or overwritten one is noticed after at most that.
+    /// Sets the interval of the checks of each instance (1 s): a restart or a foreign configuration is noticed after at most
+    /// that.
     pub fn check_every(mut self, duration: Duration) -> Self {
         self.check_every = duration;
         self
     }
 
-    /// How often the name is looked up (5 s).
+    /// Sets the interval of DNS lookups (5 s).
     pub fn resolve_every(mut self, duration: Duration) -> Self {
         self.resolve_every = duration;
         self
@@ -83,14 +90,14 @@ impl FleetBuilder {
         self
     }
 
-    /// Starts it, within a Tokio runtime.
+    /// Starts the tasks of the fleet. Has to be called within a Tokio runtime.
     pub fn start(self) -> Fleet {
-        let (wishes, first) = watch::channel(None);
-        let (wishes, members) = (Arc::new(wishes), Arc::new(Members::default()));
+        let (desired, first) = watch::channel(None);
+        let (desired, members) = (Arc::new(desired), Arc::new(Members::default()));
         let check_every = self.check_every;
         let start = move |label: String, sink| Arc::new(Instance::start(label, sink, first.clone(), check_every));
         for (label, sink) in self.fixed {
-            members.lock().insert(label.clone(), start(label, sink));
+            members.insert(label.clone(), start(label, sink));
         }
         let (known, is_known) = watch::channel(self.name.is_none());
         let resolver = self.name.map(|name| {
@@ -98,7 +105,7 @@ impl FleetBuilder {
             Task::spawn(async move {
                 loop {
                     if let Some(addresses) = name.look_up().await {
-                        follow(&members, &addresses, &name, &start);
+                        members.update(&addresses, &name, &start);
                         known.send_replace(true);
                     }
                     tokio::time::sleep(resolve_every).await;
@@ -107,7 +114,7 @@ impl FleetBuilder {
         });
         Fleet {
             members,
-            wishes,
+            desired,
             known: is_known,
             generation: 0.into(),
             patience: self.patience,
@@ -117,38 +124,13 @@ impl FleetBuilder {
     }
 }
 
-/// Starts instances that are new, and ends those that are gone. Those that were given by URL stay: their labels are no
-/// addresses that this name has brought.
-fn follow(
-    members: &Members,
-    addresses: &[SocketAddr],
-    name: &ResolvedName,
-    start: &impl Fn(String, Arc<dyn ConfigSink>) -> Arc<Instance>,
-) {
-    let mut brought = name.brought();
-    let mut members = members.lock();
-    brought.retain(|address| {
-        let stays = addresses.contains(address);
-        if !stays {
-            tracing::info!(traefik = %address, "a Traefik has left the fleet");
-            members.remove(&address.to_string());
-        }
-        stays
-    });
-    for address in addresses {
-        let label = address.to_string();
-        if members.contains_key(&label) {
-            continue;
-        }
-        match name.sink(*address) {
-            Ok(sink) => {
-                tracing::info!(traefik = label, "a Traefik has joined the fleet");
-                members.insert(label.clone(), start(label, sink));
-                brought.insert(*address);
-            }
-            Err(error) => {
-                tracing::error!(traefik = label, error = with_sources(&error), "a Traefik cannot join the fleet");
-            }
-        }
+/// Shows the labels of the instances, but not their sinks, which may contain credentials.
+impl fmt::Debug for FleetBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FleetBuilder")
+            .field("fixed", &self.fixed.keys())
+            .field("resolved", &self.name.is_some())
+            .field("quorum", &self.quorum)
+            .finish_non_exhaustive()
     }
 }

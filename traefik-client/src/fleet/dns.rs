@@ -1,3 +1,5 @@
+//! A DNS name with an address for each Traefik of a fleet.
+
 use std::{
     collections::BTreeSet,
     io,
@@ -7,26 +9,28 @@ use std::{
 
 use futures_util::future::BoxFuture;
 
-use crate::{BuildError, ConfigSink, TraefikBuilder};
+use crate::{
+    ConfigSink,
+    client::{BuildError, TraefikBuilder},
+};
 
 type Lookup = dyn Fn() -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync;
 type MakeSink = dyn Fn(SocketAddr) -> Result<Arc<dyn ConfigSink>, BuildError> + Send + Sync;
 
-/// A name that stands for many Traefiks.
+/// A name that resolves to the addresses of many Traefiks.
 pub(super) struct ResolvedName {
     lookup: Box<Lookup>,
     sink: Box<MakeSink>,
-    /// The addresses whose instances came from here.
-    brought: Mutex<BTreeSet<SocketAddr>>,
+    /// Addresses of the instances that this name has added to the fleet.
+    added: Mutex<BTreeSet<SocketAddr>>,
 }
 
 impl ResolvedName {
-    /// The host and port of the builder's URL.
-    pub(super) fn new(traefik: TraefikBuilder) -> Result<Self, BuildError> {
+    /// Creates the name from the host and port of the builder's URL. Returns an error if no client can be built.
+    pub(super) fn try_new(traefik: TraefikBuilder) -> Result<Self, BuildError> {
         let (host, port) = traefik.target()?;
-        // Also finds now what would be wrong with each of them.
         traefik.clone().build()?;
-        Ok(Self::with(
+        Ok(Self::with_lookup(
             move || {
                 let host = host.clone();
                 Box::pin(async move { Ok(tokio::net::lookup_host((host, port)).await?.collect()) })
@@ -35,14 +39,14 @@ impl ResolvedName {
         ))
     }
 
-    pub(super) fn with(
+    pub(super) fn with_lookup(
         lookup: impl Fn() -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync + 'static,
         sink: impl Fn(SocketAddr) -> Result<Arc<dyn ConfigSink>, BuildError> + Send + Sync + 'static,
     ) -> Self {
-        Self { lookup: Box::new(lookup), sink: Box::new(sink), brought: Mutex::default() }
+        Self { lookup: Box::new(lookup), sink: Box::new(sink), added: Mutex::default() }
     }
 
-    /// The addresses, unless the look-up fails.
+    /// Returns the addresses, or `None` if the lookup fails.
     pub(super) async fn look_up(&self) -> Option<Vec<SocketAddr>> {
         match (self.lookup)().await {
             Ok(addresses) => Some(addresses),
@@ -57,7 +61,7 @@ impl ResolvedName {
         (self.sink)(address)
     }
 
-    pub(super) fn brought(&self) -> MutexGuard<'_, BTreeSet<SocketAddr>> {
-        self.brought.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn added(&self) -> MutexGuard<'_, BTreeSet<SocketAddr>> {
+        self.added.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,3 +1,5 @@
+//! A Traefik of a fleet, with the task that keeps its configuration in force.
+
 use std::{sync::Arc, time::Duration};
 
 use tokio::{
@@ -6,12 +8,20 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-use crate::{Applied, Breaker, BreakerState, ConfigSink, Configuration, Error, Next, Revision};
+use crate::{
+    Applied, ConfigSink, Configuration, Error, Revision,
+    breaker::{Breaker, BreakerState},
+};
 
-/// The latest configuration and its number.
-pub(super) type Wish = Option<(u64, Arc<Configuration>)>;
+/// The configuration that each instance should have in force.
+#[derive(Clone)]
+pub(super) struct Desired {
+    /// Number that grows with each call of `apply`.
+    pub(super) generation: u64,
+    pub(super) configuration: Arc<Configuration>,
+}
 
-/// One Traefik of a fleet, with the task that keeps it right.
+/// A Traefik of a fleet, and the handle of its task.
 pub(super) struct Instance {
     pub(super) label: String,
     sink: Arc<dyn ConfigSink>,
@@ -19,21 +29,21 @@ pub(super) struct Instance {
     _task: Task,
 }
 
-/// What is known of one instance.
+/// State of one instance of a fleet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InstanceState {
-    /// What its circuit breaker thinks of it.
+    /// State of its circuit breaker.
     pub breaker: BreakerState,
-    /// What is proved to be in force there.
+    /// Proof of the configuration in force.
     pub applied: Option<Applied>,
-    /// Why the latest attempt or check failed, until one succeeds.
+    /// Error of the latest attempt or check; `None` after a success.
     pub error: Option<Error>,
-    /// The number of the latest configuration that an attempt was made with.
+    /// Generation of the latest configuration that was tried.
     tried: u64,
 }
 
-/// A task that ends with its owner.
+/// A task that is aborted when its owner is dropped.
 pub(super) struct Task(AbortHandle);
 
 impl Task {
@@ -52,12 +62,12 @@ impl Instance {
     pub(super) fn start(
         label: String,
         sink: Arc<dyn ConfigSink>,
-        wishes: watch::Receiver<Wish>,
+        desired: watch::Receiver<Option<Desired>>,
         check_every: Duration,
     ) -> Self {
-        let nothing = InstanceState { breaker: BreakerState::Closed, applied: None, error: None, tried: 0 };
-        let (published, state) = watch::channel(nothing);
-        let keeper = Keeper { sink: sink.clone(), wishes, published, breaker: Breaker::new(), check_every };
+        let untried = InstanceState { breaker: BreakerState::Closed, applied: None, error: None, tried: 0 };
+        let (published, state) = watch::channel(untried);
+        let keeper = Keeper { sink: sink.clone(), desired, published, breaker: Breaker::new(), check_every };
         Self { label, sink, state, _task: Task::spawn(keeper.run()) }
     }
 
@@ -65,17 +75,17 @@ impl Instance {
         self.state.borrow().clone()
     }
 
-    /// Whether everything up to configuration number `generation` has been tried, the last one with success.
+    /// Returns whether all configurations up to `generation` have been tried, and the last one succeeded.
     pub(super) fn has_kept_up(&self, generation: u64) -> bool {
         let state = self.state.borrow();
         state.tried >= generation && state.error.is_none()
     }
 
-    /// The outcome of the attempt with configuration number `generation` or a later one, or at once the reason why there
-    /// is none for now.
+    /// Waits for the outcome of the attempt with `generation` or a later one. Returns the latest error at once while the
+    /// breaker is open.
     pub(super) async fn outcome_of(&self, generation: u64) -> (String, Result<Applied, Error>) {
-        let over = |state: &InstanceState| state.tried >= generation || state.is_left_alone();
-        let outcome = match self.state.clone().wait_for(over).await {
+        let is_known = |state: &InstanceState| state.tried >= generation || state.is_left_alone();
+        let outcome = match self.state.clone().wait_for(is_known).await {
             Ok(state) => match (&state.applied, &state.error) {
                 (Some(applied), None) => Ok(applied.clone()),
                 (_, Some(error)) => Err(error.clone()),
@@ -86,7 +96,7 @@ impl Instance {
         (self.label.clone(), outcome)
     }
 
-    /// Whether `revision` is in force there now.
+    /// Checks that `revision` is in force.
     pub(super) async fn verify(&self, revision: &Revision) -> Result<Applied, Error> {
         let InstanceState { applied, error, .. } = self.state();
         match applied {
@@ -102,74 +112,70 @@ impl InstanceState {
     }
 }
 
-/// The task of an instance.
+/// State of an instance's task.
 struct Keeper {
     sink: Arc<dyn ConfigSink>,
-    wishes: watch::Receiver<Wish>,
+    desired: watch::Receiver<Option<Desired>>,
     published: watch::Sender<InstanceState>,
-    breaker: Breaker<(u64, Arc<Configuration>)>,
+    breaker: Breaker,
     check_every: Duration,
 }
 
 impl Keeper {
+    /// Applies the desired configuration until it is in force, and then checks it again and again.
     async fn run(mut self) {
-        let mut last = None;
-        // What was wished before this instance came is its first wish.
-        self.wishes.mark_changed();
+        let (mut latest, mut is_in_force) = (None, true);
+        // An instance that joins later starts with the configuration that is desired already.
+        self.desired.mark_changed();
         loop {
-            if self.wishes.has_changed().unwrap_or(false)
-                && let Some(wish) = self.wishes.borrow_and_update().clone()
+            if self.desired.has_changed().unwrap_or(false)
+                && let Some(desired) = self.desired.borrow_and_update().clone()
             {
-                self.breaker.wish(wish.clone());
-                last = Some(wish);
+                (latest, is_in_force) = (Some(desired), false);
+                self.breaker.skip_pause();
             }
-            match self.breaker.next(Instant::now().into_std()) {
-                Next::Try((generation, configuration)) => self.attempt(generation, &configuration).await,
-                Next::WaitUntil(until) => self.wait(sleep_until(until.into())).await,
-                Next::Idle => {
+            match (&latest, self.breaker.paused_until(Instant::now().into_std())) {
+                (Some(desired), None) if !is_in_force => is_in_force = self.attempt(desired).await,
+                (Some(_), Some(until)) if !is_in_force => self.wait(sleep_until(until.into())).await,
+                _ => {
                     let pause = sleep(self.check_every);
                     self.wait(pause).await;
-                    if let Some(wish) = &last
-                        && self.is_lost().await
-                    {
-                        self.breaker.wish(wish.clone());
-                    }
+                    is_in_force = self.is_still_in_force().await;
                 }
             }
         }
     }
 
-    async fn attempt(&mut self, generation: u64, configuration: &Configuration) {
-        let outcome = self.sink.apply(configuration).await;
+    /// Applies `desired` once, and returns whether that succeeded.
+    async fn attempt(&mut self, desired: &Desired) -> bool {
+        let outcome = self.sink.apply(&desired.configuration).await;
         let now = Instant::now().into_std();
         match &outcome {
             Ok(_) => self.breaker.succeeded(),
             Err(_) => self.breaker.failed(now),
         }
+        let breaker = self.breaker.state(now);
         let (applied, error) = outcome.map_or_else(|e| (None, Some(e)), |applied| (Some(applied), None));
-        self.published.send_replace(InstanceState {
-            breaker: self.breaker.state(now),
-            applied,
-            error,
-            tried: generation,
-        });
+        let succeeded = applied.is_some();
+        self.published.send_replace(InstanceState { breaker, applied, error, tried: desired.generation });
+        succeeded
     }
 
-    /// Whether what was proved does not hold any more, or that cannot be told.
-    async fn is_lost(&self) -> bool {
+    /// Returns false if the latest proof is not valid any more, or cannot be checked.
+    async fn is_still_in_force(&self) -> bool {
         let applied = self.published.borrow().applied.clone();
-        let Some(applied) = applied else { return false };
-        let Err(error) = self.sink.verify(&applied).await else { return false };
+        let Some(applied) = applied else { return true };
+        let Err(error) = self.sink.verify(&applied).await else { return true };
         tracing::info!(traefik = applied.instance, %error, "a check failed: applying again");
         self.published.send_modify(|state| (state.applied, state.error) = (None, Some(error)));
-        true
+        false
     }
 
-    /// Until something is wished, at most as long as the `pause`.
+    /// Waits for the end of the `pause`, or less if another configuration is desired.
     async fn wait(&mut self, pause: tokio::time::Sleep) {
         tokio::select! {
-            // An error means that the fleet is gone, and this task soon with it.
-            Ok(()) = self.wishes.changed() => self.wishes.mark_changed(),
+            // An error means that the fleet was dropped; this task is about to be aborted, too.
+            Ok(()) = self.desired.changed() => self.desired.mark_changed(),
             () = pause => {}
         }
     }

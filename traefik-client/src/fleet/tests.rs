@@ -1,9 +1,18 @@
-use std::{net::SocketAddr, sync::Mutex};
+//! Tests of the fleet, with fake Traefiks and paused time.
 
+use std::{
+    net::SocketAddr,
+    sync::{Mutex, atomic::AtomicBool},
+};
+
+use proptest::prelude::*;
 use tokio::time::Instant;
 
-use super::*;
-use crate::{BreakerState, FakeSink, Script};
+use super::{dns::ResolvedName, *};
+use crate::{
+    breaker::{Breaker, BreakerState},
+    fake::{FakeSink, Script},
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -15,11 +24,15 @@ fn fleet(fakes: &BTreeMap<String, Arc<FakeSink>>) -> FleetBuilder {
     fakes.iter().fold(Fleet::builder(), |fleet, (label, fake)| fleet.sink(label.clone(), fake.clone()))
 }
 
-fn away() -> Script {
-    Script::Fail(Error::unreachable("away"))
+fn away_error() -> Error {
+    Error::unreachable("away")
 }
 
-/// A configuration that differs from the others.
+fn away() -> Script {
+    Script::Fail(away_error())
+}
+
+/// Returns a configuration that differs from those of other names.
 fn configuration(name: &str) -> Configuration {
     let mut configuration = Configuration::default();
     crate::TcpPool::new(name.parse().unwrap(), "tcp".parse().unwrap()).add_to(&mut configuration);
@@ -82,7 +95,7 @@ async fn an_instance_that_keeps_failing_is_not_waited_for_and_gets_the_latest_co
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_restarted_or_overwritten_instance_is_put_right_within_the_interval() {
+async fn a_restarted_or_overwritten_instance_is_configured_again_within_the_interval() {
     let fakes = fakes(&["a"]);
     let fleet = fleet(&fakes).check_every(SECOND).start();
     let applied = fleet.apply(&configuration("x")).await.unwrap();
@@ -96,18 +109,18 @@ async fn a_restarted_or_overwritten_instance_is_put_right_within_the_interval() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fleet_of_none_is_an_error_that_may_pass() {
+async fn an_empty_fleet_is_a_retryable_error() {
     let error = Fleet::builder().quorum(Quorum::AtLeast(0)).start().apply(&configuration("x")).await.unwrap_err();
     assert!(error.is_retryable() && error.to_string().contains("there is none"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn instances_come_and_go_with_the_addresses_of_a_name() {
+async fn instances_join_and_leave_with_the_addresses_of_a_name() {
     let address = |last: u8| SocketAddr::from(([127, 0, 0, last], 8080));
     let addresses = Arc::new(Mutex::new(vec![address(1), address(2)]));
     let fakes: Arc<Mutex<BTreeMap<SocketAddr, Arc<FakeSink>>>> = Arc::default();
     let (looked_up, made) = (addresses.clone(), fakes.clone());
-    let name = dns::ResolvedName::with(
+    let name = ResolvedName::with_lookup(
         move || {
             let addresses = looked_up.lock().unwrap().clone();
             let empty = std::io::Error::other("no such name");
@@ -122,10 +135,111 @@ async fn instances_come_and_go_with_the_addresses_of_a_name() {
 
     *addresses.lock().unwrap() = vec![address(2), address(3)];
     until(|| labels() == ["127.0.0.2:8080", "127.0.0.3:8080"]).await;
-    let newcomer = || fakes.lock().unwrap()[&address(3)].in_force();
-    until(|| newcomer() == Some(configuration("x"))).await;
+    let joined = || fakes.lock().unwrap()[&address(3)].in_force();
+    until(|| joined() == Some(configuration("x"))).await;
 
     addresses.lock().unwrap().clear();
     tokio::time::sleep(SECOND * 3).await;
-    assert_eq!(labels().len(), 2, "a look-up that fails changes nothing");
+    assert_eq!(labels().len(), 2, "a failed lookup changes nothing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_configuration_is_applied_once_and_then_only_checked() {
+    let fakes = fakes(&["a"]);
+    let fleet = fleet(&fakes).start();
+    fleet.apply(&configuration("x")).await.unwrap();
+    tokio::time::sleep(SECOND * 10).await;
+    assert_eq!(fakes["a"].seen(), [configuration("x")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_newer_configuration_survives_the_success_and_the_failure_of_an_older_attempt() {
+    for older in [Script::SucceedAfter(SECOND), Script::FailAfter(SECOND, away_error())] {
+        let fakes = fakes(&["a"]);
+        fakes["a"].script([older]);
+        let fleet = fleet(&fakes).start();
+        let (x, y) = (configuration("x"), configuration("y"));
+        let later = async {
+            tokio::time::sleep(SECOND / 2).await;
+            let called = Instant::now();
+            fleet.apply(&y).await.unwrap();
+            assert_eq!(called.elapsed(), SECOND / 2, "it is applied as soon as the older attempt has ended");
+        };
+        let _ = tokio::join!(fleet.apply(&x), later);
+        assert_eq!(fakes["a"].seen(), [x, y.clone()]);
+        assert_eq!(fakes["a"].in_force(), Some(y));
+    }
+}
+
+/// A sink that fails the test if two calls of `apply` overlap.
+#[derive(Default)]
+struct Exclusive {
+    fake: FakeSink,
+    is_busy: AtomicBool,
+}
+
+#[async_trait]
+impl ConfigSink for Exclusive {
+    async fn apply(&self, configuration: &Configuration) -> Result<Applied, Error> {
+        assert!(!self.is_busy.swap(true, Ordering::Relaxed), "two attempts overlap");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let outcome = self.fake.apply(configuration).await;
+        self.is_busy.store(false, Ordering::Relaxed);
+        outcome
+    }
+
+    async fn verify(&self, applied: &Applied) -> Result<(), Error> {
+        self.fake.verify(applied).await
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Event {
+    Apply(u8),
+    Fail,
+    FailButApply,
+    Restart,
+    Overwrite,
+    Later(u64),
+}
+
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    let event = prop_oneof![
+        any::<u8>().prop_map(Event::Apply),
+        Just(Event::Fail),
+        Just(Event::FailButApply),
+        Just(Event::Restart),
+        Just(Event::Overwrite),
+        (0..20_000_u64).prop_map(Event::Later),
+    ];
+    prop::collection::vec(event, 0..30)
+}
+
+proptest! {
+    #[test]
+    fn the_latest_configuration_is_never_lost_and_attempts_never_overlap(events in events(), last in any::<u8>()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+        runtime.block_on(async {
+            let sink = Arc::new(Exclusive::default());
+            let fleet = Fleet::builder().sink("a".to_owned(), sink.clone()).start();
+            let count = events.len();
+            let named = |number: u8| configuration(&format!("x{number}"));
+            for event in events.into_iter().chain([Event::Apply(last)]) {
+                match event {
+                    // The caller gives up at once, the fleet does not.
+                    Event::Apply(number) => drop(timeout(Duration::ZERO, fleet.apply(&named(number))).await),
+                    Event::Fail => sink.fake.script([away()]),
+                    Event::FailButApply => sink.fake.script([Script::FailButApply(away_error())]),
+                    Event::Restart => sink.fake.restart(),
+                    Event::Overwrite => sink.fake.overwrite(configuration("foreign")),
+                    Event::Later(milliseconds) => tokio::time::sleep(Duration::from_millis(milliseconds)).await,
+                }
+            }
+            // Each of the scripted failures costs at most a pause and an interval between checks.
+            let most = (Breaker::LONGEST_PAUSE * 2 + SECOND) * u32::try_from(count + 1).unwrap();
+            let in_force = timeout(most, until(|| sink.fake.in_force() == Some(named(last)))).await;
+            prop_assert!(in_force.is_ok(), "{:?}", fleet.instances());
+            Ok(())
+        })?;
+    }
 }
