@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use ilb_traefik_client::{ConfigSink, Configuration, Fleet, Member, Quorum, TcpPool, Traefik};
+use ilb_traefik_client::{ConfigSink, Configuration, Fleet, Member, TcpPool, Traefik, fleet::Quorum};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -21,17 +21,16 @@ async fn main() -> anyhow::Result<()> {
         .member(Member::new("127.0.0.1:5432".parse()?, 1))
         .add_to(&mut configuration);
     match fleet.apply(&configuration).await {
-        Ok(applied) => println!(
-            "in force in {} and {} others looked at",
-            applied.instance.unwrap_or_default(),
-            applied.others.len()
-        ),
+        Ok(applied) => {
+            let instance = applied.instance.unwrap_or_default();
+            println!("in force in {instance}; {} others were waited for", applied.others.len());
+        }
         Err(error) => println!("{error}"),
     }
-    // Whatever the outcome, the fleet goes on: stop and start an instance, and see it come back.
+    // The fleet continues in either case: stop an instance and start it again, and it is configured again.
     for _ in 0..5 {
         for (label, state) in fleet.instances() {
-            let error = state.error.map_or_else(|| "right".to_owned(), |error| error.to_string());
+            let error = state.error.map_or_else(|| "in force".to_owned(), |error| error.to_string());
             println!("{label}: {error}, circuit {:?}", state.breaker);
         }
         tokio::time::sleep(Duration::from_secs(1)).await;

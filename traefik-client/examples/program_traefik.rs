@@ -1,4 +1,4 @@
-//! Makes a local Traefik balance one entry point over the given backends, and proves it.
+//! Lets a local Traefik balance one entry point over the given backends, and proves it.
 //!
 //! ```sh
 //! traefik --entrypoints.tcp.address=127.0.0.1:3333 --entrypoints.traefik.address=127.0.0.1:8080 --api.insecure=true \
@@ -15,7 +15,8 @@ use ilb_traefik_client::{ConfigSink, Configuration, Member, TcpPool, Traefik};
 async fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let url = arguments.next().context("usage: program_traefik URL BACKEND...")?;
-    let backends = arguments.map(|text| text.parse::<SocketAddr>().with_context(|| format!("'{text}' is no ip:port")));
+    let backends =
+        arguments.map(|text| text.parse::<SocketAddr>().with_context(|| format!("'{text}' is not an ip:port")));
     let members = backends.map(|address| Ok(Member::new(address?, 1))).collect::<anyhow::Result<Vec<_>>>()?;
 
     let mut configuration = Configuration::default();
@@ -25,11 +26,11 @@ async fn main() -> anyhow::Result<()> {
     let applied = traefik.apply(&configuration).await?;
     println!("revision {} in force in Traefik {} after {:?}", applied.revision, applied.version, applied.took);
 
-    // From here on a look now and then is enough to notice a restart or another writer.
+    // An occasional check is now enough to notice a restart or another client that writes to Traefik.
     for _ in 0..3 {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let found = traefik.verify(&applied).await;
-        println!("{}", found.map_or_else(|error| error.to_string(), |()| "still in force".to_owned()));
+        let outcome = traefik.verify(&applied).await;
+        println!("{}", outcome.map_or_else(|error| error.to_string(), |()| "still in force".to_owned()));
     }
     Ok(())
 }

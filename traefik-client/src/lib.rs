@@ -1,41 +1,37 @@
-#![cfg_attr(feature = "client", doc = include_str!("../README.md"))]
-#![cfg_attr(not(feature = "client"), doc = "The configuration of Traefik as types that cannot express what breaks it.")]
+//! Traefik's configuration as types that cannot express what breaks Traefik, and a client that puts it in force.
+#![cfg_attr(feature = "client", doc = "", doc = include_str!("../README.md"))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
-
-pub mod error;
-pub mod model;
-mod payload;
-mod pool;
-pub mod process;
-mod revision;
 
 #[cfg(feature = "client")]
 pub mod breaker;
 #[cfg(feature = "client")]
 pub mod client;
+pub mod error;
 #[cfg(all(any(test, feature = "test-util"), feature = "client"))]
 pub mod fake;
 #[cfg(feature = "client")]
-mod fleet;
+pub mod fleet;
+pub mod model;
+pub mod process;
+
+mod payload;
+mod pool;
+mod revision;
 #[cfg(feature = "client")]
 mod sink;
 
 pub use crate::{
     error::Error,
-    model::*,
+    model::{Certificate, Configuration, Name, ProxyProtocol, Timeouts},
     pool::{Member, TcpPool},
     revision::Revision,
 };
 
+#[cfg(all(any(test, feature = "test-util"), feature = "client"))]
+pub use crate::sink::MockConfigSink;
 #[cfg(feature = "client")]
 pub use crate::{
-    breaker::{Breaker, BreakerState},
-    client::{BuildError, InvalidUrl, Secret, Traefik, TraefikBuilder},
-    fleet::{Fleet, FleetBuilder, InstanceState, Quorum},
+    client::{Traefik, TraefikBuilder},
+    fleet::{Fleet, FleetBuilder},
     sink::{Applied, ConfigSink},
-};
-#[cfg(all(any(test, feature = "test-util"), feature = "client"))]
-pub use crate::{
-    fake::{FakeSink, Script},
-    sink::MockConfigSink,
 };
