@@ -26,7 +26,7 @@ pub use self::{
     builder::TraefikBuilder,
     credentials::Secret,
 };
-use self::{http::Http, proof::Seen, readback::Process};
+use self::{http::Http, proof::Prover, readback::Process};
 use crate::{Applied, ConfigSink, Configuration, Error, payload::Payload};
 
 /// Time for which a confirmed process identity is trusted before `/api/version` is asked again. The presence of the
@@ -41,7 +41,7 @@ pub struct Traefik {
     proof_within: Duration,
     /// Process that answered last, and the time of that answer.
     process: Mutex<Option<(Process, Instant)>>,
-    seen: Mutex<Seen>,
+    prover: Prover,
 }
 
 impl Traefik {

@@ -78,7 +78,8 @@ impl Traefik {
         facts: &[Fact<'_>],
         process: &Process,
     ) -> Result<Confirmation, Error> {
-        let outcome = tokio::try_join!(self.process(), self.prove(configuration, payload, facts, process));
+        let outcome =
+            tokio::try_join!(self.process(), self.prover.prove(&self.http, configuration, payload, facts, process));
         let (now, lost) = match outcome {
             Ok((now, ())) => (now, None),
             // A single item may be missing because a restart has lost all of them.

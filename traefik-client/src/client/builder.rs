@@ -16,6 +16,7 @@ use super::{
     build_error::{BuildError, InvalidUrl, without_url},
     credentials::{Credentials, Secret},
     http::{Http, REST_PROVIDER_PATH},
+    proof::Prover,
 };
 
 /// Builds a [`Traefik`] client.
@@ -139,7 +140,13 @@ impl TraefikBuilder {
         let proof_within = self.proof_within.unwrap_or(Duration::from_secs(5) + self.throttle.unwrap_or_default());
         let (credentials, call_within) = (self.credentials, self.call_within);
         let http = Http { client, base, label, credentials, call_within };
-        Ok(Traefik { http, throttle: self.throttle, proof_within, process: Mutex::default(), seen: Mutex::default() })
+        Ok(Traefik {
+            http,
+            throttle: self.throttle,
+            proof_within,
+            process: Mutex::default(),
+            prover: Prover::default(),
+        })
     }
 }
 

@@ -3,12 +3,11 @@
 use std::{
     collections::HashSet,
     hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
-    sync::PoisonError,
+    sync::{Mutex, PoisonError},
 };
 
 use super::{
-    Traefik,
-    http::{MAX_FIXED_RESPONSE_BYTES, MAX_LISTING_BYTES},
+    http::{Http, MAX_FIXED_RESPONSE_BYTES, MAX_LISTING_BYTES},
     readback::{Coverage, Listed, Process, Routers, ServerProof, Snapshot, reachable},
 };
 use crate::{
@@ -18,12 +17,18 @@ use crate::{
     process::StartDate,
 };
 
-/// Services that one Traefik process was seen to have built.
+/// Proves configurations, and remembers the services that the Traefik process was seen to have built.
 ///
 /// A process that has built a service once builds the same definition again at each change. So the first proof looks at
 /// everything, and later ones only at new services: the usual change moves one backend, or weights.
 #[derive(Default)]
-pub(super) struct Seen {
+pub(super) struct Prover {
+    seen: Mutex<Seen>,
+}
+
+/// Services that one process has built.
+#[derive(Default)]
+struct Seen {
     /// Start of the process; `None` before the first proof.
     started: Option<StartDate>,
     /// Fingerprints of the services that had all their servers.
@@ -42,10 +47,11 @@ pub(super) struct Fact<'a> {
     fingerprint: u64,
 }
 
-impl Traefik {
+impl Prover {
     /// Checks that `process`, which has the revision in force, also uses the routers and has the servers.
     pub(super) async fn prove(
         &self,
+        http: &Http,
         configuration: &Configuration,
         payload: &Payload,
         facts: &[Fact<'_>],
@@ -57,9 +63,9 @@ impl Traefik {
             facts.iter().filter(|fact| !same_process || !seen.services.contains(&fact.fingerprint)).collect()
         };
         let is_small = unseen.len() <= MAX_SINGLE_LOOKUPS && configuration.udp.is_empty();
-        if !is_small || self.prove_few(configuration, &unseen, process).await? == Coverage::Some {
+        if !is_small || prove_few(http, configuration, &unseen, process).await? == Coverage::Partial {
             let max_bytes = MAX_LISTING_BYTES + 8 * payload.bytes().len();
-            let body = self.http.get("api/rawdata", "GET /api/rawdata", max_bytes).await?;
+            let body = http.get("api/rawdata", "GET /api/rawdata", max_bytes).await?;
             Snapshot::parse(&body)?.check(configuration, payload.revision(), process)?;
         }
         let services = facts.iter().map(|fact| fact.fingerprint).collect();
@@ -67,32 +73,32 @@ impl Traefik {
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
         Ok(())
     }
+}
 
-    /// Checks the routers on the first page of the list and, if these are all, the `unseen` services.
-    async fn prove_few(
-        &self,
-        configuration: &Configuration,
-        unseen: &[&Fact<'_>],
-        process: &Process,
-    ) -> Result<Coverage, Error> {
-        let body = self.http.get("api/tcp/routers?per_page=1000", "the routers", MAX_LISTING_BYTES).await?;
-        if Routers::parse(&body)?.check(configuration)? == Coverage::Some {
-            return Ok(Coverage::Some);
-        }
-        for fact in unseen {
-            let path = format!("api/tcp/services/{}@rest", fact.name);
-            let max_bytes = MAX_FIXED_RESPONSE_BYTES + 256 * fact.balancer.servers.len();
-            let body = match self.http.get(&path, "a service", max_bytes).await {
-                Ok(body) => Some(body),
-                Err(Error::NotReady(_)) => None,
-                Err(error) => return Err(error),
-            };
-            let listed = body.as_deref().map(Listed::parse).transpose()?;
-            let proof = if fact.routed { process.server_proof() } else { ServerProof::Listed };
-            Listed::check_servers(listed.as_ref(), fact.name, &fact.balancer.servers, proof)?;
-        }
-        Ok(Coverage::All)
+/// Checks the routers on the first page of the list and, if these are all, the `unseen` services.
+async fn prove_few(
+    http: &Http,
+    configuration: &Configuration,
+    unseen: &[&Fact<'_>],
+    process: &Process,
+) -> Result<Coverage, Error> {
+    let body = http.get("api/tcp/routers?per_page=1000", "the routers", MAX_LISTING_BYTES).await?;
+    if Routers::parse(&body)?.check(configuration)? == Coverage::Partial {
+        return Ok(Coverage::Partial);
     }
+    for fact in unseen {
+        let path = format!("api/tcp/services/{}@rest", fact.name);
+        let max_bytes = MAX_FIXED_RESPONSE_BYTES + 256 * fact.balancer.servers.len();
+        let body = match http.get(&path, "a service", max_bytes).await {
+            Ok(body) => Some(body),
+            Err(Error::NotReady(_)) => None,
+            Err(error) => return Err(error),
+        };
+        let listed = body.as_deref().map(Listed::parse).transpose()?;
+        let proof = if fact.routed { process.server_proof() } else { ServerProof::Listed };
+        Listed::check_servers(listed.as_ref(), fact.name, &fact.balancer.servers, proof)?;
+    }
+    Ok(Coverage::Complete)
 }
 
 /// Returns what has to be proved of `configuration`, besides its routers.

@@ -44,8 +44,8 @@ pub(super) enum ServerProof {
 /// Part of the configured routers that the first page of the list contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Coverage {
-    All,
-    Some,
+    Complete,
+    Partial,
 }
 
 /// Names of the revision markers that are in force, from `GET /api/tcp/services?search=rev-`.
@@ -102,11 +102,11 @@ impl<'a> Routers<'a> {
         for name in configuration.tcp.routers.keys() {
             let full_name = at_rest(name);
             let Some(router) = self.0.iter().find(|router| router.name.as_str() == full_name) else {
-                return Ok(Coverage::Some);
+                return Ok(Coverage::Partial);
             };
             check_router(name, Some(&router.listed))?;
         }
-        Ok(Coverage::All)
+        Ok(Coverage::Complete)
     }
 }
 
