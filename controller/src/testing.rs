@@ -118,7 +118,7 @@ impl Push {
     pub(crate) fn members(&self) -> Vec<(String, usize)> {
         let services = &self.configuration.tcp.services;
         let of = |name: &Name| match services.get(name.as_str()) {
-            Some(ilb_traefik_client::TcpService::Weighted(weighted)) => weighted.services.len(),
+            Some(ilb_traefik_client::model::TcpService::Weighted(weighted)) => weighted.services.len(),
             _ => 0,
         };
         let routers = self.configuration.tcp.routers.keys();
@@ -165,9 +165,9 @@ fn next(errors: &Mutex<VecDeque<Error>>) -> Option<Error> {
 }
 
 pub(crate) fn applied(configuration: &Configuration) -> Applied {
-    Applied::new(Revision::of(configuration), "then".into(), "3.7.15".into(), Duration::ZERO)
+    Applied::new(Revision::from(configuration), "then".into(), "3.7.15".into(), Duration::ZERO)
 }
 
 pub(crate) fn away() -> Error {
-    Error::Unreachable("connection refused".into())
+    Error::unreachable("connection refused")
 }

@@ -17,7 +17,7 @@ async fn traefik_picks_what_the_model_picks() {
         let address = Net::of_this_process().unwrap().backend(200, index, 4444);
         backends.push(Backend::start(address, Behaviour::Echo).await.unwrap());
     }
-    let sink = ilb_traefik_client::Traefik::new(&traefik.rest_url()).unwrap();
+    let sink = ilb_traefik_client::Traefik::try_new(&traefik.rest_url()).unwrap();
     for weights in [
         vec![1, 1, 1, 1],
         vec![5, 1, 1],
@@ -46,7 +46,7 @@ async fn several_entries_per_backend_share_by_capacity_and_fill_what_lacks() {
         let address = Net::of_this_process().unwrap().backend(201, index, 4444);
         backends.push(Backend::start(address, Behaviour::Echo).await.unwrap());
     }
-    let sink = ilb_traefik_client::Traefik::new(&traefik.rest_url()).unwrap();
+    let sink = ilb_traefik_client::Traefik::try_new(&traefik.rest_url()).unwrap();
     let start = [7u32, 3, 0];
     let capacities = [1u8, 2, 4];
     let rungs: Vec<_> = start.iter().zip(capacities).map(|(c, w)| LadderInput::new(*c).with_capacity(w)).collect();

@@ -135,7 +135,7 @@ async fn password_authority_and_client_certificate_are_all_needed_and_enough() {
     assert_eq!(kind_of_failure(distrusting).await, "unreachable");
     let distrusted = keys.client(&server).basic("user", "hunter2").identity(&other.client.0, &other.client.1);
     assert_eq!(kind_of_failure(distrusted).await, "unreachable");
-    let open = Traefik::new(&server.url()).unwrap().apply(&configuration()).await.unwrap_err();
+    let open = Traefik::try_new(&server.url()).unwrap().apply(&configuration()).await.unwrap_err();
     assert!(matches!(open, Error::Refused { .. } | Error::NotReady(_)), "the provider is open without TLS: {open}");
 }
 

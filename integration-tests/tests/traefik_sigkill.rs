@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use ilb_testbed::BareTraefik;
-use ilb_traefik_client::{Breaker, ConfigSink, Configuration, Member, Next, TcpPool, Traefik};
+use ilb_traefik_client::{ConfigSink, Configuration, Member, TcpPool, Traefik, breaker::Breaker};
 use tokio::time::sleep;
 
 const KILLS: u32 = 50;
@@ -19,18 +19,11 @@ fn configuration(round: u32) -> Configuration {
 /// Applies again and again with the pauses of a circuit breaker, until it is in force.
 async fn follow(traefik: &Traefik, configuration: &Configuration) {
     let mut breaker = Breaker::new();
-    breaker.wish(configuration);
-    loop {
-        match breaker.next(Instant::now()) {
-            Next::Try(wish) => match traefik.apply(wish).await {
-                Ok(_) => return,
-                Err(error) => {
-                    assert!(error.is_retryable(), "{error}");
-                    breaker.failed(Instant::now());
-                }
-            },
-            Next::WaitUntil(until) => tokio::time::sleep_until(until.into()).await,
-            Next::Idle => unreachable!("a wish is left"),
+    while let Err(error) = traefik.apply(configuration).await {
+        assert!(error.is_retryable(), "{error}");
+        breaker.failed(Instant::now());
+        if let Some(until) = breaker.paused_until(Instant::now()) {
+            tokio::time::sleep_until(until.into()).await;
         }
     }
 }
@@ -48,7 +41,7 @@ fn milliseconds() -> impl Iterator<Item = u64> {
 #[ignore = "needs the testbed: make test"]
 async fn fifty_kills_at_random_points_are_all_survived() {
     let mut server = BareTraefik::builder().start().await.unwrap();
-    let traefik = Traefik::new(&server.url()).unwrap();
+    let traefik = Traefik::try_new(&server.url()).unwrap();
     let mut times = Vec::new();
     for (round, pause) in (0..KILLS).zip(milliseconds()) {
         let configuration = configuration(round);

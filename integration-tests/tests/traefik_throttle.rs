@@ -23,7 +23,7 @@ async fn waits_for_the_truth(throttle: &'static str, duration: Duration) {
     println!("throttle {throttle}: in force after {:?}, of which Traefik waited {:?}", applied.took, applied.waited);
     assert!(called.elapsed() >= applied.waited && applied.waited > duration / 2, "nothing was throttled");
     // In force means: Traefik itself says so, at this moment.
-    let marker = format!("tcp/services/{}@rest", Revision::of(&configuration(2)).name());
+    let marker = format!("tcp/services/{}@rest", Revision::from(&configuration(2)).name());
     server.api(&marker).await.unwrap();
     // A heartbeat does not open another window.
     let beat = Instant::now();

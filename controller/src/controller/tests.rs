@@ -161,7 +161,7 @@ async fn a_traefik_that_comes_back_after_an_hour_is_configured_within_half_a_sec
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_configuration_is_pushed_again_within_a_proof_interval() {
-    for lost in [Error::Restarted, away(), Error::Overwritten(Revision::of(&Configuration::default()))] {
+    for lost in [Error::Restarted, away(), Error::Overwritten(Revision::from(&Configuration::default()))] {
         let mut running = Running::start([]);
         running.found(2).await;
         running.next_push().await;

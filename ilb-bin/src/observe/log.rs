@@ -75,7 +75,7 @@ impl Log {
                 removed,
                 updated,
                 failed_attempts,
-                traefik = applied.version,
+                traefik = %applied.version,
                 "Updated"
             );
         }
@@ -85,7 +85,7 @@ impl Log {
         let (kind, now) = (error.kind(), Instant::now());
         if let Start::Waiting { until, attempts } = &mut self.start
             && now < *until
-            && matches!(error, Error::Unreachable(_) | Error::NotReady(_))
+            && matches!(error, Error::Unreachable { .. } | Error::NotReady(_))
         {
             *attempts += 1;
             if *attempts == 1 {

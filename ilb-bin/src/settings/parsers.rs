@@ -6,7 +6,7 @@ use anyhow::{Context, anyhow, ensure};
 use ilb_controller::Shares;
 use ilb_discovery::{Families, ipnet::IpNet};
 use ilb_reconciler::Method;
-use ilb_traefik_client::{BuildError, ProxyProtocol, Traefik};
+use ilb_traefik_client::{ProxyProtocol, Traefik, client::BuildError};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::process::logging::LogFormat;
@@ -98,7 +98,7 @@ pub(super) fn service_name(text: &str) -> anyhow::Result<String> {
 pub(super) fn traefik_url(text: &str) -> anyhow::Result<String> {
     // A client for https needs an authority too, which is another setting; the text obeys the same rules as one for http.
     let plain = text.strip_prefix("https://").map_or_else(|| text.to_owned(), |rest| format!("http://{rest}"));
-    Traefik::new(&plain).map_err(|error| match error {
+    Traefik::try_new(&plain).map_err(|error| match error {
         // Only the problem: the accepted form follows in the same words for every setting.
         BuildError::Url(url) => anyhow!("{}", url.problem()),
         other => other.into(),

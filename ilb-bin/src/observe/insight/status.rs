@@ -156,8 +156,8 @@ impl TraefikStatus {
             in_force_seconds: facts.proof.as_ref().map(|proof| age(proof.since, now)),
             proof_age_seconds: facts.proof.as_ref().map(|proof| age(proof.at, now)),
             revision: facts.process.as_ref().map(|process| process.revision.to_string()),
-            version: facts.process.as_ref().map(|process| process.version.clone()),
-            started: facts.process.as_ref().map(|process| process.started.clone()),
+            version: facts.process.as_ref().map(|process| process.version.to_string()),
+            started: facts.process.as_ref().map(|process| process.started.to_string()),
             restarts_seen: facts.restarts,
             pushes: facts.last.iter().rev().map(|push| PushStatus::of(push, now)).collect(),
         }

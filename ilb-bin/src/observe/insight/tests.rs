@@ -150,7 +150,7 @@ fn least_connections(set: &BackendSet, established: &[u32]) -> Arc<Decision> {
 }
 
 pub(crate) fn applied(process: &str) -> Applied {
-    let revision = Revision::of(&ilb_traefik_client::Configuration::default());
+    let revision = Revision::from(&ilb_traefik_client::Configuration::default());
     Applied::new(revision, process.into(), "3.7.15".into(), Duration::from_millis(5))
 }
 
@@ -160,7 +160,7 @@ pub(crate) fn push(pool: &Reporter, decision: &Arc<Decision>, backends: &Backend
 }
 
 fn away() -> Error {
-    Error::Unreachable("connection refused".into())
+    Error::unreachable("connection refused")
 }
 
 fn status(insight: &Insight) -> Value {

@@ -64,7 +64,7 @@ pub(super) const METRICS: &[Metric] = &[
         labels: &["version"],
         read: |s, series| {
             if let Some(process) = &s.facts.traefik.process {
-                series(&[&process.version], Value::Info);
+                series(&[process.version.as_str()], Value::Info);
             }
         },
     },

@@ -42,5 +42,5 @@ pub(super) fn pool(members: impl IntoIterator<Item = (SocketAddr, u32)>) -> anyh
 pub(super) fn certificate() -> anyhow::Result<Certificate> {
     let key = KeyPair::generate()?;
     let certificate = CertificateParams::new(["db.example.org".to_owned()])?.self_signed(&key)?;
-    Ok(Certificate::checked(certificate.pem(), key.serialize_pem())?)
+    Ok(Certificate::try_from_pem(certificate.pem(), key.serialize_pem())?)
 }

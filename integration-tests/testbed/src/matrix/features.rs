@@ -2,8 +2,11 @@ use std::{num::NonZeroU32, time::Duration};
 
 use anyhow::{Context, bail, ensure};
 use ilb_traefik_client::{
-    ConfigSink, Configuration, Error, HealthCheck, LoadBalancer, Middleware, ProxyProtocol, RouterTls, Rule, Server,
-    ServersTransport, TcpPool, TcpRouter, Timeouts, TlsOptions, TlsVersion, UdpLoadBalancer, UdpRouter,
+    ConfigSink, Configuration, Error, ProxyProtocol, TcpPool, Timeouts,
+    model::{
+        HealthCheck, LoadBalancer, Middleware, RouterTls, Rule, Server, ServersTransport, TcpRouter, TlsOptions,
+        TlsVersion, UdpLoadBalancer, UdpRouter,
+    },
 };
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -65,7 +68,7 @@ async fn applied_or_reported(
     match client(traefik)?.apply(configuration).await {
         Ok(_) => Ok(yes()),
         Err(Error::Dropped { keys, version }) if keys.iter().all(|dropped| dropped.ends_with(key)) => {
-            ensure!(version == traefik.version(), "the error speaks of version {version}");
+            ensure!(version.as_str() == traefik.version(), "the error speaks of version {version}");
             Ok("reported".to_owned())
         }
         Err(error) => Err(error.into()),
@@ -80,7 +83,7 @@ async fn tcp_pool(traefik: BareTraefik) -> anyhow::Result<String> {
     }
     let client = client(&traefik)?;
     let applied = client.apply(&pool(addresses.iter().map(|address| (*address, 1)))?).await?;
-    ensure!(applied.version == traefik.version());
+    ensure!(applied.version.as_str() == traefik.version());
     let mut reached = Vec::new();
     for _ in &addresses {
         reached.push(Connection::open(traefik.entry_point()).await?.backend());
@@ -121,7 +124,7 @@ async fn udp(traefik: BareTraefik) -> anyhow::Result<String> {
     let mut configuration = Configuration::default();
     let servers: UdpLoadBalancer = [backend.local_addr()?].into_iter().collect();
     configuration.udp.services.insert(name("dns")?, servers)?;
-    configuration.udp.routers.insert(name("dns")?, UdpRouter::new([name("udp")?], name("dns")?)?);
+    configuration.udp.routers.insert(name("dns")?, UdpRouter::try_new([name("udp")?], name("dns")?)?);
     client(&traefik)?.apply(&configuration).await?;
     let asking = UdpSocket::bind("127.0.0.1:0").await?;
     asking.send_to(b"hello", traefik.udp_entry_point()).await?;
@@ -166,7 +169,7 @@ async fn tls(traefik: BareTraefik) -> anyhow::Result<String> {
         (201, "raw.example.org", RouterTls::passthrough()),
     ] {
         let router =
-            TcpRouter::new([name("tcp")?], Rule::server_name(&host.parse()?), priority, name("pool")?, Some(tls))?;
+            TcpRouter::try_new([name("tcp")?], Rule::server_name(&host.parse()?), priority, name("pool")?, Some(tls))?;
         configuration.tcp.routers.insert(name(&format!("tls-{priority}"))?, router);
     }
     client(&traefik)?.apply(&configuration).await?;
@@ -205,7 +208,7 @@ async fn health_check(traefik: BareTraefik) -> anyhow::Result<String> {
     let _backend = Backend::start(addresses[0], Behaviour::Echo).await?;
     let mut configuration = Configuration::default();
     let mut balancer = LoadBalancer::new(name("t")?, addresses.iter().map(|address| Server::from(*address)));
-    balancer.health_check = Some(HealthCheck::new(Duration::from_millis(200), Duration::from_millis(100))?);
+    balancer.health_check = Some(HealthCheck::try_new(Duration::from_millis(200), Duration::from_millis(100))?);
     configuration.tcp.services.insert(name("checked")?, balancer)?;
     configuration.tcp.servers_transports.insert(name("t")?, ServersTransport::new(Timeouts::default()));
     configuration.tcp.routers.insert(name("r")?, TcpRouter::catch_all(name("tcp")?, 100, name("checked")?));
@@ -238,11 +241,11 @@ async fn echo(traefik: BareTraefik) -> anyhow::Result<String> {
     let mut configuration = pool(addresses(3)?.into_iter().map(|address| (address, 2)))?;
     let servers: UdpLoadBalancer = addresses(2)?.into_iter().collect();
     configuration.udp.services.insert(name("dns")?, servers)?;
-    configuration.udp.routers.insert(name("dns")?, UdpRouter::new([name("udp")?], name("dns")?)?);
+    configuration.udp.routers.insert(name("dns")?, UdpRouter::try_new([name("udp")?], name("dns")?)?);
     let ranges = vec!["10.0.0.0/8".parse()?, "fd00::/8".parse()?];
     configuration.tcp.middlewares.insert(name("allow")?, Middleware::IpAllowList { source_range: ranges });
     let rule = Rule::any().and(Rule::client(&"10.0.0.0/8".parse()?).not()).or(Rule::alpn("h2")?);
-    let router = TcpRouter::new([name("tcp")?], rule, 7, name("pool")?, Some(RouterTls::passthrough()))?;
+    let router = TcpRouter::try_new([name("tcp")?], rule, 7, name("pool")?, Some(RouterTls::passthrough()))?;
     configuration.tcp.routers.insert(name("alpn")?, router.through([name("allow")?]));
     let (status, echo) = traefik.put_raw(&serde_json::to_string(&configuration)?).await?;
     ensure!(status == 200, "status {status}: {echo}");

@@ -27,7 +27,7 @@ async fn restart(mut traefik: BareTraefik) -> anyhow::Result<String> {
     let applied = client.apply(&configuration).await?;
     client.verify(&applied).await?;
     traefik.kill()?;
-    let Err(Error::Unreachable(_)) = client.verify(&applied).await else { bail!("it is taken to be alive") };
+    let Err(Error::Unreachable { .. }) = client.verify(&applied).await else { bail!("it is taken to be alive") };
     traefik.restart().await?;
     ensure!(client.verify(&applied).await == Err(Error::Restarted));
     let again = client.apply(&configuration).await?;
@@ -67,7 +67,7 @@ async fn identical(traefik: BareTraefik) -> anyhow::Result<String> {
 
 async fn disabled(traefik: BareTraefik) -> anyhow::Result<String> {
     let mut configuration = pool([])?;
-    let router = ilb_traefik_client::TcpRouter::catch_all("tcp".parse()?, 200, "absent".parse()?);
+    let router = ilb_traefik_client::model::TcpRouter::catch_all("tcp".parse()?, 200, "absent".parse()?);
     configuration.tcp.routers.insert("lost".parse()?, router);
     match client(&traefik)?.apply(&configuration).await {
         Err(error @ Error::RouterDisabled { .. }) => {

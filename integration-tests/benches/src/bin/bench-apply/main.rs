@@ -89,7 +89,7 @@ fn configuration(backends: u16, round: u32, certificate: Option<&Certificate>) -
 
 /// The bytes that the client would send, and the name to ask for.
 fn marked(configuration: &Configuration) -> anyhow::Result<(String, String)> {
-    let marker = Revision::of(configuration).name().to_string();
+    let marker = Revision::from(configuration).name().to_string();
     let body = serde_json::to_string(configuration)?;
     let services = "\"services\":{";
     Ok((body.replacen(services, &format!("{services}\"{marker}\":{{\"loadBalancer\":{{}}}},"), 1), marker))

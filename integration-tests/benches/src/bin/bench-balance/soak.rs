@@ -43,7 +43,7 @@ struct Look {
 pub(crate) async fn run() -> anyhow::Result<Soak> {
     eprintln!("soak: {PUSHES} pushes, {LIVE} live connections");
     let traefik = Traefik::start().await?;
-    let client = ilb_traefik_client::Traefik::new(&traefik.rest_url())?;
+    let client = ilb_traefik_client::Traefik::try_new(&traefik.rest_url())?;
     let net = Net::of_this_process()?;
     let addresses: Vec<_> = (0..BACKENDS).map(|index| net.backend(30, index, 4_000)).collect();
     let mut backends = Vec::new();
