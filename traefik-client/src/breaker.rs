@@ -4,10 +4,10 @@
 //! decides *what* to do next: it holds the desired, the pushed and the acknowledged configuration of one controller,
 //! schedules proofs, and repeats a push after at most half a second (5 s if it was refused), since an attempt at the
 //! Traefik of the own pod costs one refused connection. A `Breaker` holds no configuration. It judges one instance of a
-//! fleet by its failures in a row, lets the fleet go on without an instance that is down, and pauses for about 5 s at
-//! most, with jitter, since many clients may have lost the same remote Traefik at the same moment. A controller with a
-//! fleet has both: `Pushes` repeats [`Fleet::apply`](crate::Fleet), which returns at once for an instance whose breaker is
-//! open. What they share is a call of `backon`, which is no reason for one crate to depend on the other.
+//! fleet by its failures in a row, lets the fleet go on without an instance that is down, and pauses for up to 5 s and as
+//! much jitter, since many clients may have lost the same remote Traefik at the same moment. A controller with a fleet has
+//! both: `Pushes` repeats [`Fleet::apply`](crate::Fleet), which does not wait for an instance whose breaker is open. All
+//! that they share is a call of `backon`, which is no reason for one crate to depend on the other.
 
 use std::time::{Duration, Instant};
 
@@ -63,10 +63,10 @@ impl Breaker {
     /// Number of failures in a row that open the breaker.
     pub const FAILURES_TO_OPEN: u32 = 3;
 
-    /// Pause after the first failure; each further failure doubles it.
+    /// Pause after the first failure, before jitter; each further failure doubles it.
     pub const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 
-    /// Maximum pause, and so the longest delay in noticing a recovery.
+    /// Maximum pause before jitter, which adds up to as much again: a recovery is noticed after 10 s at the latest.
     pub const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
     /// Creates a closed breaker.
