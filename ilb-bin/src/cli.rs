@@ -19,7 +19,6 @@ mod view;
 
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::{ArgMatches, Command};
 
 use crate::exit::{EXIT_CODES, Exit, Failure};
@@ -76,14 +75,6 @@ fn form() -> Command {
         .after_long_help(format!(
             "Example:\n  POD_LABELS=app=my-app BACKEND_PORT=5432 ilb run\n\nExit codes:\n{EXIT_CODES}"
         ))
-}
-
-/// Does what waits for others. What goes on behind it ends with it.
-fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
-    let done = runtime.block_on(work);
-    runtime.shutdown_background();
-    done
 }
 
 #[cfg(test)]

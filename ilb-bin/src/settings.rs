@@ -35,12 +35,12 @@ use self::{
     effective::Effective,
     reading::{Reading, Reported},
 };
-use crate::process::logging::Log;
+use crate::process::logging::LogOptions;
 
 /// Valid settings.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Settings {
-    pub(crate) log: Log,
+    pub(crate) log: LogOptions,
     /// Address at which health, metrics and status are served.
     pub(crate) admin_address: SocketAddr,
     pub(crate) traefik: TraefikSettings,
@@ -69,7 +69,7 @@ impl Settings {
 
     fn read(reading: &mut Reading<'_>) -> Result<Self, Reported> {
         Ok(Self {
-            log: Log { level: reading.get(&LOG_LEVEL)?, format: reading.get(&LOG_FORMAT)? },
+            log: LogOptions { level: reading.get(&LOG_LEVEL)?, format: reading.get(&LOG_FORMAT)? },
             admin_address: reading.get(&ADMIN_ADDRESS)?,
             traefik: TraefikSettings::read(reading)?,
             pools: PoolSettings::read_all(reading),

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     exit::{Exit, Failure},
     observe::insight::{Insight, PoolStatus},
-    process::logging,
+    process::{logging, runtime::block_on},
     settings::Settings,
     wiring::{Pools, Sink},
 };
@@ -44,8 +44,8 @@ pub(super) fn form() -> Command {
 
 pub(super) fn execute(matches: &ArgMatches) -> Result<Exit, Failure> {
     let settings = Settings::load(&inputs::of(matches))?;
-    logging::start(&logging::Log::problems());
-    let plan = super::block_on(async { Ok(Plan::of(&settings).await) })??;
+    logging::start(&logging::LogOptions::errors_only());
+    let plan = block_on(Plan::of(&settings))?;
     match Format::of(matches) {
         Format::Json => print_json(&plan)?,
         Format::Table => print(&view::plan(&plan.pools, Room { height: None, ..terminal::room() }))?,

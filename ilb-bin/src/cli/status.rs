@@ -8,6 +8,7 @@ use super::{
     view::Room,
 };
 use crate::exit::{Exit, Failure};
+use crate::process::runtime::block_on;
 
 pub(super) fn form() -> Command {
     Command::new("status")
@@ -24,7 +25,7 @@ pub(super) fn form() -> Command {
 
 pub(super) fn execute(matches: &ArgMatches) -> Result<Exit, Failure> {
     let instance = Instance::of(matches)?;
-    let status = super::block_on(instance.status())?;
+    let status = block_on(instance.status())?;
     match Format::of(matches) {
         Format::Json => print_json(&status)?,
         // All of it, however high the terminal is.

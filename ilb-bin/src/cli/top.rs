@@ -15,6 +15,7 @@ use super::{
 };
 use crate::exit::{Exit, Failure};
 use crate::observe::insight::Status;
+use crate::process::runtime::block_on;
 
 /// A connection that has ended is made again after this long.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -32,7 +33,7 @@ pub(super) fn form() -> Command {
 
 pub(super) fn execute(matches: &ArgMatches) -> Result<Exit, Failure> {
     let instance = Instance::of(matches)?;
-    super::block_on(async {
+    block_on(async {
         // Before anything is painted, so that a wrong URL is told like everywhere else.
         let events = instance.follow().await?;
         match Screen::open()? {

@@ -1,3 +1,5 @@
+//! The signals that stop the process.
+
 use std::{
     io,
     sync::{Arc, atomic::AtomicBool},
@@ -9,21 +11,22 @@ use signal_hook::{
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// SIGTERM and SIGINT. From the moment this exists the first one is only told; a second one, of either, ends the process
-/// at once.
+/// Handlers of SIGTERM and SIGINT. The first signal is returned by [`Signals::first`]; a second one, of either kind, ends
+/// the process at once.
 pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
+    /// Installs the handlers. Has to be called within a Tokio runtime.
     pub(crate) fn listen() -> io::Result<Self> {
-        let asked = Arc::new(AtomicBool::new(false));
+        let received = Arc::new(AtomicBool::new(false));
         for signal in [SIGTERM, SIGINT] {
-            // In this order, so that a signal never sees the mark that it leaves itself. Both run in the signal's handler:
-            // the process ends also when nothing in it comes round any more.
-            flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&asked))?;
-            flag::register(signal, Arc::clone(&asked))?;
+            // In this order: the first action exits if the flag is set, the second sets it, so one signal never does both.
+            // They run in the signal handler, so a second signal ends the process even if its threads hang.
+            flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&received))?;
+            flag::register(signal, Arc::clone(&received))?;
         }
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }

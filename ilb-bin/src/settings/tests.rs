@@ -44,7 +44,7 @@ fn a_selector_is_all_that_is_needed() {
     assert_eq!((pool.port.to_string().as_str(), pool.update_interval), ("3333", Duration::from_secs(1)));
     assert_eq!((pool.method, pool.watch, &pool.namespaces), (Method::LeastConnections, true, &Namespaces::Own));
     assert_eq!(settings.traefik.instances, Instances::Urls(vec!["http://localhost:8080/api/providers/rest".into()]));
-    assert_eq!(settings.log, Log { level: LevelFilter::INFO, format: LogFormat::Json });
+    assert_eq!(settings.log, LogOptions { level: LevelFilter::INFO, format: LogFormat::Json });
     assert_eq!(pool.timeouts.termination_delay, Duration::from_secs(3600));
 }
 
@@ -118,7 +118,7 @@ fn every_variable_of_the_predecessor_is_read() {
     assert_eq!((pool.port.to_string().as_str(), pool.update_interval), ("5432", Duration::from_secs(90)));
     assert_eq!((pool.method, pool.watch), (Method::RoundRobin, false));
     assert_eq!(settings.traefik.instances, Instances::Urls(vec!["http://127.0.0.1:1".into()]));
-    assert_eq!(settings.log, Log { level: LevelFilter::DEBUG, format: LogFormat::Text });
+    assert_eq!(settings.log, LogOptions { level: LevelFilter::DEBUG, format: LogFormat::Text });
 }
 
 #[rstest]
@@ -259,7 +259,7 @@ fn flags_win_over_variables_and_variables_over_the_file() {
     inputs.variables = vec![("LOG_FORMAT".into(), "json".into()), ("BACKEND_PORT".into(), "2".into())];
     inputs.flags = vec![("backend-port".into(), "3".into())];
     let settings = Settings::load(&inputs).unwrap();
-    assert_eq!(settings.log, Log { level: LevelFilter::WARN, format: LogFormat::Json });
+    assert_eq!(settings.log, LogOptions { level: LevelFilter::WARN, format: LogFormat::Json });
     assert_eq!(settings.pools[0].port.to_string(), "3");
     let source = |path: &str| {
         let found = settings.effective.iter().find(|setting| setting.path == path).unwrap();

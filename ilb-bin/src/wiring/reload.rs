@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use super::Pools;
 use crate::{
     observe::insight::{Insight, Reload},
-    process::logging::Level,
+    process::logging::LevelHandle,
     settings::{Inputs, Settings},
 };
 
@@ -16,7 +16,7 @@ pub(crate) fn start(
     inputs: Inputs,
     settings: Settings,
     factory: Pools,
-    level: Level,
+    level: LevelHandle,
     insight: Insight,
 ) -> mpsc::Receiver<PoolChanges> {
     let (changes, receiver) = mpsc::channel(1);
@@ -32,7 +32,7 @@ struct Follower {
     /// Those that hold.
     settings: Settings,
     factory: Pools,
-    level: Level,
+    level: LevelHandle,
     insight: Insight,
     changes: mpsc::Sender<PoolChanges>,
     /// What was wrong with the file at the last look, so that it is told once.

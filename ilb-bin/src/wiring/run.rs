@@ -14,16 +14,14 @@ use crate::{
         insight::Insight,
         log::{self, Log},
     },
-    process::{logging::Level, panic, signals::Signals},
+    process::{logging::LevelHandle, panic, runtime::block_on, signals::Signals},
     settings::{Inputs, Settings},
 };
 
 /// Works until it is asked to stop. Follows the file that `inputs` name, from which `settings` came.
-pub(crate) fn run(inputs: Inputs, settings: Settings, level: Level) -> Result<(), Failure> {
-    panic::end_on_panic();
-    // One thread: the work is waiting, and what there is to compute takes milliseconds.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
-    let done = runtime.block_on(async {
+pub(crate) fn run(inputs: Inputs, settings: Settings, level: LevelHandle) -> Result<(), Failure> {
+    panic::abort_on_panic();
+    block_on(async {
         let mut stop = pin!(Signals::listen().context("cannot listen to signals")?.first());
         let controller = tokio::select! {
             biased;
@@ -35,13 +33,10 @@ pub(crate) fn run(inputs: Inputs, settings: Settings, level: Level) -> Result<()
         };
         controller.run(async { log::stopping(stop.await) }).await;
         Ok(())
-    });
-    // A look-up of a name or a sample that hangs in the kernel must not delay the end.
-    runtime.shutdown_background();
-    done
+    })
 }
 
-async fn start(inputs: Inputs, settings: Settings, level: Level) -> Result<Controller, Failure> {
+async fn start(inputs: Inputs, settings: Settings, level: LevelHandle) -> Result<Controller, Failure> {
     let (admin, insight) = (Admin::bind(settings.admin_address).await?, Insight::new());
     // From the first moment on, so that probes are answered while the rest starts.
     tokio::spawn(admin.serve(insight.clone()));
