@@ -126,7 +126,7 @@ async fn a_change_of_the_file_is_applied_and_cuts_no_connection() {
     .await
     .unwrap();
     configured.change(&format!("{head}log: {{format: text}}\npools:\n{}", pool("a", "tcp", &second)));
-    let said = "These settings hold after the next start: restart ilb, no connection is touched";
+    let said = "These settings take effect at the next start: restart ilb, which ends no connection";
     assert_eq!(configured.ilb.wait_for_log(said).await.unwrap()["settings"], "log.format");
     let applied = configured.admin.metric(r#"ilb_config_reloads_total{result="applied"}"#).await.unwrap();
     assert!((applied - 3.0).abs() < 0.5, "{applied}");
@@ -145,7 +145,7 @@ async fn a_wrong_file_is_refused_and_the_settings_before_stay_in_force() {
     let configured = Configured::start(folder, &settings(&first), &[]);
     configured.admin.wait_until("/readyz", true).await.unwrap();
     configured.change(&format!("{}  colour: red\n", settings(&second)));
-    let refused = configured.ilb.wait_for_log("Settings refused: those before stay in force").await.unwrap();
+    let refused = configured.ilb.wait_for_log("Settings refused: the previous settings stay in effect").await.unwrap();
     assert!(refused["problems"].as_str().unwrap().contains("ilb.yaml:"), "{refused}");
     assert!(configured.admin.metric("ilb_config_last_reload_successful").await.unwrap() < 0.5);
     assert_eq!(landed(&traefik, 3333).await.unwrap(), one.address());

@@ -1,4 +1,4 @@
-//! The log of what the loop does: one line per change of state, none per attempt.
+//! The log of the events: one line per change of state, none per attempt.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -8,21 +8,24 @@ use ilb_reconciler::{Action, Decision, Method, reconcile};
 use ilb_traefik_client::{Applied, Error, Name};
 use tokio::time::Instant;
 
-use super::{chain::Chain, repeats::Repeats};
+use super::{
+    chain::Chain,
+    repeats::{Repeats, Summary},
+    settings_event::SettingsEvent,
+};
 
-/// Logs events. What stays wrong is summed up once a minute.
+/// Logs the events of the loop. A failure that lasts is summed up once a minute.
 #[derive(Debug)]
-pub(crate) struct Log {
-    start: Start,
+pub(crate) struct LogObserver {
+    startup: Startup,
     failing: Option<Failing>,
     pools: BTreeMap<Name, PoolLog>,
 }
 
-/// Whether ilb is still starting. Beside a Traefik that starts at the same time, or later, the first attempts fail: that
-/// is no fault.
+/// State of the start. If Traefik starts at the same time as ilb or later, the first attempts fail, which is not an error.
 #[derive(Debug)]
-enum Start {
-    /// Nothing was in force yet. Failed attempts are expected until this moment.
+enum Startup {
+    /// No push has succeeded yet. Failed attempts are expected until this time.
     Waiting {
         until: Instant,
         attempts: u64,
@@ -30,7 +33,7 @@ enum Start {
     Over,
 }
 
-/// What was logged of one pool, so that it is not repeated.
+/// State of one pool as logged last, so that nothing is logged twice.
 #[derive(Debug, Default)]
 struct PoolLog {
     stale: Option<Repeats>,
@@ -44,25 +47,26 @@ struct Failing {
     repeats: Repeats,
 }
 
-impl Log {
-    /// How long Traefik may take to start: a kubelet gives it its image within seconds.
-    const START: Duration = Duration::from_secs(10);
+impl LogObserver {
+    /// Time for Traefik to start, in which failed attempts are not logged as errors. A kubelet starts a container within
+    /// seconds.
+    const TRAEFIK_STARTUP: Duration = Duration::from_secs(10);
 
     pub(crate) fn new() -> Self {
-        let start = Start::Waiting { until: Instant::now() + Self::START, attempts: 0 };
-        Self { start, failing: None, pools: BTreeMap::new() }
+        let startup = Startup::Waiting { until: Instant::now() + Self::TRAEFIK_STARTUP, attempts: 0 };
+        Self { startup, failing: None, pools: BTreeMap::new() }
     }
 
     fn pushed(&mut self, desired: &DesiredPools, previous: &DesiredPools, applied: &Applied) {
-        let waited = std::mem::replace(&mut self.start, Start::Over).attempts();
+        let waited = std::mem::replace(&mut self.startup, Startup::Over).attempts();
         let failed_attempts = self.failing.take().map_or(0, |f| f.attempts) + waited;
         let none = BackendSet::empty();
         for (pool, desired) in desired {
-            explain(pool, &desired.decision);
+            log_rows(pool, &desired.decision);
             let before = previous.get(pool).map_or(&none, |before| &*before.backends);
             let (added, removed, updated) = match reconcile(before, &desired.backends) {
                 Action::Apply(change) => (change.added.len(), change.removed.len(), change.updated.len()),
-                // Many a second: no news for a person.
+                // There are several pushes for balance a second.
                 _ if desired.decision.reason.is_load() && failed_attempts == 0 => continue,
                 _ => (0, 0, 0),
             };
@@ -83,7 +87,7 @@ impl Log {
 
     fn push_failed(&mut self, error: &Error) {
         let (kind, now) = (error.kind(), Instant::now());
-        if let Start::Waiting { until, attempts } = &mut self.start
+        if let Startup::Waiting { until, attempts } = &mut self.startup
             && now < *until
             && matches!(error, Error::Unreachable { .. } | Error::NotReady(_))
         {
@@ -94,10 +98,10 @@ impl Log {
             return;
         }
         match &mut self.failing {
-            Some(failing) if failing.repeats.of == kind => {
+            Some(failing) if failing.repeats.kind == kind => {
                 failing.attempts += 1;
-                if let Some((times, seconds)) = failing.repeats.again(now) {
-                    tracing::error!(%error, kind, times, "Failed to update: the same {times} times in {seconds} s");
+                if let Some(Summary { times, seconds }) = failing.repeats.add(now) {
+                    tracing::error!(%error, kind, times, "Failed to update: repeated {times} times in {seconds} s");
                 }
             }
             failing => {
@@ -113,7 +117,7 @@ impl Log {
     }
 }
 
-impl Observer for Log {
+impl Observer for LogObserver {
     fn on(&mut self, event: &Event<'_>) {
         match event {
             Event::PoolAdded { pool } => {
@@ -123,7 +127,7 @@ impl Observer for Log {
                 self.pools.remove(*pool);
             }
             Event::Discovered { pool, set, previous } => {
-                self.pool(pool).discovered(pool, set, previous.is_none_or(|previous| *previous != ***set));
+                self.pool(pool).discovered(pool, set, *previous);
             }
             Event::DiscoveryStale { pool, error } => self.pool(pool).stale(pool, error),
             Event::Sampled { pool, .. } => self.pool(pool).counted(pool),
@@ -134,7 +138,7 @@ impl Observer for Log {
             Event::Pushed { desired, previous, applied } => self.pushed(desired, previous, applied),
             Event::PushFailed { error } => self.push_failed(error),
             Event::ProofLost { error } => {
-                tracing::warn!(%error, "Traefik's configuration is not proved any more: updating again");
+                tracing::warn!(%error, "Traefik's configuration is no longer verified: updating again");
             }
             _ => {}
         }
@@ -142,11 +146,11 @@ impl Observer for Log {
 }
 
 impl PoolLog {
-    fn discovered(&mut self, pool: &Name, set: &BackendSet, changed: bool) {
+    fn discovered(&mut self, pool: &Name, set: &BackendSet, previous: Option<&BackendSet>) {
         if self.stale.take().is_some() {
             tracing::info!(%pool, "Discovery is up to date again");
         }
-        if changed {
+        if previous.is_none_or(|previous| previous != set) {
             tracing::info!(
                 %pool,
                 ready = set.count(State::Ready),
@@ -177,9 +181,9 @@ impl PoolLog {
     fn stale(&mut self, pool: &Name, error: &ilb_discovery::Error) {
         let (kind, now) = (error.kind(), Instant::now());
         match &mut self.stale {
-            Some(repeats) if repeats.of == kind => {
-                if let Some((times, seconds)) = repeats.again(now) {
-                    tracing::warn!(%pool, error = %error.with_causes(), kind, times, "Discovery is stale: the same {times} times in {seconds} s");
+            Some(repeats) if repeats.kind == kind => {
+                if let Some(Summary { times, seconds }) = repeats.add(now) {
+                    tracing::warn!(%pool, error = %error.with_causes(), kind, times, "Discovery is stale: repeated {times} times in {seconds} s");
                 }
             }
             stale => {
@@ -190,12 +194,38 @@ impl PoolLog {
     }
 }
 
-/// Logs that the process stops because it was asked to.
+/// Logs an event of the settings file.
+pub(super) fn settings(event: &SettingsEvent<'_>) {
+    match event {
+        SettingsEvent::Applied { added, removed, pending } => {
+            tracing::info!(pools = names(added), gone = names(removed), "Settings changed");
+            if !pending.is_empty() {
+                let settings = pending.join(", ");
+                tracing::warn!(
+                    settings,
+                    "These settings take effect at the next start: restart ilb, which ends no connection"
+                );
+            }
+        }
+        SettingsEvent::Restored => {
+            tracing::info!("The settings file is valid again, and equal to the settings in effect");
+        }
+        SettingsEvent::Refused { problems } => {
+            tracing::error!(problems, "Settings refused: the previous settings stay in effect");
+        }
+    }
+}
+
+fn names(pools: &[Name]) -> String {
+    pools.iter().map(Name::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// Logs that a signal stops the process.
 pub(crate) fn stopping(signal: &str) {
     tracing::info!(signal, "Stopping: Traefik and all connections stay as they are");
 }
 
-impl Start {
+impl Startup {
     fn attempts(&self) -> u64 {
         match self {
             Self::Waiting { attempts, .. } => *attempts,
@@ -204,8 +234,8 @@ impl Start {
     }
 }
 
-/// Logs what was known of each backend when a plan was made, and what it got.
-fn explain(pool: &Name, decision: &Decision) {
+/// Logs the counts that a plan was made from, and the weight that it gives to each backend.
+fn log_rows(pool: &Name, decision: &Decision) {
     if decision.method == Method::LeastConnections && tracing::enabled!(tracing::Level::DEBUG) {
         let backends = decision.rows.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
         tracing::debug!(%pool, reason = %decision.reason, backends, "Balanced");

@@ -1,32 +1,42 @@
+//! Summaries of occurrences that repeat.
+
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Sums up what happens again and again, so that a log says it once a minute instead of each time.
+/// Counts how often something is repeated, so that it is logged once a minute and not each time.
 #[derive(Debug)]
 pub(crate) struct Repeats {
-    /// What happens.
-    pub(crate) of: &'static str,
+    /// Kind of the occurrence.
+    pub(crate) kind: &'static str,
     times: u64,
     since: Instant,
 }
 
-impl Repeats {
-    /// How long is summed up in one line.
-    const PERIOD: Duration = Duration::from_secs(60);
+/// Repetitions since the last summary.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Summary {
+    pub(crate) times: u64,
+    /// Time in which they happened.
+    pub(crate) seconds: u64,
+}
 
-    /// It has happened once, and that was told.
-    pub(crate) fn new(of: &'static str, now: Instant) -> Self {
-        Self { of, times: 0, since: now }
+impl Repeats {
+    /// Time from one summary to the next.
+    const SUMMARY_INTERVAL: Duration = Duration::from_secs(60);
+
+    /// Starts counting after the first occurrence, which the caller has already logged.
+    pub(crate) fn new(kind: &'static str, now: Instant) -> Self {
+        Self { kind, times: 0, since: now }
     }
 
-    /// It has happened again. When it is time for a line: how often since the last one, in how many seconds.
-    pub(crate) fn again(&mut self, now: Instant) -> Option<(u64, u64)> {
+    /// Counts a repetition. Returns a summary when one is due.
+    pub(crate) fn add(&mut self, now: Instant) -> Option<Summary> {
         self.times += 1;
         let passed = now.saturating_duration_since(self.since);
-        (passed >= Self::PERIOD).then(|| {
+        (passed >= Self::SUMMARY_INTERVAL).then(|| {
             self.since = now;
-            (std::mem::take(&mut self.times), passed.as_secs())
+            Summary { times: std::mem::take(&mut self.times), seconds: passed.as_secs() }
         })
     }
 }
@@ -36,13 +46,13 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_repeated_is_summed_up_once_a_minute() {
+    async fn repetitions_are_summed_up_once_a_minute() {
         let mut repeats = Repeats::new("unreachable", Instant::now());
-        let mut lines = Vec::new();
+        let mut summaries = Vec::new();
         for _ in 0..240 {
             tokio::time::advance(Duration::from_millis(500)).await;
-            lines.extend(repeats.again(Instant::now()));
+            summaries.extend(repeats.add(Instant::now()));
         }
-        assert_eq!(lines, [(120, 60), (120, 60)]);
+        assert_eq!(summaries, [Summary { times: 120, seconds: 60 }, Summary { times: 120, seconds: 60 }]);
     }
 }

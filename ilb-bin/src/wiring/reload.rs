@@ -1,67 +1,72 @@
-//! Follows the file of settings while the process runs.
+//! Reloads the settings file when it changes, while the process runs.
 
 use ilb_controller::PoolChanges;
 use ilb_discovery::FileChanges;
+use ilb_traefik_client::Name;
 use tokio::sync::mpsc;
 
-use super::Pools;
+use super::pools::Pools;
 use crate::{
-    observe::insight::{Insight, Reload},
+    observe::{SettingsEvent, SettingsObserver},
     process::logging::LevelHandle,
     settings::{Inputs, Settings},
 };
 
-/// Follows the file that `inputs` name, from which `settings` came. Without a file nothing ever comes.
-pub(crate) fn start(
-    inputs: Inputs,
-    settings: Settings,
-    factory: Pools,
-    level: LevelHandle,
-    insight: Insight,
-) -> mpsc::Receiver<PoolChanges> {
+/// Starts to watch the settings file, and returns the changes that it makes to the pools. Without a file there are none.
+pub(crate) fn start(reloader: Reloader) -> mpsc::Receiver<PoolChanges> {
     let (changes, receiver) = mpsc::channel(1);
-    if inputs.file().is_some() {
-        let follower = Follower { inputs, settings, factory, level, insight, changes, refused: None };
-        tokio::spawn(follower.run());
+    if reloader.inputs.file().is_some() {
+        tokio::spawn(reloader.run(changes));
     }
     receiver
 }
 
-struct Follower {
+/// Applies changes of the settings file.
+pub(crate) struct Reloader {
     inputs: Inputs,
-    /// Those that hold.
+    /// The settings in effect.
     settings: Settings,
     factory: Pools,
     level: LevelHandle,
-    insight: Insight,
-    changes: mpsc::Sender<PoolChanges>,
-    /// What was wrong with the file at the last look, so that it is told once.
+    observer: SettingsObserver,
+    /// Problems of the file when it was loaded last, so that they are reported once.
     refused: Option<String>,
 }
 
-/// What a change of the settings means.
+/// Difference between the settings in effect and changed ones.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Difference {
-    /// The pools that go, by their index among those before.
-    gone: Vec<usize>,
-    /// The pools that come or change, by their index among those after.
-    new: Vec<usize>,
+    /// Pools that exist no longer, by their index in the settings in effect.
+    removed: Vec<usize>,
+    /// Pools that are new or have changed, by their index in the changed settings.
+    added: Vec<usize>,
     log_level: bool,
-    /// What cannot change while the process runs.
-    at_next_start: Vec<&'static str>,
+    /// Settings that take effect only at the next start.
+    pending: Vec<&'static str>,
 }
 
-impl Follower {
-    async fn run(mut self) {
+impl Reloader {
+    /// Creates a reloader of the file that `inputs` name and that `settings` were loaded from.
+    pub(crate) fn new(
+        inputs: Inputs,
+        settings: Settings,
+        factory: Pools,
+        level: LevelHandle,
+        observer: SettingsObserver,
+    ) -> Self {
+        Self { inputs, settings, factory, level, observer, refused: None }
+    }
+
+    async fn run(mut self, sender: mpsc::Sender<PoolChanges>) {
         let Some(path) = self.inputs.file() else { return };
         let mut changes = FileChanges::new(&path);
         loop {
             changes.next().await;
-            if self.changes.is_closed() {
+            if sender.is_closed() {
                 return;
             }
             match Settings::load(&self.inputs) {
-                Ok(settings) => self.take(settings).await,
+                Ok(settings) => self.apply(settings, &sender).await,
                 Err(problems) => {
                     changes.rewatch();
                     self.refuse(problems.iter().collect::<Vec<_>>().join("; "));
@@ -70,79 +75,68 @@ impl Follower {
         }
     }
 
-    async fn take(&mut self, settings: Settings) {
+    async fn apply(&mut self, settings: Settings, sender: &mpsc::Sender<PoolChanges>) {
         let difference = Difference::between(&self.settings, &settings);
         if difference == Difference::default() {
             if self.refused.take().is_some() {
-                tracing::info!("The file of settings is again what is in force");
-                self.insight.reloaded(Reload::Applied);
+                self.observer.on(&SettingsEvent::Restored);
             }
             return;
         }
-        let changes = match self.pools(&settings, &difference).await {
+        let changes = match self.pool_changes(&settings, &difference).await {
             Ok(changes) => changes,
             Err(error) => return self.refuse(format!("{error:#}")),
         };
-        let names = |pools: &mut dyn Iterator<Item = &str>| pools.collect::<Vec<_>>().join(", ");
-        tracing::info!(
-            pools = names(&mut changes.added.iter().map(|pool| pool.name().as_str())),
-            gone = names(&mut changes.removed.iter().map(ilb_traefik_client::Name::as_str)),
-            "Settings changed"
-        );
-        if !difference.at_next_start.is_empty() {
-            let settings = difference.at_next_start.join(", ");
-            tracing::warn!(settings, "These settings hold after the next start: restart ilb, no connection is touched");
+        let added: Vec<_> = changes.added.iter().map(|pool| pool.name().clone()).collect();
+        let removed = changes.removed.clone();
+        if !(removed.is_empty() && added.is_empty()) {
+            let _ = sender.send(changes).await;
         }
+        self.observer.on(&SettingsEvent::Applied { added: &added, removed: &removed, pending: &difference.pending });
         if difference.log_level {
             self.level.set(settings.log.level);
         }
-        if !(changes.removed.is_empty() && changes.added.is_empty()) {
-            let _ = self.changes.send(changes).await;
-        }
         self.refused = None;
         self.settings = settings;
-        self.insight.reloaded(Reload::Applied);
     }
 
-    async fn pools(&self, settings: &Settings, difference: &Difference) -> anyhow::Result<PoolChanges> {
-        let pools = || difference.new.iter().filter_map(|index| settings.pools.get(*index));
-        // Making a pool shows it: before that, all of them have to be possible.
+    async fn pool_changes(&self, settings: &Settings, difference: &Difference) -> anyhow::Result<PoolChanges> {
+        let pools = || difference.added.iter().filter_map(|index| settings.pools.get(*index));
+        // Building a pool logs that it starts, so first check that all of them can be built.
         for pool in pools() {
             self.factory.discovery(pool).await?;
         }
-        let mut new = Vec::new();
+        let mut added = Vec::new();
         for pool in pools() {
-            new.push(self.factory.pool(pool).await?);
+            added.push(self.factory.pool(pool).await?);
         }
-        let gone = difference.gone.iter().filter_map(|index| self.settings.pools.get(*index));
-        Ok(PoolChanges { removed: gone.map(|pool| pool.name.clone()).collect(), added: new })
+        let removed = difference.removed.iter().filter_map(|index| self.settings.pools.get(*index));
+        Ok(PoolChanges { removed: removed.map(|pool| pool.name.clone()).collect(), added })
     }
 
     fn refuse(&mut self, problems: String) {
         if self.refused.as_ref() == Some(&problems) {
-            return; // the file is also looked at without a change
+            return; // the file is also loaded when it has not changed
         }
-        tracing::error!(problems, "Settings refused: those before stay in force");
-        self.insight.reloaded(Reload::Refused);
+        self.observer.on(&SettingsEvent::Refused { problems: &problems });
         self.refused = Some(problems);
     }
 }
 
 impl Difference {
-    fn between(before: &Settings, after: &Settings) -> Self {
-        let is_in = |name, settings: &Settings| settings.pools.iter().any(|pool| pool.name == name);
+    fn between(current: &Settings, changed: &Settings) -> Self {
+        let is_in = |name: &Name, settings: &Settings| settings.pools.iter().any(|pool| pool.name == *name);
         let indices = |count: usize, is: &dyn Fn(usize) -> bool| (0..count).filter(|index| is(*index)).collect();
-        let log_format = before.log.format != after.log.format;
         let fixed = [
-            ("log.format", log_format),
-            ("admin", before.admin_address != after.admin_address),
-            ("traefik", before.traefik != after.traefik),
+            ("log.format", current.log.format != changed.log.format),
+            ("admin", current.admin_address != changed.admin_address),
+            ("traefik", current.traefik != changed.traefik),
         ];
         Self {
-            gone: indices(before.pools.len(), &|index| !is_in(before.pools[index].name.clone(), after)),
-            new: indices(after.pools.len(), &|index| !before.pools.contains(&after.pools[index])),
-            log_level: before.log.level != after.log.level,
-            at_next_start: fixed.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name).collect(),
+            removed: indices(current.pools.len(), &|index| !is_in(&current.pools[index].name, changed)),
+            added: indices(changed.pools.len(), &|index| !current.pools.contains(&changed.pools[index])),
+            log_level: current.log.level != changed.log.level,
+            pending: fixed.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name).collect(),
         }
     }
 }
@@ -174,11 +168,11 @@ pools:
     )]
     #[case::changed("pools:\n- {name: a, selector: app=a, entryPoint: a}\n- {name: b, selector: app=c, entryPoint: b}\n", &[], &[1])]
     #[case::renamed("pools:\n- {name: a, selector: app=a, entryPoint: a}\n- {name: c, selector: app=b, entryPoint: b}\n", &[1], &[1])]
-    #[case::gone("pools:\n- {name: a, selector: app=a, entryPoint: a}\n", &[1], &[])]
-    fn only_pools_that_differ_are_touched(#[case] after: &str, #[case] gone: &[usize], #[case] new: &[usize]) {
+    #[case::removed("pools:\n- {name: a, selector: app=a, entryPoint: a}\n", &[1], &[])]
+    fn only_pools_that_differ_are_touched(#[case] after: &str, #[case] removed: &[usize], #[case] added: &[usize]) {
         let difference = Difference::between(&settings(BEFORE), &settings(after));
-        assert_eq!((difference.gone.as_slice(), difference.new.as_slice()), (gone, new));
-        assert!(!difference.log_level && difference.at_next_start.is_empty());
+        assert_eq!((difference.removed.as_slice(), difference.added.as_slice()), (removed, added));
+        assert!(!difference.log_level && difference.pending.is_empty());
     }
 
     #[test]
@@ -187,7 +181,7 @@ pools:
             "{BEFORE}admin: {{address: '127.0.0.1:1'}}\ntraefik: {{urls: [http://a]}}\nlog: {{level: debug}}\n"
         );
         let difference = Difference::between(&settings(BEFORE), &settings(&after));
-        assert_eq!(difference.at_next_start, ["admin", "traefik"]);
-        assert!(difference.log_level && difference.new.is_empty());
+        assert_eq!(difference.pending, ["admin", "traefik"]);
+        assert!(difference.log_level && difference.added.is_empty());
     }
 }

@@ -6,13 +6,17 @@ use anyhow::Context;
 use ilb_controller::Controller;
 use ilb_traefik_client::Configuration;
 
-use super::{Pools, Sink, certificate, reload};
+use super::{
+    Pools, Sink, certificate,
+    reload::{self, Reloader},
+};
 use crate::{
     exit::Failure,
     observe::{
+        SettingsObserver,
         admin::Admin,
         insight::Insight,
-        log::{self, Log},
+        log::{self, LogObserver},
     },
     process::{logging::LevelHandle, panic, runtime::block_on, signals::Signals},
     settings::{Inputs, Settings},
@@ -48,7 +52,8 @@ async fn start(inputs: Inputs, settings: Settings, level: LevelHandle) -> Result
     for pool in &settings.pools {
         pools.push(factory.pool(pool).await.map_err(Failure::Wrong)?);
     }
-    let changes = reload::start(inputs, settings, factory, level, insight.clone());
+    let observer = SettingsObserver::new(insight.clone());
+    let changes = reload::start(Reloader::new(inputs, settings, factory, level, observer));
     let controller = Controller::new(sink.sink, pools).with_base(base).with_changes(changes);
-    Ok(controller.with_observer(Log::new()).with_observer(insight))
+    Ok(controller.with_observer(LogObserver::new()).with_observer(insight))
 }
