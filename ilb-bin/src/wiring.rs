@@ -1,4 +1,4 @@
-//! Builds what runs from the settings: sources, sinks, pools and the process around them.
+//! Builds what runs from the settings: sources of backends, clients of Traefik, pools, and the process around them.
 
 mod certificate;
 mod cluster;
@@ -8,4 +8,4 @@ mod reload;
 mod run;
 mod traefik;
 
-pub(crate) use self::{pools::Pools, run::run, traefik::Sink};
+pub(crate) use self::{pools::PoolFactory, run::run, traefik::TraefikClients};

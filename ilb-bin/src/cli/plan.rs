@@ -15,7 +15,7 @@ use crate::{
     observe::insight::{Insight, PoolStatus},
     process::{logging, runtime::block_on},
     settings::Settings,
-    wiring::{Pools, Sink},
+    wiring::{PoolFactory, TraefikClients},
 };
 
 /// What would be pushed, and what it was decided from.
@@ -55,8 +55,8 @@ pub(super) fn execute(matches: &ArgMatches) -> Result<Exit, Failure> {
 
 impl Plan {
     async fn of(settings: &Settings) -> Result<Self, Failure> {
-        let sink = Sink::of(&settings.traefik).map_err(Failure::Wrong)?;
-        let factory = Pools::new(sink.only);
+        let traefik = TraefikClients::from_settings(&settings.traefik).map_err(Failure::Wrong)?;
+        let factory = PoolFactory::new(traefik.single);
         let mut pools = Vec::new();
         for pool in &settings.pools {
             // What cannot be built is a wrong setting; what cannot be listed is a failure outside.

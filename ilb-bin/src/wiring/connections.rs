@@ -1,52 +1,70 @@
-use ilb_connections::{KernelConnections, Options, is_local};
-use ilb_controller::Counter;
+//! Detects whether the connections of Traefik can be counted from here, and starts to count them.
 
-/// Whether the connections of Traefik can be seen from here.
-pub(crate) struct Visibility {
-    /// The port of Traefik's API, if they can; else why not.
-    port: Result<u16, &'static str>,
+use ilb_connections::{KernelConnections, Options, is_local};
+use ilb_controller::Policy;
+use ilb_reconciler::Pacing;
+
+/// Visibility of Traefik's connections to this process.
+pub(crate) enum Visibility {
+    /// Traefik runs, as far as its address shows, in this network namespace.
+    Visible {
+        /// Port of Traefik's API, by which its sockets are recognised.
+        api_port: u16,
+    },
+    Hidden {
+        reason: &'static str,
+    },
 }
 
-const CONSEQUENCE: &str = "Least connections is not possible: balancing by round robin";
+const ROUND_ROBIN_ONLY: &str = "Least connections is not possible: balancing by round robin";
 
 impl Visibility {
-    /// Finds out, with one warning if not. `traefik` is the host and port of the only Traefik.
-    pub(crate) async fn of(traefik: Option<&(String, u16)>) -> Self {
+    /// Detects the visibility, and logs a warning if the connections are hidden. `traefik` is the host and port of the API
+    /// of the only Traefik.
+    pub(crate) async fn detect(traefik: Option<&(String, u16)>) -> Self {
         let reason = match traefik {
             None => "there are several Traefiks, whose connections cannot be seen from one place",
             Some((host, port)) if is_elsewhere(host, *port).await => {
                 "Traefik runs in another network namespace, where its connections cannot be seen"
             }
-            Some((_, port)) => return Self { port: Ok(*port) },
+            Some((_, port)) => return Self::Visible { api_port: *port },
         };
         tracing::warn!(
             traefik = traefik.map(|(host, _)| host),
             reason,
-            help = "run ilb beside Traefik in one pod, or set LB_METHOD=roundrobin",
-            "{CONSEQUENCE}"
+            help = "run ilb and Traefik in one pod, or set LB_METHOD=roundrobin",
+            "{ROUND_ROBIN_ONLY}"
         );
-        Self { port: Err(reason) }
+        Self::Hidden { reason }
     }
 
-    /// What sees them, or why nothing can.
-    pub(crate) async fn counter(&self) -> Result<Counter, String> {
-        let port = self.port.map_err(str::to_owned)?;
-        // In a pod with a service mesh, the mesh connects to the backends as well, as another user than Traefik.
+    /// Creates least connections. Where the connections cannot be counted, it balances by round robin and reports why.
+    pub(crate) async fn least_connections(&self, pacing: Pacing) -> Policy {
+        let port = match self {
+            Self::Visible { api_port } => *api_port,
+            Self::Hidden { reason } => return Policy::least_connections_without_counts(*reason, pacing),
+        };
+        // Counts only connections of the user that listens at this port: in a pod with a service mesh, the mesh connects
+        // to the backends too, as another user.
         match KernelConnections::start(Options::default().with_listener_port(port)).await {
             Ok(connections) => {
                 tracing::info!(by = %connections.method(), "Counting connections");
-                Ok(Counter::from(connections))
+                Policy::least_connections(connections, pacing)
             }
             Err(error) => {
                 let error = format!("{:#}", anyhow::Error::new(error));
-                tracing::warn!(%error, help = "set LB_METHOD=roundrobin if that is what you want", "{CONSEQUENCE}");
-                Err(error)
+                tracing::warn!(
+                    error,
+                    help = "set LB_METHOD=roundrobin if round robin is intended",
+                    "{ROUND_ROBIN_ONLY}"
+                );
+                Policy::least_connections_without_counts(error, pacing)
             }
         }
     }
 }
 
-/// Whether none of the host's addresses is one of ours. A name that cannot be resolved now may become anything.
+/// Returns true if none of the host's addresses is local. A name that cannot be resolved may become local later.
 async fn is_elsewhere(host: &str, port: u16) -> bool {
     let Ok(addresses) = tokio::net::lookup_host((host, port)).await else { return false };
     let addresses: Vec<_> = addresses.collect();

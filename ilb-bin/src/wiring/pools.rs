@@ -16,17 +16,17 @@ use tokio::sync::OnceCell;
 use super::{cluster::Cluster, connections::Visibility};
 use crate::settings::{Backends, Namespaces, PoolSettings};
 
-/// Builds pools, and what they share.
-pub(crate) struct Pools {
-    /// Host and port of the Traefik, if it is one.
+/// Builds pools from their settings, and holds the parts that they share.
+pub(crate) struct PoolFactory {
+    /// Host and port of the API of the only Traefik; `None` if there may be several.
     traefik: Option<(String, u16)>,
-    /// Found out when the first pool needs it.
+    /// Detected when the first pool needs it.
     visibility: OnceCell<Visibility>,
-    /// Connected to when the first pool needs it: a pool of a file never does.
+    /// Created when the first pool needs it, which a pool from a file never does.
     cluster: OnceCell<Cluster>,
 }
 
-impl Pools {
+impl PoolFactory {
     pub(crate) fn new(traefik: Option<(String, u16)>) -> Self {
         Self { traefik, visibility: OnceCell::new(), cluster: OnceCell::new() }
     }
@@ -46,7 +46,7 @@ impl Pools {
         Ok(Pool::new(spec(settings), discovery, self.policy(settings).await))
     }
 
-    /// Creates the pool that `settings` describe with the backends of this moment, which never change.
+    /// Creates the pool that `settings` describe, with a fixed set: the backends that exist now.
     pub(crate) async fn snapshot(&self, settings: &PoolSettings) -> anyhow::Result<Pool> {
         let discovery = self.discovery(settings).await?;
         let set = discovery.list().await;
@@ -60,11 +60,8 @@ impl Pools {
             return Policy::round_robin();
         }
         let pacing = Pacing::default().with_longest(settings.update_interval).with_slow_start(settings.slow_start);
-        let visibility = self.visibility.get_or_init(|| Visibility::of(self.traefik.as_ref())).await;
-        match visibility.counter().await {
-            Ok(counter) => Policy::least_connections(counter, pacing),
-            Err(reason) => Policy::least_connections_without_counts(reason, pacing),
-        }
+        let visibility = self.visibility.get_or_init(|| Visibility::detect(self.traefik.as_ref())).await;
+        visibility.least_connections(pacing).await
     }
 
     /// Creates the source of a pool's backends.
@@ -80,14 +77,14 @@ impl Pools {
             Backends::Service(name) => {
                 let Cluster { client, namespace } = self.cluster().await?;
                 let slices = EndpointSliceDiscovery::from_service(client.clone(), namespace, name, port)
-                    .with_context(|| format!("the Service {name} cannot be followed"))?;
+                    .with_context(|| format!("cannot watch the Service {name}"))?;
                 watched_or_polled(slices.with_options(options(settings)), settings)
             }
         })
     }
 
     async fn cluster(&self) -> anyhow::Result<&Cluster> {
-        self.cluster.get_or_try_init(Cluster::connect).await
+        self.cluster.get_or_try_init(Cluster::from_environment).await
     }
 }
 
@@ -114,7 +111,7 @@ fn spec(settings: &PoolSettings) -> PoolSpec {
         .with_shares(settings.shares)
 }
 
-/// The backends of one moment, as a source that never publishes anything else.
+/// A source that publishes a single set of backends.
 struct Snapshot {
     set: Arc<BackendSet>,
     discovery: Arc<dyn Discovery>,

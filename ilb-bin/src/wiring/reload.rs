@@ -5,7 +5,7 @@ use ilb_discovery::FileChanges;
 use ilb_traefik_client::Name;
 use tokio::sync::mpsc;
 
-use super::pools::Pools;
+use super::pools::PoolFactory;
 use crate::{
     observe::{SettingsEvent, SettingsObserver},
     process::logging::LevelHandle,
@@ -26,7 +26,7 @@ pub(crate) struct Reloader {
     inputs: Inputs,
     /// The settings in effect.
     settings: Settings,
-    factory: Pools,
+    factory: PoolFactory,
     level: LevelHandle,
     observer: SettingsObserver,
     /// Problems of the file when it was loaded last, so that they are reported once.
@@ -50,7 +50,7 @@ impl Reloader {
     pub(crate) fn new(
         inputs: Inputs,
         settings: Settings,
-        factory: Pools,
+        factory: PoolFactory,
         level: LevelHandle,
         observer: SettingsObserver,
     ) -> Self {

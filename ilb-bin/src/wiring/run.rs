@@ -1,4 +1,4 @@
-//! `ilb run`: the process that follows the backends and keeps Traefik true.
+//! `ilb run`: builds the controller from the settings and runs it until a signal stops it.
 
 use std::pin::pin;
 
@@ -7,8 +7,10 @@ use ilb_controller::Controller;
 use ilb_traefik_client::Configuration;
 
 use super::{
-    Pools, Sink, certificate,
+    certificate,
+    pools::PoolFactory,
     reload::{self, Reloader},
+    traefik::TraefikClients,
 };
 use crate::{
     exit::Failure,
@@ -22,7 +24,7 @@ use crate::{
     settings::{Inputs, Settings},
 };
 
-/// Works until it is asked to stop. Follows the file that `inputs` name, from which `settings` came.
+/// Runs until a signal stops it. Reloads the file that `inputs` name and that `settings` were loaded from.
 pub(crate) fn run(inputs: Inputs, settings: Settings, level: LevelHandle) -> Result<(), Failure> {
     panic::abort_on_panic();
     block_on(async {
@@ -42,18 +44,18 @@ pub(crate) fn run(inputs: Inputs, settings: Settings, level: LevelHandle) -> Res
 
 async fn start(inputs: Inputs, settings: Settings, level: LevelHandle) -> Result<Controller, Failure> {
     let (admin, insight) = (Admin::bind(settings.admin_address).await?, Insight::new());
-    // From the first moment on, so that probes are answered while the rest starts.
+    // First, so that health checks are answered while the rest starts.
     tokio::spawn(admin.serve(insight.clone()));
     let mut base = Configuration::default();
-    base.set_default_certificate(certificate::generate().context("cannot make a default certificate")?);
-    let sink = Sink::of(&settings.traefik).map_err(Failure::Wrong)?;
-    let factory = Pools::new(sink.only);
+    base.set_default_certificate(certificate::generate().context("cannot generate a default certificate")?);
+    let traefik = TraefikClients::from_settings(&settings.traefik).map_err(Failure::Wrong)?;
+    let factory = PoolFactory::new(traefik.single);
     let mut pools = Vec::new();
     for pool in &settings.pools {
         pools.push(factory.pool(pool).await.map_err(Failure::Wrong)?);
     }
     let observer = SettingsObserver::new(insight.clone());
     let changes = reload::start(Reloader::new(inputs, settings, factory, level, observer));
-    let controller = Controller::new(sink.sink, pools).with_base(base).with_changes(changes);
+    let controller = Controller::new(traefik.sink, pools).with_base(base).with_changes(changes);
     Ok(controller.with_observer(LogObserver::new()).with_observer(insight))
 }

@@ -1,4 +1,4 @@
-//! The Traefik, or the Traefiks, that settings name.
+//! Builds the clients of the Traefiks that the settings name.
 
 use std::{fs, path::Path, sync::Arc};
 
@@ -7,28 +7,28 @@ use ilb_traefik_client::{ConfigSink, Fleet, Traefik, TraefikBuilder};
 
 use crate::settings::{Authentication, Instances, TraefikSettings};
 
-/// What is pushed to.
-pub(crate) struct Sink {
+/// Clients of one Traefik or of several, as one sink.
+pub(crate) struct TraefikClients {
     pub(crate) sink: Arc<dyn ConfigSink>,
-    /// Host and port of the Traefik, if it is one: only of one that is here the connections can be counted.
-    pub(crate) only: Option<(String, u16)>,
+    /// Host and port of the API of the only Traefik; `None` if there may be several.
+    pub(crate) single: Option<(String, u16)>,
 }
 
-impl Sink {
-    /// Makes the clients; sends nothing yet. Has to be called within a Tokio runtime.
-    pub(crate) fn of(settings: &TraefikSettings) -> anyhow::Result<Self> {
+impl TraefikClients {
+    /// Builds the clients; sends nothing yet. Has to be called within a Tokio runtime.
+    pub(crate) fn from_settings(settings: &TraefikSettings) -> anyhow::Result<Self> {
         let fleet = match &settings.instances {
             Instances::Urls(urls) if urls.len() == 1 => {
                 let traefik = builder(settings, &urls[0])?.build()?;
                 let (host, port) = traefik.host_and_port();
-                return Ok(Self { only: Some((host.to_owned(), port)), sink: Arc::new(traefik) });
+                return Ok(Self { single: Some((host.to_owned(), port)), sink: Arc::new(traefik) });
             }
             Instances::Urls(urls) => urls
                 .iter()
                 .try_fold(Fleet::builder(), |fleet, url| anyhow::Ok(fleet.instance(builder(settings, url)?)?))?,
             Instances::Resolved(url) => Fleet::builder().resolved(builder(settings, url)?)?,
         };
-        Ok(Self { sink: Arc::new(fleet.start()), only: None })
+        Ok(Self { sink: Arc::new(fleet.start()), single: None })
     }
 }
 
@@ -51,5 +51,5 @@ fn builder(settings: &TraefikSettings, url: &str) -> anyhow::Result<TraefikBuild
 }
 
 fn read(path: &Path) -> anyhow::Result<String> {
-    fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))
+    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
