@@ -1,12 +1,12 @@
-//! The command line: what can be asked for, and how the process ends.
+//! The command line: its subcommands, and how the process exits.
 //!
-//! Each command is a module: the form that the parser and the documents know, and what it does.
+//! Each subcommand is a module with two functions: `command` describes it for the parser and the help, `execute` runs it.
 
+mod admin_client;
 mod check;
 mod completions;
 mod format;
 mod inputs;
-mod instance;
 mod man;
 mod output;
 mod plan;
@@ -23,55 +23,56 @@ use clap::{ArgMatches, Command};
 
 use crate::exit::{EXIT_CODES, Exit, Failure};
 
-/// A command.
-struct Verb {
-    form: fn() -> Command,
+/// A subcommand: its description, and the function that executes it.
+struct Subcommand {
+    command: fn() -> Command,
     execute: fn(&ArgMatches) -> Result<Exit, Failure>,
 }
 
-/// All commands, in the order of the help.
-const VERBS: &[Verb] = &[
-    Verb { form: run::form, execute: run::execute },
-    Verb { form: check::form, execute: check::execute },
-    Verb { form: plan::form, execute: plan::execute },
-    Verb { form: status::form, execute: status::execute },
-    Verb { form: top::form, execute: top::execute },
-    Verb { form: version::form, execute: version::execute },
-    Verb { form: completions::form, execute: completions::execute },
-    Verb { form: man::form, execute: man::execute },
+/// All subcommands, in the order of the help.
+const SUBCOMMANDS: &[Subcommand] = &[
+    Subcommand { command: run::command, execute: run::execute },
+    Subcommand { command: check::command, execute: check::execute },
+    Subcommand { command: plan::command, execute: plan::execute },
+    Subcommand { command: status::command, execute: status::execute },
+    Subcommand { command: top::command, execute: top::execute },
+    Subcommand { command: version::command, execute: version::execute },
+    Subcommand { command: completions::command, execute: |matches| completions::execute(matches, command()) },
+    Subcommand { command: man::command, execute: |_| man::execute(command()) },
 ];
 
-/// Does what the command line says.
+/// Executes the command line of this process.
 pub(crate) fn main() -> ExitCode {
-    // Asked for help it ends here with 0, and with 2 when nobody can understand it.
-    let matches = form().get_matches();
-    // All that may speak TLS share one provider per process; nobody has installed one before us.
+    // Exits with 0 after `--help` and with 2 on a usage error.
+    let matches = command().get_matches();
+    // Everything in this process that uses TLS shares this provider. Installing it fails only if there is one already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let done = match matches.subcommand() {
+    let result = match matches.subcommand() {
         None => run::execute(&matches),
-        Some((name, matches)) => match VERBS.iter().find(|verb| (verb.form)().get_name() == name) {
-            Some(verb) => (verb.execute)(matches),
-            None => Err(Failure::Failed(anyhow::anyhow!("{name} is no command"))),
+        Some((name, matches)) => match SUBCOMMANDS.iter().find(|one| (one.command)().get_name() == name) {
+            Some(subcommand) => (subcommand.execute)(matches),
+            None => Err(Failure::Failed(anyhow::anyhow!("{name} is not a command"))),
         },
     };
-    done.unwrap_or_else(Failure::tell).into()
+    result.unwrap_or_else(Failure::report).into()
 }
 
-/// The whole command line.
-fn form() -> Command {
+/// Describes the whole command line.
+fn command() -> Command {
     Command::new("ilb")
-        .about("Keeps a Traefik beside it balancing TCP connections over the ready pods of a selector")
+        .about("Internal TCP load balancer for Kubernetes: keeps Traefik's configuration up to date")
         .long_about(
-            "Keeps a Traefik beside it balancing TCP connections over the ready pods that a label selector selects, each \
-             new one to a least loaded pod.\n\nWithout a command it is `ilb run`.",
+            "Internal TCP load balancer for Kubernetes. Discovers the ready pods of a label selector, counts the \
+             connections to each, and keeps the configuration of the Traefik beside it up to date, so that each new \
+             connection goes to a least loaded pod.\n\nWithout a command, `ilb run` is executed.",
         )
-        .version(version::SHORT)
+        .version(version::VERSION)
         .subcommand_required(false)
         .args_conflicts_with_subcommands(true)
         .args(run::flags())
-        .subcommands(VERBS.iter().map(|verb| (verb.form)()))
+        .subcommands(SUBCOMMANDS.iter().map(|subcommand| (subcommand.command)()))
         .disable_help_subcommand(true)
-        .after_help("Example: POD_LABELS=app=my-app ilb run\n\n`ilb COMMAND --help` shows more of each command.")
+        .after_help("Example: POD_LABELS=app=my-app ilb run\n\n`ilb COMMAND --help` shows the flags of a command.")
         .after_long_help(format!(
             "Example:\n  POD_LABELS=app=my-app BACKEND_PORT=5432 ilb run\n\nExit codes:\n{EXIT_CODES}"
         ))

@@ -1,61 +1,62 @@
+//! Exit codes of the process, and the failures that lead to them.
+
 use std::process::ExitCode;
 
 use crate::settings::Problems;
 
-/// How a command ended that could do its work.
+/// Exit code of a command, by its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     Done,
     Failed,
-    Wrong,
-    /// The answer is there, and it is no.
+    Invalid,
     NotReady,
 }
 
-/// Why a command could not do its work.
+/// Failure of a command.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// What it was given cannot work: trying again will not help.
-    Wrong(anyhow::Error),
-    /// The same, of the settings.
+    /// The input is invalid: retrying will not help.
+    Invalid(anyhow::Error),
+    /// The settings are invalid: retrying will not help.
     Settings(Problems),
-    /// Something outside failed.
+    /// A failure outside ilb, such as an address in use.
     Failed(anyhow::Error),
-    /// It failed, and has said why.
-    Told(Exit),
+    /// The failure has already been reported; only the exit code is left.
+    Reported(Exit),
 }
 
-/// What the help and the man page say of the exit codes.
+/// Exit codes and their meanings, as the help and the man page list them.
 pub(crate) const EXIT_CODES: &str = "  \
-  0  done; also after SIGTERM or SIGINT
-  1  something outside failed, such as an address that is in use or an ilb that does not answer
-  2  wrong settings or a wrong command line: the same again will not help
-  3  `ilb status`: that ilb is not ready
-  134  a bug: ilb panicked, which ends it at once
-  130, 143  a second SIGINT or SIGTERM ended it at once";
+  0  success; also after SIGTERM or SIGINT
+  1  something outside ilb failed, such as an address in use or an ilb that does not answer
+  2  invalid settings or invalid command line; retrying will not help
+  3  `ilb status`: the queried ilb is not ready
+  134  a bug: ilb panicked and aborted
+  130, 143  a second SIGINT or SIGTERM ended ilb at once";
 
 impl Failure {
-    /// Says what went wrong, on stderr.
-    pub(crate) fn tell(self) -> Exit {
+    /// Reports the failure on stderr, unless that has been done already, and returns the exit code.
+    pub(crate) fn report(self) -> Exit {
         match &self {
-            Self::Wrong(error) | Self::Failed(error) => eprintln!("ilb: {error:#}"),
+            Self::Invalid(error) | Self::Failed(error) => eprintln!("ilb: {error:#}"),
             Self::Settings(problems) => eprint!("{problems}"),
-            Self::Told(_) => {}
+            Self::Reported(_) => {}
         }
         self.exit()
     }
 
-    fn exit(&self) -> Exit {
-        match self {
-            Self::Wrong(_) | Self::Settings(_) => Exit::Wrong,
-            Self::Failed(_) => Exit::Failed,
-            Self::Told(exit) => *exit,
-        }
+    /// Returns this failure as one that has been reported.
+    pub(crate) fn reported(&self) -> Self {
+        Self::Reported(self.exit())
     }
 
-    /// The same failure, once it is in the log.
-    pub(crate) fn told(&self) -> Self {
-        Self::Told(self.exit())
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Invalid(_) | Self::Settings(_) => Exit::Invalid,
+            Self::Failed(_) => Exit::Failed,
+            Self::Reported(exit) => *exit,
+        }
     }
 }
 
@@ -76,7 +77,7 @@ impl From<Exit> for ExitCode {
         Self::from(match exit {
             Exit::Done => 0,
             Exit::Failed => 1,
-            Exit::Wrong => 2,
+            Exit::Invalid => 2,
             Exit::NotReady => 3,
         })
     }

@@ -1,4 +1,5 @@
-//! `ilb`: keeps a Traefik beside it balancing TCP connections over the ready pods that a label selector selects.
+//! `ilb`, an internal TCP load balancer for Kubernetes: keeps the configuration of the Traefik beside it up to date with
+//! the ready pods of a label selector.
 
 mod cli;
 mod exit;

@@ -1,4 +1,4 @@
-//! What an operator asks on the command line is answered, for a person or for a program, with an exit code that tells.
+//! Each command prints its answer for people or for programs, and exits with the documented code.
 
 use std::{fs, process::Stdio};
 

@@ -1,3 +1,5 @@
+//! `ilb check`: checks the settings and shows the effective ones.
+
 use clap::{ArgMatches, Command};
 
 use super::{
@@ -5,20 +7,22 @@ use super::{
     inputs,
     output::{print, print_json},
 };
-use crate::exit::{Exit, Failure};
-use crate::settings::Settings;
+use crate::{
+    exit::{Exit, Failure},
+    settings::Settings,
+};
 
-pub(super) fn form() -> Command {
+pub(super) fn command() -> Command {
     Command::new("check")
-        .about("Check the settings without any connection, and show what holds and where it comes from")
+        .about("Check the settings without any connection, and show the effective ones and their origin")
         .arg(Format::flag())
         .args(inputs::flags())
         .after_help("Example: ilb check --config ilb.yaml")
 }
 
 pub(super) fn execute(matches: &ArgMatches) -> Result<Exit, Failure> {
-    let settings = Settings::load(&inputs::of(matches))?;
-    match Format::of(matches) {
+    let settings = Settings::load(&inputs::from_matches(matches))?;
+    match Format::from_matches(matches) {
         Format::Json => print_json(&settings.effective)?,
         Format::Table => print(&settings.table())?,
     }

@@ -1,30 +1,32 @@
+//! The flag `-o`, which selects the output format of a command.
+
 use clap::{Arg, ArgMatches, builder::PossibleValuesParser};
 
-/// The form of what a command prints.
+/// Output format of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
-    /// For a person.
+    /// Text for people.
     Table,
-    /// For a program.
+    /// JSON for programs.
     Json,
 }
 
-const FLAG: &str = "output";
+const OUTPUT_FLAG: &str = "output";
 
 impl Format {
-    /// `-o json`
+    /// Describes the flag `-o`, or `--output`.
     pub(super) fn flag() -> Arg {
-        Arg::new(FLAG)
+        Arg::new(OUTPUT_FLAG)
             .short('o')
-            .long("output")
+            .long(OUTPUT_FLAG)
             .value_name("FORMAT")
-            .help("How to print it")
+            .help("Output format")
             .value_parser(PossibleValuesParser::new(["table", "json"]))
             .default_value("table")
     }
 
-    pub(super) fn of(matches: &ArgMatches) -> Self {
-        match matches.get_one::<String>(FLAG).map(String::as_str) {
+    pub(super) fn from_matches(matches: &ArgMatches) -> Self {
+        match matches.get_one::<String>(OUTPUT_FLAG).map(String::as_str) {
             Some("json") => Self::Json,
             _ => Self::Table,
         }

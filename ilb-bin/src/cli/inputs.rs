@@ -1,40 +1,42 @@
-//! The flags of all commands that need settings.
+//! The flags of all commands that read the settings.
 
 use std::io::IsTerminal;
 
 use clap::{Arg, ArgMatches, builder::PathBufValueParser};
 
-use crate::settings::{Inputs, KEYS};
+use crate::settings::{Inputs, KEYS, Key};
 
-/// Those that the short help shows.
-const COMMON: [&str; 5] = ["selector", "namespaces", "backend-port", "traefik-urls", "log-level"];
+/// Flags that the short help shows.
+const COMMON_FLAGS: [&str; 5] = ["selector", "namespaces", "backend-port", "traefik-urls", "log-level"];
 
+/// Describes the flag of each setting, and `--config`.
 pub(super) fn flags() -> Vec<Arg> {
     let file = Arg::new("config")
         .long("config")
         .value_name("FILE")
         .value_parser(PathBufValueParser::new())
-        .help("The file with the settings (also ILB_CONFIG)");
-    let of_key = |key: &'static crate::settings::Key| {
-        let flag = key.flag();
-        Arg::new(flag.clone())
-            .hide_short_help(!COMMON.contains(&flag.as_str()))
-            .long(flag)
-            .value_name("VALUE")
-            .help(key.about().trim_end_matches('.'))
-            .help_heading("Settings")
-    };
-    std::iter::once(file).chain(KEYS.iter().map(of_key)).collect()
+        .help("Settings file (also ILB_CONFIG)");
+    std::iter::once(file).chain(KEYS.iter().map(flag)).collect()
 }
 
-/// What this process was given.
-pub(super) fn of(matches: &ArgMatches) -> Inputs {
+fn flag(key: &Key) -> Arg {
+    let name = key.flag();
+    Arg::new(name.clone())
+        .hide_short_help(!COMMON_FLAGS.contains(&name.as_str()))
+        .long(name)
+        .value_name("VALUE")
+        .help(key.about().trim_end_matches('.'))
+        .help_heading("Settings")
+}
+
+/// Collects the flags and the environment of this process.
+pub(super) fn from_matches(matches: &ArgMatches) -> Inputs {
     let variables = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.to_string_lossy().into())));
-    let given = KEYS.iter().map(crate::settings::Key::flag);
+    let names = KEYS.iter().map(Key::flag);
     Inputs {
         file: matches.get_one("config").cloned(),
         variables: variables.collect(),
-        flags: given.filter_map(|flag| Some((flag.clone(), matches.get_one::<String>(&flag)?.clone()))).collect(),
+        flags: names.filter_map(|name| Some((name.clone(), matches.get_one::<String>(&name)?.clone()))).collect(),
         terminal: std::io::stderr().is_terminal(),
     }
 }

@@ -1,5 +1,7 @@
+//! `ilb man`: prints the man page.
+
 use anyhow::Context;
-use clap::{ArgMatches, Command};
+use clap::Command;
 use clap_mangen::{
     Man,
     roff::{Roff, bold, roman},
@@ -8,20 +10,21 @@ use clap_mangen::{
 use super::output::print;
 use crate::exit::{EXIT_CODES, Exit, Failure};
 
-pub(super) fn form() -> Command {
+pub(super) fn command() -> Command {
     Command::new("man").about("Print the man page").after_help("Example: ilb man | man -l -")
 }
 
-pub(super) fn execute(_: &ArgMatches) -> Result<Exit, Failure> {
-    print(&page().context("cannot write the man page")?)?;
+/// Prints the man page of `command_line`, which is the whole command line of ilb.
+pub(super) fn execute(command_line: Command) -> Result<Exit, Failure> {
+    print(&page(command_line).context("cannot write the man page")?)?;
     Ok(Exit::Done)
 }
 
-/// One page with all commands, in the form of roff.
-fn page() -> std::io::Result<String> {
-    let mut form = super::form().after_help("").after_long_help("");
-    form.build();
-    let man = Man::new(form.clone());
+/// Writes a single page with all subcommands, in roff.
+fn page(command_line: Command) -> std::io::Result<String> {
+    let mut command_line = command_line.after_help("").after_long_help("");
+    command_line.build();
+    let man = Man::new(command_line.clone());
     let mut page = Vec::new();
     man.render_title(&mut page)?;
     man.render_name_section(&mut page)?;
@@ -30,9 +33,9 @@ fn page() -> std::io::Result<String> {
     man.render_options_section(&mut page)?;
     let mut rest = Roff::new();
     rest.control("SH", ["COMMANDS"]);
-    for command in form.get_subcommands() {
-        rest.control("SS", [command.get_name()]);
-        for text in [command.get_about(), command.get_after_help()].into_iter().flatten() {
+    for subcommand in command_line.get_subcommands() {
+        rest.control("SS", [subcommand.get_name()]);
+        for text in [subcommand.get_about(), subcommand.get_after_help()].into_iter().flatten() {
             rest.text([roman(text.to_string())]).control("PP", []);
         }
     }

@@ -1,24 +1,30 @@
-use std::io::{self, Write};
+//! Printing on stdout.
+
+use std::{
+    io::{self, Write},
+    ops::ControlFlow,
+};
 
 use anyhow::Context;
 
-/// Prints `text`, in colour on a terminal only and not against `NO_COLOR`. A reader that has seen enough, such as `head`, is
-/// no error.
+/// Prints `text`, in colour only on a terminal and without `NO_COLOR`. A reader that has closed the pipe, such as `head`, is
+/// not an error.
 pub(super) fn print(text: &str) -> anyhow::Result<()> {
-    print_on(text).map(|_| ())
+    print_next(text).map(|_| ())
 }
 
-/// The same; answers whether anybody reads on.
-pub(super) fn print_on(text: &str) -> anyhow::Result<bool> {
+/// Prints like [`print`], and returns `Break` once the reader has closed the pipe.
+pub(super) fn print_next(text: &str) -> anyhow::Result<ControlFlow<()>> {
     let mut stdout = anstream::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
-        written => written.map(|()| true).context("cannot print"),
+        Ok(()) => Ok(ControlFlow::Continue(())),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ControlFlow::Break(())),
+        Err(error) => Err(error).context("cannot print"),
     }
 }
 
-/// Prints `value` as JSON for a program.
+/// Prints `value` as JSON.
 pub(super) fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    let text = serde_json::to_string_pretty(value).context("cannot write as JSON")?;
+    let text = serde_json::to_string_pretty(value).context("cannot convert the output to JSON")?;
     print(&(text + "\n"))
 }

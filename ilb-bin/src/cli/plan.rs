@@ -1,3 +1,5 @@
+//! `ilb plan`: shows what would be pushed.
+
 use clap::{ArgMatches, Command};
 use ilb_traefik_client::Configuration;
 use serde::Serialize;
@@ -7,46 +9,49 @@ use super::{
     format::Format,
     inputs,
     output::{print, print_json},
-    terminal, view,
-    view::Room,
+    terminal,
+    view::{self, Room},
 };
 use crate::{
     exit::{Exit, Failure},
     observe::insight::{Insight, PoolStatus},
-    process::{logging, runtime::block_on},
+    process::{
+        logging::{self, LogOptions},
+        runtime::block_on,
+    },
     settings::Settings,
     wiring::{PoolFactory, TraefikClients},
 };
 
-/// What would be pushed, and what it was decided from.
+/// Configuration that would be pushed, and the pools that it was decided from.
 #[derive(Serialize)]
 struct Plan {
-    /// The version of this form. Pools are described as in the status of a running ilb.
+    /// Version of this document. Pools are described as in the status of a running ilb.
     schema: u32,
     pools: Vec<PoolStatus>,
-    /// What Traefik would be given, but for the certificate, which each process makes for itself.
+    /// The configuration without the certificate, which each process generates for itself.
     configuration: Configuration,
 }
 
-pub(super) fn form() -> Command {
+pub(super) fn command() -> Command {
     Command::new("plan")
         .about("Show what would be pushed and why, and push nothing")
         .args(inputs::flags())
         .arg(Format::flag())
         .after_help("Example: ilb plan --selector app=my-app")
         .after_long_help(
-            "Lists the backends once and counts their connections once. Where ilb runs elsewhere than Traefik the \
-             connections cannot be seen, and the plan is that of round robin.\n\nExamples:\n  \
+            "Lists the backends once and counts their connections once. If ilb does not run in Traefik's network \
+             namespace, the connections cannot be seen, and the plan is that of round robin.\n\nExamples:\n  \
              ilb plan --selector app=my-app --backend-port 5432\n  \
              kubectl exec deploy/my-lb -c ilb -- ilb plan -o json",
         )
 }
 
 pub(super) fn execute(matches: &ArgMatches) -> Result<Exit, Failure> {
-    let settings = Settings::load(&inputs::of(matches))?;
-    logging::start(&logging::LogOptions::errors_only());
-    let plan = block_on(Plan::of(&settings))?;
-    match Format::of(matches) {
+    let settings = Settings::load(&inputs::from_matches(matches))?;
+    logging::start(&LogOptions::errors_only());
+    let plan = block_on(Plan::make(&settings))?;
+    match Format::from_matches(matches) {
         Format::Json => print_json(&plan)?,
         Format::Table => print(&view::plan(&plan.pools, Room { height: None, ..terminal::room() }))?,
     }
@@ -54,13 +59,14 @@ pub(super) fn execute(matches: &ArgMatches) -> Result<Exit, Failure> {
 }
 
 impl Plan {
-    async fn of(settings: &Settings) -> Result<Self, Failure> {
-        let traefik = TraefikClients::from_settings(&settings.traefik).map_err(Failure::Wrong)?;
+    /// Lists the backends, counts their connections and decides, once.
+    async fn make(settings: &Settings) -> Result<Self, Failure> {
+        let traefik = TraefikClients::from_settings(&settings.traefik).map_err(Failure::Invalid)?;
         let factory = PoolFactory::new(traefik.single);
         let mut pools = Vec::new();
         for pool in &settings.pools {
-            // What cannot be built is a wrong setting; what cannot be listed is a failure outside.
-            factory.discovery(pool).await.map_err(Failure::Wrong)?;
+            // A source that cannot be built is an invalid setting; one that cannot be listed is a failure outside ilb.
+            factory.discovery(pool).await.map_err(Failure::Invalid)?;
             pools.push(factory.snapshot(pool).await?);
         }
         let mut insight = Insight::new();

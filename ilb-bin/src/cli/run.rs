@@ -1,3 +1,5 @@
+//! `ilb run`: starts the load balancer.
+
 use clap::{Arg, ArgMatches, Command};
 
 use super::inputs;
@@ -5,31 +7,32 @@ use crate::{
     exit::{Exit, Failure},
     process::logging,
     settings::Settings,
+    wiring,
 };
 
-pub(super) fn form() -> Command {
+pub(super) fn command() -> Command {
     Command::new("run")
-        .about("Follow the backends and keep Traefik true (also without a command)")
+        .about("Discover the backends and keep Traefik's configuration up to date (the default command)")
         .args(flags())
         .after_help("Example: POD_LABELS=app=my-app BACKEND_PORT=5432 ilb run")
 }
 
-/// The flags of `run`, which are accepted without a command as well.
+/// Describes the flags of `run`, which are also accepted without a command.
 pub(super) fn flags() -> Vec<Arg> {
     inputs::flags()
 }
 
 pub(super) fn execute(matches: &ArgMatches) -> Result<Exit, Failure> {
-    let inputs = inputs::of(matches);
+    let inputs = inputs::from_matches(matches);
     let settings = Settings::load(&inputs)?;
     let level = logging::start(&settings.log);
-    match crate::wiring::run(inputs, settings, level) {
+    match wiring::run(inputs, settings, level) {
         Ok(()) => Ok(Exit::Done),
         Err(failure) => {
-            if let Failure::Wrong(error) | Failure::Failed(error) = &failure {
+            if let Failure::Invalid(error) | Failure::Failed(error) = &failure {
                 tracing::error!(error = format!("{error:#}"), "Cannot start");
             }
-            Err(failure.told())
+            Err(failure.reported())
         }
     }
 }

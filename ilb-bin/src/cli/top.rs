@@ -1,4 +1,6 @@
-use std::{io::Read, time::Duration};
+//! `ilb top`: shows the state of a running ilb live.
+
+use std::{io::Read, ops::ControlFlow, time::Duration};
 
 use clap::{ArgMatches, Command};
 use tokio::{
@@ -8,57 +10,59 @@ use tokio::{
 };
 
 use super::{
-    instance::{Events, Instance},
-    output::print_on,
+    admin_client::{AdminClient, StatusStream},
+    output::print_next,
     terminal::{self, Screen},
     view,
 };
-use crate::exit::{Exit, Failure};
-use crate::observe::insight::Status;
-use crate::process::runtime::block_on;
+use crate::{
+    exit::{Exit, Failure},
+    observe::insight::Status,
+    process::runtime::block_on,
+};
 
-/// A connection that has ended is made again after this long.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Pause before a stream that has ended is opened again.
+const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
 
-pub(super) fn form() -> Command {
+pub(super) fn command() -> Command {
     Command::new("top")
-        .about("Watch a running ilb live; q ends it")
-        .arg(Instance::flag())
+        .about("Show the state of a running ilb live; q quits")
+        .arg(AdminClient::flag())
         .after_help("Example: kubectl exec -it deploy/my-lb -c ilb -- ilb top")
         .after_long_help(
-            "In a terminal it is a screen that follows what happens; elsewhere it prints a line for each change.\n\n\
-             Examples:\n  kubectl exec -it deploy/my-lb -c ilb -- ilb top\n  ilb top --url http://10.0.0.7:8081",
+            "In a terminal, shows a screen that updates live; elsewhere, prints a line per change and at least one a \
+             second.\n\nExamples:\n  kubectl exec -it deploy/my-lb -c ilb -- ilb top\n  ilb top --url http://10.0.0.7:8081",
         )
 }
 
 pub(super) fn execute(matches: &ArgMatches) -> Result<Exit, Failure> {
-    let instance = Instance::of(matches)?;
+    let client = AdminClient::from_matches(matches)?;
     block_on(async {
-        // Before anything is painted, so that a wrong URL is told like everywhere else.
-        let events = instance.follow().await?;
+        // Before the screen is opened, so that a wrong URL is reported on stderr.
+        let stream = client.stream().await?;
         match Screen::open()? {
-            Some(screen) => watch(&instance, events, &screen).await,
-            None => lines(&instance, events).await,
+            Some(screen) => paint_statuses(&client, stream, &screen).await,
+            None => print_statuses(&client, stream).await,
         }
     })?;
     Ok(Exit::Done)
 }
 
-/// What there is to show.
-struct Scene<'a> {
-    instance: &'a Instance,
+/// Content of the screen.
+struct Content<'a> {
+    client: &'a AdminClient,
     latest: Option<Status>,
-    /// Why there is nothing newer, if so.
+    /// Reason why there is no newer status.
     problem: Option<String>,
 }
 
-/// Paints until somebody has seen enough.
-async fn watch(instance: &Instance, events: Events, screen: &Screen) -> anyhow::Result<()> {
+/// Paints each status until a key or a signal ends it.
+async fn paint_statuses(client: &AdminClient, stream: StatusStream, screen: &Screen) -> anyhow::Result<()> {
     let mut keys = keys();
     let [mut interrupted, mut terminated] = [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
     let [mut hung_up, mut resized] = [signal(SignalKind::hangup())?, signal(SignalKind::window_change())?];
-    let mut scene = Scene { instance, latest: None, problem: None };
-    let mut events = Some(events);
+    let mut content = Content { client, latest: None, problem: None };
+    let mut stream = Some(stream);
     loop {
         tokio::select! {
             biased;
@@ -70,14 +74,14 @@ async fn watch(instance: &Instance, events: Events, screen: &Screen) -> anyhow::
                 Some(_) => continue,
             },
             _ = resized.recv() => {}
-            next = next(instance, &mut events) => scene.take(next),
+            next = next(client, &mut stream) => content.update(next),
         }
-        screen.paint(&scene.text())?;
+        screen.paint(&content.text())?;
     }
 }
 
-impl Scene<'_> {
-    fn take(&mut self, next: anyhow::Result<Status>) {
+impl Content<'_> {
+    fn update(&mut self, next: anyhow::Result<Status>) {
         match next {
             Ok(status) => (self.latest, self.problem) = (Some(status), None),
             Err(error) => self.problem = Some(format!("{error:#}")),
@@ -86,44 +90,45 @@ impl Scene<'_> {
 
     fn text(&self) -> String {
         let room = terminal::room();
-        view::screen(self.latest.as_ref(), self.problem.as_deref(), self.instance.url(), room)
+        view::screen(self.latest.as_ref(), self.problem.as_deref(), self.client.url(), room)
     }
 }
 
-/// A line for each status, for a log or a pipe.
-async fn lines(instance: &Instance, events: Events) -> anyhow::Result<()> {
-    let mut events = Some(events);
+/// Prints a line for each status, for a log or a pipe, until the reader has closed the pipe.
+async fn print_statuses(client: &AdminClient, stream: StatusStream) -> anyhow::Result<()> {
+    let mut stream = Some(stream);
     loop {
-        let line = match next(instance, &mut events).await {
+        let line = match next(client, &mut stream).await {
             Ok(status) => view::line(&status),
             Err(error) => format!("{error:#}"),
         };
-        if !print_on(&(line + "\n"))? {
+        if let ControlFlow::Break(()) = print_next(&(line + "\n"))? {
             return Ok(());
         }
     }
 }
 
-/// The next status. After an error, or the end of the stream, the next call waits and connects again.
-async fn next(instance: &Instance, events: &mut Option<Events>) -> anyhow::Result<Status> {
+/// Returns the next status. After an error or the end of the stream, the next call pauses and opens the stream again.
+async fn next(client: &AdminClient, stream: &mut Option<StatusStream>) -> anyhow::Result<Status> {
     loop {
-        let Some(open) = events else {
-            sleep(PAUSE).await;
-            *events = Some(instance.follow().await?);
+        let Some(open) = stream else {
+            sleep(RECONNECT_PAUSE).await;
+            *stream = Some(client.stream().await?);
             continue;
         };
-        match open.next(instance).await {
+        match open.next(client).await {
             Ok(Some(status)) => return Ok(status),
-            Ok(None) => *events = None,
+            Ok(None) => *stream = None,
             Err(error) => {
-                *events = None;
+                *stream = None;
                 return Err(error);
             }
         }
     }
 }
 
-/// The keys as they are pressed. The thread that reads them ends with the process: a read cannot be given up.
+/// Returns the keys as they are pressed. The thread that reads them runs until the process exits, because a read of stdin
+/// cannot be cancelled.
 fn keys() -> mpsc::Receiver<u8> {
     let (sender, keys) = mpsc::channel(8);
     std::thread::spawn(move || {

@@ -1,3 +1,5 @@
+//! `ilb version`: shows the version and where it comes from.
+
 use clap::{ArgMatches, Command};
 use serde::Serialize;
 
@@ -7,28 +9,28 @@ use super::{
 };
 use crate::exit::{Exit, Failure};
 
-/// The version alone.
-pub(super) const SHORT: &str = env!("CARGO_PKG_VERSION");
+/// Version of ilb.
+pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// What was built, and from what.
+/// The build that this binary is from.
 #[derive(Serialize)]
 struct Build {
     version: &'static str,
-    /// `None` in a build that was not told, such as one from an archive.
+    /// `None` if `ILB_COMMIT` was not set at build time, as in a build from an archive.
     commit: Option<&'static str>,
     target: &'static str,
 }
 
-pub(super) fn form() -> Command {
+pub(super) fn command() -> Command {
     Command::new("version")
-        .about("Show the version, the commit it was built from and the target it was built for")
+        .about("Show version, commit and target of this build")
         .arg(Format::flag())
         .after_help("Example: ilb version -o json")
 }
 
 pub(super) fn execute(matches: &ArgMatches) -> Result<Exit, Failure> {
-    let build = Build::this();
-    match Format::of(matches) {
+    let build = Build::current();
+    match Format::from_matches(matches) {
         Format::Json => print_json(&build)?,
         Format::Table => print(&format!(
             "ilb     {}\ncommit  {}\ntarget  {}\n",
@@ -41,13 +43,14 @@ pub(super) fn execute(matches: &ArgMatches) -> Result<Exit, Failure> {
 }
 
 impl Build {
-    fn this() -> Self {
-        // From whoever builds, because a build script that asks git would build anew at each commit.
+    fn current() -> Self {
+        // Set by the caller of cargo: a build script that asks git would cause a rebuild at each commit.
         let commit = option_env!("ILB_COMMIT").filter(|commit| !commit.is_empty());
-        Self { version: SHORT, commit, target: TARGET }
+        Self { version: VERSION, commit, target: TARGET }
     }
 }
 
+/// Target of this build, or only its architecture where ilb is not released for it.
 const TARGET: &str = match (cfg!(target_arch = "x86_64"), cfg!(target_arch = "aarch64"), cfg!(target_env = "musl")) {
     (true, _, true) => "x86_64-linux-musl",
     (true, _, false) => "x86_64-linux-gnu",

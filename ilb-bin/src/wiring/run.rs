@@ -48,11 +48,11 @@ async fn start(inputs: Inputs, settings: Settings, level: LevelHandle) -> Result
     tokio::spawn(admin.serve(insight.clone()));
     let mut base = Configuration::default();
     base.set_default_certificate(certificate::generate().context("cannot generate a default certificate")?);
-    let traefik = TraefikClients::from_settings(&settings.traefik).map_err(Failure::Wrong)?;
+    let traefik = TraefikClients::from_settings(&settings.traefik).map_err(Failure::Invalid)?;
     let factory = PoolFactory::new(traefik.single);
     let mut pools = Vec::new();
     for pool in &settings.pools {
-        pools.push(factory.pool(pool).await.map_err(Failure::Wrong)?);
+        pools.push(factory.pool(pool).await.map_err(Failure::Invalid)?);
     }
     let observer = SettingsObserver::new(insight.clone());
     let changes = reload::start(Reloader::new(inputs, settings, factory, level, observer));

@@ -1,0 +1,185 @@
+//! The client of a running ilb's admin server.
+
+use std::{net::SocketAddr, time::Duration};
+
+use anyhow::{Context, bail, ensure};
+use clap::{Arg, ArgMatches};
+use reqwest::{Client, Response, Url};
+use tokio::time::timeout;
+
+use crate::{exit::Failure, observe::insight::Status};
+
+/// Client of the admin server of one running ilb.
+pub(super) struct AdminClient {
+    url: Url,
+    http: Client,
+}
+
+/// Stream of statuses that a running ilb sends as they change.
+pub(super) struct StatusStream {
+    response: Response,
+    /// Bytes received after the last complete event.
+    rest: Vec<u8>,
+}
+
+const URL_FLAG: &str = "url";
+
+/// URL of an admin server with the default address.
+const DEFAULT_URL: &str = "http://127.0.0.1:8081";
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Maximum wait for the head of a response, and again for its body.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Maximum wait for more of the stream, which has an event every second.
+const STREAM_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Limit for an event, which is some kilobytes; a longer one does not come from ilb.
+const MAX_EVENT_BYTES: usize = 8 << 20;
+
+impl AdminClient {
+    /// Describes the flag `--url`.
+    pub(super) fn flag() -> Arg {
+        Arg::new(URL_FLAG).long(URL_FLAG).value_name("URL").help(format!(
+            "URL of the admin server of the running ilb [default: {DEFAULT_URL}, or the port in ILB_ADMIN_ADDRESS]"
+        ))
+    }
+
+    /// Creates the client for `--url`, or else for the admin server in the same pod.
+    pub(super) fn from_matches(matches: &ArgMatches) -> Result<Self, Failure> {
+        let given = matches.get_one::<String>(URL_FLAG).cloned();
+        let url = given.unwrap_or_else(|| local_url(std::env::var("ILB_ADMIN_ADDRESS").ok().as_deref()));
+        let parsed = Url::parse(&url).ok().filter(|url| url.scheme().starts_with("http") && url.has_host());
+        let invalid =
+            || anyhow::anyhow!("--url {url:?} is not the URL of an admin server: give one such as {DEFAULT_URL}");
+        let url = parsed.ok_or_else(|| Failure::Invalid(invalid()))?;
+        // Without this list the client would require a certificate store even for plain HTTP; ilb's image has none.
+        // The environment's proxy is for other destinations than a pod.
+        let http = Client::builder().no_proxy().tls_certs_only([]).connect_timeout(CONNECT_TIMEOUT).build();
+        Ok(Self { url, http: http.context("cannot create an HTTP client")? })
+    }
+
+    pub(super) fn url(&self) -> &str {
+        self.url.as_str().trim_end_matches('/')
+    }
+
+    /// Asks for the status once.
+    pub(super) async fn status(&self) -> anyhow::Result<Status> {
+        let response = self.get("status").await?;
+        let body = timeout(RESPONSE_TIMEOUT, response.bytes()).await;
+        let body = body.with_context(|| format!("{} did not end its response in time", self.url()))?;
+        self.parse(&body.with_context(|| format!("the response of {} was interrupted", self.url()))?)
+    }
+
+    /// Opens the stream of statuses.
+    pub(super) async fn stream(&self) -> anyhow::Result<StatusStream> {
+        Ok(StatusStream { response: self.get("events").await?, rest: Vec::new() })
+    }
+
+    async fn get(&self, path: &str) -> anyhow::Result<Response> {
+        let url = format!("{}/{path}", self.url());
+        let hint = "is ilb running there? Give another URL with --url";
+        let response = match timeout(RESPONSE_TIMEOUT, self.http.get(&url).send()).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => bail!("no ilb can be reached at {} ({}): {hint}", self.url(), root_cause(&error)),
+            Err(_) => bail!("{} did not answer within {} s: {hint}", self.url(), RESPONSE_TIMEOUT.as_secs()),
+        };
+        let status = response.status();
+        if !status.is_success() {
+            let text = timeout(RESPONSE_TIMEOUT, response.text()).await.ok().and_then(Result::ok).unwrap_or_default();
+            bail!("{url} answered with {status}: {}", text.lines().next().unwrap_or(hint));
+        }
+        Ok(response)
+    }
+
+    fn parse(&self, body: &[u8]) -> anyhow::Result<Status> {
+        serde_json::from_slice(body).with_context(|| format!("{} did not answer like this version of ilb", self.url()))
+    }
+}
+
+impl StatusStream {
+    /// Returns the next status, or `None` when the server has ended the stream, which it does now and then.
+    pub(super) async fn next(&mut self, client: &AdminClient) -> anyhow::Result<Option<Status>> {
+        let url = client.url();
+        loop {
+            if let Some(event) = take_event(&mut self.rest) {
+                match data(&event) {
+                    Some(data) => return client.parse(&data).map(Some),
+                    None => continue, // a comment
+                }
+            }
+            let received = self.rest.len();
+            ensure!(received <= MAX_EVENT_BYTES, "{url} did not answer like ilb: an event has no end");
+            let silent = || format!("{url} has sent nothing for {} s", STREAM_TIMEOUT.as_secs());
+            match timeout(STREAM_TIMEOUT, self.response.chunk()).await.with_context(silent)? {
+                Ok(Some(chunk)) => self.rest.extend_from_slice(&chunk),
+                Ok(None) => return Ok(None),
+                Err(error) => bail!("the connection to {url} was lost ({})", root_cause(&error)),
+            }
+        }
+    }
+}
+
+/// Removes the first complete event from `rest` and returns it.
+fn take_event(rest: &mut Vec<u8>) -> Option<Vec<u8>> {
+    let end = rest.windows(2).position(|two| two == b"\n\n")?;
+    Some(rest.drain(..end + 2).collect())
+}
+
+/// Joins the data lines of an event; `None` if it has none.
+fn data(event: &[u8]) -> Option<Vec<u8>> {
+    let lines = event.split(|byte| *byte == b'\n').filter_map(|line| line.strip_prefix(b"data:"));
+    let lines: Vec<_> = lines.map(|line| line.strip_prefix(b" ").unwrap_or(line)).collect();
+    (!lines.is_empty()).then(|| lines.join(&b'\n'))
+}
+
+/// Returns the URL, seen from the same host, of an admin server that listens at `address`, a value of `ILB_ADMIN_ADDRESS`.
+fn local_url(address: Option<&str>) -> String {
+    let Some(mut address) = address.and_then(|address| address.trim().parse::<SocketAddr>().ok()) else {
+        return DEFAULT_URL.to_owned();
+    };
+    if address.ip().is_unspecified() {
+        address.set_ip(if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
+    }
+    format!("http://{address}")
+}
+
+/// Returns the innermost cause as text. The errors around it only name the layers of the client.
+fn root_cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case(None, "http://127.0.0.1:8081")]
+    #[case(Some("0.0.0.0:9000"), "http://127.0.0.1:9000")]
+    #[case(Some("[::]:9000"), "http://[::1]:9000")]
+    #[case(Some("10.0.0.7:9000"), "http://10.0.0.7:9000")]
+    #[case(Some("nonsense"), "http://127.0.0.1:8081")]
+    fn in_the_same_pod_no_url_is_needed(#[case] address: Option<&str>, #[case] url: &str) {
+        assert_eq!(local_url(address), url);
+    }
+
+    #[test]
+    fn events_are_separated_wherever_the_stream_is_cut() {
+        let stream = b"data: {\"a\":1}\n\n: still here\n\ndata: 2\ndata: 3\n\ndata: unfini";
+        let (mut rest, mut events) = (Vec::new(), Vec::new());
+        for byte in stream {
+            rest.push(*byte);
+            while let Some(event) = take_event(&mut rest) {
+                events.push(data(&event).map(|data| String::from_utf8(data).unwrap()));
+            }
+        }
+        assert_eq!(events, [Some("{\"a\":1}".to_owned()), None, Some("2\n3".to_owned())]);
+    }
+}
