@@ -13,7 +13,7 @@ pub(super) fn print(text: &str) -> anyhow::Result<()> {
     print_next(text).map(|_| ())
 }
 
-/// Prints like [`print`], and returns `Break` once the reader has closed the pipe.
+/// Prints like [`print`](fn@print), and returns `Break` once the reader has closed the pipe.
 pub(super) fn print_next(text: &str) -> anyhow::Result<ControlFlow<()>> {
     let mut stdout = anstream::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {

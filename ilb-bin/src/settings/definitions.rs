@@ -38,7 +38,7 @@ pub(super) static LOG_FORMAT: Setting<LogFormat> = Setting {
     parse: parsers::log_format,
     default: ByStderr { terminal: "text", otherwise: "json" },
     form: "json or text",
-    about: "LogFormat of the log.",
+    about: "Format of the log.",
 };
 
 /// Listens on every address by default, because the kubelet and metrics collectors connect from outside the pod.
