@@ -6,7 +6,10 @@ use futures_util::{
     FutureExt,
     future::{BoxFuture, select_all},
 };
-use ilb_reconciler::{Failure, Next, Pushes};
+use ilb_reconciler::{
+    Pushes,
+    pushes::{Failure, Next},
+};
 use ilb_traefik_client::{Applied, ConfigSink, Configuration, Name};
 use tokio::{
     sync::mpsc,
@@ -146,7 +149,7 @@ impl Controller {
             return None;
         }
         self.first_push = None;
-        let before = self.pushes.acknowledged().filter(|before| **before != desired && !self.pushes.in_flight());
+        let before = self.pushes.acknowledged().filter(|before| **before != desired && !self.pushes.is_pushing());
         let Some(before) = before.filter(|_| desired.len() > 1) else { return Some(desired) };
         // The push of one pool makes Traefik start the round robin of every pool from the top.
         for (name, pool) in &mut self.pools {

@@ -9,7 +9,10 @@ use futures_util::{
 };
 use ilb_connections::{ConnectionSource, KernelConnections, Load, Sample};
 use ilb_discovery::{Backend, BackendSet};
-use ilb_reconciler::{Count, Decision, LeastConnections};
+use ilb_reconciler::{
+    Decision, LeastConnections,
+    least_connections::{Count, ProbeResult},
+};
 use ilb_traefik_client::Name;
 use tokio::time::{self, Instant};
 
@@ -22,7 +25,7 @@ pub struct Counter {
 }
 
 /// A function that tries whether a backend accepts a connection.
-pub type Probe = Box<dyn Fn(SocketAddr) -> BoxFuture<'static, bool> + Send + Sync>;
+pub type Probe = Box<dyn Fn(SocketAddr) -> BoxFuture<'static, ProbeResult> + Send + Sync>;
 
 impl Counter {
     /// Creates a counter from its two parts.
@@ -36,7 +39,13 @@ impl From<KernelConnections> for Counter {
         let prober = connections.prober();
         let probe = move |backend| {
             let prober = prober.clone();
-            async move { prober.probe(backend).await.is_ok() }.boxed()
+            async move {
+                match prober.probe(backend).await {
+                    Ok(_) => ProbeResult::Answered,
+                    Err(_) => ProbeResult::Unanswered,
+                }
+            }
+            .boxed()
         };
         Self::new(Arc::new(connections), Box::new(probe))
     }
@@ -56,7 +65,7 @@ pub(crate) struct Counting {
     /// The addresses to count; `None` before the first set of backends.
     backends: Option<Arc<BTreeSet<SocketAddr>>>,
     sampling: Fuse<BoxFuture<'static, Result<Sample, ilb_connections::Error>>>,
-    probes: FuturesUnordered<BoxFuture<'static, (SocketAddr, bool)>>,
+    probes: FuturesUnordered<BoxFuture<'static, (SocketAddr, ProbeResult)>>,
     wake_up: Option<Instant>,
 }
 
@@ -66,7 +75,7 @@ pub(crate) enum Happened {
     Sampled(Result<Sample, ilb_connections::Error>),
     Probed {
         backend: SocketAddr,
-        answered: bool,
+        result: ProbeResult,
     },
     /// The moment for which the balancer asked has come.
     Due,
@@ -85,16 +94,16 @@ impl Counting {
 
     pub(crate) fn backends(&mut self, set: &BackendSet) {
         self.backends = Some(Arc::new(set.iter().map(Backend::address).collect()));
-        self.balancer.backends(set, Instant::now().into_std());
+        self.balancer.set_backends(set, Instant::now().into_std());
     }
 
     pub(crate) fn advance(&mut self) -> Option<Arc<Decision>> {
         let work = self.balancer.decide(Instant::now().into_std());
-        self.wake_up = work.ask_again.map(Into::into);
+        self.wake_up = work.decide_again_at.map(Into::into);
         let Ok(counter) = &self.counter else { return work.decision };
-        for backend in work.probe {
+        for backend in work.probes {
             let probe = (counter.probe)(backend);
-            self.probes.push(probe.map(move |answered| (backend, answered)).boxed());
+            self.probes.push(probe.map(move |result| (backend, result)).boxed());
         }
         if let (Some(backends), true) = (&self.backends, self.sampling.is_terminated()) {
             let sample_at = work.sample_at.into();
@@ -111,7 +120,7 @@ impl Counting {
     pub(crate) async fn next(&mut self) -> Happened {
         tokio::select! {
             sample = &mut self.sampling, if !self.sampling.is_terminated() => Happened::Sampled(sample),
-            Some((backend, answered)) = self.probes.next() => Happened::Probed { backend, answered },
+            Some((backend, result)) = self.probes.next() => Happened::Probed { backend, result },
             () = sleep_until(self.wake_up) => Happened::Due,
         }
     }
@@ -121,16 +130,16 @@ impl Counting {
         match happened {
             Happened::Sampled(Ok(sample)) => {
                 let counts = sample.iter().map(|(address, load)| (address, count(&load)));
-                self.balancer.sample(counts, sample.cost(), now);
+                self.balancer.sampled(counts, sample.cost(), now);
                 observer.on(&Event::Sampled { pool, sample: &sample, balancer: &self.balancer });
             }
             Happened::Sampled(Err(error)) => {
-                self.balancer.blind(now);
+                self.balancer.counting_failed(now);
                 observer.on(&Event::CountingFailed { pool, error: &error });
             }
-            Happened::Probed { backend, answered } => {
-                self.balancer.probed(backend, answered, now);
-                observer.on(&Event::Probed { pool, backend, answered });
+            Happened::Probed { backend, result } => {
+                self.balancer.probed(backend, result, now);
+                observer.on(&Event::Probed { pool, backend, result });
             }
             Happened::Due => {}
         }

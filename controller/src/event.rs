@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use ilb_connections::Sample;
 use ilb_discovery::BackendSet;
-use ilb_reconciler::{Decision, LeastConnections};
+use ilb_reconciler::{Decision, LeastConnections, least_connections::ProbeResult};
 use ilb_traefik_client::{Applied, Name};
 
 use crate::{DesiredPools, Pool};
@@ -71,8 +71,8 @@ pub enum Event<'a> {
         pool: &'a Name,
         /// The backend.
         backend: SocketAddr,
-        /// Whether it accepted a connection in time.
-        answered: bool,
+        /// Result of the probe.
+        result: ProbeResult,
     },
     /// A pool has another plan than before. It is pushed as soon as Traefik can take it.
     Decided {

@@ -37,7 +37,7 @@ impl Policy {
     /// reports [`Event::CountingImpossible`].
     pub fn least_connections_without_counts(reason: impl Into<String>, pacing: Pacing) -> Self {
         let mut balancer = LeastConnections::new(pacing);
-        balancer.blind(Instant::now().into_std());
+        balancer.counting_failed(Instant::now().into_std());
         Self::counting(balancer, Err(reason.into()))
     }
 
@@ -72,7 +72,7 @@ impl Policy {
     /// Takes in a complete set of backends.
     pub(crate) fn backends(&mut self, set: &BackendSet) {
         match &mut self.0 {
-            Kind::RoundRobin { state, decision } => *decision = Some(state.backends(set)),
+            Kind::RoundRobin { state, decision } => *decision = Some(state.decide(set)),
             Kind::LeastConnections(counting) => counting.backends(set),
         }
     }

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use futures_util::{FutureExt, StreamExt, stream, stream::BoxStream};
 use ilb_connections::{Load, MockConnectionSource, Sample};
 use ilb_discovery::{Backend, BackendSet, Discovery, State};
+use ilb_reconciler::least_connections::ProbeResult;
 use ilb_traefik_client::{Applied, Configuration, Error, MockConfigSink, Name, Revision};
 use tokio::sync::mpsc;
 
@@ -90,8 +91,8 @@ impl Counts {
         });
         let state = Arc::clone(&self.0);
         let probe = move |_| {
-            let answered = !state.lock().unwrap_or_else(PoisonError::into_inner).silent;
-            async move { answered }.boxed()
+            let silent = state.lock().unwrap_or_else(PoisonError::into_inner).silent;
+            async move { if silent { ProbeResult::Unanswered } else { ProbeResult::Answered } }.boxed()
         };
         Counter::new(Arc::new(source), Box::new(probe))
     }

@@ -4,7 +4,10 @@
 
 use std::net::SocketAddr;
 
-use ilb_reconciler::{LadderInput, Plan, TraefikRoundRobin, ladder};
+use ilb_reconciler::{
+    Plan, TraefikRoundRobin,
+    ladder::{self, LadderInput},
+};
 use ilb_testbed::{Backend, Behaviour, Net, Traefik, eventually};
 use ilb_traefik_client::{ConfigSink, Configuration, Member, TcpPool};
 
@@ -49,8 +52,8 @@ async fn several_entries_per_backend_share_by_capacity_and_fill_what_lacks() {
     let sink = ilb_traefik_client::Traefik::try_new(&traefik.rest_url()).unwrap();
     let start = [7u32, 3, 0];
     let capacities = [1u8, 2, 4];
-    let rungs: Vec<_> = start.iter().zip(capacities).map(|(c, w)| LadderInput::new(*c).with_capacity(w)).collect();
-    let weights = ladder(&rungs, 0);
+    let inputs: Vec<_> = start.iter().zip(capacities).map(|(c, w)| LadderInput::new(*c).with_capacity(w)).collect();
+    let weights = ladder::weights(&inputs, 0);
     let plan: Plan = backends.iter().zip(&weights).flat_map(|(b, ws)| ws.iter().map(|w| (b.address(), *w))).collect();
     push(&sink, &plan).await;
     let mut loads: Vec<f64> = start.iter().zip(capacities).map(|(c, w)| f64::from(*c) / f64::from(w)).collect();

@@ -1,38 +1,44 @@
+//! The budget of an activity: how often it may run, by what it was measured to cost.
+
 use std::time::Duration;
 
-/// How often something may be done, by what it was measured to cost.
+/// Minimum period of every activity: neither samples nor pushes for balance are more frequent.
+pub(crate) const MIN_PERIOD: Duration = Duration::from_millis(50);
+
+/// Limits an activity to a fixed part of the time.
 ///
-/// Holds a running mean of the cost. The period is the one in which that cost is a given part of the time.
+/// Holds a running mean of its cost. The period is a multiple of that mean, within bounds.
 #[derive(Clone, Debug)]
 pub(crate) struct Budget {
-    /// The cost may be one part of this many.
-    parts: u32,
-    shortest: Duration,
-    longest: Duration,
-    mean: Option<Duration>,
+    /// The period divided by the mean cost: with 80, the activity takes at most 1/80 of the time.
+    period_per_cost: u32,
+    max_period: Duration,
+    mean_cost: Option<Duration>,
 }
 
+/// The part of the old mean that a new cost replaces: one in 8.
+const SMOOTHING: u32 = 8;
+
 impl Budget {
-    /// At most one part in `parts` of the time, and neither below `shortest` nor above `longest`. Before anything was
-    /// measured it is `shortest`.
-    pub(crate) fn new(parts: u32, shortest: Duration, longest: Duration) -> Self {
-        Self { parts, shortest: shortest.min(longest), longest, mean: None }
+    /// Creates a budget with a period of at least [`MIN_PERIOD`] and at most `max_period`, which wins if it is the
+    /// shorter one. Until a cost is known, the period is the minimum.
+    pub(crate) fn new(period_per_cost: u32, max_period: Duration) -> Self {
+        Self { period_per_cost, max_period, mean_cost: None }
     }
 
-    /// It was done once more, at this cost. A single costly time, such as one in which the machine was busy, counts little.
+    /// Takes in the cost of one more run. A single costly run, for example on a busy machine, changes little.
     pub(crate) fn spent(&mut self, cost: Duration) {
-        const WEIGHT: u32 = 8;
-        self.mean = Some(match self.mean {
+        self.mean_cost = Some(match self.mean_cost {
             None => cost,
-            // A mean that is far too high must not take long to come down, for that is how long all is slow.
-            Some(mean) => (mean * (WEIGHT - 1) + cost.min(mean * 2)) / WEIGHT,
+            // A mean that is far too high has to fall quickly, because until then everything is slow.
+            Some(mean) => (mean * (SMOOTHING - 1) + cost.min(mean * 2)) / SMOOTHING,
         });
     }
 
-    /// The time from one to the next.
+    /// Returns the time from one run to the next.
     pub(crate) fn period(&self) -> Duration {
-        let affordable = self.mean.unwrap_or_default().saturating_mul(self.parts);
-        affordable.clamp(self.shortest, self.longest)
+        let affordable = self.mean_cost.unwrap_or_default().saturating_mul(self.period_per_cost);
+        affordable.clamp(MIN_PERIOD.min(self.max_period), self.max_period)
     }
 }
 
@@ -42,40 +48,40 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    fn pace(costs: &[Duration]) -> Duration {
-        let mut pace = Budget::new(100, 50 * MS, 1000 * MS);
+    fn period_after(costs: &[Duration]) -> Duration {
+        let mut budget = Budget::new(100, 1000 * MS);
         for cost in costs {
-            pace.spent(*cost);
+            budget.spent(*cost);
         }
-        pace.period()
+        budget.period()
     }
 
     #[test]
-    fn what_costs_more_is_done_less_often_within_the_bounds() {
-        assert_eq!(pace(&[]), 50 * MS);
-        assert_eq!(pace(&[MS / 10]), 50 * MS);
-        assert_eq!(pace(&[2 * MS]), 200 * MS);
-        assert_eq!(pace(&[MS * 30]), 1000 * MS);
+    fn a_higher_cost_means_a_longer_period_within_the_bounds() {
+        assert_eq!(period_after(&[]), 50 * MS);
+        assert_eq!(period_after(&[MS / 10]), 50 * MS);
+        assert_eq!(period_after(&[2 * MS]), 200 * MS);
+        assert_eq!(period_after(&[MS * 30]), 1000 * MS);
     }
 
     #[test]
-    fn one_slow_time_among_many_changes_little() {
+    fn one_costly_run_among_many_changes_little() {
         let mut costs = vec![MS; 20];
         costs.push(500 * MS);
-        assert!(pace(&costs) < 150 * MS);
+        assert!(period_after(&costs) < 150 * MS);
     }
 
     #[test]
-    fn a_cost_that_stays_is_believed() {
+    fn a_lasting_change_of_the_cost_changes_the_period() {
         let mut costs = vec![MS; 20];
         costs.extend([5 * MS; 40]);
-        assert!(pace(&costs) > 450 * MS);
+        assert!(period_after(&costs) > 450 * MS);
         costs.extend([MS; 40]);
-        assert!(pace(&costs) < 120 * MS);
+        assert!(period_after(&costs) < 120 * MS);
     }
 
     #[test]
-    fn the_longest_period_wins_over_the_shortest() {
-        assert_eq!(Budget::new(100, 50 * MS, 10 * MS).period(), 10 * MS);
+    fn the_maximum_period_wins_over_the_minimum() {
+        assert_eq!(Budget::new(100, 10 * MS).period(), 10 * MS);
     }
 }

@@ -1,31 +1,33 @@
+//! Decisions: plans with the reasons for them.
+
 use std::{fmt, net::SocketAddr, time::Duration};
 
 use ilb_discovery::{Capacity, State};
 
-use crate::Plan;
+use crate::plan::Plan;
 
-/// A plan with the reason for it and what it was decided from.
+/// A plan with the reason for it and the facts behind it.
 ///
 /// Decisions are compared by identity (`Arc::ptr_eq`), never by value, so they have no `PartialEq`: two balancers may
 /// decide the same, and each has to learn that *its* decision is in force.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Decision {
-    /// How the pool is balanced.
+    /// Balancing method of the pool.
     pub method: Method,
-    /// The number of this decision among those of its pool, from 1.
+    /// Number of this decision among those of its pool, from 1.
     pub number: u64,
-    /// The weights to push.
+    /// Weights to push.
     pub plan: Plan,
-    /// Why the plan differs from the one before.
+    /// Reason why the plan differs from the one before.
     pub reason: Reason,
-    /// What was known of each backend, by address, including those that get no new connections. Empty for round robin,
-    /// which needs no counts.
+    /// Facts about each backend, by address, including those that get no new connections. Empty for round robin, which
+    /// needs no counts.
     pub rows: Vec<Row>,
     pub(crate) suspects: Vec<SocketAddr>,
 }
 
-/// How the connections of a pool are balanced.
+/// Method by which the connections of a pool are balanced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     /// Each new connection goes to a least loaded backend.
@@ -40,7 +42,7 @@ impl Decision {
         Self { method: Method::RoundRobin, number, plan, reason: Reason::Backends, rows, suspects }
     }
 
-    /// Returns what was known of `backend`, if counts were needed.
+    /// Returns the facts about `backend`; `None` for round robin and for an unknown backend.
     pub fn row(&self, backend: SocketAddr) -> Option<&Row> {
         self.rows.binary_search_by_key(&backend, |row| row.backend).ok().map(|at| &self.rows[at])
     }
@@ -56,63 +58,64 @@ impl Method {
     }
 }
 
-/// What was known of one backend when a plan was made, and what it got.
+/// Facts about one backend at the time of a decision, and the weights that it got.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Row {
-    /// The backend.
+    /// Address of the backend.
     pub backend: SocketAddr,
-    /// Its connections, established and opening.
+    /// Connections, established and opening.
     pub connections: u32,
-    /// Its shares relative to the others.
+    /// Shares of the connections relative to the other backends.
     pub capacity: Capacity,
-    /// For how long it has been able to take connections; unknown if it was before this process began.
+    /// Time since the backend became able to take connections; `None` if it already was when this process started.
     pub age: Option<Duration>,
-    /// Whether it may take connections.
+    /// Availability for new connections.
     pub standing: Standing,
-    /// Its weights, one per share; none if it gets no new connections.
+    /// Weights, one per share; empty if the backend gets no new connections.
     pub weights: Vec<u32>,
 }
 
-/// Whether a backend may take connections, by discovery and by the counts.
+/// Availability of a backend for new connections, by discovery and by the counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Standing {
-    /// What discovery says.
+    /// The state that discovery reports.
     State(State),
-    /// Discovery calls it ready, but it does not answer.
+    /// Ready according to discovery, but it does not answer.
     Suspect,
 }
 
-/// Why there is a new plan. Of several reasons the last in this order is named.
+/// Reason for a new plan. If several apply, a decision names the last of them in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Reason {
-    /// The plan in force would fill gaps again that are filled, if Traefik built its services again.
+    /// The plan in force has gaps to fill that are filled by now. If another writer made Traefik build its services
+    /// again, it would fill them once more.
     Freshness,
-    /// Connections have ended since the last push, so that the rest of the plan in force leads elsewhere than it should.
+    /// Connections have ended since the last push, so the rest of the plan in force leads elsewhere than a fresh plan.
     Balance,
     /// Connections can be counted from now on.
     Counting,
-    /// Connections cannot be counted any more: round robin.
+    /// Connections can no longer be counted: round robin.
     Blind,
     /// The capacity of a backend changed.
     Capacity,
-    /// A backend became a suspect, or is none any more.
+    /// A backend became a suspect, or is no longer one.
     Suspicion,
-    /// A backend does not take new connections any more.
+    /// A backend no longer takes new connections.
     Drain,
-    /// Backends came or went.
+    /// Backends were added or removed.
     Backends,
 }
 
 impl Reason {
-    /// Whether only the counts changed, which is nothing out of the ordinary.
+    /// Returns `true` if only the counts changed, which is routine.
     pub fn is_load(self) -> bool {
         matches!(self, Self::Freshness | Self::Balance)
     }
 
-    /// The name used in logs, metrics and documents.
+    /// Returns the name used in logs, metrics and documents.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Freshness => "freshness",
@@ -143,7 +146,7 @@ impl fmt::Display for Standing {
 }
 
 impl fmt::Display for Row {
-    /// `10.0.1.4:5432 ready, 31 connections, capacity 1, weight 1000002`
+    /// Writes `10.0.1.4:5432 ready, 31 connections, capacity 1, weight 1000002`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { backend, connections, capacity, standing, .. } = self;
         write!(f, "{backend} {standing}, {connections} connections, capacity {}", capacity.get())?;

@@ -1,3 +1,5 @@
+//! The plan in force, compared with what has happened since.
+
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
@@ -7,17 +9,17 @@ use std::{
 
 use crate::{decision::Decision, tracked::Tracked, trigger::Drift};
 
-/// The plan that is proved to be in force.
+/// A decision that is proved to be in force.
 #[derive(Debug)]
 pub(crate) struct InForce {
     pub(crate) decision: Arc<Decision>,
     pub(crate) since: Instant,
-    /// How long its push took.
+    /// Duration of its push.
     pub(crate) took: Duration,
     weights: BTreeMap<SocketAddr, Weights>,
 }
 
-/// The weights of one backend in a plan.
+/// Weights of one backend in a plan.
 #[derive(Clone, Copy, Debug, Default)]
 struct Weights {
     entries: u32,
@@ -37,10 +39,10 @@ impl InForce {
         Self { decision: Arc::clone(decision), since, took, weights }
     }
 
-    /// Compares what this plan gave a backend with `fresh`, the weights of a plan for the counts of now.
+    /// Compares the weights of a backend in this plan with `fresh`, those of a plan for the present counts.
     pub(crate) fn drift(&self, tracked: &Tracked, fresh: &[u32]) -> Drift {
-        let weights = self.of(tracked);
-        #[allow(clippy::cast_precision_loss)] // a sum of at most 16 weights of 32 bits is exact
+        let weights = self.weights_of(tracked);
+        #[expect(clippy::cast_precision_loss, reason = "a sum of at most 16 weights of 32 bits is exact")]
         let per_share = |sum: u64, shares: u32| sum as f64 / f64::from(shares.max(1));
         Drift {
             pushed: per_share(weights.sum, weights.entries),
@@ -50,23 +52,25 @@ impl InForce {
         }
     }
 
-    /// For each backend, how many connections this plan must have led there in vain. The openings elsewhere tell which level
-    /// Traefik's round robin has reached; above that level it has served every entry once per level.
+    /// Returns for each backend how many connections this plan must have sent there without any having appeared.
+    ///
+    /// The connections opened elsewhere show which level Traefik's round robin has reached. Above that level it has
+    /// served every entry once per level.
     pub(crate) fn missed<'a>(&self, backends: impl Iterator<Item = &'a Tracked> + Clone) -> Vec<u32> {
         let reached = |tracked: &Tracked| {
-            let weights = self.of(tracked);
+            let weights = self.weights_of(tracked);
             let passes = tracked.opened_since_push.div_ceil(weights.entries.max(1));
             (tracked.opened_since_push > 0).then(|| weights.highest.saturating_sub(passes).saturating_add(1))
         };
         let level = backends.clone().filter_map(reached).min();
         let missed = |tracked: &Tracked| match level {
-            Some(level) if tracked.opened_since_push == 0 => self.of(tracked).highest.saturating_sub(level),
+            Some(level) if tracked.opened_since_push == 0 => self.weights_of(tracked).highest.saturating_sub(level),
             _ => 0,
         };
         backends.map(missed).collect()
     }
 
-    fn of(&self, tracked: &Tracked) -> Weights {
+    fn weights_of(&self, tracked: &Tracked) -> Weights {
         self.weights.get(&tracked.backend.address()).copied().unwrap_or_default()
     }
 }

@@ -1,16 +1,20 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![warn(missing_debug_implementations)]
+
+pub mod decision;
+pub mod ladder;
+pub mod least_connections;
+pub mod plan;
+pub mod pushes;
 
 mod budget;
-mod count;
-mod decision;
 mod gcd;
 mod guard;
 mod in_force;
-mod ladder;
-mod least_connections;
-mod plan;
-mod pushes;
+mod observations;
+mod pacing;
+mod push_limit;
 mod reconcile;
 mod round_robin;
 mod sampling;
@@ -20,12 +24,11 @@ mod traefik_model;
 mod trigger;
 
 pub use crate::{
-    count::Count,
-    decision::{Decision, Method, Reason, Row, Standing},
-    ladder::{LadderInput, ladder},
-    least_connections::{LeastConnections, Pacing, Work},
-    plan::{Entry, Plan},
-    pushes::{Failure, Next, Pushes},
+    decision::{Decision, Method, Reason},
+    least_connections::LeastConnections,
+    pacing::Pacing,
+    plan::Plan,
+    pushes::Pushes,
     reconcile::{Action, Change, reconcile},
     round_robin::RoundRobin,
 };

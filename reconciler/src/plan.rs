@@ -1,49 +1,51 @@
+//! Plans: the weights of all backends of a pool.
+
 use std::net::SocketAddr;
 
 use ilb_discovery::{BackendSet, Capacity, State};
 
 use crate::gcd::gcd;
 
-/// The weights of all backends of a pool: what a push programs.
+/// Weights of all backends of a pool: the content of a push.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     entries: Vec<Entry>,
 }
 
-/// One entry of a plan. A backend has one per share of its capacity.
+/// An entry of a plan. A backend has one per share of its capacity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Entry {
-    /// The backend.
+    /// Address of the backend.
     pub address: SocketAddr,
-    /// Its weight: connections per round relative to the other entries.
+    /// Connections per round relative to the other entries.
     pub weight: u32,
 }
 
 impl Plan {
-    /// Each ready backend in turn, in proportion to its capacity.
+    /// Creates a plan that takes each ready backend in turn, in proportion to its capacity.
     ///
-    /// A capacity of 3 is three entries, not one of weight 3: Traefik serves a heavy entry several times in a row, while
-    /// it mixes the entries of a list.
+    /// A capacity of 3 is three entries, not one of weight 3: Traefik serves a heavy entry several times in a row,
+    /// while it mixes the entries of a list.
     pub fn round_robin(set: &BackendSet) -> Self {
         let ready: Vec<_> = set.iter().filter(|b| b.state() == State::Ready).collect();
         let weights = equal_shares(ready.iter().map(|b| b.capacity()));
         ready.iter().zip(weights).flat_map(|(b, weights)| weights.into_iter().map(|w| (b.address(), w))).collect()
     }
 
-    /// The entries, by address.
+    /// Returns the entries by address.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
 }
 
-/// For each capacity as many weights of 1 as it has shares, in lowest terms.
+/// Returns for each capacity as many weights of 1 as it has shares, in lowest terms.
 pub(crate) fn equal_shares(capacities: impl Iterator<Item = Capacity> + Clone) -> Vec<Vec<u32>> {
     let share = gcd(capacities.clone().map(|c| c.get().into())).max(1);
     capacities.map(|c| (0..u64::from(c.get()) / share).map(|_| 1).collect()).collect()
 }
 
-/// Equal addresses have to be neighbours.
+/// Collects addresses and their weights in the given order, in which entries of the same address must be adjacent.
 impl FromIterator<(SocketAddr, u32)> for Plan {
     fn from_iter<I: IntoIterator<Item = (SocketAddr, u32)>>(entries: I) -> Self {
         Self { entries: entries.into_iter().map(|(address, weight)| Entry { address, weight }).collect() }
@@ -72,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_capacities_are_one_entry_each() {
+    fn capacities_are_reduced_to_lowest_terms() {
         assert_eq!(weights(&[(State::Ready, 16), (State::Ready, 16)]).len(), 2);
         assert_eq!(weights(&[(State::Ready, 4), (State::Ready, 6)]).len(), 5);
     }

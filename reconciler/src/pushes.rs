@@ -1,9 +1,10 @@
-//! When to push and when to prove: the retries of one writer that owns one sink.
+//! The schedule of pushes and proofs: the retries of one writer that owns one sink.
 //!
-//! `ilb_traefik_client`'s `Breaker` retries as well, inside a fleet, and on purpose it is another machine. `Pushes` decides
-//! for the owner of the state: it keeps what is acknowledged, asks for proofs of it, and never pauses longer than half a
-//! second, because the Traefik in its own pod costs one refused connection. A `Breaker` protects each of several remote
-//! instances: it opens after some failures, leaves a new desired state waiting while it is open, and knows no proofs.
+//! The `Breaker` of `ilb_traefik_client` retries as well, inside a fleet, and is deliberately another state machine.
+//! `Pushes` decides for the owner of the state: it keeps what is acknowledged, asks for proofs of it, and never pauses
+//! for more than half a second while Traefik is away, because an attempt costs one refused connection within the pod. A
+//! `Breaker` protects each of several remote instances: it opens after some failures, leaves a new desired state
+//! waiting while it is open, and knows no proofs.
 
 use std::time::{Duration, Instant};
 
@@ -11,42 +12,41 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 
 /// Decides when to push, and when to prove again that the last push is still in force.
 ///
-/// Holds what is desired, what is on its way, and what is acknowledged with its proof. `W` is the desired state, `P` the
-/// proof that it is in force. There is one push at a time; while it runs, a newer desired state replaces the one that
-/// waits. A failed push is repeated with the desired state of that moment. A proof that fails makes the acknowledged state
-/// due for a push again.
+/// Holds the desired state (`S`), the one in flight, and the acknowledged one with the proof (`P`) that it is in force.
+/// There is one push at a time; while it runs, a newer desired state replaces the one that waits. A failed push is
+/// repeated with the desired state of that moment. If a proof fails, the desired state is pushed again.
 #[derive(Debug)]
-pub struct Pushes<W, P> {
-    desired: Option<W>,
-    in_flight: Option<W>,
-    acknowledged: Option<(W, P)>,
-    /// When the acknowledged state has to be proved again.
+pub struct Pushes<S, P> {
+    desired: Option<S>,
+    in_flight: Option<S>,
+    acknowledged: Option<(S, P)>,
+    /// Moment at which the acknowledged state has to be proved again; `None` while a proof is under way.
     proof_due: Option<Instant>,
     retry: Option<Retry>,
 }
 
-/// What the caller has to do now.
+/// Step that the caller of [`Pushes::next`] has to take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Next<W, P> {
+pub enum Next<S, P> {
     /// Push this, then report [`succeeded`](Pushes::succeeded) or [`failed`](Pushes::failed). A proof that is under way
-    /// has become pointless.
-    Push(W),
+    /// is obsolete.
+    Push(S),
     /// Prove again that the last push is in force, then report [`proved`](Pushes::proved) or [`lost`](Pushes::lost).
     Prove(P),
-    /// Wait until this moment.
+    /// Wait until this moment, or until something is reported.
     WaitUntil(Instant),
-    /// Wait until something else is reported.
+    /// Wait until something is reported.
     Idle,
 }
 
-/// The kind of a failure of a push.
+/// Kind of failure of a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Failure {
-    /// The same push may succeed later: Traefik is away, or slow.
+    /// A repetition may succeed: Traefik is away, or slow.
     Retryable,
-    /// Traefik refused the push, and will refuse it again unless something else changes.
+    /// Traefik refused the push, and will refuse it again until something else changes.
     Permanent,
 }
 
@@ -57,45 +57,45 @@ struct Retry {
     pauses: ExponentialBackoff,
 }
 
-impl<W, P> Pushes<W, P> {
-    /// The time between two proofs. A Traefik that restarts at once is noticed after this time at the latest.
+impl<S, P> Pushes<S, P> {
+    /// Time between two proofs, and so the longest delay in noticing that Traefik has restarted.
     pub const PROOF_INTERVAL: Duration = Duration::from_millis(500);
 
-    /// The longest pause before a repetition. It is what an outage of Traefik lasts longer than necessary, so it is
-    /// short: an attempt costs one refused connection within the pod.
+    /// Longest pause before a repetition, and so the longest delay in noticing that Traefik is back. It is short,
+    /// because an attempt costs one refused connection within the pod.
     pub const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-    /// The longest pause after a refusal, where a repetition helps only once Traefik's static configuration is repaired.
+    /// Longest pause after a refusal, which only a repair of Traefik's static configuration can end.
     pub const LONGEST_PAUSE_AFTER_REFUSAL: Duration = Duration::from_secs(5);
 
-    /// Creates a machine without a desired and without an acknowledged state.
+    /// Creates a schedule without a desired and without an acknowledged state.
     pub fn new() -> Self {
         Self { desired: None, in_flight: None, acknowledged: None, proof_due: None, retry: None }
     }
 
-    /// Returns what is proved to be in force.
-    pub fn acknowledged(&self) -> Option<&W> {
+    /// Returns the state that is proved to be in force.
+    pub fn acknowledged(&self) -> Option<&S> {
         self.acknowledged.as_ref().map(|(state, _)| state)
     }
 
     /// Returns `true` while a push is under way.
-    pub fn in_flight(&self) -> bool {
+    pub fn is_pushing(&self) -> bool {
         self.in_flight.is_some()
     }
 }
 
-impl<W: Clone + PartialEq, P: Clone> Pushes<W, P> {
+impl<S: Clone + PartialEq, P: Clone> Pushes<S, P> {
     /// Replaces the desired state.
-    pub fn desire(&mut self, desired: W) {
+    pub fn desire(&mut self, desired: S) {
         let refused = self.retry.as_ref().is_some_and(|retry| retry.failure == Failure::Permanent);
         if refused && self.desired.as_ref() != Some(&desired) {
-            self.retry = None; // another state may well be accepted
+            self.retry = None; // Traefik may accept another state
         }
         self.desired = Some(desired);
     }
 
-    /// Returns what to do at `now`.
-    pub fn next(&mut self, now: Instant) -> Next<W, P> {
+    /// Returns the step to take at `now`. A push or proof that it returns counts as started.
+    pub fn next(&mut self, now: Instant) -> Next<S, P> {
         if self.in_flight.is_some() {
             return Next::Idle;
         }
@@ -118,7 +118,7 @@ impl<W: Clone + PartialEq, P: Clone> Pushes<W, P> {
         }
     }
 
-    /// Takes in that the push in flight is in force, with the proof of it.
+    /// Takes in that the push in flight is in force, and the proof of that.
     pub fn succeeded(&mut self, proof: P, now: Instant) {
         self.acknowledged = self.in_flight.take().map(|state| (state, proof));
         self.retry = None;
@@ -134,7 +134,7 @@ impl<W: Clone + PartialEq, P: Clone> Pushes<W, P> {
             Some(retry) if retry.failure == failure => retry.pauses,
             _ => failure.pauses(),
         };
-        // The sequence has no end; were it to have one, the longest pause would be right.
+        // The sequence never ends. If it did, the longest pause would be right.
         let pause = pauses.next().unwrap_or(failure.longest_pause());
         self.retry = Some(Retry { failure, at: now + pause, pauses });
     }
@@ -144,14 +144,14 @@ impl<W: Clone + PartialEq, P: Clone> Pushes<W, P> {
         self.proof_due = Some(now + Self::PROOF_INTERVAL);
     }
 
-    /// Takes in that the last push is no longer in force, or that this cannot be found out: it is due again.
+    /// Takes in that the last push is no longer in force, or that its proof failed: it is due again.
     pub fn lost(&mut self) {
         self.acknowledged = None;
         self.proof_due = None;
     }
 }
 
-impl<W, P> Default for Pushes<W, P> {
+impl<S, P> Default for Pushes<S, P> {
     fn default() -> Self {
         Self::new()
     }
@@ -161,7 +161,7 @@ impl Failure {
     fn pauses(self) -> ExponentialBackoff {
         let first = self.longest_pause() / 10;
         let builder = ExponentialBuilder::default().with_min_delay(first).with_max_delay(self.longest_pause());
-        // No jitter: each controller has one Traefik of its own, there is no crowd to spread.
+        // Without jitter: each controller has a Traefik of its own, so no crowd of clients has to be spread.
         builder.without_max_times().build()
     }
 
@@ -179,7 +179,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// Pushes with `desired` in force since `now`.
+    /// Returns pushes with `desired` in force since `now`.
     fn acknowledged(desired: u8, now: Instant) -> Pushes<u8, &'static str> {
         let mut pushes = Pushes::new();
         pushes.desire(desired);
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_force_is_not_pushed_again() {
+    fn a_state_in_force_is_not_pushed_again() {
         let now = Instant::now();
         let mut pushes = acknowledged(1, now);
         pushes.desire(2);
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_refused_is_repeated_slowly_but_another_desired_state_goes_at_once() {
+    fn a_refused_state_is_repeated_slowly_but_another_one_is_pushed_at_once() {
         let mut now = Instant::now();
         let mut pushes = Pushes::<_, ()>::new();
         pushes.desire(1);
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_desired_state_does_not_shorten_the_pause_while_the_other_side_is_away() {
+    fn a_new_desired_state_does_not_shorten_the_pause_while_traefik_is_away() {
         let now = Instant::now();
         let mut pushes = Pushes::<_, ()>::new();
         pushes.desire(1);

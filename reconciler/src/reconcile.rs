@@ -1,30 +1,32 @@
+//! The difference between two sets of backends.
+
 use ilb_discovery::{Backend, BackendSet};
 
-/// What has to be done to get from one set of backends to another.
+/// Work that leads from one set of backends to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 #[must_use]
 pub enum Action {
-    /// Nothing: the sets are equal.
+    /// Do nothing: the sets are equal.
     Noop,
     /// Apply this change.
     Apply(Change),
 }
 
-/// The difference between two sets of backends. Each part is in the order of addresses.
+/// Difference between two sets of backends. Each part is in the order of addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Change {
     /// Backends that are new.
     pub added: Vec<Backend>,
-    /// Backends that are gone, as they were.
+    /// Backends that are no longer there, as they were.
     pub removed: Vec<Backend>,
     /// Backends of which something other than the address differs, as they are now.
     pub updated: Vec<Backend>,
 }
 
 impl Change {
-    /// `old` with this change applied.
+    /// Applies this change to `old` and returns the result.
     pub fn apply_to(&self, old: &BackendSet) -> BackendSet {
         let stays = |b: &&Backend| self.removed.binary_search_by_key(&b.address(), Backend::address).is_err();
         old.iter().filter(stays).chain(&self.updated).chain(&self.added).cloned().collect()
@@ -32,17 +34,17 @@ impl Change {
 }
 
 /// Compares the last *acknowledged* set of backends (not the last seen one: a failed push must be repeated) with the
-/// one wanted now.
+/// desired one.
 ///
 /// ```
 /// use ilb_discovery::{Backend, BackendSet, State};
 /// use ilb_reconciler::{Action, reconcile};
 ///
 /// let acknowledged = BackendSet::empty();
-/// let wanted: BackendSet = [Backend::new("10.0.1.4:5432".parse()?, State::Ready)].into_iter().collect();
-/// let Action::Apply(change) = reconcile(&acknowledged, &wanted) else { panic!("something was added") };
+/// let desired: BackendSet = [Backend::new("10.0.1.4:5432".parse()?, State::Ready)].into_iter().collect();
+/// let Action::Apply(change) = reconcile(&acknowledged, &desired) else { panic!("something was added") };
 /// assert_eq!(change.added.len(), 1);
-/// assert_eq!(reconcile(&wanted, &wanted), Action::Noop);
+/// assert_eq!(reconcile(&desired, &desired), Action::Noop);
 /// # Ok::<(), std::net::AddrParseError>(())
 /// ```
 pub fn reconcile(old: &BackendSet, new: &BackendSet) -> Action {
@@ -75,7 +77,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn equal_sets_need_nothing(x in backends()) {
+        fn equal_sets_need_no_change(x in backends()) {
             let x: BackendSet = x.into_iter().collect();
             prop_assert_eq!(reconcile(&x, &x.clone()), Action::Noop);
         }
@@ -90,13 +92,13 @@ mod tests {
         }
 
         #[test]
-        fn the_order_in_which_backends_were_seen_never_matters(old in backends(), new in backends(), seed in any::<usize>()) {
+        fn the_order_of_backends_never_matters(old in backends(), new in backends(), seed in any::<usize>()) {
             let old: BackendSet = old.into_iter().collect();
             let new: BackendSet = new.into_iter().collect();
-            let mut turned: Vec<_> = new.iter().cloned().collect();
-            let by = seed % turned.len().max(1);
-            turned.rotate_left(by);
-            prop_assert_eq!(reconcile(&old, &new), reconcile(&old, &turned.into_iter().collect()));
+            let mut rotated: Vec<_> = new.iter().cloned().collect();
+            let by = seed % rotated.len().max(1);
+            rotated.rotate_left(by);
+            prop_assert_eq!(reconcile(&old, &new), reconcile(&old, &rotated.into_iter().collect()));
         }
     }
 }

@@ -1,15 +1,18 @@
-//! The decisions of a pool that is balanced by round robin.
+//! The decisions of a pool balanced by round robin.
 
 use std::sync::Arc;
 
 use ilb_discovery::BackendSet;
 
-use crate::{Decision, Method, Plan};
+use crate::{
+    decision::{Decision, Method},
+    plan::Plan,
+};
 
-/// Round robin: each ready backend in turn, in proportion to its capacity.
+/// Takes each ready backend in turn, in proportion to its capacity.
 ///
-/// Holds the decision for the last set of backends. It is replaced only when a set asks for another plan, so a change of
-/// backends that take no connections leads to no push.
+/// Holds the decision for the last set of backends. The decision is replaced only when a set needs another plan, so a
+/// change of backends that take no connections leads to no push.
 #[derive(Debug, Default)]
 pub struct RoundRobin {
     decision: Option<Arc<Decision>>,
@@ -21,14 +24,14 @@ impl RoundRobin {
         Self::default()
     }
 
-    /// Creates the round robin of a pool that takes the place of one for which `before` was decided. While the plan stays
-    /// the same, so does the decision.
+    /// Creates the round robin of a pool that replaces another one, for which `before` was decided. As long as the plan
+    /// stays the same, so does the decision.
     pub fn from_decision(before: Arc<Decision>) -> Self {
         Self { decision: (before.method == Method::RoundRobin).then_some(before) }
     }
 
-    /// Takes in a complete set of backends and returns the decision for it.
-    pub fn backends(&mut self, set: &BackendSet) -> Arc<Decision> {
+    /// Returns the decision for a complete set of backends: the last one, if it has the same plan.
+    pub fn decide(&mut self, set: &BackendSet) -> Arc<Decision> {
         let plan = Plan::round_robin(set);
         match &self.decision {
             Some(decision) if decision.plan == plan => Arc::clone(decision),
@@ -53,19 +56,19 @@ mod tests {
     }
 
     #[test]
-    fn only_another_plan_is_another_decision() {
+    fn the_decision_changes_only_with_the_plan() {
         let mut round_robin = RoundRobin::new();
-        let first = round_robin.backends(&set(&[State::Ready, State::NotReady]));
-        assert!(Arc::ptr_eq(&first, &round_robin.backends(&set(&[State::Ready, State::Draining]))));
-        let second = round_robin.backends(&set(&[State::Ready, State::Ready]));
+        let first = round_robin.decide(&set(&[State::Ready, State::NotReady]));
+        assert!(Arc::ptr_eq(&first, &round_robin.decide(&set(&[State::Ready, State::Draining]))));
+        let second = round_robin.decide(&set(&[State::Ready, State::Ready]));
         assert!(!Arc::ptr_eq(&first, &second));
         assert_eq!((first.number, second.number), (1, 2));
     }
 
     #[test]
-    fn a_pool_in_the_place_of_another_keeps_its_decision_while_the_plan_is_the_same() {
-        let before = RoundRobin::new().backends(&set(&[State::Ready]));
+    fn a_pool_that_replaces_another_keeps_its_decision_while_the_plan_is_the_same() {
+        let before = RoundRobin::new().decide(&set(&[State::Ready]));
         let mut round_robin = RoundRobin::from_decision(Arc::clone(&before));
-        assert!(Arc::ptr_eq(&before, &round_robin.backends(&set(&[State::Ready]))));
+        assert!(Arc::ptr_eq(&before, &round_robin.decide(&set(&[State::Ready]))));
     }
 }

@@ -1,36 +1,37 @@
-//! When to count connections again.
+//! The times of samples.
 
 use std::time::{Duration, Instant};
 
 use crate::budget::Budget;
 
-/// Chooses the moments of samples: as often as their cost allows, less often while nothing changes.
+/// Schedules samples: as often as their cost allows, and less often while nothing changes.
 ///
-/// Holds the cost of the last samples, the moment of the last one, and how long the counts have been unchanged.
+/// Holds the cost of the samples, the moment of the last one, and how long the counts have been unchanged.
 #[derive(Debug)]
 pub(crate) struct Sampling {
     budget: Budget,
-    longest_period: Duration,
+    max_period: Duration,
     last: Option<Instant>,
-    /// How many samples in a row saw no connection open or close.
-    unchanged: u32,
+    /// Number of samples in a row in which no connection opened or closed.
+    idle_samples: u32,
 }
 
-/// The part of a core that samples may cost: one in 80, which is 1.25 %. With 1 % short lives are spread 1.6 times as
-/// unevenly as by a proxy that counts itself (300 connections with lives of 6 s), with this 1.4 times.
-const ONE_PART_IN: u32 = 80;
+/// Period between samples divided by the cost of one: samples take at most 1/80 of a core, which is 1.25 %. With 1 %,
+/// the imbalance is 1.6 times that of a proxy that counts its own connections (300 connections with lives of 6 s); with
+/// 1.25 % it is 1.4 times.
+const PERIOD_PER_SAMPLE_COST: u32 = 80;
 
 impl Sampling {
-    pub(crate) fn new(shortest_period: Duration, longest_period: Duration) -> Self {
-        let budget = Budget::new(ONE_PART_IN, shortest_period, longest_period);
-        Self { budget, longest_period, last: None, unchanged: 0 }
+    pub(crate) fn new(max_period: Duration) -> Self {
+        let budget = Budget::new(PERIOD_PER_SAMPLE_COST, max_period);
+        Self { budget, max_period, last: None, idle_samples: 0 }
     }
 
-    /// Takes in that a sample ended at `now` and cost this much processor time.
-    pub(crate) fn counted(&mut self, counts: Counts, cost: Duration, now: Instant) {
-        self.unchanged = match counts {
-            Counts::Changed => 0,
-            Counts::Unchanged => self.unchanged.saturating_add(1),
+    /// Takes in that a sample ended at `now`, and its cost in processor time.
+    pub(crate) fn sampled(&mut self, activity: Activity, cost: Duration, now: Instant) {
+        self.idle_samples = match activity {
+            Activity::Busy => 0,
+            Activity::Idle => self.idle_samples.saturating_add(1),
         };
         self.budget.spent(cost);
         self.last = Some(now);
@@ -42,17 +43,17 @@ impl Sampling {
     }
 
     /// Returns the moment of the next sample while counting fails.
-    pub(crate) fn next_try(&self, now: Instant) -> Instant {
-        self.last.map_or(now, |last| last + self.longest_period)
+    pub(crate) fn next_attempt(&self, now: Instant) -> Instant {
+        self.last.map_or(now, |last| last + self.max_period)
     }
 
     /// Returns the moment of the next sample. `next_push` is the earliest moment of the next push for balance.
     pub(crate) fn next(&self, next_push: Option<Instant>, now: Instant) -> Instant {
         let Some(last) = self.last else { return now };
-        // While nothing changes there is nothing to see: then a sample costs little more than a look at an empty table.
-        let period = self.budget.period().saturating_mul(self.unchanged.saturating_add(1)).min(self.longest_period);
+        // While nothing changes there is nothing to see, so samples become rarer and hardly cost anything.
+        let period = self.budget.period().saturating_mul(self.idle_samples.saturating_add(1)).min(self.max_period);
         let at = last + period;
-        // Counts should be fresh when a push may be: better a little later than just before.
+        // A push should use fresh counts: if one may come soon, the sample waits for that moment.
         match next_push {
             Some(push) if push > at && push < at + period => push,
             _ => at,
@@ -60,9 +61,11 @@ impl Sampling {
     }
 }
 
-/// Whether a sample differs from the one before.
+/// Activity since the sample before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Counts {
-    Changed,
-    Unchanged,
+pub(crate) enum Activity {
+    /// Connections opened or closed.
+    Busy,
+    /// All counts are unchanged.
+    Idle,
 }

@@ -1,10 +1,12 @@
+//! A model of Traefik's weighted round robin, for tests.
+
 use std::net::SocketAddr;
 
-use crate::Plan;
+use crate::{gcd::gcd, plan::Plan};
 
-/// A model of Traefik's weighted round robin for TCP, pick by pick.
+/// Models Traefik's weighted round robin for TCP, pick by pick.
 ///
-/// It knows one difference: Traefik shuffles the entries when it takes over a configuration; here they are taken in the
+/// There is one difference: Traefik shuffles the entries when it applies a configuration; the model takes them in the
 /// order given.
 #[derive(Clone, Debug)]
 pub struct TraefikRoundRobin {
@@ -16,15 +18,15 @@ pub struct TraefikRoundRobin {
 }
 
 impl TraefikRoundRobin {
-    /// The round robin of a Traefik that has just taken over `plan` with its entries in this order.
+    /// Creates the round robin of a Traefik that has just applied `plan`, with its entries in this order.
     pub fn new(plan: &Plan) -> Self {
         let entries: Vec<_> = plan.entries().iter().map(|e| (e.address, u64::from(e.weight))).collect();
         let highest = entries.iter().map(|e| e.1).max().unwrap_or(0);
-        let step = crate::gcd::gcd(entries.iter().map(|e| e.1));
+        let step = gcd(entries.iter().map(|e| e.1));
         Self { entries, next: 0, level: 0, highest, step }
     }
 
-    /// Where the next connection goes; nowhere if nothing has a weight.
+    /// Returns the backend of the next connection; `None` if no entry has a weight.
     pub fn pick(&mut self) -> Option<SocketAddr> {
         if self.highest == 0 {
             return None;

@@ -1,7 +1,7 @@
 //! Policies with counts and probes in the hands of the test.
 
 use ilb_discovery::{Backend, BackendSet, State};
-use ilb_reconciler::{Reason, Standing};
+use ilb_reconciler::{Reason, decision::Standing, least_connections::ProbeResult};
 
 use super::*;
 use crate::testing::{Counts, address};
@@ -41,7 +41,7 @@ impl Bench {
             let events = &mut self.events;
             let mut observer = |event: &Event<'_>| match event {
                 Event::CountingFailed { .. } => events.push("CountingFailed"),
-                Event::Probed { answered: false, .. } => events.push("Probed in vain"),
+                Event::Probed { result: ProbeResult::Unanswered, .. } => events.push("Probed in vain"),
                 _ => {}
             };
             self.policy.take(happened, &"default".parse().unwrap(), &mut observer);

@@ -114,7 +114,7 @@ impl Facts {
                 self.in_pool(pool, |pool| pool.load.failed(&Chain(error).to_string(), now));
             }
             Event::CountingImpossible { pool, reason } => self.in_pool(pool, |pool| pool.load.failed(reason, now)),
-            Event::Probed { pool, answered, .. } => self.in_pool(pool, |pool| pool.load.probed(*answered)),
+            Event::Probed { pool, result, .. } => self.in_pool(pool, |pool| pool.load.probed(*result)),
             Event::Decided { pool, decision } => {
                 self.in_pool(pool, |pool| pool.decided = Some(Arc::clone(decision)));
                 return News::No;

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use ilb_controller::{DesiredPools, Event, Observer};
 use ilb_discovery::{BackendSet, State};
-use ilb_reconciler::{Action, Decision, Method, reconcile};
+use ilb_reconciler::{Action, Decision, Method, least_connections::ProbeResult, reconcile};
 use ilb_traefik_client::{Applied, Error, Name};
 use tokio::time::Instant;
 
@@ -132,7 +132,7 @@ impl Observer for LogObserver {
             Event::DiscoveryStale { pool, error } => self.pool(pool).stale(pool, error),
             Event::Sampled { pool, .. } => self.pool(pool).counted(pool),
             Event::CountingFailed { pool, error } => self.pool(pool).counting_failed(pool, error),
-            Event::Probed { pool, backend, answered: false } => {
+            Event::Probed { pool, backend, result: ProbeResult::Unanswered } => {
                 tracing::warn!(%pool, %backend, "A backend does not answer: no new connections until it does");
             }
             Event::Pushed { desired, previous, applied } => self.pushed(desired, previous, applied),

@@ -59,7 +59,8 @@ impl PoolFactory {
         if settings.method == Method::RoundRobin {
             return Policy::round_robin();
         }
-        let pacing = Pacing::default().with_longest(settings.update_interval).with_slow_start(settings.slow_start);
+        let pacing =
+            Pacing::default().with_max_sample_period(settings.update_interval).with_slow_start(settings.slow_start);
         let visibility = self.visibility.get_or_init(|| Visibility::detect(self.traefik.as_ref())).await;
         visibility.least_connections(pacing).await
     }

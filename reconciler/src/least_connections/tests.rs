@@ -1,7 +1,9 @@
+//! Least connections beside a Traefik that applies every push at once.
+
 use ilb_discovery::Capacity;
 
 use super::*;
-use crate::decision::Standing;
+use crate::{budget::MIN_PERIOD, decision::Standing};
 
 mod simulation;
 
@@ -19,7 +21,7 @@ fn count(connections: u32, opened: u32) -> Count {
     Count { connections, opened, oldest_opening: None }
 }
 
-/// A balancer beside a Traefik that has every push in force at once.
+/// A balancer beside a Traefik that applies every push at once.
 struct Bench {
     balancer: LeastConnections,
     now: Instant,
@@ -30,7 +32,7 @@ impl Bench {
     fn new(set: &BackendSet) -> Self {
         let mut balancer = LeastConnections::new(Pacing::default());
         let now = Instant::now();
-        balancer.backends(set, now);
+        balancer.set_backends(set, now);
         Self { balancer, now, in_force: None }
     }
 
@@ -41,11 +43,11 @@ impl Bench {
 
     fn sample(&mut self, counts: &[(u32, u32)]) -> &mut Self {
         let counts = (0..).zip(counts).map(|(i, (connections, opened))| (address(i), count(*connections, *opened)));
-        self.balancer.sample(counts.collect::<Vec<_>>(), MS / 10, self.now);
+        self.balancer.sampled(counts.collect::<Vec<_>>(), MS / 10, self.now);
         self
     }
 
-    /// The reason for a push, if there is one.
+    /// Pushes the decision, if it is a new one, and returns its reason.
     fn push(&mut self) -> Option<Reason> {
         let decision = self.balancer.decide(self.now).decision?;
         if self.in_force.as_ref().is_some_and(|in_force| Arc::ptr_eq(in_force, &decision)) {
@@ -57,7 +59,7 @@ impl Bench {
         Some(reason)
     }
 
-    /// How much more each backend has than the one with the least weight; nothing if it gets no connections.
+    /// Returns by how much the weight of each backend exceeds the smallest one; `None` if it gets no connections.
     fn gaps(&self) -> Vec<Option<u32>> {
         let rows = &self.in_force.as_ref().unwrap().rows;
         let smallest = rows.iter().flat_map(|r| &r.weights).min().copied().unwrap_or(0);
@@ -71,23 +73,23 @@ fn nothing_is_decided_before_there_are_backends_and_counts() {
     let now = Instant::now();
     assert!(balancer.decide(now).decision.is_none());
     assert_eq!(balancer.decide(now).sample_at, now, "the first sample is due at once");
-    balancer.sample([], MS, now);
+    balancer.sampled([], MS, now);
     assert!(balancer.decide(now).decision.is_none());
-    balancer.backends(&ready([0]), now);
+    balancer.set_backends(&ready([0]), now);
     assert!(balancer.decide(now).decision.is_none(), "a plan without counts would undo the balance after a restart");
-    balancer.sample([], MS, now);
+    balancer.sampled([], MS, now);
     assert!(balancer.decide(now).decision.is_some());
 }
 
 #[test]
-fn no_backend_is_a_plan_without_entries() {
+fn without_backends_the_plan_has_no_entries() {
     let mut bench = Bench::new(&BackendSet::empty());
     assert_eq!(bench.sample(&[]).push(), Some(Reason::Backends));
     assert!(bench.in_force.unwrap().plan.entries().is_empty());
 }
 
 #[test]
-fn the_first_plan_already_knows_the_counts() {
+fn the_first_plan_is_made_from_counts() {
     let mut bench = Bench::new(&ready(0..3));
     assert_eq!(bench.sample(&[(7, 0), (0, 0), (4, 0)]).push(), Some(Reason::Backends));
     assert_eq!(bench.gaps(), [Some(0), Some(7), Some(3)]);
@@ -103,7 +105,7 @@ fn connections_that_end_lead_to_a_push_as_soon_as_the_budget_allows() {
 }
 
 #[test]
-fn connections_that_go_where_the_plan_leads_need_no_push() {
+fn connections_that_open_where_the_plan_leads_need_no_push() {
     let mut bench = Bench::new(&ready(0..3));
     bench.sample(&[(30, 0), (20, 0), (30, 0)]).push();
     assert_eq!(bench.after(100 * MS).sample(&[(30, 0), (25, 5), (30, 0)]).push(), None);
@@ -128,16 +130,16 @@ fn nothing_is_pushed_for_balance_while_a_push_is_under_way() {
     let under_way = bench.balancer.decide(bench.now).decision.unwrap();
     bench.after(100 * MS).sample(&[(30, 0), (10, 0)]);
     assert!(Arc::ptr_eq(&bench.balancer.decide(bench.now).decision.unwrap(), &under_way));
-    bench.balancer.backends(&ready(0..3), bench.now);
-    assert_eq!(bench.push(), Some(Reason::Backends), "but another set of backends is");
+    bench.balancer.set_backends(&ready(0..3), bench.now);
+    assert_eq!(bench.push(), Some(Reason::Backends), "but for another set of backends it is");
 }
 
 #[test]
-fn backends_that_come_leave_drain_or_change_capacity_are_pushed_at_once() {
+fn backends_that_are_added_or_removed_drain_or_change_capacity_are_pushed_at_once() {
     let mut bench = Bench::new(&ready(0..3));
     bench.sample(&[(3, 0), (3, 0), (3, 0)]).push();
     let change = |bench: &mut Bench, set: &BackendSet| {
-        bench.balancer.backends(set, bench.now);
+        bench.balancer.set_backends(set, bench.now);
         bench.push()
     };
     let draining = Backend::new(address(0), State::Draining);
@@ -151,7 +153,7 @@ fn backends_that_come_leave_drain_or_change_capacity_are_pushed_at_once() {
     let set: BackendSet = [draining, large].into_iter().collect();
     assert_eq!(change(&mut bench, &set), Some(Reason::Backends));
     let set: BackendSet = set.iter().filter(|b| b.state() == State::Ready).cloned().collect();
-    assert_eq!(change(&mut bench, &set), None, "one that has drained already changes nothing when it goes");
+    assert_eq!(change(&mut bench, &set), None, "the removal of a drained backend changes nothing");
     assert_eq!(change(&mut bench, &ready(0..3)), Some(Reason::Backends));
     assert_eq!(change(&mut bench, &ready(0..3)), None);
 }
@@ -159,12 +161,12 @@ fn backends_that_come_leave_drain_or_change_capacity_are_pushed_at_once() {
 #[test]
 fn where_connections_cannot_be_counted_it_is_round_robin_until_they_can() {
     let mut bench = Bench::new(&ready(0..2));
-    bench.balancer.blind(bench.now);
+    bench.balancer.counting_failed(bench.now);
     assert_eq!(bench.push(), Some(Reason::Backends));
     assert_eq!(bench.in_force.as_ref().unwrap().plan, Plan::round_robin(&ready(0..2)));
-    assert_eq!(bench.balancer.decide(bench.now).sample_at, bench.now + Pacing::default().longest);
+    assert_eq!(bench.balancer.decide(bench.now).sample_at, bench.now + Pacing::default().max_sample_period);
     assert_eq!(bench.after(1_000 * MS).sample(&[(9, 0), (0, 0)]).push(), Some(Reason::Counting));
-    bench.balancer.blind(bench.now);
+    bench.balancer.counting_failed(bench.now);
     assert_eq!(bench.push(), Some(Reason::Blind));
 }
 
@@ -173,40 +175,40 @@ fn a_backend_that_loses_its_connections_is_probed_and_left_out_until_it_answers(
     let mut bench = Bench::new(&ready(0..3));
     bench.sample(&[(20, 0), (20, 0), (20, 0)]).push();
     bench.after(60 * MS).sample(&[(20, 0), (0, 0), (20, 0)]);
-    assert_eq!(bench.balancer.decide(bench.now).probe, [address(1)]);
-    bench.balancer.probed(address(1), false, bench.now);
+    assert_eq!(bench.balancer.decide(bench.now).probes, [address(1)]);
+    bench.balancer.probed(address(1), ProbeResult::Unanswered, bench.now);
     assert_eq!(bench.push(), Some(Reason::Suspicion));
     assert_eq!(bench.gaps(), [Some(0), None, Some(0)]);
     assert_eq!(bench.in_force.as_ref().unwrap().rows[1].standing, Standing::Suspect);
-    let again = bench.balancer.decide(bench.now).ask_again.unwrap();
-    assert!(bench.balancer.decide(bench.now).probe.is_empty());
+    let again = bench.balancer.decide(bench.now).decide_again_at.unwrap();
+    assert!(bench.balancer.decide(bench.now).probes.is_empty());
     bench.now = again;
-    assert_eq!(bench.balancer.decide(bench.now).probe, [address(1)]);
-    bench.balancer.probed(address(1), true, bench.now);
+    assert_eq!(bench.balancer.decide(bench.now).probes, [address(1)]);
+    bench.balancer.probed(address(1), ProbeResult::Answered, bench.now);
     assert_eq!(bench.push(), Some(Reason::Suspicion));
     assert_eq!(bench.gaps(), [Some(0), Some(20), Some(0)]);
-    assert_eq!(bench.in_force.as_ref().unwrap().rows[1].age, Some(Duration::ZERO), "its age starts anew");
+    assert_eq!(bench.in_force.as_ref().unwrap().rows[1].age, Some(Duration::ZERO), "it counts as a new backend");
 }
 
 #[test]
-fn if_all_are_suspects_all_are_used() {
+fn if_all_backends_are_suspects_all_are_used() {
     let mut bench = Bench::new(&ready(0..2));
     bench.sample(&[(20, 0), (20, 0)]).push();
     bench.after(60 * MS).sample(&[(0, 0), (0, 0)]);
-    for backend in bench.balancer.decide(bench.now).probe {
-        bench.balancer.probed(backend, false, bench.now);
+    for backend in bench.balancer.decide(bench.now).probes {
+        bench.balancer.probed(backend, ProbeResult::Unanswered, bench.now);
     }
     assert_eq!(bench.push(), Some(Reason::Suspicion));
     assert_eq!(bench.gaps(), [Some(0), Some(0)]);
 }
 
 #[test]
-fn a_backend_that_never_shows_a_connection_is_probed() {
+fn a_backend_on_which_no_connection_appears_is_probed() {
     let mut bench = Bench::new(&ready(0..3));
     bench.sample(&[(9, 0), (9, 0), (0, 0)]).push();
-    // The plan led nine connections to the third before the others got theirs.
+    // The plan sent nine connections to the third backend before the others got theirs.
     bench.after(10 * MS).sample(&[(10, 1), (10, 1), (0, 0)]);
-    assert_eq!(bench.balancer.decide(bench.now).probe, [address(2)]);
+    assert_eq!(bench.balancer.decide(bench.now).probes, [address(2)]);
 }
 
 #[test]
@@ -214,26 +216,26 @@ fn samples_slow_down_while_nothing_happens_and_when_they_are_costly() {
     let mut bench = Bench::new(&ready(0..2));
     let pause = |bench: &mut Bench| bench.balancer.decide(bench.now).sample_at - bench.now;
     bench.sample(&[(9, 0), (9, 0)]).push();
-    assert_eq!(pause(&mut bench), SHORTEST);
+    assert_eq!(pause(&mut bench), MIN_PERIOD);
     for _ in 0..30 {
         bench.after(100 * MS).sample(&[(9, 0), (9, 0)]);
     }
-    assert_eq!(pause(&mut bench), Pacing::default().longest);
+    assert_eq!(pause(&mut bench), Pacing::default().max_sample_period);
     bench.after(100 * MS).sample(&[(9, 1), (9, 0)]);
-    assert_eq!(pause(&mut bench), SHORTEST);
+    assert_eq!(pause(&mut bench), MIN_PERIOD);
     let counts = [(address(0), count(9, 1))];
     for _ in 0..60 {
-        bench.balancer.sample(counts, 4 * MS, bench.now);
+        bench.balancer.sampled(counts, 4 * MS, bench.now);
     }
     assert!(pause(&mut bench) > 300 * MS);
     for _ in 0..60 {
-        bench.balancer.sample(counts, 40 * MS, bench.now);
+        bench.balancer.sampled(counts, 40 * MS, bench.now);
     }
-    assert_eq!(pause(&mut bench), Pacing::default().longest);
+    assert_eq!(pause(&mut bench), Pacing::default().max_sample_period);
 }
 
 #[test]
-fn a_plan_says_what_it_was_made_of() {
+fn a_decision_lists_the_facts_behind_it() {
     let mut bench = Bench::new(&ready(0..1));
     bench.sample(&[(7, 0)]).push();
     let decision = bench.in_force.unwrap();
@@ -250,9 +252,9 @@ fn pushes_that_wait_on_a_busy_machine_do_not_slow_down_the_next_ones() {
     for took in [5, 80, 90, 5, 70, 80, 90] {
         bench.balancer.acknowledged(&decision, took * MS, bench.now);
     }
-    assert!(bench.balancer.pushing.period() <= 100 * MS);
+    assert!(bench.balancer.push_limit.period() <= 100 * MS);
     for _ in 0..40 {
         bench.balancer.acknowledged(&decision, 30 * MS, bench.now);
     }
-    assert!(bench.balancer.pushing.period() > 500 * MS, "but a push that always takes long is costly");
+    assert!(bench.balancer.push_limit.period() > 500 * MS, "but a push that always takes long is costly");
 }

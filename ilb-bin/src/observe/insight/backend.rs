@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use ilb_discovery::{Backend, State};
-use ilb_reconciler::{Method, Reason, Standing};
+use ilb_reconciler::{Method, Reason, decision::Standing};
 use serde::{Deserialize, Serialize};
 
 use super::{PoolFacts, status::Word};

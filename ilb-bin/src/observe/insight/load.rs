@@ -5,7 +5,7 @@ use std::{
 };
 
 use ilb_connections::{Load, Sample};
-use ilb_reconciler::LeastConnections;
+use ilb_reconciler::{LeastConnections, least_connections::ProbeResult};
 use tokio::time::Instant;
 
 /// What is known of the connections of one pool.
@@ -73,8 +73,11 @@ impl LoadFacts {
         self.problem = Some((reason.to_owned(), since));
     }
 
-    pub(super) fn probed(&mut self, answered: bool) {
-        *if answered { &mut self.answered } else { &mut self.unanswered } += 1;
+    pub(super) fn probed(&mut self, result: ProbeResult) {
+        *match result {
+            ProbeResult::Answered => &mut self.answered,
+            ProbeResult::Unanswered => &mut self.unanswered,
+        } += 1;
     }
 
     /// Forgets the backends that are gone.

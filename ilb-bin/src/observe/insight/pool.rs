@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use ilb_connections::Sample;
 use ilb_controller::{Desired, Pool};
 use ilb_discovery::{Backend, BackendSet, Discovery, State};
-use ilb_reconciler::{Decision, LeastConnections, Method, Reason, Standing};
+use ilb_reconciler::{Decision, LeastConnections, Method, Reason, decision::Standing};
 use prometheus_client::metrics::histogram::Histogram;
 use tokio::time::Instant;
 

@@ -1,7 +1,7 @@
 use std::{borrow::Cow, time::Duration};
 
 use ilb_discovery::State;
-use ilb_reconciler::Standing;
+use ilb_reconciler::decision::Standing;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 

@@ -8,7 +8,10 @@ use std::{
 use ilb_connections::{Load, Sample};
 use ilb_controller::{Desired, Policy, Pool, PoolSpec};
 use ilb_discovery::{Backend, BackendSet, Cause, State, testing::FakeDiscovery};
-use ilb_reconciler::{Count, Decision, LeastConnections, Method, Pacing, RoundRobin};
+use ilb_reconciler::{
+    Decision, LeastConnections, Method, Pacing, RoundRobin,
+    least_connections::{Count, ProbeResult},
+};
 use ilb_traefik_client::{Applied, Error, Revision};
 use serde_json::{Value, json};
 use tokio::time::advance;
@@ -56,7 +59,7 @@ impl Reporter {
     }
 
     pub(crate) fn found(&self, set: &Arc<BackendSet>) {
-        self.balancer().backends(set, std::time::Instant::now());
+        self.balancer().set_backends(set, std::time::Instant::now());
         self.report(&Event::Discovered { pool: &self.spec.name, set, previous: None });
     }
 
@@ -69,7 +72,7 @@ impl Reporter {
         let count = |(address, load): (_, Load)| {
             (address, Count { connections: load.connections(), opened: load.opened, oldest_opening: None })
         };
-        balancer.sample(sample.iter().map(count), Duration::ZERO, std::time::Instant::now());
+        balancer.sampled(sample.iter().map(count), Duration::ZERO, std::time::Instant::now());
         self.report(&Event::Sampled { pool: &self.spec.name, sample, balancer: &balancer });
     }
 
@@ -137,15 +140,15 @@ pub(crate) fn sample(established: &[u32]) -> Sample {
 }
 
 pub(crate) fn round_robin(set: &BackendSet) -> Arc<Decision> {
-    RoundRobin::new().backends(set)
+    RoundRobin::new().decide(set)
 }
 
 fn least_connections(set: &BackendSet, established: &[u32]) -> Arc<Decision> {
     let now = std::time::Instant::now();
     let mut balancer = LeastConnections::new(Pacing::default());
-    balancer.backends(set, now);
+    balancer.set_backends(set, now);
     let count = |(address, load): (_, Load)| (address, Count { connections: load.connections(), ..Count::default() });
-    balancer.sample(sample(established).iter().map(count), Duration::ZERO, now);
+    balancer.sampled(sample(established).iter().map(count), Duration::ZERO, now);
     balancer.decide(now).decision.unwrap()
 }
 
@@ -321,12 +324,12 @@ async fn a_suspect_is_shown_at_once_also_while_a_plan_without_it_cannot_be_pushe
     let mut counted = |established: [u32; 3], at: Duration, silent: Option<u8>| {
         let count = |connections: u32| Count { connections, ..Count::default() };
         let counts = (1..).map(address).zip(established.map(count));
-        balancer.backends(&backends, now + at);
-        balancer.sample(counts, Duration::ZERO, now + at);
+        balancer.set_backends(&backends, now + at);
+        balancer.sampled(counts, Duration::ZERO, now + at);
         let decision = balancer.decide(now + at).decision.unwrap();
         balancer.acknowledged(&decision, Duration::ZERO, now + at);
         if let Some(backend) = silent {
-            balancer.probed(address(backend), false, now + at);
+            balancer.probed(address(backend), ProbeResult::Unanswered, now + at);
         }
         balancer.decide(now + at).decision.unwrap()
     };

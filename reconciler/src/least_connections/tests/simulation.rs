@@ -4,8 +4,8 @@
 use super::*;
 use crate::TraefikRoundRobin;
 
-const PUSH: Duration = Duration::from_millis(5);
-const SAMPLE: Duration = Duration::from_micros(500);
+const PUSH_DURATION: Duration = Duration::from_millis(5);
+const SAMPLE_COST: Duration = Duration::from_micros(500);
 
 struct Simulation {
     random: Random,
@@ -14,7 +14,7 @@ struct Simulation {
     started: Instant,
     balancer: LeastConnections,
     traefik: Option<TraefikRoundRobin>,
-    /// Per backend the ends of its connections.
+    /// Ends of the connections of each backend, in seconds since the start.
     lives: Vec<Vec<f64>>,
     opened: Vec<u32>,
     refuses: Option<usize>,
@@ -25,12 +25,13 @@ struct Simulation {
 }
 
 impl Simulation {
-    fn new(backends: u8, each: u32, mean_life: f64) -> Self {
+    fn new(backends: u8, connections_each: u32, mean_life: f64) -> Self {
         let mut balancer = LeastConnections::new(Pacing::default());
         let started = Instant::now();
-        balancer.backends(&ready(0..backends), started);
-        let mut random = Random(u64::from(each) << 32 | 0x5eed);
-        let lives = (0..backends).map(|_| (0..each).map(|_| random.exponential(mean_life)).collect()).collect();
+        balancer.set_backends(&ready(0..backends), started);
+        let mut random = Random(u64::from(connections_each) << 32 | 0x5eed);
+        let lives =
+            (0..backends).map(|_| (0..connections_each).map(|_| random.exponential(mean_life)).collect()).collect();
         Self {
             random,
             now: 0.0,
@@ -47,7 +48,7 @@ impl Simulation {
         }
     }
 
-    /// Runs for a while; the mean of (max - mean) / mean of the counts, over time.
+    /// Runs for a while and returns the mean over time of (max - mean) / mean of the counts.
     fn run(&mut self, seconds: f64, arrivals_per_second: f64, mean_life: f64) -> f64 {
         let until = self.now + seconds;
         let (mut arrival, mut look) = (self.now, self.now);
@@ -97,23 +98,24 @@ impl Simulation {
         };
         let counts: Vec<_> = self.lives.iter().enumerate().map(count).collect();
         self.opened.fill(0);
-        self.balancer.sample(counts, SAMPLE, self.instant());
+        self.balancer.sampled(counts, SAMPLE_COST, self.instant());
     }
 
-    /// Starts what is due; returns when the next sample is.
+    /// Starts what is due and returns the moment of the next sample.
     fn work(&mut self) -> f64 {
         let now = self.instant();
         let work = self.balancer.decide(now);
-        for backend in work.probe {
+        for backend in work.probes {
             let refuses = self.refuses.is_some_and(|i| address(u8::try_from(i).unwrap()) == backend);
-            self.balancer.probed(backend, !refuses, now);
+            let result = if refuses { ProbeResult::Unanswered } else { ProbeResult::Answered };
+            self.balancer.probed(backend, result, now);
         }
         let decision = self.balancer.decide(now).decision;
         if let Some(decision) = decision
             && self.under_way.is_none()
             && !self.acknowledged.as_ref().is_some_and(|a| Arc::ptr_eq(a, &decision))
         {
-            self.under_way = Some((self.now + PUSH.as_secs_f64(), decision));
+            self.under_way = Some((self.now + PUSH_DURATION.as_secs_f64(), decision));
         }
         work.sample_at.saturating_duration_since(self.started).as_secs_f64().max(self.now)
     }
@@ -125,7 +127,7 @@ impl Simulation {
             entries.swap(i, self.random.below(i + 1));
         }
         self.traefik = Some(TraefikRoundRobin::new(&entries.into_iter().collect()));
-        self.balancer.acknowledged(&decision, PUSH, self.instant());
+        self.balancer.acknowledged(&decision, PUSH_DURATION, self.instant());
         self.acknowledged = Some(decision);
         self.pushes += 1;
     }
@@ -142,7 +144,7 @@ impl Simulation {
     }
 }
 
-/// xorshift64*: the same numbers in every run.
+/// Generates the same numbers in every run, by xorshift64*.
 struct Random(u64);
 
 impl Random {

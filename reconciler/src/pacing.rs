@@ -1,0 +1,35 @@
+//! The pacing of least connections, as its user chooses it.
+
+use std::time::Duration;
+
+/// Pacing of [`LeastConnections`](crate::LeastConnections): how often it counts, and how fast new backends fill up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Pacing {
+    /// Maximum time between two samples.
+    pub max_sample_period: Duration,
+    /// Time after which a new backend has its whole share; zero for at once. With few backends a slow start keeps the
+    /// others unbalanced for longer than it helps, so it is off by default.
+    pub slow_start: Duration,
+}
+
+impl Default for Pacing {
+    /// Returns at most a second between two samples, and no slow start.
+    fn default() -> Self {
+        Self { max_sample_period: Duration::from_secs(1), slow_start: Duration::ZERO }
+    }
+}
+
+impl Pacing {
+    /// Replaces the maximum time between two samples.
+    #[must_use]
+    pub fn with_max_sample_period(self, max_sample_period: Duration) -> Self {
+        Self { max_sample_period, ..self }
+    }
+
+    /// Replaces the time after which a new backend has its whole share.
+    #[must_use]
+    pub fn with_slow_start(self, slow_start: Duration) -> Self {
+        Self { slow_start, ..self }
+    }
+}
