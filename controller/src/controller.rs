@@ -16,13 +16,17 @@ use tokio::{
     time::{self, Instant},
 };
 
-use crate::{Desired, DesiredPools, Event, Observer, Pool, counting::sleep_until, event::Observers, pool::Happened};
+use crate::{
+    counting::sleep_until,
+    desired::{Desired, DesiredPools},
+    event::{Event, Observer, Observers},
+    pool::{Pool, PoolWakeUp},
+};
 
-/// Keeps a sink configured for its pools: takes in what the pools see, pushes what should be in force, and proves that it
-/// still is.
+/// Keeps a sink configured for its pools: pushes the desired state, and proves that it is still in force.
 ///
-/// Holds the pools, what was pushed for them, and the one piece of work under way with the sink. Everything happens in the
-/// task that calls [`run`](Self::run).
+/// Holds the pools, the acknowledged state, and the push or proof under way. Everything happens in the task that calls
+/// [`run`](Self::run).
 pub struct Controller {
     pools: BTreeMap<Name, Pool>,
     changes: Option<mpsc::Receiver<PoolChanges>>,
@@ -30,36 +34,36 @@ pub struct Controller {
     base: Configuration,
     sink: Arc<dyn ConfigSink>,
     observers: Observers,
-    /// The moment until which the first push waits for pools whose backends are not known; `None` after that push.
-    first_push: Option<Instant>,
+    /// Moment until which the first push waits for pools whose backends are not known; `None` after that push.
+    first_push_deadline: Option<Instant>,
     pushes: Pushes<DesiredPools, Applied>,
     /// The push or proof under way: one at a time.
-    work: Option<BoxFuture<'static, Done>>,
+    work: Option<BoxFuture<'static, Outcome>>,
 }
 
-/// Pools to add and to remove while a controller runs. An added pool takes the place of one with the same name.
+/// Pools to add and to remove while a controller runs. An added pool replaces the one with the same name.
 #[derive(Debug, Default)]
 pub struct PoolChanges {
-    /// The names of the pools that are no longer followed.
+    /// Names of the pools to remove.
     pub removed: Vec<Name>,
-    /// The new pools.
+    /// Pools to add.
     pub added: Vec<Pool>,
 }
 
-/// The outcome of work with the sink.
-enum Done {
+/// Outcome of work with the sink.
+enum Outcome {
     Push(DesiredPools, Result<Applied, ilb_traefik_client::Error>),
     Proof(Result<(), ilb_traefik_client::Error>),
 }
 
 impl Controller {
-    /// The longest time between two [`Event::Alive`].
+    /// Maximum time between two [`Event::Alive`].
     pub const HEARTBEAT: Duration = Duration::from_secs(1);
 
-    /// The longest time for which the first push waits for pools whose backends are not known yet.
+    /// Maximum time for which the first push waits for pools whose backends are not known yet.
     ///
-    /// A push replaces everything that Traefik has from this process. After a restart of it Traefik still serves all
-    /// pools, and a push without one of them would take that pool out of service.
+    /// A push replaces everything that Traefik has from this process. After a restart of this process Traefik still
+    /// serves all pools, and a push without one of them would take that pool out of service.
     pub const MAX_FIRST_PUSH_DELAY: Duration = Duration::from_secs(10);
 
     /// Creates a controller of `pools` that configures `sink`.
@@ -70,7 +74,7 @@ impl Controller {
             base: Configuration::default(),
             sink,
             observers: Observers::default(),
-            first_push: None,
+            first_push_deadline: None,
             pushes: Pushes::new(),
             work: None,
         }
@@ -83,7 +87,7 @@ impl Controller {
         self
     }
 
-    /// Takes the changes of pools that arrive while it runs from `changes`.
+    /// Applies the changes of pools that arrive on `changes` while the controller runs.
     #[must_use]
     pub fn with_changes(self, changes: mpsc::Receiver<PoolChanges>) -> Self {
         Self { changes: Some(changes), ..self }
@@ -95,11 +99,11 @@ impl Controller {
         Self { base, ..self }
     }
 
-    /// Runs until `stop` is ready, and then leaves Traefik as it is. A push in flight is dropped: Traefik either has taken
-    /// it as a whole or not at all.
+    /// Runs until `stop` is ready, and then leaves Traefik as it is. A push in flight is dropped: Traefik applies it
+    /// either as a whole or not at all.
     pub async fn run(mut self, stop: impl Future<Output = ()>) {
         let mut stop = std::pin::pin!(stop);
-        self.first_push = Some(Instant::now() + Self::MAX_FIRST_PUSH_DELAY);
+        self.first_push_deadline = Some(Instant::now() + Self::MAX_FIRST_PUSH_DELAY);
         for pool in self.pools.values() {
             pool.announce(&mut self.observers);
         }
@@ -109,30 +113,30 @@ impl Controller {
             tokio::select! {
                 biased;
                 () = &mut stop => return,
-                done = finished(&mut self.work) => self.done(done),
-                Some(changes) = received(&mut self.changes) => self.change(changes),
-                Some((pool, happened)) = next(&mut self.pools) => pool.take(happened, &mut self.observers),
+                outcome = finished(&mut self.work) => self.finish(outcome),
+                Some(changes) = received(&mut self.changes) => self.apply_changes(changes),
+                Some((pool, wake_up)) = next(&mut self.pools) => pool.handle(wake_up, &mut self.observers),
                 () = sleep_until(wake_up) => {}
                 () = time::sleep(Self::HEARTBEAT) => {}
             }
         }
     }
 
-    /// Starts what is due. Returns when to look again if nothing else happens.
+    /// Starts what is due. Returns the moment at which to advance again if nothing else happens.
     fn advance(&mut self) -> Option<Instant> {
-        if let Some(desired) = self.desired() {
+        if let Some(desired) = self.decide() {
             self.pushes.desire(desired);
         }
         match self.pushes.next(Instant::now().into_std()) {
             Next::Push(desired) => {
                 self.observers.on(&Event::PushStarted { desired: &desired });
                 let (sink, configuration) = (Arc::clone(&self.sink), self.configuration(&desired));
-                self.work = Some(Box::pin(async move { Done::Push(desired, sink.apply(&configuration).await) }));
+                self.work = Some(Box::pin(async move { Outcome::Push(desired, sink.apply(&configuration).await) }));
                 None
             }
             Next::Prove(applied) => {
                 let sink = Arc::clone(&self.sink);
-                self.work = Some(Box::pin(async move { Done::Proof(sink.verify(&applied).await) }));
+                self.work = Some(Box::pin(async move { Outcome::Proof(sink.verify(&applied).await) }));
                 None
             }
             Next::WaitUntil(moment) => Some(moment.into()),
@@ -140,15 +144,15 @@ impl Controller {
         }
     }
 
-    /// Returns what should be in force; `None` as long as nothing should be pushed. A pool of which too little is known is
-    /// not part of it.
-    fn desired(&mut self) -> Option<DesiredPools> {
-        let desired = self.decide();
-        let waiting = self.first_push.is_some_and(|until| Instant::now() < until) && desired.len() < self.pools.len();
-        if desired.is_empty() || waiting {
+    /// Lets each pool decide and returns what should be in force; `None` as long as nothing should be pushed. A pool of
+    /// which too little is known is not part of it.
+    fn decide(&mut self) -> Option<DesiredPools> {
+        let desired = self.advance_pools();
+        let may_wait = self.first_push_deadline.is_some_and(|deadline| Instant::now() < deadline);
+        if desired.is_empty() || (may_wait && desired.len() < self.pools.len()) {
             return None;
         }
-        self.first_push = None;
+        self.first_push_deadline = None;
         let before = self.pushes.acknowledged().filter(|before| **before != desired && !self.pushes.is_pushing());
         let Some(before) = before.filter(|_| desired.len() > 1) else { return Some(desired) };
         // The push of one pool makes Traefik start the round robin of every pool from the top.
@@ -157,11 +161,11 @@ impl Controller {
                 pool.renew();
             }
         }
-        Some(self.decide())
+        Some(self.advance_pools())
     }
 
-    /// Lets each pool decide by what it knows now.
-    fn decide(&mut self) -> DesiredPools {
+    /// Starts what is due in each pool and returns the desired state of those that know enough.
+    fn advance_pools(&mut self) -> DesiredPools {
         let Self { pools, observers, .. } = self;
         let desired = |(name, pool): (&Name, &mut Pool)| {
             pool.advance(observers);
@@ -178,7 +182,7 @@ impl Controller {
         configuration
     }
 
-    fn change(&mut self, changes: PoolChanges) {
+    fn apply_changes(&mut self, changes: PoolChanges) {
         for name in &changes.removed {
             if self.pools.remove(name).is_some() {
                 self.observers.on(&Event::PoolRemoved { pool: name });
@@ -193,28 +197,28 @@ impl Controller {
         }
     }
 
-    fn done(&mut self, done: Done) {
+    fn finish(&mut self, outcome: Outcome) {
         let now = Instant::now().into_std();
-        match done {
-            Done::Push(desired, Ok(applied)) => {
+        match outcome {
+            Outcome::Push(desired, Ok(applied)) => {
                 let none = DesiredPools::new();
                 let previous = self.pushes.acknowledged().unwrap_or(&none);
                 self.observers.on(&Event::Pushed { desired: &desired, previous, applied: &applied });
-                for (pool, desired) in both(&mut self.pools, &desired) {
+                for (pool, desired) in pools_of(&mut self.pools, &desired) {
                     pool.acknowledged(desired, applied.took);
                 }
                 self.pushes.succeeded(applied, now);
             }
-            Done::Push(_, Err(error)) => {
+            Outcome::Push(_, Err(error)) => {
                 self.observers.on(&Event::PushFailed { error: &error });
                 let failure = if error.is_retryable() { Failure::Retryable } else { Failure::Permanent };
                 self.pushes.failed(failure, now);
             }
-            Done::Proof(Ok(())) => {
+            Outcome::Proof(Ok(())) => {
                 self.observers.on(&Event::ProofHeld);
                 self.pushes.proved(now);
             }
-            Done::Proof(Err(error)) => {
+            Outcome::Proof(Err(error)) => {
                 self.observers.on(&Event::ProofLost { error: &error });
                 self.pushes.lost();
             }
@@ -227,41 +231,41 @@ impl fmt::Debug for Controller {
         f.debug_struct("Controller")
             .field("pools", &self.pools)
             .field("pushes", &self.pushes)
-            .field("first_push", &self.first_push)
+            .field("first_push_deadline", &self.first_push_deadline)
             .finish_non_exhaustive()
     }
 }
 
-/// Returns the pools that are there and have a part in `desired`.
-fn both<'a>(
+/// Returns each pool that is part of `desired`, together with that part.
+fn pools_of<'a>(
     pools: &'a mut BTreeMap<Name, Pool>,
     desired: &'a DesiredPools,
 ) -> impl Iterator<Item = (&'a mut Pool, &'a Desired)> {
     pools.iter_mut().filter_map(|(name, pool)| Some((pool, desired.get(name)?)))
 }
 
-/// Waits until something has happened to one of the pools; `None` without pools.
-async fn next(pools: &mut BTreeMap<Name, Pool>) -> Option<(&mut Pool, Happened)> {
+/// Waits until one of the pools wakes up; `None` without pools.
+async fn next(pools: &mut BTreeMap<Name, Pool>) -> Option<(&mut Pool, PoolWakeUp)> {
     if pools.is_empty() {
         return None;
     }
-    let (happened, index, _) = select_all(pools.values_mut().map(|pool| pool.next().boxed())).await;
-    pools.values_mut().nth(index).map(|pool| (pool, happened))
+    let (wake_up, index, _) = select_all(pools.values_mut().map(|pool| pool.next().boxed())).await;
+    pools.values_mut().nth(index).map(|pool| (pool, wake_up))
 }
 
-/// Waits for changes of pools; `None` if no more can come.
+/// Waits for changes of pools; `None` if the channel is closed or there is none.
 async fn received(changes: &mut Option<mpsc::Receiver<PoolChanges>>) -> Option<PoolChanges> {
     changes.as_mut()?.recv().await
 }
 
-/// Waits for `work` to end, and takes it away. Without work it never ends.
-async fn finished(work: &mut Option<BoxFuture<'static, Done>>) -> Done {
+/// Waits for `work` to finish, and removes it. Without work it never returns.
+async fn finished(work: &mut Option<BoxFuture<'static, Outcome>>) -> Outcome {
     match work {
         None => std::future::pending().await,
         Some(running) => {
-            let done = running.await;
+            let outcome = running.await;
             *work = None;
-            done
+            outcome
         }
     }
 }

@@ -16,7 +16,7 @@ use ilb_reconciler::{
 use ilb_traefik_client::Name;
 use tokio::time::{self, Instant};
 
-use crate::{Event, Observer};
+use crate::event::{Event, Observer};
 
 /// Counts the connections of backends, and probes those that seem not to take any.
 pub struct Counter {
@@ -57,10 +57,10 @@ impl fmt::Debug for Counter {
     }
 }
 
-/// Least connections at work: the state machine, and the counting and probing that it asks for.
+/// Runs least connections: the state machine, and the counting and probing that it asks for.
 pub(crate) struct Counting {
     balancer: LeastConnections,
-    /// The counter, or why there is none: then it is round robin.
+    /// The counter, or the reason why there is none: then the balancer decides by round robin.
     counter: Result<Counter, String>,
     /// The addresses to count; `None` before the first set of backends.
     backends: Option<Arc<BTreeSet<SocketAddr>>>,
@@ -69,14 +69,13 @@ pub(crate) struct Counting {
     wake_up: Option<Instant>,
 }
 
-/// The end of something that [`Counting::advance`] has started.
+/// Cause for [`Counting`] to wake up.
 #[derive(Debug)]
-pub(crate) enum Happened {
+pub(crate) enum CountingWakeUp {
+    /// A sample ended.
     Sampled(Result<Sample, ilb_connections::Error>),
-    Probed {
-        backend: SocketAddr,
-        result: ProbeResult,
-    },
+    /// A probe ended.
+    Probed { backend: SocketAddr, result: ProbeResult },
     /// The moment for which the balancer asked has come.
     Due,
 }
@@ -87,16 +86,19 @@ impl Counting {
         Self { balancer, counter, backends: None, sampling, probes, wake_up: None }
     }
 
-    /// Returns why connections can never be counted, if so.
-    pub(crate) fn impossible(&self) -> Option<&str> {
+    /// Returns the reason why connections can never be counted; `None` if they can.
+    pub(crate) fn reason_against(&self) -> Option<&str> {
         self.counter.as_ref().err().map(String::as_str)
     }
 
-    pub(crate) fn backends(&mut self, set: &BackendSet) {
+    /// Takes in a complete set of backends.
+    pub(crate) fn set_backends(&mut self, set: &BackendSet) {
         self.backends = Some(Arc::new(set.iter().map(Backend::address).collect()));
         self.balancer.set_backends(set, Instant::now().into_std());
     }
 
+    /// Starts the counting and probing that is due, and returns the decision of this moment; `None` as long as too
+    /// little is known.
     pub(crate) fn advance(&mut self) -> Option<Arc<Decision>> {
         let work = self.balancer.decide(Instant::now().into_std());
         self.wake_up = work.decide_again_at.map(Into::into);
@@ -117,38 +119,42 @@ impl Counting {
         work.decision
     }
 
-    pub(crate) async fn next(&mut self) -> Happened {
+    /// Waits for the end of a sample or probe, or for the next moment to decide. Dropping the future loses nothing.
+    pub(crate) async fn next(&mut self) -> CountingWakeUp {
         tokio::select! {
-            sample = &mut self.sampling, if !self.sampling.is_terminated() => Happened::Sampled(sample),
-            Some((backend, result)) = self.probes.next() => Happened::Probed { backend, result },
-            () = sleep_until(self.wake_up) => Happened::Due,
+            sample = &mut self.sampling, if !self.sampling.is_terminated() => CountingWakeUp::Sampled(sample),
+            Some((backend, result)) = self.probes.next() => CountingWakeUp::Probed { backend, result },
+            () = sleep_until(self.wake_up) => CountingWakeUp::Due,
         }
     }
 
-    pub(crate) fn take(&mut self, happened: Happened, pool: &Name, observer: &mut dyn Observer) {
+    /// Takes in what [`next`](Self::next) returned.
+    pub(crate) fn handle(&mut self, wake_up: CountingWakeUp, pool: &Name, observer: &mut dyn Observer) {
         let now = Instant::now().into_std();
-        match happened {
-            Happened::Sampled(Ok(sample)) => {
+        match wake_up {
+            CountingWakeUp::Sampled(Ok(sample)) => {
                 let counts = sample.iter().map(|(address, load)| (address, count(&load)));
                 self.balancer.sampled(counts, sample.cost(), now);
                 observer.on(&Event::Sampled { pool, sample: &sample, balancer: &self.balancer });
             }
-            Happened::Sampled(Err(error)) => {
+            CountingWakeUp::Sampled(Err(error)) => {
                 self.balancer.counting_failed(now);
                 observer.on(&Event::CountingFailed { pool, error: &error });
             }
-            Happened::Probed { backend, result } => {
+            CountingWakeUp::Probed { backend, result } => {
                 self.balancer.probed(backend, result, now);
                 observer.on(&Event::Probed { pool, backend, result });
             }
-            Happened::Due => {}
+            CountingWakeUp::Due => {}
         }
     }
 
+    /// Requests a plan for the present counts.
     pub(crate) fn renew(&mut self) {
         self.balancer.renew();
     }
 
+    /// Takes in that `decision` is in force, after a push of this duration.
     pub(crate) fn acknowledged(&mut self, decision: &Arc<Decision>, took: Duration) {
         self.balancer.acknowledged(decision, took, Instant::now().into_std());
     }
@@ -167,7 +173,7 @@ fn count(load: &Load) -> Count {
     Count { connections: load.connections(), opened: load.opened, oldest_opening: load.oldest_opening }
 }
 
-/// Sleeps until `moment`; without one it never ends.
+/// Sleeps until `moment`; without one it never returns.
 pub(crate) async fn sleep_until(moment: Option<Instant>) {
     match moment {
         Some(moment) => time::sleep_until(moment).await,

@@ -1,4 +1,4 @@
-//! The state that Traefik should be in.
+//! The desired state: what should be in force in Traefik.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -6,23 +6,23 @@ use ilb_discovery::BackendSet;
 use ilb_reconciler::Decision;
 use ilb_traefik_client::{Configuration, Member, Name, TcpPool};
 
-use crate::PoolSpec;
+use crate::spec::PoolSpec;
 
-/// The desired state of all pools that are known well enough, by name: one push makes Traefik take it as a whole.
+/// Desired state of all pools that are known well enough, by name. One push applies it as a whole.
 pub type DesiredPools = BTreeMap<Name, Desired>;
 
-/// The desired state of one pool.
+/// Desired state of one pool.
 ///
 /// Two are equal only if they carry the *same* decision, not one of the same content: a balancer waits for the
 /// acknowledgement of each decision that it made.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Desired {
-    /// The pool without its backends.
+    /// Description of the pool.
     pub spec: Arc<PoolSpec>,
-    /// The backends that may take new connections.
+    /// Backends that may take new connections.
     pub backends: Arc<BackendSet>,
-    /// Their weights, with the reasons.
+    /// Weights of the backends, with the reason for them.
     pub decision: Arc<Decision>,
 }
 

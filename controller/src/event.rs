@@ -1,4 +1,4 @@
-//! The events of the loop, and those who observe them.
+//! The events of the loop, and the observers that are notified of them.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -7,104 +7,104 @@ use ilb_discovery::BackendSet;
 use ilb_reconciler::{Decision, LeastConnections, least_connections::ProbeResult};
 use ilb_traefik_client::{Applied, Name};
 
-use crate::{DesiredPools, Pool};
+use crate::{desired::DesiredPools, pool_info::PoolInfo};
 
-/// Something that happened to a pool, a backend or Traefik. Each occurrence is one event, and the loop reports it nowhere
-/// else.
+/// Event of a pool, a backend or Traefik. Each occurrence is one event, and the loop reports it nowhere else.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// The loop has woken up and is working. It comes at least once per [`Controller::HEARTBEAT`](crate::Controller::HEARTBEAT).
+    /// The loop has woken up and is working. There is at least one such event per
+    /// [`Controller::HEARTBEAT`](crate::Controller::HEARTBEAT).
     Alive,
-    /// A pool is followed from now on. It takes the place of one with the same name.
+    /// The controller serves a pool from now on. It replaces the one with the same name.
     PoolAdded {
-        /// The pool, before it knows any backend.
-        pool: &'a Pool,
+        /// The pool, whose backends are not known yet.
+        pool: &'a PoolInfo,
     },
-    /// A pool is no longer followed.
+    /// The controller no longer serves a pool.
     PoolRemoved {
-        /// Its name.
+        /// Name of the pool.
         pool: &'a Name,
     },
     /// Discovery published a complete set of backends.
     Discovered {
-        /// The pool that it belongs to.
+        /// Name of the pool that the set belongs to.
         pool: &'a Name,
-        /// The set, with the shares that count for the pool.
+        /// The set, with the shares that the pool's description asks for.
         set: &'a Arc<BackendSet>,
         /// The set before; `None` for the first one.
         previous: Option<&'a BackendSet>,
     },
     /// Discovery cannot see changes for the time being. The last set stays in use.
     DiscoveryStale {
-        /// The pool whose backends may be out of date.
+        /// Name of the pool whose backends may be out of date.
         pool: &'a Name,
-        /// Why.
+        /// The error of the source.
         error: &'a ilb_discovery::Error,
     },
     /// The connections of a pool were counted.
     Sampled {
-        /// The pool.
+        /// Name of the pool.
         pool: &'a Name,
         /// The counts.
         sample: &'a Sample,
-        /// The pool's balancer, which has taken the counts in.
+        /// The pool's balancer, which has taken in the counts.
         balancer: &'a LeastConnections,
     },
     /// The connections of a pool could not be counted this time: it is balanced by round robin until they can.
     CountingFailed {
-        /// The pool.
+        /// Name of the pool.
         pool: &'a Name,
-        /// Why.
+        /// The error of the source of the counts.
         error: &'a ilb_connections::Error,
     },
     /// The connections of a pool can never be counted where this process runs: it is balanced by round robin.
     CountingImpossible {
-        /// The pool.
+        /// Name of the pool.
         pool: &'a Name,
-        /// Why.
+        /// Reason that was given to the policy.
         reason: &'a str,
     },
     /// The probe of a suspected backend ended.
     Probed {
-        /// The pool.
+        /// Name of the pool.
         pool: &'a Name,
-        /// The backend.
+        /// Address of the backend.
         backend: SocketAddr,
         /// Result of the probe.
         result: ProbeResult,
     },
     /// A pool has another plan than before. It is pushed as soon as Traefik can take it.
     Decided {
-        /// The pool.
+        /// Name of the pool.
         pool: &'a Name,
-        /// The plan, with what is known of each backend now.
+        /// The plan, with the present facts about each backend.
         decision: &'a Arc<Decision>,
     },
-    /// A push is on its way to Traefik.
+    /// A push has been sent to Traefik.
     PushStarted {
-        /// What it contains.
+        /// Content of the push.
         desired: &'a DesiredPools,
     },
     /// A push is proved to be in force.
     Pushed {
-        /// What is in force.
+        /// The state that is in force.
         desired: &'a DesiredPools,
-        /// What was in force before; empty if that was unknown.
+        /// The state that was in force before; empty if that was unknown.
         previous: &'a DesiredPools,
         /// The proof.
         applied: &'a Applied,
     },
     /// A push failed and will be repeated.
     PushFailed {
-        /// Why.
+        /// The error of the sink.
         error: &'a ilb_traefik_client::Error,
     },
     /// The last push was proved again to be in force.
     ProofHeld,
     /// The last push is no longer in force, or that cannot be found out. It will be repeated.
     ProofLost {
-        /// Why.
+        /// The error of the sink.
         error: &'a ilb_traefik_client::Error,
     },
 }
@@ -125,7 +125,7 @@ impl<F: FnMut(&Event<'_>) + Send> Observer for F {
     }
 }
 
-/// Several observers, in the order in which they are told.
+/// Notifies several observers, in the order in which they were added.
 #[derive(Default)]
 pub(crate) struct Observers(Vec<Box<dyn Observer>>);
 

@@ -1,12 +1,15 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![warn(missing_debug_implementations)]
 
 mod controller;
 mod counting;
 mod desired;
 mod event;
+mod plan;
 mod policy;
 mod pool;
+mod pool_info;
 mod spec;
 #[cfg(test)]
 mod testing;
@@ -16,8 +19,10 @@ pub use crate::{
     counting::{Counter, Probe},
     desired::{Desired, DesiredPools},
     event::{Event, Observer},
+    plan::plan,
     policy::Policy,
-    pool::{Pool, plan},
+    pool::Pool,
+    pool_info::PoolInfo,
     spec::{PoolSpec, Shares},
 };
 

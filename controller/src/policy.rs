@@ -1,4 +1,4 @@
-//! How a pool is balanced.
+//! The policies by which pools are balanced.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,8 +8,8 @@ use ilb_traefik_client::Name;
 use tokio::time::Instant;
 
 use crate::{
-    Event, Observer,
-    counting::{Counter, Counting, Happened},
+    counting::{Counter, Counting, CountingWakeUp},
+    event::{Event, Observer},
 };
 
 /// Decides which plan the backends of a pool get.
@@ -33,8 +33,8 @@ impl Policy {
         Self::counting(LeastConnections::new(pacing), Ok(counter.into()))
     }
 
-    /// Creates least connections where connections cannot be counted, for the given reason. It balances by round robin and
-    /// reports [`Event::CountingImpossible`].
+    /// Creates least connections where connections cannot be counted, for the given reason. It balances by round robin
+    /// and reports [`Event::CountingImpossible`].
     pub fn least_connections_without_counts(reason: impl Into<String>, pacing: Pacing) -> Self {
         let mut balancer = LeastConnections::new(pacing);
         balancer.counting_failed(Instant::now().into_std());
@@ -56,13 +56,13 @@ impl Policy {
     /// Reports that counting is impossible, if it is.
     pub(crate) fn announce(&self, pool: &Name, observer: &mut dyn Observer) {
         if let Kind::LeastConnections(counting) = &self.0
-            && let Some(reason) = counting.impossible()
+            && let Some(reason) = counting.reason_against()
         {
             observer.on(&Event::CountingImpossible { pool, reason });
         }
     }
 
-    /// Takes over from the policy of the pool that this one's pool replaces: what was decided there may still be right.
+    /// Takes over the decision of a pool that this policy's pool replaces, because it may still be right.
     pub(crate) fn inherit(&mut self, before: &Arc<Decision>) {
         if let Kind::RoundRobin { state, .. } = &mut self.0 {
             *state = RoundRobin::from_decision(Arc::clone(before));
@@ -70,15 +70,15 @@ impl Policy {
     }
 
     /// Takes in a complete set of backends.
-    pub(crate) fn backends(&mut self, set: &BackendSet) {
+    pub(crate) fn set_backends(&mut self, set: &BackendSet) {
         match &mut self.0 {
             Kind::RoundRobin { state, decision } => *decision = Some(state.decide(set)),
-            Kind::LeastConnections(counting) => counting.backends(set),
+            Kind::LeastConnections(counting) => counting.set_backends(set),
         }
     }
 
-    /// Starts the counting and probing that is due, and returns the decision of this moment; `None` as long as too little
-    /// is known.
+    /// Starts the counting and probing that is due, and returns the decision of this moment; `None` as long as too
+    /// little is known.
     pub(crate) fn advance(&mut self) -> Option<Arc<Decision>> {
         match &mut self.0 {
             Kind::RoundRobin { decision, .. } => decision.clone(),
@@ -87,7 +87,7 @@ impl Policy {
     }
 
     /// Waits for something that may change the decision. Dropping the future loses nothing.
-    pub(crate) async fn next(&mut self) -> Happened {
+    pub(crate) async fn next(&mut self) -> CountingWakeUp {
         match &mut self.0 {
             Kind::RoundRobin { .. } => std::future::pending().await,
             Kind::LeastConnections(counting) => counting.next().await,
@@ -95,20 +95,20 @@ impl Policy {
     }
 
     /// Takes in what [`next`](Self::next) returned.
-    pub(crate) fn take(&mut self, happened: Happened, pool: &Name, observer: &mut dyn Observer) {
+    pub(crate) fn handle(&mut self, wake_up: CountingWakeUp, pool: &Name, observer: &mut dyn Observer) {
         if let Kind::LeastConnections(counting) = &mut self.0 {
-            counting.take(happened, pool, observer);
+            counting.handle(wake_up, pool, observer);
         }
     }
 
-    /// Asks for a plan for the counts of this moment, because Traefik is about to start its round robin from the top.
+    /// Requests a plan for the present counts, because Traefik is about to start its round robin from the top.
     pub(crate) fn renew(&mut self) {
         if let Kind::LeastConnections(counting) = &mut self.0 {
             counting.renew();
         }
     }
 
-    /// Takes in that `decision` is in force, after a push that took this long.
+    /// Takes in that `decision` is in force, after a push of this duration.
     pub(crate) fn acknowledged(&mut self, decision: &Arc<Decision>, took: Duration) {
         if let Kind::LeastConnections(counting) = &mut self.0
             && decision.method == Method::LeastConnections

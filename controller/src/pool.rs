@@ -1,74 +1,71 @@
-//! One pool: its backends as discovery sees them, and the plan for them.
+//! The pools that a controller serves.
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream::BoxStream};
 use ilb_discovery::{BackendSet, Discovery};
-use ilb_reconciler::{Decision, Method};
+use ilb_reconciler::Decision;
 use ilb_traefik_client::Name;
 
-use crate::{Desired, DesiredPools, Event, Observer, Policy, PoolSpec, counting};
+use crate::{
+    counting::CountingWakeUp,
+    desired::Desired,
+    event::{Event, Observer},
+    policy::Policy,
+    pool_info::PoolInfo,
+    spec::PoolSpec,
+};
 
-/// A pool that is followed: watches its backends and knows what should be in force for them.
+/// Watches the backends of one pool and decides what should be in force for them.
 ///
-/// Holds the sets that discovery published and the last decision of its policy. The [`Controller`](crate::Controller) that
-/// owns it drives it; alone it does nothing.
+/// Holds the last set that discovery published and the last decision of the policy. The
+/// [`Controller`](crate::Controller) that owns the pool drives it; alone it does nothing.
 pub struct Pool {
-    spec: Arc<PoolSpec>,
-    discovery: Arc<dyn Discovery>,
+    info: PoolInfo,
     sets: BoxStream<'static, Result<Arc<BackendSet>, ilb_discovery::Error>>,
     policy: Policy,
-    /// The set seen last, whatever the states of its backends.
+    /// The last set, whatever the states of its backends.
     seen: Option<Arc<BackendSet>>,
     /// The backends of `seen` that may take new connections.
     ready: Option<Arc<BackendSet>>,
     decided: Option<Arc<Decision>>,
-    /// What was desired for the pool that this one has replaced. It counts until this pool has a decision of its own.
+    /// The desired state of the pool that this one has replaced. It is in use until this pool has a decision of its
+    /// own.
     inherited: Option<Desired>,
 }
 
-/// Something that a pool waited for.
+/// Cause for a pool to wake up.
 #[derive(Debug)]
-pub(crate) enum Happened {
+pub(crate) enum PoolWakeUp {
     Discovered(Result<Arc<BackendSet>, ilb_discovery::Error>),
-    Counting(counting::Happened),
+    Counting(CountingWakeUp),
 }
 
 impl Pool {
     /// Creates a pool of the backends that `discovery` watches. It must be called within a Tokio runtime.
     pub fn new(spec: PoolSpec, discovery: impl Discovery, policy: Policy) -> Self {
         let sets = discovery.watch();
-        let (spec, discovery) = (Arc::new(spec), Arc::new(discovery));
-        Self { spec, discovery, sets, policy, seen: None, ready: None, decided: None, inherited: None }
+        let info = PoolInfo::new(Arc::new(spec), policy.method(), Arc::new(discovery));
+        Self { info, sets, policy, seen: None, ready: None, decided: None, inherited: None }
     }
 
-    /// Returns its name.
+    /// Returns the name of the pool.
     pub fn name(&self) -> &Name {
-        &self.spec.name
+        &self.info.spec.name
     }
 
-    /// Returns everything about it but its backends.
-    pub fn spec(&self) -> &Arc<PoolSpec> {
-        &self.spec
+    /// Returns the facts that do not change: description, method and source of the backends.
+    pub fn info(&self) -> &PoolInfo {
+        &self.info
     }
 
-    /// Returns how it is balanced.
-    pub fn method(&self) -> Method {
-        self.policy.method()
-    }
-
-    /// Returns the source of its backends.
-    pub fn discovery(&self) -> &Arc<dyn Discovery> {
-        &self.discovery
-    }
-
-    /// Reports that this pool is followed from now on.
+    /// Reports that this pool is served from now on.
     pub(crate) fn announce(&self, observer: &mut dyn Observer) {
-        observer.on(&Event::PoolAdded { pool: self });
+        observer.on(&Event::PoolAdded { pool: &self.info });
         self.policy.announce(self.name(), observer);
     }
 
-    /// Takes the place of `before`: what is in force for it stays so until this pool knows its own backends.
+    /// Takes the place of `before`, whose desired state stays in use until this pool knows its own backends.
     pub(crate) fn replace(&mut self, before: &Self) {
         self.inherited = before.desired();
         if let Some(decided) = &before.decided {
@@ -76,32 +73,32 @@ impl Pool {
         }
     }
 
-    /// Waits for something that may change what is desired. Dropping the future loses nothing.
-    pub(crate) async fn next(&mut self) -> Happened {
+    /// Waits for something that may change the desired state. Dropping the future loses nothing.
+    pub(crate) async fn next(&mut self) -> PoolWakeUp {
         tokio::select! {
             biased;
-            Some(set) = self.sets.next() => Happened::Discovered(set),
-            happened = self.policy.next() => Happened::Counting(happened),
+            Some(set) = self.sets.next() => PoolWakeUp::Discovered(set),
+            wake_up = self.policy.next() => PoolWakeUp::Counting(wake_up),
         }
     }
 
     /// Takes in what [`next`](Self::next) returned.
-    pub(crate) fn take(&mut self, happened: Happened, observer: &mut dyn Observer) {
-        match happened {
-            Happened::Discovered(Ok(set)) => self.discovered(set, observer),
-            Happened::Discovered(Err(error)) => {
+    pub(crate) fn handle(&mut self, wake_up: PoolWakeUp, observer: &mut dyn Observer) {
+        match wake_up {
+            PoolWakeUp::Discovered(Ok(set)) => self.discovered(set, observer),
+            PoolWakeUp::Discovered(Err(error)) => {
                 observer.on(&Event::DiscoveryStale { pool: self.name(), error: &error });
             }
-            Happened::Counting(happened) => self.policy.take(happened, &self.spec.name, observer),
+            PoolWakeUp::Counting(wake_up) => self.policy.handle(wake_up, &self.info.spec.name, observer),
         }
     }
 
     fn discovered(&mut self, set: Arc<BackendSet>, observer: &mut dyn Observer) {
-        let set = self.spec.shares.apply(&set).map_or(set, Arc::new);
-        self.policy.backends(&set);
+        let set = self.info.spec.shares.apply(set);
+        self.policy.set_backends(&set);
         self.ready = Some(Arc::new(set.ready()));
         let previous = self.seen.replace(Arc::clone(&set));
-        observer.on(&Event::Discovered { pool: &self.spec.name, set: &set, previous: previous.as_deref() });
+        observer.on(&Event::Discovered { pool: self.name(), set: &set, previous: previous.as_deref() });
     }
 
     /// Starts the counting and probing that is due, and decides by what is known now.
@@ -110,15 +107,15 @@ impl Pool {
         if let Some(decision) = &decided
             && !self.decided.as_ref().is_some_and(|before| Arc::ptr_eq(before, decision))
         {
-            observer.on(&Event::Decided { pool: &self.spec.name, decision });
+            observer.on(&Event::Decided { pool: self.name(), decision });
             self.inherited = None;
         }
         self.decided = decided;
     }
 
-    /// Returns what should be in force; `None` as long as too little is known.
+    /// Returns the state that should be in force; `None` as long as too little is known.
     pub(crate) fn desired(&self) -> Option<Desired> {
-        let spec = Arc::clone(&self.spec);
+        let spec = Arc::clone(&self.info.spec);
         match (&self.ready, &self.decided, &self.inherited) {
             (Some(backends), Some(decision), _) => Some(Desired::new(spec, Arc::clone(backends), Arc::clone(decision))),
             (_, _, Some(before)) => Some(Desired { spec, ..before.clone() }),
@@ -126,12 +123,12 @@ impl Pool {
         }
     }
 
-    /// Asks for a plan for the counts of this moment, because Traefik is about to start its round robin from the top.
+    /// Requests a plan for the present counts, because Traefik is about to start its round robin from the top.
     pub(crate) fn renew(&mut self) {
         self.policy.renew();
     }
 
-    /// Takes in that `desired` is in force, after a push that took this long.
+    /// Takes in that `desired` is in force, after a push of this duration.
     pub(crate) fn acknowledged(&mut self, desired: &Desired, took: Duration) {
         self.policy.acknowledged(&desired.decision, took);
     }
@@ -140,28 +137,9 @@ impl Pool {
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pool")
-            .field("spec", &self.spec)
+            .field("info", &self.info)
             .field("policy", &self.policy)
             .field("seen", &self.seen)
             .finish_non_exhaustive()
     }
-}
-
-/// Waits until each pool knows its backends and, for least connections, their counts, and returns what a controller would
-/// push for them. It pushes nothing.
-pub async fn plan(pools: impl IntoIterator<Item = Pool>, observer: &mut dyn Observer) -> DesiredPools {
-    let mut desired = DesiredPools::new();
-    for mut pool in pools {
-        pool.announce(observer);
-        let known = loop {
-            pool.advance(observer);
-            if let Some(known) = pool.desired() {
-                break known;
-            }
-            let happened = pool.next().await;
-            pool.take(happened, observer);
-        };
-        desired.insert(pool.name().clone(), known);
-    }
-    desired
 }

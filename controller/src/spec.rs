@@ -1,4 +1,6 @@
-//! The fixed part of a pool: everything but its backends.
+//! The description of a pool: everything but its backends.
+
+use std::sync::Arc;
 
 use ilb_discovery::{Backend, BackendSet, Capacity};
 use ilb_traefik_client::{Name, ProxyProtocol, Timeouts};
@@ -7,37 +9,37 @@ use ilb_traefik_client::{Name, ProxyProtocol, Timeouts};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct PoolSpec {
-    /// The name, which is also that of Traefik's router and service.
+    /// Name of the pool, and of Traefik's router and service for it.
     pub name: Name,
-    /// The entry point of Traefik on which clients connect.
+    /// Entry point of Traefik to which clients connect.
     pub entry_point: Name,
-    /// Traefik's time limits for dialling backends and for half-closed connections.
+    /// Timeouts of Traefik for connecting to backends and for half-closed connections.
     pub timeouts: Timeouts,
-    /// The version of the PROXY protocol with which Traefik tells a backend the client's address; `None` for none.
+    /// Version of the PROXY protocol by which Traefik passes the client's address to a backend; `None` for none.
     pub proxy_protocol: Option<ProxyProtocol>,
-    /// How many shares of the connections each backend takes.
+    /// Source of the number of shares that each backend takes.
     pub shares: Shares,
 }
 
-/// Where the shares of the backends come from.
+/// Source of the backends' shares of the connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Shares {
-    /// Each backend takes as many as its capacity, which discovery knows.
+    /// Each backend takes as many shares as its capacity, which discovery reports.
     #[default]
     ByCapacity,
-    /// Each backend takes one.
+    /// Each backend takes one share.
     Equal,
 }
 
 impl PoolSpec {
-    /// Creates the description of a pool with Traefik's default time limits, without PROXY protocol, and with shares by
+    /// Creates the description of a pool with Traefik's default timeouts, without PROXY protocol, and with shares by
     /// capacity.
     pub fn new(name: Name, entry_point: Name) -> Self {
         let (timeouts, shares) = (Timeouts::default(), Shares::default());
         Self { name, entry_point, timeouts, proxy_protocol: None, shares }
     }
 
-    /// Replaces the time limits.
+    /// Replaces the timeouts.
     #[must_use]
     pub fn with_timeouts(self, timeouts: Timeouts) -> Self {
         Self { timeouts, ..self }
@@ -57,9 +59,12 @@ impl PoolSpec {
 }
 
 impl Shares {
-    /// Returns `set` with the capacities that count.
-    pub(crate) fn apply(self, set: &BackendSet) -> Option<BackendSet> {
+    /// Returns `set` with the capacities that these shares give its backends.
+    pub(crate) fn apply(self, set: Arc<BackendSet>) -> Arc<BackendSet> {
         let one_share = |backend: &Backend| backend.clone().with_capacity(Capacity::default());
-        (self == Self::Equal).then(|| set.iter().map(one_share).collect())
+        match self {
+            Self::ByCapacity => set,
+            Self::Equal => Arc::new(set.iter().map(one_share).collect()),
+        }
     }
 }

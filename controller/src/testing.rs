@@ -1,8 +1,8 @@
-//! What the tests of this crate share: sources and sinks in the hands of the test.
+//! Sources and sinks that the tests of this crate script.
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -11,15 +11,15 @@ use futures_util::{FutureExt, StreamExt, stream, stream::BoxStream};
 use ilb_connections::{Load, MockConnectionSource, Sample};
 use ilb_discovery::{Backend, BackendSet, Discovery, State};
 use ilb_reconciler::least_connections::ProbeResult;
-use ilb_traefik_client::{Applied, Configuration, Error, MockConfigSink, Name, Revision};
+use ilb_traefik_client::{Applied, Configuration, Error, MockConfigSink, Name, Revision, model::TcpService};
 use tokio::sync::mpsc;
 
-use crate::{Counter, Policy, Pool, PoolSpec};
+use crate::{counting::Counter, event::Event, policy::Policy, pool::Pool, spec::PoolSpec};
 
-/// One item of what discovery publishes.
+/// Item that discovery publishes: a set, or an error.
 pub(crate) type Published = Result<Arc<BackendSet>, ilb_discovery::Error>;
 
-/// A discovery that publishes, item by item, what a test sends.
+/// A discovery that publishes the items that a test sends.
 struct Channel(Mutex<Option<mpsc::Receiver<Published>>>);
 
 #[async_trait]
@@ -29,7 +29,7 @@ impl Discovery for Channel {
     }
 
     fn watch(&self) -> BoxStream<'static, Published> {
-        let receiver = self.0.lock().unwrap().take().expect("it is watched once");
+        let receiver = self.0.lock().unwrap().take().expect("a pool watches its source only once");
         stream::unfold(receiver, |mut receiver| async { Some((receiver.recv().await?, receiver)) }).boxed()
     }
 }
@@ -38,7 +38,7 @@ pub(crate) fn cause() -> ilb_discovery::Cause {
     ilb_discovery::Cause::new(std::io::Error::other("scripted"))
 }
 
-/// Creates a pool, and the side on which the test publishes its sets.
+/// Creates a pool, and the sender by which the test publishes its sets.
 pub(crate) fn pool(name: &str, entry_point: &str, policy: Policy) -> (Pool, mpsc::Sender<Published>) {
     let (sets, receiver) = mpsc::channel(8);
     let spec = PoolSpec::new(name.parse().unwrap(), entry_point.parse().unwrap());
@@ -49,52 +49,53 @@ pub(crate) fn address(last: u8) -> std::net::SocketAddr {
     ([10, 0, 0, last], 3333).into()
 }
 
-/// Returns this many ready backends, and two that take no connections.
+/// Returns a set of this many ready backends, and two that take no connections.
 pub(crate) fn set(ready: u8) -> Arc<BackendSet> {
     let others = [Backend::new(address(200), State::NotReady), Backend::new(address(201), State::Draining)];
     Arc::new((0..ready).map(|last| Backend::new(address(last), State::Ready)).chain(others).collect())
 }
 
-/// The counts and probes of least connections.
+/// Scripts the counts and probes of least connections.
 #[derive(Clone, Default)]
 pub(crate) struct Counts(Arc<Mutex<CountsState>>);
 
 #[derive(Default)]
 struct CountsState {
     established: Vec<u32>,
-    failing: bool,
-    silent: bool,
+    counting_fails: bool,
+    probes: Option<ProbeResult>,
 }
 
 impl Counts {
-    /// From now on the backends have these connections.
+    /// Sets the connections of the backends for the next samples.
     pub(crate) fn set(&self, established: &[u32]) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        (state.established, state.failing) = (established.to_vec(), false);
+        let mut state = self.lock();
+        (state.established, state.counting_fails) = (established.to_vec(), false);
     }
 
-    /// From now on counting fails.
+    /// Makes the next samples fail.
     pub(crate) fn fail(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).failing = true;
+        self.lock().counting_fails = true;
     }
 
-    /// From now on backends answer probes, or none does.
-    pub(crate) fn answering(&self, answering: bool) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).silent = !answering;
+    /// Sets the result of the next probes. Without this call they are answered.
+    pub(crate) fn set_probes(&self, result: ProbeResult) {
+        self.lock().probes = Some(result);
     }
 
     pub(crate) fn counter(&self) -> Counter {
-        let (state, mut source) = (Arc::clone(&self.0), MockConnectionSource::new());
+        let (counts, mut source) = (self.clone(), MockConnectionSource::new());
         source.expect_sample().returning(move |_| {
-            let state = state.lock().unwrap_or_else(PoisonError::into_inner);
-            if state.failing { Err(ilb_connections::Error::Cancelled) } else { Ok(sample(&state.established)) }
+            let state = counts.lock();
+            if state.counting_fails { Err(ilb_connections::Error::Cancelled) } else { Ok(sample(&state.established)) }
         });
-        let state = Arc::clone(&self.0);
-        let probe = move |_| {
-            let silent = state.lock().unwrap_or_else(PoisonError::into_inner).silent;
-            async move { if silent { ProbeResult::Unanswered } else { ProbeResult::Answered } }.boxed()
-        };
+        let counts = self.clone();
+        let probe = move |_| std::future::ready(counts.lock().probes.unwrap_or(ProbeResult::Answered)).boxed();
         Counter::new(Arc::new(source), Box::new(probe))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, CountsState> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -107,7 +108,7 @@ pub(crate) fn sample(established: &[u32]) -> Sample {
     (0..).map(address).zip(established.iter().map(load)).collect()
 }
 
-/// One push that a [`Script`] received.
+/// Push that a [`Script`] received.
 #[derive(Debug)]
 pub(crate) struct Push {
     pub(crate) at: tokio::time::Instant,
@@ -118,12 +119,12 @@ impl Push {
     /// Returns how many servers each pool has, by name.
     pub(crate) fn members(&self) -> Vec<(String, usize)> {
         let services = &self.configuration.tcp.services;
-        let of = |name: &Name| match services.get(name.as_str()) {
-            Some(ilb_traefik_client::model::TcpService::Weighted(weighted)) => weighted.services.len(),
+        let members = |name: &Name| match services.get(name.as_str()) {
+            Some(TcpService::Weighted(weighted)) => weighted.services.len(),
             _ => 0,
         };
         let routers = self.configuration.tcp.routers.keys();
-        routers.map(|name| (name.to_string(), of(name))).collect::<BTreeMap<_, _>>().into_iter().collect()
+        routers.map(|name| (name.to_string(), members(name))).collect::<BTreeMap<_, _>>().into_iter().collect()
     }
 
     /// Returns how many servers all pools have.
@@ -132,7 +133,7 @@ impl Push {
     }
 }
 
-/// The answers of Traefik to the next calls; when none is left, everything succeeds.
+/// Errors with which Traefik answers the next calls. When none is left, every call succeeds.
 #[derive(Default)]
 pub(crate) struct Script {
     pub(crate) applies: Mutex<VecDeque<Error>>,
@@ -140,19 +141,19 @@ pub(crate) struct Script {
 }
 
 impl Script {
-    /// Creates a script in which the next pushes fail like this.
+    /// Creates a script in which the next pushes fail with these errors.
     pub(crate) fn failing(applies: impl IntoIterator<Item = Error>) -> Arc<Self> {
         Arc::new(Self { applies: Mutex::new(applies.into_iter().collect()), ..Self::default() })
     }
 
-    /// Returns a sink that answers as this script says, and what it receives.
+    /// Returns a sink that follows this script, and a receiver of its pushes.
     pub(crate) fn sink(self: &Arc<Self>) -> (MockConfigSink, mpsc::UnboundedReceiver<Push>) {
-        let (report, pushed) = mpsc::unbounded_channel();
+        let (sender, pushed) = mpsc::unbounded_channel();
         let mut sink = MockConfigSink::new();
         let script = Arc::clone(self);
         sink.expect_apply().returning(move |configuration| {
             let at = tokio::time::Instant::now();
-            let _ = report.send(Push { at, configuration: configuration.clone() });
+            let _ = sender.send(Push { at, configuration: configuration.clone() });
             next(&script.applies).map_or_else(|| Ok(applied(configuration)), Err)
         });
         let script = Arc::clone(self);
@@ -169,6 +170,28 @@ pub(crate) fn applied(configuration: &Configuration) -> Applied {
     Applied::new(Revision::from(configuration), "then".into(), "3.7.15".into(), Duration::ZERO)
 }
 
+/// Returns the error of a Traefik that does not run.
 pub(crate) fn away() -> Error {
     Error::unreachable("connection refused")
+}
+
+/// Returns the name of an event.
+pub(crate) fn name_of(event: &Event<'_>) -> &'static str {
+    match event {
+        Event::Alive => "Alive",
+        Event::PoolAdded { .. } => "PoolAdded",
+        Event::PoolRemoved { .. } => "PoolRemoved",
+        Event::Discovered { .. } => "Discovered",
+        Event::DiscoveryStale { .. } => "DiscoveryStale",
+        Event::Sampled { .. } => "Sampled",
+        Event::CountingFailed { .. } => "CountingFailed",
+        Event::CountingImpossible { .. } => "CountingImpossible",
+        Event::Probed { .. } => "Probed",
+        Event::Decided { .. } => "Decided",
+        Event::PushStarted { .. } => "PushStarted",
+        Event::Pushed { .. } => "Pushed",
+        Event::PushFailed { .. } => "PushFailed",
+        Event::ProofHeld => "ProofHeld",
+        Event::ProofLost { .. } => "ProofLost",
+    }
 }

@@ -1,4 +1,4 @@
-//! Policies with counts and probes in the hands of the test.
+//! Policies whose counts and probes the test scripts.
 
 use ilb_discovery::{Backend, BackendSet, State};
 use ilb_reconciler::{Reason, decision::Standing, least_connections::ProbeResult};
@@ -10,7 +10,7 @@ use crate::testing::{Counts, address};
 struct Bench {
     policy: Policy,
     counts: Counts,
-    /// The names of the events that matter here.
+    /// Names of the events that the tests look at.
     events: Vec<&'static str>,
 }
 
@@ -19,12 +19,12 @@ impl Bench {
         let counts = Counts::default();
         counts.set(established);
         let mut policy = Policy::least_connections(counts.counter(), Pacing::default());
-        policy.backends(&ready(backends));
+        policy.set_backends(&ready(backends));
         Self { policy, counts, events: Vec::new() }
     }
 
-    /// Each decision is in force at once. Returns the first one for which `is` holds.
-    async fn until(&mut self, is: impl Fn(&Decision) -> bool) -> Arc<Decision> {
+    /// Acknowledges each decision at once, and returns the first one that `matches`.
+    async fn until(&mut self, matches: impl Fn(&Decision) -> bool) -> Arc<Decision> {
         let mut in_force: Option<Arc<Decision>> = None;
         for _ in 0..10_000 {
             let decided = self.policy.advance();
@@ -32,21 +32,21 @@ impl Bench {
                 && !in_force.as_ref().is_some_and(|before| Arc::ptr_eq(before, decision))
             {
                 self.policy.acknowledged(decision, Duration::ZERO);
-                if is(decision) {
+                if matches(decision) {
                     return Arc::clone(decision);
                 }
                 in_force = decided;
             }
-            let happened = self.policy.next().await;
+            let wake_up = self.policy.next().await;
             let events = &mut self.events;
             let mut observer = |event: &Event<'_>| match event {
                 Event::CountingFailed { .. } => events.push("CountingFailed"),
-                Event::Probed { result: ProbeResult::Unanswered, .. } => events.push("Probed in vain"),
+                Event::Probed { result: ProbeResult::Unanswered, .. } => events.push("Probed, unanswered"),
                 _ => {}
             };
-            self.policy.take(happened, &"default".parse().unwrap(), &mut observer);
+            self.policy.handle(wake_up, &"default".parse().unwrap(), &mut observer);
         }
-        panic!("there is no such decision");
+        panic!("no decision matches");
     }
 }
 
@@ -60,7 +60,7 @@ fn weight(decision: &Decision, last: u8) -> u32 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_plan_is_made_of_counts() {
+async fn the_first_plan_is_made_from_counts() {
     let mut bench = Bench::start(2, &[9, 4]);
     let decision = bench.until(|_| true).await;
     assert_eq!(decision.rows.iter().map(|row| row.connections).collect::<Vec<_>>(), [9, 4]);
@@ -68,7 +68,7 @@ async fn the_first_plan_is_made_of_counts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_count_that_fails_means_round_robin_until_one_succeeds() {
+async fn a_failed_count_means_round_robin_until_one_succeeds() {
     let mut bench = Bench::start(2, &[9, 4]);
     bench.until(|_| true).await;
     bench.counts.fail();
@@ -76,35 +76,35 @@ async fn a_count_that_fails_means_round_robin_until_one_succeeds() {
     assert_eq!(weight(&blind, 0), weight(&blind, 1));
     assert_eq!(bench.events, ["CountingFailed"]);
     bench.counts.set(&[9, 4]);
-    let seeing = bench.until(|decision| decision.reason == Reason::Counting).await;
-    assert_ne!(weight(&seeing, 0), weight(&seeing, 1));
+    let counting = bench.until(|decision| decision.reason == Reason::Counting).await;
+    assert_ne!(weight(&counting, 0), weight(&counting, 1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_backend_that_loses_its_connections_and_does_not_answer_is_left_out_until_it_does() {
     let mut bench = Bench::start(3, &[20, 20, 20]);
     bench.until(|_| true).await;
-    bench.counts.answering(false);
+    bench.counts.set_probes(ProbeResult::Unanswered);
     bench.counts.set(&[20, 0, 20]);
     let without = bench.until(|decision| weight(decision, 1) == 0).await;
     assert_eq!((without.reason, without.rows[1].standing), (Reason::Suspicion, Standing::Suspect));
-    assert_eq!(bench.events, ["Probed in vain"]);
-    bench.counts.answering(true);
+    assert_eq!(bench.events, ["Probed, unanswered"]);
+    bench.counts.set_probes(ProbeResult::Answered);
     let with = bench.until(|decision| weight(decision, 1) > 0).await;
     assert_eq!(with.reason, Reason::Suspicion);
 }
 
 #[tokio::test(start_paused = true)]
 async fn where_connections_cannot_be_counted_it_is_round_robin_at_once_and_reported() {
-    let mut policy = Policy::least_connections_without_counts("the test sees nothing", Pacing::default());
+    let mut policy = Policy::least_connections_without_counts("not in a test", Pacing::default());
     let mut reasons = Vec::new();
     let mut observer = |event: &Event<'_>| match event {
         Event::CountingImpossible { reason, .. } => reasons.push((*reason).to_owned()),
         other => panic!("{other:?}"),
     };
     policy.announce(&"default".parse().unwrap(), &mut observer);
-    assert_eq!(reasons, ["the test sees nothing"]);
-    policy.backends(&ready(2));
+    assert_eq!(reasons, ["not in a test"]);
+    policy.set_backends(&ready(2));
     let decision = policy.advance().unwrap();
     assert_eq!(weight(&decision, 0), weight(&decision, 1));
 }

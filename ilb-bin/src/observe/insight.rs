@@ -95,11 +95,11 @@ impl Facts {
             Event::PoolAdded { pool } => {
                 let late = self.is_serving();
                 let facts = PoolFacts::new(pool, late, now);
-                let facts = match self.pools.remove(pool.name().as_str()) {
+                let facts = match self.pools.remove(pool.spec.name.as_str()) {
                     Some(before) => facts.replacing(before),
                     None => facts,
                 };
-                self.pools.insert(pool.name().to_string(), facts);
+                self.pools.insert(pool.spec.name.to_string(), facts);
             }
             Event::PoolRemoved { pool } => {
                 self.pools.remove(pool.as_str());

@@ -121,7 +121,7 @@ impl Observer for LogObserver {
     fn on(&mut self, event: &Event<'_>) {
         match event {
             Event::PoolAdded { pool } => {
-                self.pools.insert(pool.name().clone(), PoolLog::default());
+                self.pools.insert(pool.spec.name.clone(), PoolLog::default());
             }
             Event::PoolRemoved { pool } => {
                 self.pools.remove(*pool);

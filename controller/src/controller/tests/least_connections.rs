@@ -1,8 +1,11 @@
-//! The loop with pools that are balanced by least connections.
+//! The loop with pools balanced by least connections.
+
+use ilb_reconciler::{Pacing, Reason, least_connections::ProbeResult};
 
 use super::*;
+use crate::testing::Counts;
 
-/// A controller of pools by least connections that runs, with the reasons of their decisions.
+/// A running controller of pools balanced by least connections.
 struct Counted {
     discovery: Vec<mpsc::Sender<Published>>,
     counts: Vec<Counts>,
@@ -11,25 +14,25 @@ struct Counted {
     pushed: mpsc::UnboundedReceiver<Pushed>,
 }
 
-/// A push that is in force: for each pool the reason and the weights of its decision.
+/// Push that is in force: for each pool the reason and the weights of its decision.
 type Pushed = Vec<(Reason, Vec<u32>)>;
 
 impl Counted {
     fn start(pools: &[&str]) -> Self {
         let counts: Vec<Counts> = pools.iter().map(|_| Counts::default()).collect();
-        let of = |(name, counts): (&&str, &Counts)| pool(name, name, least_connections(counts));
-        let (pools, discovery) = pools.iter().zip(&counts).map(of).unzip::<_, _, Vec<_>, _>();
+        let counted = |(name, counts): (&&str, &Counts)| pool(name, name, least_connections(counts));
+        let (pools, discovery) = pools.iter().zip(&counts).map(counted).unzip::<_, _, Vec<_>, _>();
         let script = Arc::new(Script::default());
         let (sink, _) = script.sink();
         let (changes, receiver) = mpsc::channel(1);
-        let (report, pushed) = mpsc::unbounded_channel();
+        let (sender, pushed) = mpsc::unbounded_channel();
         let controller =
             Controller::new(Arc::new(sink), pools).with_changes(receiver).with_observer(move |event: &Event<'_>| {
                 if let Event::Pushed { desired, .. } = event {
                     let weights =
                         |desired: &Desired| desired.decision.plan.entries().iter().map(|e| e.weight).collect();
                     let parts = desired.values().map(|desired| (desired.decision.reason, weights(desired)));
-                    let _ = report.send(parts.collect());
+                    let _ = sender.send(parts.collect());
                 }
             });
         tokio::spawn(controller.run(std::future::pending()));
@@ -41,10 +44,10 @@ impl Counted {
     }
 
     async fn next(&mut self) -> Pushed {
-        timeout(Duration::from_secs(60), self.pushed.recv()).await.expect("something is pushed").unwrap()
+        timeout(Duration::from_secs(60), self.pushed.recv()).await.expect("there is a push").unwrap()
     }
 
-    /// The next push for this reason.
+    /// Returns the next push for this reason.
     async fn next_of(&mut self, reason: Reason) -> Pushed {
         loop {
             let pushed = self.next().await;
@@ -56,7 +59,7 @@ impl Counted {
 
     async fn assert_quiet(&mut self) {
         if let Ok(pushed) = timeout(Duration::from_secs(60), self.pushed.recv()).await {
-            panic!("nothing should be pushed, but {pushed:?} is");
+            panic!("there should be no push, but there is {pushed:?}");
         }
     }
 }
@@ -65,7 +68,7 @@ fn least_connections(counts: &Counts) -> Policy {
     Policy::least_connections(counts.counter(), Pacing::default())
 }
 
-/// The weights relative to the smallest one.
+/// Returns by how much each weight of a pool exceeds the smallest one.
 fn gaps(pushed: &Pushed, pool: usize) -> Vec<u32> {
     let weights = &pushed[pool].1;
     let smallest = weights.iter().min().copied().unwrap_or(0);
@@ -73,7 +76,7 @@ fn gaps(pushed: &Pushed, pool: usize) -> Vec<u32> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_push_knows_the_counts_and_the_next_one_follows_them() {
+async fn the_first_push_and_the_next_one_are_made_from_counts() {
     let mut counted = Counted::start(&["a"]);
     counted.counts[0].set(&[7, 0, 4]);
     counted.found(0, 3).await;
@@ -86,7 +89,7 @@ async fn the_first_push_knows_the_counts_and_the_next_one_follows_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pool_that_replaces_another_before_any_connection_goes_on_balancing() {
+async fn a_pool_that_replaces_another_before_any_connection_is_still_balanced() {
     let mut counted = Counted::start(&["a"]);
     counted.counts[0].set(&[0, 0, 0]);
     counted.found(0, 3).await;
@@ -107,7 +110,7 @@ async fn a_pool_that_replaces_another_before_any_connection_goes_on_balancing() 
             }
         }
     });
-    assert_eq!(decided.await, Ok(Reason::Balance), "the connections that ended are balanced");
+    assert_eq!(decided.await, Ok(Reason::Balance), "the connections that ended lead to a push");
 }
 
 #[tokio::test(start_paused = true)]
@@ -125,7 +128,7 @@ async fn a_push_for_one_pool_renews_the_plans_of_the_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn counting_that_fails_is_round_robin_until_it_succeeds() {
+async fn a_failed_count_means_round_robin_until_one_succeeds() {
     let mut counted = Counted::start(&["a"]);
     counted.counts[0].set(&[9, 4]);
     counted.found(0, 2).await;
@@ -144,11 +147,11 @@ async fn a_backend_that_does_not_answer_is_left_out_until_it_does() {
     counted.counts[0].set(&[20, 20, 20]);
     counted.found(0, 3).await;
     counted.next().await;
-    counted.counts[0].answering(false);
+    counted.counts[0].set_probes(ProbeResult::Unanswered);
     counted.counts[0].set(&[20, 0, 20]);
     let without = counted.next_of(Reason::Suspicion).await;
     assert_eq!(without[0].1.len(), 2);
-    counted.counts[0].answering(true);
+    counted.counts[0].set_probes(ProbeResult::Answered);
     let with = counted.next_of(Reason::Suspicion).await;
     assert_eq!(with[0].1.len(), 3);
 }

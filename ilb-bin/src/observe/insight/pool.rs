@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use ilb_connections::Sample;
-use ilb_controller::{Desired, Pool};
+use ilb_controller::{Desired, PoolInfo};
 use ilb_discovery::{Backend, BackendSet, Discovery, State};
 use ilb_reconciler::{Decision, LeastConnections, Method, Reason, decision::Standing};
 use prometheus_client::metrics::histogram::Histogram;
@@ -42,11 +42,11 @@ pub(crate) struct PoolFacts {
 }
 
 impl PoolFacts {
-    pub(super) fn new(pool: &Pool, late: bool, now: Instant) -> Self {
+    pub(super) fn new(pool: &PoolInfo, late: bool, now: Instant) -> Self {
         Self {
-            entry_point: pool.spec().entry_point.to_string(),
-            method: pool.method(),
-            discovery: Arc::clone(pool.discovery()),
+            entry_point: pool.spec.entry_point.to_string(),
+            method: pool.method,
+            discovery: Arc::clone(&pool.discovery),
             seen: None,
             stale: None,
             sets: 0,

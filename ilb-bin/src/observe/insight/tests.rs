@@ -6,7 +6,7 @@ use std::{
 };
 
 use ilb_connections::{Load, Sample};
-use ilb_controller::{Desired, Policy, Pool, PoolSpec};
+use ilb_controller::{Desired, PoolInfo, PoolSpec};
 use ilb_discovery::{Backend, BackendSet, Cause, State, testing::FakeDiscovery};
 use ilb_reconciler::{
     Decision, LeastConnections, Method, Pacing, RoundRobin,
@@ -29,14 +29,10 @@ pub(crate) struct Reporter {
 impl Reporter {
     /// Reports that a pool is followed from now on.
     pub(crate) fn add(insight: &Insight, name: &str, entry_point: &str, method: Method) -> Self {
-        let spec = PoolSpec::new(name.parse().unwrap(), entry_point.parse().unwrap());
-        let policy = match method {
-            Method::RoundRobin => Policy::round_robin(),
-            Method::LeastConnections => Policy::least_connections_without_counts("a test", Pacing::default()),
-        };
-        let pool = Pool::new(spec, FakeDiscovery::default(), policy);
+        let spec = Arc::new(PoolSpec::new(name.parse().unwrap(), entry_point.parse().unwrap()));
         let balancer = Arc::new(Mutex::new(LeastConnections::new(Pacing::default())));
-        let reporter = Self { insight: insight.clone(), spec: Arc::clone(pool.spec()), balancer };
+        let reporter = Self { insight: insight.clone(), spec: Arc::clone(&spec), balancer };
+        let pool = PoolInfo::new(spec, method, Arc::new(FakeDiscovery::default()));
         reporter.report(&Event::PoolAdded { pool: &pool });
         reporter
     }
