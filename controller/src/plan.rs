@@ -32,3 +32,6 @@ async fn first_desired(mut pool: Pool, observer: &mut dyn Observer) -> (Name, De
         pool.handle(wake_up, observer);
     }
 }
+
+#[cfg(test)]
+mod tests;
