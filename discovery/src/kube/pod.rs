@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::Deserialize;
 
-use self::raw::Raw;
+use self::raw::{Raw, RawCondition, RawIp, RawSpec};
 use super::{
     object::{Meta, Object},
     port::BackendPort,
@@ -42,6 +42,34 @@ enum Phase {
     Running,
     /// `Succeeded` or `Failed`: the containers have ended, and the address may belong to another pod by now.
     Ended,
+}
+
+impl From<Raw> for SlimPod {
+    fn from(raw: Raw) -> Self {
+        let metadata = raw.metadata.unwrap_or_default();
+        let status = raw.status.unwrap_or_default();
+        let annotations = metadata.annotations.unwrap_or_default();
+        let is_ready = |c: &RawCondition| c.r#type.as_deref() == Some("Ready") && c.status.as_deref() == Some("True");
+        let mut ips: Vec<IpAddr> = status.pod_ips.unwrap_or_default().into_iter().filter_map(RawIp::parse).collect();
+        if ips.is_empty() {
+            ips.extend(RawIp { ip: status.pod_ip }.parse());
+        }
+        Self {
+            deleting: metadata.deletion_timestamp.is_some(),
+            phase: match status.phase.as_deref() {
+                Some("Running") => Phase::Running,
+                Some("Succeeded" | "Failed") => Phase::Ended,
+                _ => Phase::Pending,
+            },
+            ready: status.conditions.unwrap_or_default().iter().any(is_ready),
+            ips,
+            ports: raw.spec.map(RawSpec::named_ports).unwrap_or_default(),
+            capacity: annotations.capacity,
+            drain: annotations.drain,
+            zone: metadata.labels.and_then(|labels| labels.zone?.parse().ok()),
+            meta: Meta { name: metadata.name, uid: metadata.uid, resource_version: metadata.resource_version },
+        }
+    }
 }
 
 impl Object for SlimPod {
