@@ -1,10 +1,12 @@
 //! The schedule of pushes and proofs: the retries of one writer that owns one sink.
 //!
-//! The `Breaker` of `ilb_traefik_client` retries as well, inside a fleet, and is deliberately another state machine.
-//! `Pushes` decides for the owner of the state: it keeps what is acknowledged, asks for proofs of it, and never pauses
-//! for more than half a second while Traefik is away, because an attempt costs one refused connection within the pod. A
-//! `Breaker` protects each of several remote instances: it opens after some failures, leaves a new desired state
-//! waiting while it is open, and knows no proofs.
+//! `Breaker` of the crate `ilb-traefik-client` pauses after failures as well, and the two are separate on purpose. `Pushes`
+//! decides *what* to do next for the one task that owns the state: it holds what is desired, in flight and acknowledged,
+//! schedules proofs, and repeats a failed push after at most half a second (5 s if it was refused), since an attempt at
+//! the Traefik of the own pod costs one refused connection. A `Breaker` holds no configuration: it judges one instance of
+//! a fleet by its failures in a row, and pauses for up to 5 s and as much jitter, since many clients may have lost the
+//! same remote Traefik at once. With a fleet both run: `Pushes` repeats `Fleet::apply`, which does not wait for an
+//! instance whose breaker is open.
 
 use std::time::{Duration, Instant};
 
