@@ -4,8 +4,8 @@ use std::{fmt, io, net::SocketAddr};
 
 /// An error that keeps connections from being counted.
 ///
-/// The messages do not repeat their causes: print the whole chain of [`source`](std::error::Error::source), as
-/// `{:#}` of `anyhow` does.
+/// The message does not repeat the cause, which is its [`source`](std::error::Error::source):
+/// [`with_causes`](Self::with_causes) is the whole text, for logs.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -69,6 +69,13 @@ pub enum ReadError {
     MalformedLine(String),
 }
 
+impl Error {
+    /// Returns the message followed by all its causes, each once.
+    pub fn with_causes(&self) -> impl fmt::Display + '_ {
+        Chain(self)
+    }
+}
+
 impl ReadError {
     pub(crate) fn io(operation: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |error| Self::Io { operation, error }
@@ -124,7 +131,7 @@ mod tests {
         let error = Error::Unavailable { netlink: refused(), procfs: proof };
         assert!(error.source().unwrap().is::<ReadError>());
         assert_eq!(
-            Chain(&error).to_string(),
+            error.with_causes().to_string(),
             "only round robin is possible, because the kernel's TCP sockets cannot be read: netlink failed (opening a \
              netlink socket failed: permission denied), and so did the fallback, /proc/net/tcp: a connection opened to \
              127.0.0.1:1 as a proof is missing in the table; is the kernel module tcp_diag loaded?"

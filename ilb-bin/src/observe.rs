@@ -1,7 +1,6 @@
 //! What a running ilb shows: log lines, the status document and its page, metrics, and the admin server.
 
 pub(crate) mod admin;
-mod chain;
 pub(crate) mod insight;
 pub(crate) mod log;
 pub(crate) mod metrics;

@@ -26,7 +26,6 @@ pub(crate) use self::{
     status::{PoolStatus, Problem, Status, TraefikStatus},
     traefik::{CIRCUIT_STATES, PushResult, TraefikFacts},
 };
-use super::chain::Chain;
 
 /// The facts, shared between the loop that reports and all that show.
 #[derive(Clone)]
@@ -111,7 +110,7 @@ impl Facts {
                 return News::No;
             }
             Event::CountingFailed { pool, error } => {
-                self.in_pool(pool, |pool| pool.load.failed(&Chain(error).to_string(), now));
+                self.in_pool(pool, |pool| pool.load.failed(&error.with_causes().to_string(), now));
             }
             Event::CountingImpossible { pool, reason } => self.in_pool(pool, |pool| pool.load.failed(reason, now)),
             Event::Probed { pool, result, .. } => self.in_pool(pool, |pool| pool.load.probed(*result)),

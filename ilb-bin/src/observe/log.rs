@@ -9,7 +9,6 @@ use ilb_traefik_client::{Applied, Error, Name};
 use tokio::time::Instant;
 
 use super::{
-    chain::Chain,
     repeats::{Repeats, Summary},
     settings_event::SettingsEvent,
 };
@@ -174,7 +173,7 @@ impl PoolLog {
 
     fn counting_failed(&mut self, pool: &Name, error: &ilb_connections::Error) {
         if !std::mem::replace(&mut self.counting_failed, true) {
-            tracing::warn!(%pool, error = %Chain(error), "Connections cannot be counted: round robin until they can");
+            tracing::warn!(%pool, error = %error.with_causes(), "Connections cannot be counted: round robin until they can");
         }
     }
 
