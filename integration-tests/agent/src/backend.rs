@@ -1,3 +1,5 @@
+//! A backend that drains before it ends.
+
 use std::{
     env,
     net::SocketAddr,
@@ -11,20 +13,20 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::{greeting::Greeting, terminated};
+use crate::{greeting::Greeting, termination};
 
-/// How long a backend that is asked to end goes on without connections, so that one that is led here in error is seen.
-const LINGER: Duration = Duration::from_secs(3);
+/// Time that a terminating backend goes on without connections, so that one that is routed here by mistake is noticed.
+const LINGER_TIME: Duration = Duration::from_secs(3);
 
-/// Serves until the kubelet asks for the end, then until its connections have ended: as a database does that drains.
+/// Serves until SIGTERM, and then until its connections have ended, as a database that drains does.
 ///
-/// It goes on accepting meanwhile, and says in its greeting that it should not have been reached any more.
+/// It goes on accepting meanwhile, with a greeting that says for how long it has been terminating.
 pub(crate) async fn run(address: SocketAddr) -> anyhow::Result<()> {
     let pod = env::var("HOSTNAME").context("the kubelet sets HOSTNAME to the pod's name")?;
     let listener = TcpListener::bind(address).await?;
     let mut sessions = JoinSet::new();
     let mut asked: Option<Instant> = None;
-    let end = terminated();
+    let end = termination::requested();
     tokio::pin!(end);
     loop {
         tokio::select! {
@@ -39,7 +41,7 @@ pub(crate) async fn run(address: SocketAddr) -> anyhow::Result<()> {
                 }
             }
             Some(_) = sessions.join_next() => {}
-            () = tokio::time::sleep(LINGER), if asked.is_some() && sessions.is_empty() => return Ok(()),
+            () = tokio::time::sleep(LINGER_TIME), if asked.is_some() && sessions.is_empty() => return Ok(()),
         }
     }
 }

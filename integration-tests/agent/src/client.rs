@@ -1,3 +1,5 @@
+//! A client that executes orders.
+
 mod held;
 mod tally;
 
@@ -14,28 +16,28 @@ use tokio::{
     time::{interval, timeout},
 };
 
-use crate::greeting::Greeting;
+use crate::{greeting::Greeting, termination};
 use held::Held;
 use tally::Tally;
 
-/// Where a client takes orders: only from its own pod.
+/// Address at which a client receives orders: only its own pod can send them.
 pub(crate) const ORDERS: &str = "127.0.0.1:7000";
 
-/// No step of a connection takes this long in a working system.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Time limit for each step of a connection: far longer than any takes in a working system.
+const STEP_LIMIT: Duration = Duration::from_secs(5);
 
-/// How often `watch` opens a connection.
-const WATCH_EVERY: Duration = Duration::from_millis(20);
+/// Time between two connections of `watch`.
+const WATCH_PERIOD: Duration = Duration::from_millis(20);
 
-/// Takes orders about connections to `target`, each a line, and answers each with a line of JSON:
+/// Executes orders about connections to `target`, each a line, and answers each with a line of JSON:
 ///
 /// * `dial N`: open N connections, one after the other, and close each at once;
-/// * `watch`: from now on do so 50 times a second; `seen`: what that gave, and stop;
-/// * `hold N`: open N connections and keep talking on them; `held`: how they are; `release`: close them.
+/// * `watch`: from now on do so 50 times a second; `seen`: stop, and return the outcomes;
+/// * `hold N`: open N connections and use them; `held`: return their state; `release`: close them.
 pub(crate) async fn run(target: String) -> anyhow::Result<()> {
     let listener = TcpListener::bind(ORDERS).await?;
     let mut client = Client { target: target.into(), held: Held::default(), watch: None };
-    let end = crate::terminated();
+    let end = termination::requested();
     tokio::pin!(end);
     loop {
         let (stream, _) = tokio::select! {
@@ -45,7 +47,7 @@ pub(crate) async fn run(target: String) -> anyhow::Result<()> {
         let mut stream = BufReader::new(stream);
         let mut order = String::new();
         stream.read_line(&mut order).await?;
-        let answer = client.obey(order.trim()).await.unwrap_or_else(|error| format!("{{\"error\": \"{error:#}\"}}"));
+        let answer = client.execute(order.trim()).await.unwrap_or_else(|error| format!("{{\"error\": \"{error:#}\"}}"));
         stream.write_all(format!("{answer}\n").as_bytes()).await?;
     }
 }
@@ -57,7 +59,7 @@ struct Client {
 }
 
 impl Client {
-    async fn obey(&mut self, order: &str) -> anyhow::Result<String> {
+    async fn execute(&mut self, order: &str) -> anyhow::Result<String> {
         match order.split_once(' ').unwrap_or((order, "")) {
             ("dial", count) => {
                 let mut tally = Tally::default();
@@ -92,7 +94,7 @@ impl Client {
     }
 }
 
-/// Connections opened and closed one after the other, until its end.
+/// A task that opens and closes connections, one after the other.
 struct Watch {
     tally: Arc<Mutex<Tally>>,
     task: JoinHandle<()>,
@@ -103,7 +105,7 @@ impl Watch {
         let tally = Arc::new(Mutex::new(Tally::default()));
         let shared = tally.clone();
         let task = tokio::spawn(async move {
-            let mut ticks = interval(WATCH_EVERY);
+            let mut ticks = interval(WATCH_PERIOD);
             loop {
                 ticks.tick().await;
                 let outcome = open(&target).await.map(|(_, greeting)| greeting);
@@ -119,13 +121,13 @@ impl Watch {
     }
 }
 
-/// Connects and reads who answers.
+/// Connects and reads the greeting.
 async fn open(target: &str) -> anyhow::Result<(BufReader<TcpStream>, Greeting)> {
-    let stream = timeout(PATIENCE, TcpStream::connect(target)).await.context("connecting hangs")??;
+    let stream = timeout(STEP_LIMIT, TcpStream::connect(target)).await.context("connecting timed out")??;
     stream.set_nodelay(true)?;
     let mut stream = BufReader::new(stream);
     let mut line = String::new();
-    if timeout(PATIENCE, stream.read_line(&mut line)).await.context("the greeting does not come")?? == 0 {
+    if timeout(STEP_LIMIT, stream.read_line(&mut line)).await.context("the greeting timed out")?? == 0 {
         bail!("closed without a greeting");
     }
     Ok((stream, Greeting::parse(&line)?))

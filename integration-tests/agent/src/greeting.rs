@@ -1,18 +1,20 @@
+//! The first line of each connection.
+
 use std::time::Duration;
 
 use anyhow::Context;
 
-/// The first line of each connection: which pod it has reached.
+/// The first line of each connection, which names the pod that it has reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Greeting {
-    /// The name of the backend's pod.
+    /// Name of the backend's pod.
     pub(crate) pod: String,
-    /// For how long the backend had been asked to end when it accepted the connection, if it had.
+    /// Time since the backend received SIGTERM, if it had when it accepted the connection.
     pub(crate) terminating: Option<Duration>,
 }
 
 impl Greeting {
-    /// The line, with its end.
+    /// Returns the line, with its end.
     pub(crate) fn line(&self) -> String {
         match self.terminating {
             None => format!("{}\n", self.pod),
@@ -20,7 +22,7 @@ impl Greeting {
         }
     }
 
-    /// Reads what [`Self::line`] wrote.
+    /// Parses a line of [`Self::line`].
     pub(crate) fn parse(line: &str) -> anyhow::Result<Self> {
         let mut words = line.split_whitespace();
         let pod = words.next().with_context(|| format!("no pod's name in {line:?}"))?.to_owned();
@@ -39,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read() {
+    fn a_written_line_can_be_parsed() {
         for terminating in [None, Some(Duration::from_millis(70))] {
             let greeting = Greeting { pod: "db-1".into(), terminating };
             assert_eq!(Greeting::parse(&greeting.line()).unwrap(), greeting);

@@ -1,14 +1,15 @@
-//! What runs in the pods of `make cluster-test`, in one static binary:
+//! The program in the pods of `make cluster-test`, one static binary:
 //!
-//! * `agent backend ADDRESS` serves connections that say which pod they reached;
-//! * `agent client ADDRESS` waits for orders about connections to `ADDRESS`;
-//! * `agent ask ORDER…` gives an order to the client in the same pod and prints its answer;
-//! * `agent try ADDRESS` says whether something listens there;
-//! * `agent pause` does nothing: it is the process that keeps a pod's namespaces.
+//! * `agent backend ADDRESS` serves connections, each of which begins with the name of the pod;
+//! * `agent client ADDRESS` executes orders about connections to `ADDRESS`;
+//! * `agent ask ORDER…` sends an order to the client in the same pod and prints its answer;
+//! * `agent try ADDRESS` prints whether a connection to `ADDRESS` can be opened;
+//! * `agent pause` does nothing: it is the process that keeps the namespaces of a pod.
 
 mod backend;
 mod client;
 mod greeting;
+mod termination;
 
 use std::{env, time::Duration};
 
@@ -16,7 +17,6 @@ use anyhow::{Context, bail};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    signal::unix::{SignalKind, signal},
     time::timeout,
 };
 
@@ -29,15 +29,9 @@ async fn main() -> anyhow::Result<()> {
         ["client", address] => client::run(address.to_owned()).await,
         ["ask", ref order @ ..] => ask(&order.join(" ")).await,
         ["try", address] => try_to_connect(address).await,
-        ["pause"] => terminated().await,
+        ["pause"] => termination::requested().await,
         _ => bail!("use: agent backend|client|try ADDRESS, agent ask ORDER, agent pause"),
     }
-}
-
-/// Ends when the kubelet asks for it. A process that is the first of its pod gets no signal that it does not ask for.
-async fn terminated() -> anyhow::Result<()> {
-    signal(SignalKind::terminate())?.recv().await;
-    Ok(())
 }
 
 async fn ask(order: &str) -> anyhow::Result<()> {

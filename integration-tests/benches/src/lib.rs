@@ -1,3 +1,4 @@
-//! What the benches share.
+//! Statistics and result files, which the benches share.
 
-pub mod figures;
+pub mod results;
+pub mod statistics;

@@ -1,3 +1,5 @@
+//! A real one-node Kubernetes, run by the scripts in `testbed/cluster`.
+
 use std::{
     env,
     io::{BufRead, BufReader},
@@ -6,11 +8,11 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
-use ilb_testbed::eventually;
+use ilb_testbed::{eventually, in_checkout};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// A whole Kubernetes on this machine, which ends with us, whatever way we end.
+/// A whole Kubernetes on this machine, which ends with this process, however this process ends.
 #[derive(Debug)]
 pub(crate) struct Cluster {
     folder: PathBuf,
@@ -18,7 +20,7 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Starts it with these images on its node, and shows how that goes. Its daemons' logs are left in `logs`.
+    /// Starts a cluster with these images on its node, and shows progress. The logs of its daemons are left in `logs`.
     pub(crate) fn start(images: &[PathBuf], logs: &Path) -> anyhow::Result<Self> {
         let folder = env::temp_dir().join(format!("ilb-cluster-{}", std::process::id()));
         let mut holder = Command::new(script("hold"))
@@ -30,7 +32,7 @@ impl Cluster {
             .spawn()
             .context("cannot run testbed/cluster/hold")?;
         let lines = BufReader::new(holder.stdout.take().context("no output")?).lines();
-        // From here on, dropping it ends whatever has been started.
+        // From here on, dropping it ends everything that has been started.
         let cluster = Self { folder, holder };
         for line in lines {
             match line?.as_str() {
@@ -39,33 +41,33 @@ impl Cluster {
                 progress => println!("  cluster {progress}"),
             }
         }
-        bail!("the cluster does not start; what its components said is in {}", logs.display())
+        bail!("the cluster does not start; the logs of its components are in {}", logs.display())
     }
 
-    /// Ends it and checks that nothing is left behind.
+    /// Ends the cluster and checks that nothing is left behind.
     pub(crate) fn end(mut self) -> anyhow::Result<()> {
         drop(self.holder.stdin.take());
         ensure!(self.holder.wait()?.success(), "something of the cluster was left behind");
         Ok(())
     }
 
-    /// Where it keeps its files; the scripts want it.
+    /// Returns the folder of the cluster, which its scripts take as an argument.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Runs a line of shell as somebody would who has a kubeconfig, in the checkout, and returns what it prints.
+    /// Runs a line of shell in the checkout, with a kubeconfig. Returns its output.
     pub(crate) fn shell(&self, line: &str) -> anyhow::Result<String> {
         self.run(&["bash", "-o", "pipefail", "-c", line], line)
     }
 
-    /// Runs kubectl.
+    /// Runs kubectl. Returns its output.
     pub(crate) fn kubectl(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let command = [&["kubectl"], arguments].concat();
         self.run(&command, &command.join(" "))
     }
 
-    /// What `kubectl get` returns for these arguments, as JSON.
+    /// Runs `kubectl get` with these arguments. Returns its output, parsed from JSON.
     pub(crate) fn get(&self, arguments: &[&str]) -> anyhow::Result<Value> {
         let text = self.kubectl(&[&["get", "-o", "json"], arguments].concat())?;
         Ok(serde_json::from_str(&text)?)
@@ -77,16 +79,16 @@ impl Cluster {
         self.shell(&format!("kubectl apply -f - <<'EOF'\n{list}\nEOF")).map(drop)
     }
 
-    /// Gives the agent in a pod an order and reads its answer.
+    /// Sends an order to the agent in a pod. Returns its answer.
     pub(crate) fn ask<T: DeserializeOwned>(&self, target: &str, order: &str) -> anyhow::Result<T> {
         let order: Vec<_> = order.split(' ').collect();
         let answer = self.kubectl(&[&["exec", target, "--", "/agent", "ask"], &order[..]].concat())?;
-        serde_json::from_str(&answer).with_context(|| format!("to {order:?} the client said {answer}"))
+        serde_json::from_str(&answer).with_context(|| format!("the client answered {order:?} with {answer}"))
     }
 
-    /// Waits until no object of the namespace `default` has this label any more.
-    pub(crate) async fn gone(&self, kinds: &str, selector: &str) -> anyhow::Result<()> {
-        eventually(&format!("{kinds} with {selector} are gone"), async || {
+    /// Waits until no object in the namespace `default` has this label any more.
+    pub(crate) async fn wait_until_removed(&self, kinds: &str, selector: &str) -> anyhow::Result<()> {
+        eventually(&format!("no {kinds} with {selector} are left"), async || {
             let left = self.kubectl(&["get", kinds, "-l", selector, "-o", "name"])?;
             ensure!(left.trim().is_empty(), "still there: {left}");
             Ok(())
@@ -98,7 +100,7 @@ impl Cluster {
         let output = Command::new(script("in"))
             .arg(&self.folder)
             .args(command)
-            .current_dir(checkout())
+            .current_dir(in_checkout("."))
             .stdin(Stdio::null())
             .output()
             .context("cannot run testbed/cluster/in")?;
@@ -116,12 +118,7 @@ impl Drop for Cluster {
     }
 }
 
-/// The folder of the checkout.
-pub(crate) fn checkout() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-/// One of the scripts that run a cluster.
+/// Returns the path of a script of the cluster.
 pub(crate) fn script(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../testbed/cluster").join(name)
+    in_checkout("integration-tests/testbed/cluster").join(name)
 }

@@ -1,12 +1,13 @@
-//! `make cluster-test`: the chart and the images, on a real one-node Kubernetes.
+//! `make cluster-test` tries the chart and the image on a real one-node Kubernetes.
 //!
-//! Each check prints one line: what is promised, what was seen, how long it took. The first that fails ends the run and
-//! shows the state of things. Exit code 77 means skipped: then nothing was proved.
+//! Each check prints one line: the promise, the observation and the time. The first failure ends the run and prints the
+//! state of the cluster. Exit code 77 means that everything was skipped, and so nothing was proved.
 
+mod application;
+mod balancer;
 mod checks;
 mod cluster;
 mod report;
-mod world;
 
 use std::{
     env,
@@ -20,9 +21,10 @@ use checks::{backends, crashes, install, release, security};
 use cluster::{Cluster, script};
 use report::Report;
 
+/// Exit code of a skipped test.
 const SKIPPED: u8 = 77;
 
-/// `cluster-test IMAGE-OF-ILB FOLDER`: the folder is for the other images and for logs, and is kept from run to run.
+/// Runs `cluster-test IMAGE-OF-ILB FOLDER`. The folder is for the other images and for logs, and is kept from run to run.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<ExitCode> {
     let arguments: Vec<_> = env::args_os().skip(1).map(PathBuf::from).collect();
@@ -45,15 +47,15 @@ async fn main() -> anyhow::Result<ExitCode> {
         logs.display(),
         begun.elapsed().as_secs_f64()
     );
-    let well = report.sum_up(CHECKS);
+    let passed = report.sum_up(CHECKS);
     ended?;
-    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The number of checks in [`run`].
 const CHECKS: u32 = 18;
 
-/// Each check needs what the one before has left.
+/// Runs all checks in order. Each needs the state that the one before has left.
 async fn run(cluster: &Cluster, report: &mut Report) {
     macro_rules! check {
         ($promise:literal, $check:path) => {
@@ -65,7 +67,7 @@ async fn run(cluster: &Cluster, report: &mut Report) {
     check!("the application runs", install::application_runs);
     check!("helm install with the README's command", install::readme_command_installs);
     check!("clients in a pod reach the backends", install::client_reaches_backends);
-    check!("the service account may what the Role says", security::account_may_exactly_what_the_role_says);
+    check!("the service account has the rights of the Role", security::account_has_exactly_the_rights_of_the_role);
     check!("Traefik's write API is out of reach", security::write_api_is_out_of_reach);
     check!("metrics of both containers", install::metrics_are_served);
     check!("helm test", release::helm_test_passes);
@@ -75,25 +77,25 @@ async fn run(cluster: &Cluster, report: &mut Report) {
     check!("the ilb container is killed", crashes::end_of_ilb_touches_nothing);
     check!("the Traefik container is killed", crashes::end_of_traefik_is_repaired);
     check!("documented commands, the predecessor's and ours", install::documented_commands_work);
-    check!("the ilb containers of two pods are killed", crashes::end_of_one_ilb_of_two_is_seen_by_nobody);
+    check!("the ilb containers of two pods are killed", crashes::end_of_one_ilb_of_two_is_not_noticed);
     check!("helm upgrade to another chart and other values", release::upgrade_cuts_nothing);
     check!("helm rollback", release::rollback_cuts_nothing);
     check!("helm uninstall leaves nothing", release::uninstall_leaves_nothing);
     check!("the application is untouched", release::application_is_untouched);
 }
 
-/// An error that says why this machine cannot run a cluster.
+/// Returns an error with the reason if this machine cannot run a cluster.
 fn possible() -> anyhow::Result<()> {
     ensure!(rustix::process::geteuid().is_root(), "a cluster needs root, for namespaces, cgroups and mounts");
     let namespaces = ["--net", "--mount", "--pid", "--uts", "--ipc", "--fork", "true"];
     let status = Command::new("unshare").args(namespaces).status().context("there is no unshare (util-linux)")?;
-    ensure!(status.success(), "namespaces cannot be made here");
+    ensure!(status.success(), "namespaces cannot be created here");
     let status = Command::new(script("possible")).status()?;
-    ensure!(status.success(), "cgroups cannot be made here");
+    ensure!(status.success(), "cgroups cannot be created here");
     Ok(())
 }
 
-/// The image of ilb and those that the cluster needs beside it, which are built if need be.
+/// Returns the archives of the image of ilb and of the others that the cluster needs, which are built if need be.
 fn images(ilb: &Path, folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let output = Command::new(script("images")).arg(folder).stderr(std::process::Stdio::inherit()).output()?;
     ensure!(output.status.success(), "the images cannot be built");

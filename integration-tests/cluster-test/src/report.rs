@@ -1,8 +1,10 @@
+//! The lines that the test prints.
+
 use std::time::Instant;
 
 use crate::cluster::Cluster;
 
-/// Says a line per check, and keeps count.
+/// Prints a line per check, and counts the outcomes.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     passed: u32,
@@ -10,7 +12,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Runs one check, which returns what it has seen. Returns whether it passed; if not, shows the state of things.
+    /// Runs a check, which returns its observations. Returns whether it passed; otherwise prints the state of the cluster.
     pub(crate) async fn check(
         &mut self,
         cluster: &Cluster,
@@ -35,7 +37,7 @@ impl Report {
         }
     }
 
-    /// The last line, and whether all was well. What was not reached counts as skipped.
+    /// Prints the last line. Returns whether all of `total` checks passed; those that were not reached count as skipped.
     pub(crate) fn sum_up(&self, total: u32) -> bool {
         println!(
             "cluster-test: {} passed, {} failed, {} skipped",
@@ -47,7 +49,7 @@ impl Report {
     }
 }
 
-/// What somebody would look at first.
+/// Prints the state of the cluster.
 fn dump(cluster: &Cluster) {
     for line in [
         "kubectl get pods,services,endpointslices -A -o wide",

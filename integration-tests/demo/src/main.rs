@@ -1,8 +1,8 @@
-//! The product at work, in about a minute: real pods, a real Traefik, hundreds of long-lived connections, and changes.
+//! Shows ilb at work for about a minute: real pods, a real Traefik, hundreds of long-lived connections, and changes.
 //!
 //! `make demo` runs it. `DURATION=120s` changes how long it plays. It fails if a promise was broken.
 
-mod crowd;
+mod clients;
 mod play;
 mod screen;
 mod summary;
@@ -10,12 +10,13 @@ mod summary;
 use std::{process::ExitCode, time::Duration};
 
 use anyhow::{Context, ensure};
-use ilb_testbed::{ApiServer, Ilb, Tools, Traefik, World};
+use ilb_testbed::{ApiServer, Ilb, Readiness, Traefik, World, tools};
 
-use crate::{crowd::Crowd, play::Play, screen::Screen};
-
-const BACKENDS: u16 = 5;
-const CONNECTIONS: usize = 300;
+use crate::{
+    clients::Clients,
+    play::{BACKENDS, CONNECTIONS, Play},
+    screen::Screen,
+};
 
 fn main() -> ExitCode {
     match demo() {
@@ -47,7 +48,7 @@ async fn demo() -> anyhow::Result<Vec<String>> {
 
 async fn run(duration: Duration) -> anyhow::Result<Vec<String>> {
     step("preparing etcd, kube-apiserver and Traefik (built once, some 5 minutes; instant from then on)");
-    Tools::get()?;
+    tools::prepare()?;
     step("building ilb");
     Ilb::build()?;
     step("starting etcd and the API server");
@@ -56,13 +57,13 @@ async fn run(duration: Duration) -> anyhow::Result<Vec<String>> {
     let traefik = Traefik::start().await?;
     step(&format!("starting ilb, {BACKENDS} backends and their pods"));
     let pods = api_server.namespace("demo").await?;
-    let mut world = World::of(api_server, pods, traefik, &[])?;
-    world.add_pods(0..BACKENDS, true).await?;
+    let mut world = World::from_parts(api_server, pods, traefik, &[])?;
+    world.add_pods(0..BACKENDS, Readiness::Ready).await?;
     world.wait_until_in_force(BACKENDS.into()).await?;
     step(&format!("opening {CONNECTIONS} long-lived connections"));
-    let crowd = Crowd::open(world.traefik.entry_point(), CONNECTIONS).await?;
+    let clients = Clients::start(world.traefik.entry_point(), CONNECTIONS).await?;
 
-    let mut play = Play::new(world, crowd, Screen::new(duration));
+    let mut play = Play::new(world, clients, Screen::new(duration));
     let summary = play.run(duration).await?;
     println!("{summary}");
     Ok(summary.broken_promises())
@@ -72,14 +73,14 @@ fn step(what: &str) {
     eprintln!("demo: {what}");
 }
 
-/// `DURATION`, in seconds with or without the `s`.
+/// Reads the variable `DURATION`: seconds, with or without the `s`.
 fn duration() -> anyhow::Result<Duration> {
     let Some(text) = std::env::var_os("DURATION").filter(|text| !text.is_empty()) else {
         return Ok(Duration::from_secs(60));
     };
     let seconds = text.to_str().and_then(|t| t.trim_end_matches('s').parse().ok());
     let seconds =
-        seconds.with_context(|| format!("DURATION={} is no time: give seconds such as 60s", text.display()))?;
+        seconds.with_context(|| format!("DURATION={} is not a duration: give seconds such as 60s", text.display()))?;
     ensure!((15..=3600).contains(&seconds), "DURATION={seconds}s is out of range: give 15s to 3600s");
     Ok(Duration::from_secs(seconds))
 }

@@ -1,31 +1,35 @@
+//! The terminal, or plain lines where there is none.
+
 use std::{net::SocketAddr, time::Duration};
 
 use console::Term;
 use ilb_discovery::State;
 use tokio::time::Instant;
 
-use crate::crowd::Tally;
+use crate::clients::Tally;
 
 /// Shows the course of the demo: a live table on a terminal, plain lines elsewhere.
 pub(crate) struct Screen {
     terminal: Option<Term>,
     start: Instant,
     duration: Duration,
-    /// Lines of the table that is on the terminal now.
+    /// Number of lines of the table that is on the terminal now.
     drawn: usize,
-    /// When the last plain line was printed.
+    /// Moment at which the last plain line was printed.
     printed: Option<Instant>,
 }
 
-/// One backend.
+/// A line of the table: one backend.
 pub(crate) struct Row {
     pub(crate) backend: SocketAddr,
     pub(crate) state: State,
     pub(crate) connections: usize,
 }
 
+/// Time between two plain lines.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
-const BAR: usize = 40;
+/// Characters of the longest bar.
+const BAR_LENGTH: usize = 40;
 
 impl Screen {
     pub(crate) fn new(duration: Duration) -> Self {
@@ -33,8 +37,8 @@ impl Screen {
         Self { terminal, start: Instant::now(), duration, drawn: 0, printed: None }
     }
 
-    /// Says what happens now; it stays above the table.
-    pub(crate) fn say(&mut self, what: &str) {
+    /// Prints an event, which stays above the table.
+    pub(crate) fn announce(&mut self, what: &str) {
         let line = format!("{:>4.1} s  {what}", self.start.elapsed().as_secs_f64());
         match &self.terminal {
             Some(terminal) => {
@@ -73,7 +77,7 @@ impl Screen {
         let elapsed = self.start.elapsed().as_secs().min(self.duration.as_secs());
         let mut lines = vec![String::new(), format!("{:<22}{:<11}{:>11}", "backend", "state", "connections")];
         lines.extend(rows.iter().map(|row| {
-            let bar = "█".repeat((row.connections * BAR).div_ceil(most));
+            let bar = "█".repeat((row.connections * BAR_LENGTH).div_ceil(most));
             format!("{:<22}{:<11}{:>11}  {bar}", row.backend, row.state, row.connections)
         }));
         lines.push(String::new());

@@ -1,8 +1,10 @@
+//! The result of the demo.
+
 use std::{fmt, time::Duration};
 
-use crate::crowd::Tally;
+use crate::clients::Tally;
 
-/// What the demo has shown.
+/// The result of the demo.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Summary {
     changes: Vec<(Change, &'static str, Duration)>,
@@ -10,22 +12,22 @@ pub(crate) struct Summary {
     pub(crate) tally: Tally,
 }
 
-/// What is measured at a change.
+/// A measurement at a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// From the API server's answer to the first new connection on the new pod (which has to wait for its turn).
+    /// Time from the API server's answer to the first new connection to the new pod, which has to wait for its turn.
     FirstConnection,
-    /// From the API server's answer to the last new connection on the pod that left.
+    /// Time from the API server's answer to the last new connection to the pod that left.
     LastConnection,
-    /// From the moment that Traefik's port listens to the first connection that reaches a backend.
+    /// Time from the moment at which Traefik's port listens to the first connection that reaches a backend.
     Restart,
 }
 
-/// What is promised for each of them. Far above what is usual, because other programs may want this machine, too.
+/// Promised limit for each measurement. Far above the usual time, because other programs may use this machine too.
 const PROMISED: Duration = Duration::from_secs(1);
 
 impl Change {
-    fn what(self) -> &'static str {
+    fn label(self) -> &'static str {
         match self {
             Self::FirstConnection => "first new connection after",
             Self::LastConnection => "last new connection after",
@@ -39,11 +41,11 @@ impl Summary {
         self.changes.push((change, name, took));
     }
 
-    /// A sentence for each promise that did not hold.
+    /// Returns a sentence for each broken promise.
     pub(crate) fn broken_promises(&self) -> Vec<String> {
         let slow = self.changes.iter().filter(|(_, _, took)| *took > PROMISED);
         let slow = slow.map(|(change, name, took)| {
-            format!("{name}: {} {} ms, promised are {} ms", change.what(), took.as_millis(), PROMISED.as_millis())
+            format!("{name}: {} {} ms, promised are {} ms", change.label(), took.as_millis(), PROMISED.as_millis())
         });
         let cut = (self.tally.cut > 0).then(|| format!("{} connections were cut", self.tally.cut));
         slow.chain(cut).collect()
@@ -56,7 +58,7 @@ impl fmt::Display for Summary {
         writeln!(f, "{:<46}{:>8}", "connections cut by us", self.tally.cut)?;
         writeln!(f, "{:<46}{:>8}", "connections ended with the killed Traefik", self.tally.ended_with_traefik)?;
         for (change, name, took) in &self.changes {
-            writeln!(f, "{:<46}{:>5} ms", format!("{name}: {}", change.what()), took.as_millis())?;
+            writeln!(f, "{:<46}{:>5} ms", format!("{name}: {}", change.label()), took.as_millis())?;
         }
         write!(f, "{:<46}{:>8}", "reloads of Traefik", self.reloads)
     }
@@ -67,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_demo_in_which_all_went_well_breaks_no_promise() {
+    fn a_demo_without_cuts_and_delays_breaks_no_promise() {
         let mut summary = Summary::default();
         summary.tally.ended_with_traefik = 300;
         summary.note(Change::Restart, "Traefik restarted", PROMISED);

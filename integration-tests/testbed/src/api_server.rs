@@ -1,4 +1,16 @@
-use std::{fs, net::SocketAddr, path::Path, process::Command, time::Duration};
+//! A real API server on a real etcd, without anything else of a cluster.
+
+use std::{
+    fmt, fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::Context;
 use kube::{
@@ -9,42 +21,191 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustix::process::Signal;
 use serde_json::json;
 use tempfile::TempDir;
+use tokio::sync::Mutex;
 
-use crate::{Net, Pods, Process, Tools, eventually};
+use crate::{Net, Pods, Process, eventually, tools};
 
-/// A real API server on a real etcd.
+/// A real API server on a real etcd: one of the test's own, or the one that tests share.
 pub struct ApiServer {
-    folder: TempDir,
-    address: SocketAddr,
-    etcd: SocketAddr,
-    server: Option<Process>,
-    etcd_process: Process,
+    servers: Arc<Servers>,
     client: Client,
 }
 
+/// The two processes and their files.
+#[derive(Debug)]
+struct Servers {
+    folder: TempDir,
+    address: SocketAddr,
+    etcd_address: SocketAddr,
+    api_server: Option<Process>,
+    etcd: Process,
+}
+
+/// The token of the administrator.
 const TOKEN: &str = "testbed-admin";
 
 impl ApiServer {
-    /// Starts both and waits until they answer.
+    /// Starts both processes and waits until they answer. Only the caller uses them, and so may break them.
     pub async fn start() -> anyhow::Result<Self> {
-        let (tools, net) = (Tools::get()?, Net::of_this_process()?);
-        let folder = tempfile::Builder::new().prefix("ilb-api-server-").tempdir()?;
-        let address = SocketAddr::from((net.host()?, 6443));
-        let etcd = SocketAddr::from((net.host()?, 2379));
-        write_keys(folder.path(), address)?;
-        let etcd_process = start_etcd(tools, folder.path(), etcd)?;
-        let client = client(folder.path(), address).await?;
-        let mut this = Self { folder, address, etcd, server: None, etcd_process, client };
-        this.restart().await?;
-        Ok(this)
+        let servers = Servers::start().await?;
+        Self::with(Arc::new(servers)).await
+    }
+
+    /// Returns the API server that the tests of this process share; it is started if no test uses one at the moment.
+    ///
+    /// A start costs seconds of processor time, and most tests need no more than a [namespace of their
+    /// own](Self::new_namespace). What would disturb other tests returns an error here.
+    pub async fn shared() -> anyhow::Result<Self> {
+        static SHARED: Mutex<Weak<Servers>> = Mutex::const_new(Weak::new());
+        let mut shared = SHARED.lock().await;
+        let servers = if let Some(servers) = shared.upgrade() {
+            servers
+        } else {
+            let servers = Arc::new(Servers::start().await?);
+            *shared = Arc::downgrade(&servers);
+            servers
+        };
+        drop(shared);
+        Self::with(servers).await
+    }
+
+    /// A client works only as long as the runtime in which it was created, so each test has one of its own.
+    async fn with(servers: Arc<Servers>) -> anyhow::Result<Self> {
+        let client = servers.client().await?;
+        Ok(Self { servers, client })
+    }
+
+    fn own(&mut self) -> anyhow::Result<&mut Servers> {
+        Arc::get_mut(&mut self.servers).context("other tests use this API server too: take ApiServer::start()")
     }
 
     /// Starts the API server (again) at the same address, on the same data, and waits until it answers.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
+        self.own()?.start_api_server().await
+    }
+
+    /// Kills the API server; etcd stays.
+    pub fn kill(&mut self) -> anyhow::Result<()> {
+        self.own()?.kill_api_server()
+    }
+
+    /// Stops the process of the API server: it accepts connections and does not answer, until it is
+    /// [resumed](Self::resume).
+    pub fn freeze(&mut self) -> anyhow::Result<()> {
+        self.own()?.running()?.signal(Signal::STOP)
+    }
+
+    /// Lets the stopped API server go on.
+    pub fn resume(&mut self) -> anyhow::Result<()> {
+        self.own()?.running()?.signal(Signal::CONT)
+    }
+
+    /// Stops the process of etcd, until it is [resumed](Self::resume_etcd).
+    pub fn freeze_etcd(&mut self) -> anyhow::Result<()> {
+        self.own()?.etcd.signal(Signal::STOP)
+    }
+
+    /// Lets the stopped etcd go on.
+    pub fn resume_etcd(&mut self) -> anyhow::Result<()> {
+        self.own()?.etcd.signal(Signal::CONT)
+    }
+
+    /// Forgets all history, so that a watch that was open cannot be resumed: its client has to list again.
+    pub async fn compact(&mut self) -> anyhow::Result<()> {
+        let etcd_address = self.own()?.etcd_address;
+        let http = crate::http_client()?;
+        let etcd = async |call: &str, body: serde_json::Value| -> anyhow::Result<serde_json::Value> {
+            let url = format!("http://{etcd_address}/v3/kv/{call}");
+            Ok(http.post(url).json(&body).send().await?.error_for_status()?.json().await?)
+        };
+        let any_key = json!({"key": "AA=="});
+        let revision = etcd("range", any_key).await?["header"]["revision"].clone();
+        etcd("compaction", json!({"revision": revision})).await?;
+        Ok(())
+    }
+
+    /// Kills both processes and starts them without any data, so that resource versions begin again at 1.
+    pub async fn lose_all_data(&mut self) -> anyhow::Result<()> {
+        let servers = self.own()?;
+        servers.kill_api_server()?;
+        servers.etcd.kill()?;
+        fs::remove_dir_all(servers.folder.path().join("etcd"))?;
+        servers.etcd = start_etcd(servers.folder.path(), servers.etcd_address)?;
+        servers.start_api_server().await
+    }
+
+    /// Returns how many times pods were listed since the API server started.
+    pub async fn lists_of_pods(&self) -> anyhow::Result<u64> {
+        let metrics = self.client.request_text(http::Request::get("/metrics").body(Vec::new())?).await?;
+        let lists = metrics.lines().filter(|line| {
+            line.starts_with("apiserver_request_total{")
+                && line.contains(r#"resource="pods""#)
+                && line.contains(r#"verb="LIST""#)
+        });
+        Ok(lists.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum())
+    }
+
+    /// Returns a client with all rights.
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// Returns the path of a kubeconfig with all rights.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.servers.folder.path().join("kubeconfig")
+    }
+
+    /// Returns the address of the API server.
+    pub fn address(&self) -> SocketAddr {
+        self.servers.address
+    }
+
+    /// Returns the configuration, with all rights, of a client that connects to `via`, which leads to
+    /// [`address`](Self::address).
+    pub async fn config(&self, via: SocketAddr) -> anyhow::Result<Config> {
+        let mut config = config(self.servers.folder.path()).await?;
+        config.cluster_url = format!("https://{via}").parse()?;
+        config.tls_server_name = Some(self.address().ip().to_string());
+        Ok(config)
+    }
+
+    /// Creates the namespace `name`.
+    pub async fn namespace(&self, name: &str) -> anyhow::Result<Pods> {
+        Pods::in_new_namespace(self.client(), name).await
+    }
+
+    /// Creates a namespace whose name begins with `prefix` and that no other test of this process has.
+    pub async fn new_namespace(&self, prefix: &str) -> anyhow::Result<Pods> {
+        static CREATED: AtomicU32 = AtomicU32::new(1);
+        self.namespace(&format!("{prefix}-{}", CREATED.fetch_add(1, Ordering::Relaxed))).await
+    }
+}
+
+impl fmt::Debug for ApiServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiServer").field("servers", &self.servers).finish_non_exhaustive()
+    }
+}
+
+impl Servers {
+    async fn start() -> anyhow::Result<Self> {
+        tools::prepare()?;
+        let net = Net::of_this_process()?;
+        let folder = tempfile::Builder::new().prefix("ilb-api-server-").tempdir()?;
+        let address = SocketAddr::from((net.host()?, 6443));
+        let etcd_address = SocketAddr::from((net.host()?, 2379));
+        write_keys(folder.path(), address)?;
+        let etcd = start_etcd(folder.path(), etcd_address)?;
+        let mut this = Self { folder, address, etcd_address, api_server: None, etcd };
+        this.start_api_server().await?;
+        Ok(this)
+    }
+
+    async fn start_api_server(&mut self) -> anyhow::Result<()> {
         let file = |name: &str| self.folder.path().join(name).display().to_string();
-        let mut command = Command::new(Tools::get()?.path("kube-apiserver")?);
+        let mut command = Command::new(tools::path("kube-apiserver")?);
         command.args([
-            format!("--etcd-servers=http://{}", self.etcd),
+            format!("--etcd-servers=http://{}", self.etcd_address),
             format!("--bind-address={}", self.address.ip()),
             format!("--advertise-address={}", self.address.ip()),
             format!("--secure-port={}", self.address.port()),
@@ -60,100 +221,34 @@ impl ApiServer {
             "--disable-admission-plugins=ServiceAccount".to_owned(),
         ]);
         let log = self.folder.path().join("kube-apiserver.log");
-        self.server = Some(Process::start("kube-apiserver", &command, &log)?);
+        let client = self.client().await?;
+        let process = self.api_server.insert(Process::start("kube-apiserver", &command, &log)?);
         eventually("the API server answers", async || {
-            if let Some(server) = &mut self.server {
-                server.check_running()?;
-            }
-            self.client.request_text(http::Request::get("/readyz").body(Vec::new())?).await?;
+            process.check_running()?;
+            client.request_text(http::Request::get("/readyz").body(Vec::new())?).await?;
             Ok(())
         })
         .await
     }
 
-    /// Kills the API server; etcd stays.
-    pub fn kill(&mut self) -> anyhow::Result<()> {
-        self.server.take().context("the API server does not run")?.kill()
+    fn kill_api_server(&mut self) -> anyhow::Result<()> {
+        self.api_server.take().context("the API server does not run")?.kill()
     }
 
-    /// Forgets all history, so that a watch that was open cannot be resumed: its client has to list again.
-    pub async fn compact(&self) -> anyhow::Result<()> {
-        let http = crate::http_client()?;
-        let etcd = async |call: &str, body: serde_json::Value| -> anyhow::Result<serde_json::Value> {
-            let url = format!("http://{}/v3/kv/{call}", self.etcd);
-            Ok(http.post(url).json(&body).send().await?.error_for_status()?.json().await?)
-        };
-        let any_key = json!({"key": "AA=="});
-        let revision = etcd("range", any_key).await?["header"]["revision"].clone();
-        etcd("compaction", json!({"revision": revision})).await?;
-        Ok(())
+    fn running(&self) -> anyhow::Result<&Process> {
+        self.api_server.as_ref().context("the API server does not run")
     }
 
-    /// How often pods were listed since the API server started.
-    pub async fn lists_of_pods(&self) -> anyhow::Result<u64> {
-        let metrics = self.client.request_text(http::Request::get("/metrics").body(Vec::new())?).await?;
-        let lists = metrics.lines().filter(|line| {
-            line.starts_with("apiserver_request_total{")
-                && line.contains(r#"resource="pods""#)
-                && line.contains(r#"verb="LIST""#)
-        });
-        Ok(lists.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum())
-    }
-
-    /// A client with all rights.
-    pub fn client(&self) -> Client {
-        self.client.clone()
-    }
-
-    /// A kubeconfig with all rights.
-    pub fn kubeconfig(&self) -> std::path::PathBuf {
-        self.folder.path().join("kubeconfig")
-    }
-
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// What a client needs that reaches it at `via`, which leads to its [address](Self::address), with all rights.
-    pub async fn config(&self, via: SocketAddr) -> anyhow::Result<Config> {
+    async fn client(&self) -> anyhow::Result<Client> {
         let mut config = config(self.folder.path()).await?;
-        config.cluster_url = format!("https://{via}").parse()?;
-        config.tls_server_name = Some(self.address.ip().to_string());
-        Ok(config)
-    }
-
-    /// Stops the API server's process, or lets it go on: while it is stopped it accepts connections and says nothing.
-    pub fn freeze(&self, frozen: bool) -> anyhow::Result<()> {
-        freeze(self.server.as_ref().context("the API server does not run")?, frozen)
-    }
-
-    /// The same for etcd.
-    pub fn freeze_etcd(&self, frozen: bool) -> anyhow::Result<()> {
-        freeze(&self.etcd_process, frozen)
-    }
-
-    /// Kills both, starts an etcd without data, and the API server on it: its history begins anew.
-    pub async fn lose_all_data(&mut self) -> anyhow::Result<()> {
-        self.kill()?;
-        self.etcd_process.kill()?;
-        fs::remove_dir_all(self.folder.path().join("etcd"))?;
-        self.etcd_process = start_etcd(Tools::get()?, self.folder.path(), self.etcd)?;
-        self.restart().await
-    }
-
-    /// A new namespace for pods.
-    pub async fn namespace(&self, name: &str) -> anyhow::Result<Pods> {
-        Pods::in_new_namespace(self.client(), name).await
+        config.default_retry = false;
+        config.connect_timeout = Some(Duration::from_secs(5));
+        Client::try_from(config).with_context(|| format!("no client for the API server at {}", self.address))
     }
 }
 
-fn freeze(process: &Process, frozen: bool) -> anyhow::Result<()> {
-    process.signal(if frozen { Signal::STOP } else { Signal::CONT })
-}
-
-fn start_etcd(tools: &Tools, folder: &Path, address: SocketAddr) -> anyhow::Result<Process> {
-    let mut command = Command::new(tools.path("etcd")?);
+fn start_etcd(folder: &Path, address: SocketAddr) -> anyhow::Result<Process> {
+    let mut command = Command::new(tools::path("etcd")?);
     let (client, peer) = (format!("http://{address}"), format!("http://{}:2380", address.ip()));
     command.args([
         format!("--data-dir={}", folder.join("etcd").display()),
@@ -168,8 +263,8 @@ fn start_etcd(tools: &Tools, folder: &Path, address: SocketAddr) -> anyhow::Resu
     Process::start("etcd", &command, &folder.join("etcd.log"))
 }
 
-/// A certificate authority, a server certificate, the key of service accounts, the token of the administrator and a
-/// kubeconfig that holds it.
+/// Writes a certificate authority, a server certificate, the key of service accounts, the token of the administrator and
+/// a kubeconfig with that token.
 fn write_keys(folder: &Path, address: SocketAddr) -> anyhow::Result<()> {
     let authority_key = KeyPair::generate()?;
     let mut authority = CertificateParams::default();
@@ -204,11 +299,4 @@ async fn config(folder: &Path) -> anyhow::Result<Config> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let kubeconfig = Kubeconfig::read_from(folder.join("kubeconfig"))?;
     Ok(Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?)
-}
-
-async fn client(folder: &Path, address: SocketAddr) -> anyhow::Result<Client> {
-    let mut config = config(folder).await?;
-    config.default_retry = false;
-    config.connect_timeout = Some(Duration::from_secs(5));
-    Client::try_from(config).with_context(|| format!("no client for the API server at {address}"))
 }

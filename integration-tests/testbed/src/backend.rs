@@ -1,3 +1,5 @@
+//! Backends: TCP servers that name themselves.
+
 use std::{net::SocketAddr, time::Duration};
 
 use anyhow::Context;
@@ -7,16 +9,16 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-/// A TCP server that says who it is.
+/// A TCP server that begins each connection with a line that holds its own address.
 ///
-/// It begins each connection with a line that holds its address, and ends when it is dropped, with its connections.
+/// Dropping it ends it and its connections.
 #[derive(Debug)]
 pub struct Backend {
     address: SocketAddr,
     task: JoinHandle<()>,
 }
 
-/// What a backend does after it has said who it is.
+/// The behaviour of a backend after its first line.
 #[derive(Clone, Copy, Debug)]
 pub enum Behaviour {
     /// Sends back each line.
@@ -26,7 +28,7 @@ pub enum Behaviour {
 }
 
 impl Backend {
-    /// Listens at `address`.
+    /// Starts a backend that listens at `address`.
     pub async fn start(address: SocketAddr, behaviour: Behaviour) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen at {address}"))?;
         let task = tokio::spawn(async move {
@@ -42,7 +44,7 @@ impl Backend {
         Ok(Self { address, task })
     }
 
-    /// Where it listens.
+    /// Returns the address that it listens at.
     pub fn address(&self) -> SocketAddr {
         self.address
     }

@@ -1,3 +1,5 @@
+//! A real Traefik of any version, without anything of the chart.
+
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
@@ -8,12 +10,13 @@ use anyhow::Context;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::{Net, Process, Tools, eventually, traefik_api::TraefikApi};
+use crate::{Net, Process, eventually, tools, traefik_api::TraefikApi};
 
-/// A real Traefik of any version of the testbed, with nothing but the REST provider: for tests of the client alone.
+/// A real Traefik of any version that the testbed has, with nothing but the REST provider: for tests of the client alone.
 ///
 /// Its entry points are `tcp` (3333), `udp` (3334) and `traefik` (8080); with [`secured`](BareTraefikBuilder::secured)
 /// also `secure` (8443).
+#[derive(Debug)]
 pub struct BareTraefik {
     folder: TempDir,
     host: Ipv4Addr,
@@ -24,7 +27,7 @@ pub struct BareTraefik {
     api: TraefikApi,
 }
 
-/// How such a Traefik is to be.
+/// Settings for a [`BareTraefik`].
 #[derive(Debug, Default)]
 #[must_use]
 pub struct BareTraefikBuilder {
@@ -35,35 +38,34 @@ pub struct BareTraefikBuilder {
 }
 
 impl BareTraefikBuilder {
-    /// Of this version instead of the newest.
+    /// Sets the version; the newest is the default.
     pub fn version(mut self, version: &str) -> Self {
         self.version = Some(version.to_owned());
         self
     }
 
-    /// With this `providersThrottleDuration` instead of 0.
+    /// Sets `providersThrottleDuration`, which is 0 by default.
     pub fn throttle(mut self, duration: &'static str) -> Self {
         self.throttle = Some(duration);
         self
     }
 
-    /// At this address instead of a new one.
+    /// Sets the address; the default is a new one.
     pub fn at(mut self, host: Ipv4Addr) -> Self {
         self.host = Some(host);
         self
     }
 
-    /// With the REST provider closed on `traefik`, and instead behind what this file of a file provider says, on
-    /// `secure`.
+    /// Closes the REST provider on the entry point `traefik`. Instead this file of a file provider publishes it on `secure`.
     pub fn secured(mut self, file: String) -> Self {
         self.secured = Some(file);
         self
     }
 
-    /// Starts it and waits until its API answers.
+    /// Starts Traefik and waits until its API answers.
     pub async fn start(self) -> anyhow::Result<BareTraefik> {
         let version = self.version.unwrap_or_else(|| BareTraefik::NEWEST.to_owned());
-        let binary = Tools::traefik(&version)?;
+        let binary = tools::path(&format!("traefik-{version}"))?;
         let folder = tempfile::Builder::new().prefix("ilb-bare-traefik-").tempdir()?;
         let host = self.host.map_or_else(|| Net::of_this_process()?.host(), Ok)?;
         let mut arguments = vec![
@@ -95,15 +97,15 @@ impl BareTraefikBuilder {
 }
 
 impl BareTraefik {
-    /// The version that the product is measured with.
+    /// The version that the chart installs.
     pub const NEWEST: &str = "3.7.15";
 
-    /// The newest one, without throttle.
+    /// Creates the settings of a Traefik of the newest version, without throttle.
     pub fn builder() -> BareTraefikBuilder {
         BareTraefikBuilder::default()
     }
 
-    /// Starts it (again) at the same addresses and waits until its API answers.
+    /// Starts Traefik (again) at the same addresses and waits until its API answers.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
         self.spawn()?;
         eventually("Traefik's API answers", async || {
@@ -113,76 +115,76 @@ impl BareTraefik {
         .await
     }
 
-    /// Starts it (again) without waiting for anything.
+    /// Starts Traefik (again) without waiting for anything.
     pub fn spawn(&mut self) -> anyhow::Result<()> {
         let mut command = Command::new(&self.binary);
-        // Not where a file would be found that makes Traefik ignore all of these.
+        // A configuration file in a home directory would make Traefik ignore all of these.
         command.args(&self.arguments).env("HOME", self.folder.path());
         self.process = Some(Process::start("traefik", &command, &self.folder.path().join("traefik.log"))?);
         Ok(())
     }
 
-    /// Kills it with SIGKILL.
+    /// Kills Traefik with SIGKILL.
     pub fn kill(&mut self) -> anyhow::Result<()> {
         self.process.take().context("Traefik does not run")?.kill()
     }
 
-    /// Sends it a signal.
+    /// Sends a signal to the process.
     pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         self.process.as_ref().context("Traefik does not run")?.signal(signal)
     }
 
-    /// An error, with the end of what it said, if it does not run.
+    /// Returns an error, with the end of the log, unless Traefik runs.
     pub fn check_running(&mut self) -> anyhow::Result<()> {
         self.process.as_mut().context("Traefik does not run")?.check_running()
     }
 
-    /// Its version.
+    /// Returns the version.
     pub fn version(&self) -> &str {
         &self.version
     }
 
-    /// Its base URL.
+    /// Returns the base URL.
     pub fn url(&self) -> String {
         format!("http://{}:8080", self.host)
     }
 
-    /// Its base URL behind what a file provider says.
+    /// Returns the base URL of what the file provider publishes.
     pub fn secure_url(&self) -> String {
         format!("https://{}:8443", self.host)
     }
 
-    /// Its address.
+    /// Returns the IP address.
     pub fn host(&self) -> Ipv4Addr {
         self.host
     }
 
-    /// Where clients connect to.
+    /// Returns the address that clients connect to.
     pub fn entry_point(&self) -> SocketAddr {
         (self.host, 3333).into()
     }
 
-    /// Where clients send datagrams to.
+    /// Returns the address that clients send datagrams to.
     pub fn udp_entry_point(&self) -> SocketAddr {
         (self.host, 3334).into()
     }
 
-    /// One answer of its API.
+    /// Returns the answer to `GET /api/PATH`.
     pub async fn api(&self, path: &str) -> anyhow::Result<serde_json::Value> {
         self.api.get(path).await
     }
 
-    /// How often it has applied a configuration.
+    /// Returns how many times Traefik has applied a configuration.
     pub async fn reloads(&self) -> anyhow::Result<u64> {
         self.api.reloads().await
     }
 
-    /// Whether it says that it is well.
+    /// Returns whether Traefik's ping succeeds.
     pub async fn ping(&self) -> anyhow::Result<bool> {
         Ok(self.api.http().get(format!("{}/ping", self.url())).send().await?.status().is_success())
     }
 
-    /// Sends a text to the REST provider, past every guard of the client, and returns the status and the echo.
+    /// Sends a text to the REST provider, past every guard of the client. Returns the status code and the echo.
     pub async fn put_raw(&self, body: &str) -> anyhow::Result<(u16, String)> {
         let url = format!("{}/api/providers/rest", self.url());
         let answer = self.api.http().put(url).body(body.to_owned()).send().await?;

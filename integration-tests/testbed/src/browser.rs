@@ -1,3 +1,5 @@
+//! A real browser, for the status page.
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -9,34 +11,35 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{Process, Tools, eventually};
+use crate::{Process, eventually, in_checkout, tools};
 
 /// A real Chromium without a window, which shows one page.
 ///
 /// Its driver speaks `WebDriver`: JSON over HTTP, of which this needs five requests.
+#[derive(Debug)]
 pub struct Browser {
     http: reqwest::Client,
-    /// The URL of the session.
+    /// URL of the session.
     session: String,
     _driver: Process,
     _folder: TempDir,
 }
 
-/// How a page is looked at.
+/// A kind of screen, and the reader's choice of colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Look {
-    /// On a desk, by day.
+    /// Wide screen, light colours.
     Light,
-    /// On a desk, by night.
+    /// Wide screen, dark colours.
     Dark,
-    /// On a phone: 390 pixels wide.
+    /// Phone: 390 pixels wide, light colours.
     Phone,
 }
 
 impl Browser {
-    /// Starts it.
+    /// Starts the browser.
     pub async fn start(look: Look) -> anyhow::Result<Self> {
-        let (chromium, driver) = Tools::browser()?;
+        let (chromium, driver) = (tools::path("chromium")?, tools::path("chromedriver")?);
         let folder = tempfile::Builder::new().prefix("ilb-browser-").tempdir()?;
         let log = folder.path().join("chromedriver.log");
         let mut command = Command::new(driver);
@@ -44,9 +47,9 @@ impl Browser {
         let mut driver = Process::start("chromedriver", &command, &log)?;
         let port: u16 = eventually("the browser's driver listens", async || {
             driver.check_running()?;
-            let said = fs::read_to_string(&log)?;
-            let port = said.split_once("successfully on port ").and_then(|(_, rest)| rest.split_once('.'));
-            Ok(port.context("it has not said its port")?.0.parse()?)
+            let output = fs::read_to_string(&log)?;
+            let port = output.split_once("successfully on port ").and_then(|(_, rest)| rest.split_once('.'));
+            Ok(port.context("it has not printed its port")?.0.parse()?)
         })
         .await?;
         let http = crate::http_client()?;
@@ -63,23 +66,23 @@ impl Browser {
         self.command("url", json!({"url": url})).await.map(drop)
     }
 
-    /// All text that can be seen.
+    /// Returns all visible text.
     pub async fn text(&self) -> anyhow::Result<String> {
         let text = self.run("return document.body.innerText").await?;
         Ok(text.as_str().context("the page has no text")?.to_owned())
     }
 
-    /// What a piece of JavaScript returns on the page.
+    /// Runs a piece of JavaScript on the page, and returns its result.
     pub async fn run(&self, script: &str) -> anyhow::Result<Value> {
         self.command("execute/sync", json!({"script": script, "args": []})).await
     }
 
-    /// Waits until all of `words` can be seen.
+    /// Waits until all of `words` are visible.
     pub async fn wait_to_see(&self, words: &[&str]) -> anyhow::Result<()> {
         self.wait_until(&format!("the page shows {words:?}"), |text| words.iter().all(|word| text.contains(word))).await
     }
 
-    /// Waits until the text that can be seen is so.
+    /// Waits until `is_so` holds for the visible text.
     pub async fn wait_until(&self, what: &str, is_so: impl Fn(&str) -> bool) -> anyhow::Result<()> {
         eventually(what, async || {
             let text = self.text().await?;
@@ -89,9 +92,9 @@ impl Browser {
         .await
     }
 
-    /// Writes what can be seen to `target/screenshots/NAME.png`.
+    /// Writes what is visible to `target/screenshots/NAME.png`. Returns the path.
     pub async fn screenshot(&self, name: &str) -> anyhow::Result<PathBuf> {
-        let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/screenshots"));
+        let folder = in_checkout("target/screenshots");
         fs::create_dir_all(&folder)?;
         let path = folder.join(format!("{name}.png"));
         let picture = ask(self.http.get(format!("{}/screenshot", self.session))).await?;
@@ -99,7 +102,7 @@ impl Browser {
         Ok(path)
     }
 
-    /// Ends it. Without this it ends with the driver, which ends with this process.
+    /// Closes the browser. Otherwise it ends with its driver, which ends with this process.
     pub async fn close(self) -> anyhow::Result<()> {
         ask(self.http.delete(&self.session)).await.map(drop)
     }
@@ -109,7 +112,7 @@ impl Browser {
     }
 }
 
-/// The value of an answer, or the driver's words about what went wrong.
+/// Sends a request to the driver. Returns the value of its answer, or an error with the driver's explanation.
 async fn ask(request: reqwest::RequestBuilder) -> anyhow::Result<Value> {
     let answer = request.send().await?;
     let (status, mut body) = (answer.status(), answer.json::<Value>().await?);
@@ -124,7 +127,7 @@ fn decode(picture: &str) -> anyhow::Result<Vec<u8>> {
 fn options(look: Look, chromium: &Path, folder: &TempDir) -> Value {
     let mut arguments: Vec<String> = [
         "--headless",
-        "--no-sandbox", // there is none for root in a container
+        "--no-sandbox", // no sandbox is possible for root in a container
         "--disable-gpu",
         "--disable-quic",
         "--no-first-run",

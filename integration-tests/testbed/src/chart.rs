@@ -1,29 +1,33 @@
+//! The Helm chart, rendered by a real Helm.
+
 use std::{
+    collections::HashMap,
     fs,
     io::Write,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
+    sync::{Mutex, PoisonError},
 };
 
 use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 
-use crate::Tools;
+use crate::{in_checkout, tools};
 
-/// The Helm chart, and what a Helm makes of it.
-#[derive(Clone, Debug)]
+/// A Helm chart, the Helm that renders it, and the version of Kubernetes that it is rendered for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Chart {
     helm: PathBuf,
     folder: PathBuf,
     kubernetes: &'static str,
 }
 
-/// What Helm has made of the chart and some values.
-#[derive(Debug)]
+/// The objects that Helm makes of the chart and some values.
+#[derive(Clone, Debug)]
 pub struct Rendered {
-    /// As it was written.
+    /// Output of Helm.
     pub text: String,
-    /// The objects in it.
+    /// Objects in the output.
     pub objects: Vec<Value>,
 }
 
@@ -34,41 +38,41 @@ impl Chart {
     /// The namespace of every release.
     pub const NAMESPACE: &str = "apps";
 
-    /// The chart of this checkout, for a current Kubernetes, with the Helm that most people have.
+    /// Returns the chart of this checkout, for a current Kubernetes, with Helm 4.
     pub fn new() -> anyhow::Result<Self> {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../chart").canonicalize()?;
-        Ok(Self { helm: Tools::of_charts("helm")?, folder, kubernetes: "1.34.0" })
+        let folder = in_checkout("chart").canonicalize()?;
+        Ok(Self { helm: tools::path("helm")?, folder, kubernetes: "1.34.0" })
     }
 
-    /// With Helm 3.
+    /// Takes Helm 3 instead.
     pub fn with_helm_3(self) -> anyhow::Result<Self> {
-        Ok(Self { helm: Tools::of_charts("helm-3")?, ..self })
+        Ok(Self { helm: tools::path("helm-3")?, ..self })
     }
 
-    /// For this version of Kubernetes.
+    /// Sets the version of Kubernetes.
     #[must_use]
     pub fn on_kubernetes(self, kubernetes: &'static str) -> Self {
         Self { kubernetes, ..self }
     }
 
-    /// Another folder with a chart in it.
+    /// Takes the chart in another folder.
     #[must_use]
     pub fn at(self, folder: &Path) -> Self {
         Self { folder: folder.to_owned(), ..self }
     }
 
-    /// Where it is.
+    /// Returns the folder of the chart.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// One of its files.
+    /// Reads a file of the chart.
     pub fn file(&self, path: &str) -> anyhow::Result<String> {
         let path = self.folder.join(path);
         fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
     }
 
-    /// The examples of values, one per feature: their names and what is in them.
+    /// Reads the examples of values in `ci`, one per feature. Returns names and contents.
     pub fn features(&self) -> anyhow::Result<Vec<(String, String)>> {
         let mut features = Vec::new();
         for file in fs::read_dir(self.folder.join("ci"))? {
@@ -82,8 +86,22 @@ impl Chart {
         Ok(features)
     }
 
-    /// What these values (YAML) make of it.
+    /// Renders the chart with these values (YAML).
+    ///
+    /// The result is kept, because many tests render every example.
     pub fn render(&self, values: &str) -> anyhow::Result<Rendered> {
+        static KEPT: Mutex<Option<HashMap<(Chart, String), Rendered>>> = Mutex::new(None);
+        let kept = || KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (self.clone(), values.to_owned());
+        if let Some(rendered) = kept().get_or_insert_default().get(&key) {
+            return Ok(rendered.clone());
+        }
+        let rendered = self.run_template(values)?;
+        kept().get_or_insert_default().insert(key, rendered.clone());
+        Ok(rendered)
+    }
+
+    fn run_template(&self, values: &str) -> anyhow::Result<Rendered> {
         let output = self.run("template", &[], values)?;
         let text = String::from_utf8(output.stdout)?;
         ensure!(output.status.success(), "{values}\n{}", String::from_utf8_lossy(&output.stderr));
@@ -91,24 +109,24 @@ impl Chart {
         Ok(Rendered { text, objects })
     }
 
-    /// Why these values are refused.
+    /// Returns Helm's error for these values; an error if they are accepted.
     pub fn refusal(&self, values: &str) -> anyhow::Result<String> {
         let output = self.run("template", &[], values)?;
         ensure!(!output.status.success(), "these values are accepted: {values}");
         Ok(String::from_utf8(output.stderr)?)
     }
 
-    /// What a person reads after an installation with these values.
+    /// Returns the notes that Helm prints after an installation with these values.
     pub fn notes(&self, values: &str) -> anyhow::Result<String> {
         let version = self.kubernetes;
-        // Without a cluster, so the version has to come from a template, which shows the notes only in this mode.
+        // Only this mode shows the notes without a cluster.
         let output = self.run("install", &["--dry-run=client"], values)?;
         ensure!(output.status.success(), "{version}: {}", String::from_utf8_lossy(&output.stderr));
         let text = String::from_utf8(output.stdout)?;
         Ok(text.split_once("NOTES:\n").context("there are no notes")?.1.to_owned())
     }
 
-    /// Complaints of `helm lint --strict`, or nothing.
+    /// Runs `helm lint --strict`. Returns an error with what it finds.
     pub fn lint(&self, values: &str) -> anyhow::Result<()> {
         let output = self.finish(
             self.command("lint").args(["--strict", "--kube-version", self.kubernetes]).arg(&self.folder),
@@ -129,7 +147,7 @@ impl Chart {
 
     fn command(&self, what: &str) -> Command {
         let mut command = Command::new(&self.helm);
-        // Nobody's cluster is asked for anything.
+        // No cluster of the user's is asked for anything.
         command.env("KUBECONFIG", "/dev/null").args([what, "--namespace", Self::NAMESPACE, "--values", "-"]);
         command
     }
@@ -147,7 +165,7 @@ fn text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
 }
 
 impl Rendered {
-    /// The only object of this kind, apart from those of `helm test`.
+    /// Returns the only object of this kind, apart from those of `helm test`.
     pub fn only(&self, kind: &str) -> anyhow::Result<&Value> {
         match self.all(kind).as_slice() {
             [object] => Ok(object),
@@ -155,22 +173,22 @@ impl Rendered {
         }
     }
 
-    /// The objects of this kind, apart from those of `helm test`.
+    /// Returns the objects of this kind, apart from those of `helm test`.
     pub fn all(&self, kind: &str) -> Vec<&Value> {
         self.objects.iter().filter(|object| object["kind"] == kind && !is_hook(object)).collect()
     }
 
-    /// The objects of `helm test`.
+    /// Returns the objects of `helm test`.
     pub fn hooks(&self) -> Vec<&Value> {
         self.objects.iter().filter(|object| is_hook(object)).collect()
     }
 
-    /// The template of the pods.
+    /// Returns the template of the pods.
     pub fn pod(&self) -> anyhow::Result<&Value> {
         Ok(&self.only("Deployment")?["spec"]["template"])
     }
 
-    /// One of the containers or init containers.
+    /// Returns a container or an init container.
     pub fn container(&self, name: &str) -> anyhow::Result<&Value> {
         let spec = &self.pod()?["spec"];
         let lists = [&spec["initContainers"], &spec["containers"]];
@@ -178,7 +196,7 @@ impl Rendered {
         containers.find(|container| container["name"] == name).with_context(|| format!("no container {name}"))
     }
 
-    /// A file (YAML) in one of the maps of settings.
+    /// Parses a file (YAML) in one of the config maps.
     pub fn file(&self, name: &str) -> anyhow::Result<Value> {
         let maps = self.all("ConfigMap");
         let mut files = maps.iter().filter_map(|map| map["data"][name].as_str());

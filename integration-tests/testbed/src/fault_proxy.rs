@@ -1,3 +1,5 @@
+//! A proxy that breaks connections.
+
 use std::{net::SocketAddr, time::Duration};
 
 use tokio::{
@@ -15,8 +17,8 @@ use crate::Net;
 
 /// A TCP proxy in front of any server that breaks connections in the ways that networks and servers do.
 ///
-/// A fault applies to the connections that are open and to those that come, in both directions, until the next call.
-/// Dropping the proxy ends its connections.
+/// A fault applies to open connections and to new ones, in both directions, until the next call. Dropping the proxy resets
+/// its connections.
 #[derive(Debug)]
 pub struct FaultProxy {
     address: SocketAddr,
@@ -24,27 +26,28 @@ pub struct FaultProxy {
     listener: JoinHandle<()>,
 }
 
-/// What is wrong at the moment.
+/// The faults of the moment.
 #[derive(Clone, Debug, Default)]
 struct Faults {
-    /// Nothing is forwarded. Connections stay, and the system still accepts new ones.
+    /// No byte is forwarded. Connections stay, and the system still accepts new ones.
     paused: bool,
     /// New connections are reset.
     refusing: bool,
-    /// Each piece waits so long.
+    /// Delay of each piece.
     delay: Duration,
     bytes_per_second: Option<u32>,
-    /// Each connection ends after so many more bytes from the server.
+    /// Number of bytes from the server after which each connection ends.
     left: Option<usize>,
-    /// How often the open connections have been ended, and how the last time.
+    /// Number of times that the open connections have been ended.
     cuts: u64,
+    /// True if the last end was a reset.
     reset: bool,
-    /// Connections so far.
+    /// Number of connections so far.
     accepted: u64,
 }
 
 impl FaultProxy {
-    /// A proxy without a fault in front of `upstream`, at an address of its own.
+    /// Starts a proxy in front of `upstream`, at an address of its own, without a fault.
     pub async fn start(upstream: SocketAddr) -> anyhow::Result<Self> {
         let listener = TcpListener::bind((Net::of_this_process()?.host()?, upstream.port())).await?;
         let address = listener.local_addr()?;
@@ -59,34 +62,34 @@ impl FaultProxy {
         Ok(Self { address, faults, listener })
     }
 
-    /// Where it listens.
+    /// Returns the address that it listens at.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// How many connections it has been asked for so far.
+    /// Returns the number of connections that it has accepted so far.
     pub fn accepted(&self) -> u64 {
         self.faults.borrow().accepted
     }
 
-    /// Forwards nothing any more, as if the other end had stopped: what is sent is still taken and confirmed.
+    /// Stops forwarding, as if the other end had stopped: what is sent is still received and acknowledged.
     pub fn pause(&self) {
         self.faults.send_modify(|faults| faults.paused = true);
     }
 
-    /// Ends every fault that lasts. What was held back is forwarded now.
+    /// Ends every lasting fault. What was held back is forwarded now.
     pub fn heal(&self) {
         self.faults.send_modify(|faults| {
             *faults = Faults { cuts: faults.cuts, reset: faults.reset, accepted: faults.accepted, ..Faults::default() };
         });
     }
 
-    /// Ends all open connections with a reset.
+    /// Resets all open connections.
     pub fn reset(&self) {
         self.cut(true);
     }
 
-    /// Ends all open connections in order, as a server that is shut down does.
+    /// Closes all open connections, as a server does that shuts down.
     pub fn close(&self) {
         self.cut(false);
     }
@@ -96,17 +99,17 @@ impl FaultProxy {
         self.faults.send_modify(|faults| faults.refusing = true);
     }
 
-    /// Ends each connection in order after `bytes` more bytes from the server: in the middle of whatever comes then.
+    /// Closes each connection after `bytes` more bytes from the server, in the middle of whatever comes then.
     pub fn truncate_after(&self, bytes: usize) {
         self.faults.send_modify(|faults| faults.left = Some(bytes));
     }
 
-    /// Holds each piece back for `delay`.
+    /// Delays each piece by `delay`.
     pub fn delay(&self, delay: Duration) {
         self.faults.send_modify(|faults| faults.delay = delay);
     }
 
-    /// Forwards at most `bytes_per_second` in each direction of each connection.
+    /// Limits each direction of each connection to `bytes_per_second`.
     pub fn limit(&self, bytes_per_second: u32) {
         self.faults.send_modify(|faults| faults.bytes_per_second = Some(bytes_per_second.max(1)));
     }
@@ -126,9 +129,9 @@ impl Drop for FaultProxy {
     }
 }
 
-/// One connection, from its first byte to its end.
+/// Serves a connection from its first byte to its end.
 async fn serve(mut client: TcpStream, upstream: SocketAddr, mut faults: watch::Receiver<Faults>) {
-    let born_after = faults.borrow().cuts;
+    let cuts_before = faults.borrow().cuts;
     if faults.borrow().refusing {
         let _ = client.set_zero_linger();
         return;
@@ -147,19 +150,19 @@ async fn serve(mut client: TcpStream, upstream: SocketAddr, mut faults: watch::R
             // A connection that is half closed by the client still carries the other half.
             () = async { up.await; std::future::pending().await } => {}
             () = down => {}
-            _ = faults.wait_for(|faults| faults.cuts > born_after) => {}
+            _ = faults.wait_for(|faults| faults.cuts > cuts_before) => {}
         }
     }
     let was_reset = {
         let now = faults.borrow();
-        now.cuts > born_after && now.reset
+        now.cuts > cuts_before && now.reset
     };
     if was_reset {
         let _ = (client.set_zero_linger(), server.set_zero_linger());
     }
 }
 
-/// Forwards one direction until it ends.
+/// Forwards one direction of a connection until it ends.
 async fn pump(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, mut faults: watch::Receiver<Faults>, from_server: bool) {
     let mut buffer = vec![0; 16 << 10];
     // Counted from the moment that the fault begins.

@@ -1,4 +1,7 @@
+//! A source of backends, seen by its consumer.
+
 use std::{
+    fmt,
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
@@ -11,37 +14,37 @@ use tokio::time::timeout;
 
 use crate::{ApiServer, Pods};
 
-/// What a consumer of a source of backends sees.
+/// The stream of a source of backends.
 pub struct Followed {
     sets: BoxStream<'static, Result<Arc<BackendSet>, Error>>,
 }
 
-/// The pods made by [`Pods`], as a controller would look for them, with an API server that is reached at `via`.
+/// Creates the source that discovers `pods` as ilb does, with an API server that is reached at `via`.
 pub async fn pods_via(api_server: &ApiServer, via: SocketAddr, pods: &Pods) -> anyhow::Result<PodDiscovery> {
     let client = api_client(&api_server.config(via).await?, &ClientLimits::default())?;
     Ok(PodDiscovery::new(client, pods.namespace(), Pods::SELECTOR.parse()?, 5432))
 }
 
-/// The address of pod number `index`, which nobody dials.
+/// Returns an address for pod `index` that no test connects to.
 pub fn pod_ip(index: u16) -> IpAddr {
     let [high, low] = index.to_be_bytes();
     [10, 1, high, low].into()
 }
 
-/// Longer than any recovery takes; a token's file is read anew once a minute.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// Time limit for each wait: longer than any recovery takes. (The file of a token is read once a minute.)
+const WAIT_LIMIT: Duration = Duration::from_secs(120);
 
 impl Followed {
-    /// Begins to follow `source`.
+    /// Begins to watch `source`.
     pub fn new(source: &impl Discovery) -> Self {
         Self { sets: source.watch() }
     }
 
-    /// Waits for a set that `is_wanted`. Returns what was seen on the way.
+    /// Waits for a set that `is_wanted`. Returns all that the stream had until then.
     pub async fn until(&mut self, what: &str, is_wanted: impl Fn(&BackendSet) -> bool) -> anyhow::Result<Seen> {
         let (begun, mut seen) = (Instant::now(), Seen::default());
         loop {
-            let left = PATIENCE.saturating_sub(begun.elapsed());
+            let left = WAIT_LIMIT.saturating_sub(begun.elapsed());
             match timeout(left, self.sets.next()).await.with_context(|| format!("waited for {what}, saw {seen:?}"))? {
                 Some(Ok(set)) => {
                     let found = is_wanted(&set);
@@ -61,11 +64,11 @@ impl Followed {
         self.until(&format!("{count} ready backends"), |set| set.count(State::Ready) == count).await
     }
 
-    /// Waits until the view is stale. Returns why, and after how long.
+    /// Waits until the view is stale. Returns the cause, and how long that took.
     pub async fn until_stale(&mut self) -> anyhow::Result<(Error, Duration)> {
         let begun = Instant::now();
         loop {
-            match timeout(PATIENCE, self.sets.next()).await.context("the view did not become stale")? {
+            match timeout(WAIT_LIMIT, self.sets.next()).await.context("the view did not become stale")? {
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return Ok((error, begun.elapsed())),
                 None => bail!("the stream ended"),
@@ -74,13 +77,19 @@ impl Followed {
     }
 }
 
-/// What was seen while waiting.
+impl fmt::Debug for Followed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Followed").finish_non_exhaustive()
+    }
+}
+
+/// The items of the stream during one wait.
 #[derive(Debug, Default)]
 pub struct Seen {
-    /// The sets, the wanted one last.
+    /// Sets, the wanted one last.
     pub sets: Vec<Arc<BackendSet>>,
-    /// The causes of staleness.
+    /// Causes of staleness.
     pub errors: Vec<Error>,
-    /// How long it took.
+    /// Duration of the wait.
     pub after: Duration,
 }

@@ -1,9 +1,11 @@
-/// A client for plain HTTP to the testbed.
+//! Plain HTTP to the testbed.
+
+/// Creates a client for plain HTTP.
 ///
-/// Features of one crate are those of all in a build, so reqwest may have TLS here; then it wants a provider of
-/// cryptography and a store of authorities even though neither is ever used.
+/// Cargo unifies features, so reqwest may have TLS in this build. It then wants a provider of cryptography and a store
+/// of authorities, although neither is ever used here.
 pub fn http_client() -> anyhow::Result<reqwest::Client> {
-    // An error means that somebody else has installed one.
+    // An error means that one has been installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     Ok(reqwest::Client::builder().no_proxy().tls_certs_only([]).build()?)
 }

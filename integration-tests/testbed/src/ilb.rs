@@ -1,3 +1,5 @@
+//! The real binary of this checkout.
+
 use std::{
     fs,
     path::PathBuf,
@@ -10,40 +12,41 @@ use anyhow::Context;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::{Net, Process, eventually};
+use crate::{Net, Process, eventually, in_checkout};
 
-/// The real binary, as it is in this checkout.
+/// A running ilb, built from this checkout.
+#[derive(Debug)]
 pub struct Ilb {
     folder: TempDir,
     command: Command,
     process: Process,
 }
 
-/// One line of its log.
+/// A line of the log of ilb.
 pub type LogLine = serde_json::Value;
 
-/// How a run ended that was meant to end by itself.
+/// The end of a run that exits by itself.
 #[derive(Debug)]
 pub struct Exit {
-    /// The exit code.
+    /// Exit code; `None` after a signal.
     pub code: Option<i32>,
-    /// What it said.
+    /// Standard output and standard error.
     pub output: String,
 }
 
-/// What a command said that ended by itself.
+/// The outcome of a subcommand.
 #[derive(Debug)]
 pub struct Answer {
-    /// The exit code.
+    /// Exit code; `None` after a signal.
     pub code: Option<i32>,
-    /// Its output.
+    /// Standard output.
     pub stdout: String,
-    /// Its complaints.
+    /// Standard error.
     pub stderr: String,
 }
 
 impl Ilb {
-    /// Starts it with these variables and no other of ours.
+    /// Starts ilb with these environment variables. No other variable of ilb reaches it.
     pub fn start(variables: &[(&str, &str)]) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("ilb-").tempdir()?;
         let command = command(variables)?;
@@ -51,24 +54,24 @@ impl Ilb {
         Ok(Self { folder, command, process })
     }
 
-    /// Builds the binary, which else happens at the first start.
+    /// Builds the binary, which otherwise happens at the first start. Returns its path.
     pub fn build() -> anyhow::Result<PathBuf> {
         binary()
     }
 
-    /// Runs it with these variables until it ends by itself.
+    /// Runs ilb with these environment variables until it exits by itself.
     pub async fn run_to_end(variables: &[(&str, &str)]) -> anyhow::Result<Exit> {
         let mut this = Self::start(variables)?;
         let status = this.end().await?;
         Ok(Exit { code: status.code(), output: this.output()? })
     }
 
-    /// Runs a command of it, such as `["status"]`, with the same variables until it ends by itself.
+    /// Runs a subcommand, such as `["status"]`, with the variables of this ilb.
     pub async fn ask(&self, arguments: &[&str]) -> anyhow::Result<Answer> {
         Self::answer(&self.command, arguments).await
     }
 
-    /// The same without one that runs, with these variables.
+    /// Runs a subcommand with these variables, without a running ilb.
     pub async fn ask_with(variables: &[(&str, &str)], arguments: &[&str]) -> anyhow::Result<Answer> {
         Self::answer(&command(variables)?, arguments).await
     }
@@ -82,50 +85,51 @@ impl Ilb {
             };
         }
         let output = command.args(arguments).kill_on_drop(true).output();
-        let output = tokio::time::timeout(Duration::from_secs(60), output).await.context("it does not end")??;
+        let output =
+            tokio::time::timeout(Duration::from_secs(60), output).await.context("the subcommand does not exit")??;
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         Ok(Answer { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) })
     }
 
-    /// Sends it a signal.
+    /// Sends a signal to the process.
     pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         self.process.signal(signal)
     }
 
-    /// Kills it with SIGKILL and starts it again with the same settings.
+    /// Kills ilb with SIGKILL and starts it again with the same settings.
     pub fn kill_and_restart(&mut self) -> anyhow::Result<()> {
         self.process.kill()?;
         self.process = Process::start("ilb", &self.command, &self.folder.path().join("ilb.log"))?;
         Ok(())
     }
 
-    /// Asks it to end with SIGTERM, and waits for that.
+    /// Sends SIGTERM and waits until ilb has exited.
     pub async fn terminate(&mut self) -> anyhow::Result<ExitStatus> {
         self.process.signal(Signal::TERM)?;
         self.end().await
     }
 
-    /// Waits until it has ended.
+    /// Waits until ilb has exited.
     pub async fn end(&mut self) -> anyhow::Result<ExitStatus> {
-        eventually("ilb ends", async || self.process.ended()?.context("it still runs")).await
+        eventually("ilb exits", async || self.process.ended()?.context("it still runs")).await
     }
 
-    /// Whether it still runs, with what it said last if not.
+    /// Returns an error, with the end of the log, unless ilb still runs.
     pub fn check_running(&mut self) -> anyhow::Result<()> {
         self.process.check_running()
     }
 
-    /// The running process.
+    /// Returns the running process.
     pub fn process(&self) -> &Process {
         &self.process
     }
 
-    /// All that it said so far.
+    /// Returns standard output and standard error so far.
     pub fn output(&self) -> anyhow::Result<String> {
         Ok(fs::read_to_string(self.folder.path().join("ilb.log"))?)
     }
 
-    /// The lines of its log so far whose message is `message`.
+    /// Returns the lines of the log so far whose message is `message`.
     pub fn logged(&self, message: &str) -> anyhow::Result<Vec<LogLine>> {
         let output = self.output()?;
         let lines = output.lines().map(|line| serde_json::from_str(line).with_context(|| format!("not JSON: {line}")));
@@ -133,13 +137,14 @@ impl Ilb {
         Ok(lines.into_iter().filter(|line| line["message"] == message).collect())
     }
 
-    /// Waits until its log holds `message`, and returns the first such line.
+    /// Waits until `message` has been logged, and returns the first such line.
     pub async fn wait_for_log(&self, message: &str) -> anyhow::Result<LogLine> {
         eventually(message, async || self.logged(message)?.into_iter().next().context("not logged yet")).await
     }
 }
 
-/// The binary with these variables. What the caller's environment holds for a real cluster does not reach it.
+/// Returns the command that runs the binary with these variables. What the caller's environment has for a real cluster does
+/// not reach it.
 fn command(variables: &[(&str, &str)]) -> anyhow::Result<Command> {
     let mut command = Command::new(binary()?);
     for (name, _) in std::env::vars_os() {
@@ -150,7 +155,7 @@ fn command(variables: &[(&str, &str)]) -> anyhow::Result<Command> {
             command.env_remove(name);
         }
     }
-    // Its default is all interfaces, and one port for all: a run of tests has neither.
+    // The default is one port on all interfaces, which tests that run side by side cannot share.
     command.env("ILB_ADMIN_ADDRESS", format!("{}:8081", Net::of_this_process()?.host()?));
     command.envs(variables.iter().copied());
     Ok(command)
@@ -160,8 +165,13 @@ fn command(variables: &[(&str, &str)]) -> anyhow::Result<Command> {
 fn binary() -> anyhow::Result<PathBuf> {
     static BINARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let build = || {
-        let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../../ilb-bin/Cargo.toml");
-        let build = escargot::CargoBuild::new().manifest_path(manifest).bin("ilb");
+        let build = escargot::CargoBuild::new().bin("ilb");
+        let build = if cfg!(feature = "whole-workspace") {
+            // With a test target the features of dev-dependencies count too, as they do for `cargo test --workspace`.
+            build.manifest_path(in_checkout("Cargo.toml")).arg("--workspace").all_features().test("chart")
+        } else {
+            build.manifest_path(in_checkout("ilb-bin/Cargo.toml"))
+        };
         let build = if cfg!(debug_assertions) { build } else { build.release() };
         build.run().map(|run| run.path().to_owned()).map_err(|e| e.to_string())
     };

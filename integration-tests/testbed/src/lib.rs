@@ -1,4 +1,4 @@
-//! The testbed: real etcd, kube-apiserver and Traefik, backends that say who they are, clients that notice everything.
+//! The testbed: real etcd, kube-apiserver and Traefik, backends that name themselves, clients that notice everything.
 //!
 //! A test asks for what it needs and drops it when it is done; what it started ends with it, also after a panic or a
 //! Ctrl-C:
@@ -14,8 +14,9 @@
 //! # }
 //! ```
 //!
-//! Nothing is ever bound outside 127.0.0.0/8, and each process of tests has a /16 of it for itself ([`Net`]), so runs
-//! side by side never meet.
+//! No address outside 127.0.0.0/8 is ever bound, and each process of tests has a /16 of it for itself ([`Net`]), so runs
+//! side by side never meet. Only the tests of one process share an API server ([`ApiServer::shared`]), each with a
+//! namespace of its own.
 
 /// The examples of the project's README, so that they cannot go stale.
 #[cfg(doctest)]
@@ -28,7 +29,8 @@ mod backend;
 mod bare_traefik;
 mod browser;
 mod chart;
-mod client;
+mod checkout;
+mod connection;
 mod crowd;
 mod fault_proxy;
 mod followed;
@@ -36,11 +38,11 @@ mod http;
 mod ilb;
 pub mod matrix;
 mod net;
-mod network;
+mod network_namespace;
 mod pods;
 mod prober;
 mod process;
-mod tools;
+pub mod tools;
 mod traefik;
 mod traefik_api;
 mod wait;
@@ -53,19 +55,19 @@ pub use crate::{
     bare_traefik::{BareTraefik, BareTraefikBuilder},
     browser::{Browser, Look},
     chart::{Chart, Rendered},
-    client::Connection,
+    checkout::in_checkout,
+    connection::Connection,
     crowd::Crowd,
     fault_proxy::FaultProxy,
     followed::{Followed, Seen, pod_ip, pods_via},
     http::http_client,
     ilb::{Answer, Exit, Ilb, LogLine},
-    net::Net,
-    network::{alone_in_a_network, lose_packets},
-    pods::Pods,
+    net::{Group, Net},
+    network_namespace::{alone_in_a_network, deliver_packets, lose_packets},
+    pods::{Pods, Readiness},
     prober::{Hit, Prober},
     process::{Process, Signal},
-    tools::Tools,
     traefik::Traefik,
     wait::{eventually, eventually_within},
-    world::{BACKEND_PORT, World},
+    world::{BACKEND_PORT, ROUND_ROBIN, World},
 };

@@ -1,28 +1,50 @@
+//! Loopback addresses that no other process of tests uses.
+
 use std::{
     fs::{File, TryLockError},
     net::{Ipv4Addr, SocketAddr},
     sync::{
         OnceLock,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicU16, Ordering},
     },
 };
 
 use anyhow::{Context, bail};
 
-/// A /16 of 127.0.0.0/8 that no other process of tests has, for as long as this process lives.
+/// A /16 of 127.0.0.0/8 that belongs to this process of tests for as long as it lives.
 ///
 /// With addresses of their own, servers use fixed ports: none has to be picked, released and hoped to be still free.
 /// Outgoing connections on loopback come from 127.0.0.1, which is in no such net, so they never take a port from one.
 #[derive(Debug)]
 pub struct Net {
     second: u8,
-    /// Hosts given out so far, each 127.second.0.host.
-    hosts: AtomicU8,
+    /// Number of hosts given out so far.
+    hosts: AtomicU16,
+    /// Number of groups given out so far.
+    groups: AtomicU16,
     _lock: File,
 }
 
+/// The addresses of one test's backends, up to 2 048.
+///
+/// There are 31 groups, which are given out in turn: a process that runs fewer tests at a time never sees the same
+/// group twice at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Group {
+    second: u8,
+    /// Third byte of the first address.
+    third: u8,
+}
+
+/// Groups of a net.
+const GROUPS: u16 = 31;
+/// Third bytes of a group; as many are left for the hosts, below the first group.
+const THIRDS: u8 = 8;
+/// Hosts with one third byte: 1 to 254.
+const HOSTS_PER_THIRD: u16 = 254;
+
 impl Net {
-    /// The net of this process.
+    /// Returns the net of this process, which is claimed at the first call.
     pub fn of_this_process() -> anyhow::Result<&'static Self> {
         static NET: OnceLock<Net> = OnceLock::new();
         if let Some(net) = NET.get() {
@@ -34,12 +56,12 @@ impl Net {
 
     fn lock_a_free_one() -> anyhow::Result<Self> {
         let folder = std::env::temp_dir().join("ilb-testbed-nets");
-        std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
         for second in 1..=254 {
             let path = folder.join(second.to_string());
             let file = File::create(&path).with_context(|| format!("cannot open {}", path.display()))?;
             match file.try_lock() {
-                Ok(()) => return Ok(Self { second, hosts: AtomicU8::new(0), _lock: file }),
+                Ok(()) => return Ok(Self::new(second, file)),
                 Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(e)) => return Err(e).context(format!("cannot lock {}", path.display())),
             }
@@ -47,19 +69,55 @@ impl Net {
         bail!("all of {} are locked: more than 254 processes of tests run at once", folder.display())
     }
 
-    /// An address for a server, different at each call.
-    pub fn host(&self) -> anyhow::Result<Ipv4Addr> {
-        match self.hosts.fetch_add(1, Ordering::Relaxed) {
-            254.. => bail!("one process of tests has started more than 254 servers"),
-            host => Ok(Ipv4Addr::new(127, self.second, 0, host + 1)),
-        }
+    fn new(second: u8, lock: File) -> Self {
+        Self { second, hosts: AtomicU16::new(0), groups: AtomicU16::new(0), _lock: lock }
     }
 
-    /// The address of backend number `index` of group `group`, at `port`: a group is a test's own 2 048 backends.
-    pub fn backend(&self, group: u8, index: u16, port: u16) -> SocketAddr {
-        // 127.second.8*group+8.0 and up: below that are the servers.
+    /// Returns an address for a server, a different one at each call.
+    pub fn host(&self) -> anyhow::Result<Ipv4Addr> {
+        let number = self.hosts.fetch_add(1, Ordering::Relaxed);
+        let [_, third] = (number / HOSTS_PER_THIRD).to_be_bytes();
+        let [_, fourth] = (number % HOSTS_PER_THIRD + 1).to_be_bytes();
+        if number >= u16::from(THIRDS) * HOSTS_PER_THIRD {
+            bail!("one process of tests has started more than {} servers", u16::from(THIRDS) * HOSTS_PER_THIRD);
+        }
+        Ok(Ipv4Addr::new(127, self.second, third, fourth))
+    }
+
+    /// Returns a group of addresses for the backends of a test.
+    pub fn group(&self) -> Group {
+        let [_, number] = (self.groups.fetch_add(1, Ordering::Relaxed) % GROUPS).to_be_bytes();
+        Group { second: self.second, third: THIRDS + THIRDS * number }
+    }
+}
+
+impl Group {
+    /// Returns the address of backend `index` at `port`.
+    pub fn address(&self, index: u16, port: u16) -> SocketAddr {
         let [high, low] = index.to_be_bytes();
-        let third = group % 31 * 8 + 8 + high % 8;
-        SocketAddr::from((Ipv4Addr::new(127, self.second, third, low), port))
+        SocketAddr::from((Ipv4Addr::new(127, self.second, self.third + high % THIRDS, low), port))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    fn net() -> Net {
+        Net::new(9, tempfile::tempfile().unwrap())
+    }
+
+    #[test]
+    fn hosts_and_backends_never_share_an_address() {
+        let net = net();
+        let mut addresses: HashSet<_> = (0..8 * 254).map(|_| SocketAddr::from((net.host().unwrap(), 1))).collect();
+        assert!(net.host().is_err(), "the next address would belong to a group");
+        for _ in 0..GROUPS {
+            let group = net.group();
+            addresses.extend((0..2_048).map(|index| group.address(index, 1)));
+        }
+        assert_eq!(addresses.len(), 8 * 254 + 31 * 2_048);
     }
 }

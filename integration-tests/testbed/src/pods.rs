@@ -1,4 +1,6 @@
-use std::{collections::BTreeMap, net::IpAddr};
+//! Pods whose status is written by tests.
+
+use std::{collections::BTreeMap, fmt, net::IpAddr};
 
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::{
@@ -7,11 +9,20 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-/// The pods of one namespace, moved by hand: there is no kubelet, so a test is the one who writes their status.
+/// The pods of one namespace. There is no kubelet: the test writes their status.
 #[derive(Clone)]
 pub struct Pods {
     namespace: String,
     api: Api<Pod>,
+}
+
+/// The condition `Ready` of a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// The pod can serve.
+    Ready,
+    /// The pod runs and cannot serve.
+    NotReady,
 }
 
 impl Pods {
@@ -25,7 +36,7 @@ impl Pods {
         Ok(Self { namespace: name.to_owned(), api: Api::namespaced(client, name) })
     }
 
-    /// The name of the namespace.
+    /// Returns the name of the namespace.
     pub fn namespace(&self) -> &str {
         &self.namespace
     }
@@ -33,11 +44,11 @@ impl Pods {
     /// Creates a pod that runs at `ip` and is Ready.
     pub async fn create_ready(&self, name: &str, ip: IpAddr) -> anyhow::Result<()> {
         self.create(name).await?;
-        self.set_status(name, ip, true).await
+        self.set_status(name, ip, Readiness::Ready).await
     }
 
-    /// Creates a pod without status. It is bound to a node (which nobody runs), so that deleting it takes its grace
-    /// period, as it does in life.
+    /// Creates a pod without status. It is bound to a node, which does not exist, so that deleting it takes its grace
+    /// period as it does in a real cluster.
     pub async fn create(&self, name: &str) -> anyhow::Result<()> {
         let pod = json!({
             "metadata": {"name": name, "labels": {"app": "backend"}},
@@ -48,18 +59,22 @@ impl Pods {
     }
 
     /// Writes the status: running at `ip`, Ready or not.
-    pub async fn set_status(&self, name: &str, ip: IpAddr, ready: bool) -> anyhow::Result<()> {
+    pub async fn set_status(&self, name: &str, ip: IpAddr, readiness: Readiness) -> anyhow::Result<()> {
+        let ready = match readiness {
+            Readiness::Ready => "True",
+            Readiness::NotReady => "False",
+        };
         let status = json!({"status": {
             "phase": "Running",
             "podIP": ip,
             "podIPs": [{"ip": ip}],
-            "conditions": [{"type": "Ready", "status": if ready { "True" } else { "False" }}],
+            "conditions": [{"type": "Ready", "status": ready}],
         }});
         self.api.patch_status(name, &PatchParams::default(), &Patch::Merge(status)).await?;
         Ok(())
     }
 
-    /// Sets labels; `None` takes one away.
+    /// Sets labels; `None` removes one.
     pub async fn label(&self, name: &str, labels: BTreeMap<&str, Option<&str>>) -> anyhow::Result<()> {
         self.patch(name, json!({"metadata": {"labels": labels}})).await
     }
@@ -70,15 +85,21 @@ impl Pods {
         Ok(())
     }
 
-    /// Begins the end of a pod: it stays, terminating, until it is [removed](Self::remove).
+    /// Deletes a pod with a grace period: it stays, terminating, until it is [removed](Self::remove).
     pub async fn delete(&self, name: &str) -> anyhow::Result<()> {
         self.api.delete(name, &DeleteParams::default().grace_period(3600)).await?;
         Ok(())
     }
 
-    /// Makes a pod vanish at once.
+    /// Deletes a pod at once.
     pub async fn remove(&self, name: &str) -> anyhow::Result<()> {
         self.api.delete(name, &DeleteParams::default().grace_period(0)).await?;
         Ok(())
+    }
+}
+
+impl fmt::Debug for Pods {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pods").field("namespace", &self.namespace).finish_non_exhaustive()
     }
 }

@@ -1,3 +1,5 @@
+//! Child processes that never outlive the tests.
+
 use std::{
     fmt,
     fs::File,
@@ -11,7 +13,7 @@ use anyhow::Context;
 pub use rustix::process::Signal;
 use rustix::process::{Pid, kill_process};
 
-/// A program that ends with us, whatever way we end.
+/// A program that ends with this process, however this process ends.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -21,12 +23,12 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `command`; what it says goes to the file `log`. It ends with SIGKILL.
+    /// Starts `command` with its output appended to the file `log`. It will be ended by SIGKILL.
     pub fn start(name: &str, command: &Command, log: &Path) -> anyhow::Result<Self> {
         Self::start_to_end_by("KILL", name, command, log)
     }
 
-    /// The same for a program that has processes of its own: it ends with SIGTERM, at which it ends them.
+    /// Starts a program that has child processes of its own. It will be ended by SIGTERM, at which it ends them.
     pub fn start_family(name: &str, command: &Command, log: &Path) -> anyhow::Result<Self> {
         let mut process = Self::start_to_end_by("TERM", name, command, log)?;
         process.gentle = true;
@@ -50,40 +52,40 @@ impl Process {
         Ok(Self { name: name.to_owned(), child, log: log.to_owned(), gentle: false })
     }
 
-    /// The process id.
+    /// Returns the process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Sends `signal`.
+    /// Sends `signal` to the process.
     pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("no process id")?;
         kill_process(id, signal).with_context(|| format!("cannot signal {}", self.name))
     }
 
-    /// Ends it without letting it do anything more, and waits until it is gone.
+    /// Kills the process with SIGKILL and waits for its end.
     pub fn kill(&mut self) -> anyhow::Result<()> {
         self.child.kill()?;
         self.child.wait()?;
         Ok(())
     }
 
-    /// How it ended, if it has.
+    /// Returns the exit status, once the process has ended.
     pub fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
         Ok(self.child.try_wait()?)
     }
 
-    /// An error, with the end of what it said, if it does not run any more.
+    /// Returns an error, with the end of the log, if the process has ended.
     pub fn check_running(&mut self) -> anyhow::Result<()> {
         let Some(status) = self.ended()? else { return Ok(()) };
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<_> = log.lines().rev().take(15).collect();
         let last: Vec<_> = lines.into_iter().rev().collect();
-        Err(Ended(format!("{} ended with {status}; the last it said:\n{}", self.name, last.join("\n"))).into())
+        Err(Ended(format!("{} ended with {status}; the end of its log:\n{}", self.name, last.join("\n"))).into())
     }
 }
 
-/// A program that should run has ended: waiting longer is pointless.
+/// The error that a program has ended which should run: waiting longer is pointless.
 #[derive(Debug)]
 pub(crate) struct Ended(String);
 
@@ -105,7 +107,8 @@ impl Drop for Process {
     }
 }
 
-/// Starts `command` on a thread that lives as long as this process, which is what the kernel binds the program's life to.
+/// Starts `command` on a thread that lives as long as this process: the kernel ends the program with the thread that has
+/// started it.
 fn spawn(command: Command) -> anyhow::Result<Child> {
     type Order = (Command, mpsc::SyncSender<std::io::Result<Child>>);
     static STARTER: OnceLock<mpsc::Sender<Order>> = OnceLock::new();

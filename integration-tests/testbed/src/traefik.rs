@@ -1,11 +1,14 @@
+//! A real Traefik with the configuration of the chart.
+
 use std::{collections::BTreeMap, fs, net::SocketAddr, path::Path, process::Command};
 
 use anyhow::{Context, ensure};
 use tempfile::TempDir;
 
-use crate::{Connection, Net, Process, Tools, eventually, traefik_api::TraefikApi};
+use crate::{Connection, Net, Process, eventually, in_checkout, tools, traefik_api::TraefikApi};
 
-/// A real Traefik with the static configuration that the product recommends.
+/// A real Traefik with the static configuration that the chart installs.
+#[derive(Debug)]
 pub struct Traefik {
     folder: TempDir,
     host: std::net::Ipv4Addr,
@@ -14,12 +17,12 @@ pub struct Traefik {
 }
 
 impl Traefik {
-    /// Starts it, without any configuration but the bootstrap file.
+    /// Starts Traefik with no dynamic configuration but the bootstrap file.
     pub async fn start() -> anyhow::Result<Self> {
         Self::with_entry_points(&[]).await
     }
 
-    /// The same with more entry points, each with its port.
+    /// Starts Traefik with more entry points, each with its port.
     pub async fn with_entry_points(more: &[(&str, u16)]) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("ilb-traefik-").tempdir()?;
         let host = Net::of_this_process()?.host()?;
@@ -30,7 +33,7 @@ impl Traefik {
         Ok(this)
     }
 
-    /// The same, following the bootstrap file, so that somebody else than ilb can change what it is configured with.
+    /// Starts Traefik so that it watches the bootstrap file: then its configuration has another writer besides ilb.
     pub async fn start_watching() -> anyhow::Result<Self> {
         let mut this = Self::start().await?;
         this.kill()?;
@@ -42,8 +45,8 @@ impl Traefik {
         Ok(this)
     }
 
-    /// Changes the bootstrap file in a way that changes nothing for clients. One that [watches](Self::start_watching) it
-    /// builds all its services again.
+    /// Changes the bootstrap file in a way that changes nothing for clients. A Traefik that
+    /// [watches](Self::start_watching) it rebuilds all its services.
     pub fn rewrite_bootstrap(&self) -> anyhow::Result<()> {
         let file = self.folder.path().join("bootstrap.yml");
         let (one, two) = ("priority: 1 ", "priority: 2 ");
@@ -55,12 +58,12 @@ impl Traefik {
         Ok(fs::rename(beside, file)?)
     }
 
-    /// Starts it (again) at the same addresses and waits until its TCP port listens.
+    /// Starts Traefik (again) at the same addresses and waits until its TCP port listens.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
         let entry_point = self.entry_point();
         ensure!(
             tokio::net::TcpStream::connect(entry_point).await.is_err(),
-            "somebody else listens on {entry_point}: end that process"
+            "another process listens at {entry_point}: end it"
         );
         self.spawn()?;
         eventually("Traefik listens", async || {
@@ -72,50 +75,50 @@ impl Traefik {
         .await
     }
 
-    /// Starts it (again) without waiting for anything.
+    /// Starts Traefik (again) without waiting for anything.
     pub fn spawn(&mut self) -> anyhow::Result<()> {
-        let mut command = Command::new(Tools::get()?.path("traefik")?);
+        let mut command = Command::new(tools::path("traefik")?);
         command.arg(format!("--configfile={}", self.folder.path().join("traefik.yml").display()));
         self.process = Some(Process::start("traefik", &command, &self.folder.path().join("traefik.log"))?);
         Ok(())
     }
 
-    /// Kills it with SIGKILL.
+    /// Kills Traefik with SIGKILL.
     pub fn kill(&mut self) -> anyhow::Result<()> {
         self.process.take().context("Traefik does not run")?.kill()
     }
 
-    /// The process, while it runs.
+    /// Returns the process; an error if Traefik does not run.
     pub fn process(&self) -> anyhow::Result<&Process> {
         self.process.as_ref().context("Traefik does not run")
     }
 
-    /// Where clients connect to.
+    /// Returns the address that clients connect to.
     pub fn entry_point(&self) -> SocketAddr {
         (self.host, 3333).into()
     }
 
-    /// A client's connection to a backend, by another of its entry points.
+    /// Connects as a client by the entry point at `port`.
     pub async fn connect_at(&self, port: u16) -> anyhow::Result<Connection> {
         Connection::open((self.host, port).into()).await
     }
 
-    /// A client's connection to a backend.
+    /// Connects as a client.
     pub async fn connect(&self) -> anyhow::Result<Connection> {
         Connection::open(self.entry_point()).await
     }
 
-    /// The URL of the REST provider.
+    /// Returns the URL of the REST provider.
     pub fn rest_url(&self) -> String {
         format!("http://{}:8080/api/providers/rest", self.host)
     }
 
-    /// One answer of Traefik's API.
+    /// Returns the answer to `GET /api/PATH`.
     pub async fn api(&self, path: &str) -> anyhow::Result<serde_json::Value> {
         self.api.get(path).await
     }
 
-    /// The weights that it balances by, per backend in the order of their addresses.
+    /// Returns the weights of each backend, in the order of their addresses.
     pub async fn weights(&self) -> anyhow::Result<BTreeMap<SocketAddr, Vec<u64>>> {
         let service = self.api("tcp/services/default@rest").await?;
         let mut weights: BTreeMap<_, Vec<_>> = BTreeMap::new();
@@ -127,27 +130,27 @@ impl Traefik {
         Ok(weights)
     }
 
-    /// How often it has applied a configuration.
+    /// Returns how many times Traefik has applied a configuration.
     pub async fn reloads(&self) -> anyhow::Result<u64> {
         self.api.reloads().await
     }
 
-    /// One of its metrics that has no labels.
+    /// Returns the value of a metric without labels.
     pub async fn metric(&self, name: &str) -> anyhow::Result<f64> {
         self.api.metric(name).await
     }
 }
 
-/// `default.127-0-0-1-4444` is `127.0.0.1:4444`.
+/// Returns the address in the name of a service: `default.127-0-0-1-4444` is `127.0.0.1:4444`.
 fn address_of(name: &str) -> anyhow::Result<SocketAddr> {
     let (_, address) = name.split_once('.').with_context(|| format!("{name} is no backend"))?;
     let (ip, port) = address.rsplit_once('-').with_context(|| format!("{name} is no backend"))?;
     Ok(format!("{}:{port}", ip.replace('-', ".")).parse()?)
 }
 
-/// The files of the chart, moved to `host`: nothing else about them is changed.
+/// Writes the files of the chart with `host` as the address of everything. Nothing else about them is changed.
 fn write_configuration(folder: &Path, host: &str, more: &[(&str, u16)]) -> anyhow::Result<()> {
-    let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../chart/files");
+    let chart = in_checkout("chart/files");
     let bootstrap = folder.join("bootstrap.yml");
     let mut traefik = fs::read_to_string(chart.join("traefik.yml")).context("no chart/files/traefik.yml")?;
     for (from, to) in [

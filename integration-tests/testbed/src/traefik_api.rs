@@ -1,8 +1,10 @@
+//! The API and the metrics of a running Traefik.
+
 use std::net::SocketAddr;
 
 use anyhow::Context;
 
-/// What a running Traefik tells of itself, over plain HTTP.
+/// A client for the API and the metrics of a Traefik, over plain HTTP.
 #[derive(Debug)]
 pub(crate) struct TraefikApi {
     http: reqwest::Client,
@@ -11,29 +13,29 @@ pub(crate) struct TraefikApi {
 }
 
 impl TraefikApi {
-    /// Its API is at `api`, its metrics are at `metrics`.
+    /// Creates the client of a Traefik whose API is at `api` and whose metrics are at `metrics`.
     pub(crate) fn new(api: SocketAddr, metrics: SocketAddr) -> anyhow::Result<Self> {
         Ok(Self { http: crate::http_client()?, api, metrics })
     }
 
-    /// The client, for what else there is.
+    /// Returns the HTTP client, for other requests.
     pub(crate) fn http(&self) -> &reqwest::Client {
         &self.http
     }
 
-    /// The answer to `GET /api/PATH`.
+    /// Returns the answer to `GET /api/PATH`.
     pub(crate) async fn get(&self, path: &str) -> anyhow::Result<serde_json::Value> {
         let url = format!("http://{}/api/{path}", self.api);
         Ok(self.http.get(url).send().await?.error_for_status()?.json().await?)
     }
 
-    /// How often it has applied a configuration.
+    /// Returns how many times Traefik has applied a configuration.
     pub(crate) async fn reloads(&self) -> anyhow::Result<u64> {
         let text = self.metrics().await?;
         Ok(value(&text, "traefik_config_reloads_total")?.parse()?)
     }
 
-    /// One of its metrics that has no labels.
+    /// Returns the value of a metric without labels.
     pub(crate) async fn metric(&self, name: &str) -> anyhow::Result<f64> {
         let text = self.metrics().await?;
         Ok(value(&text, name)?.parse()?)

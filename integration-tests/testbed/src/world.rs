@@ -1,67 +1,79 @@
-use std::{
-    collections::HashSet,
-    net::SocketAddr,
-    ops::Range,
-    sync::atomic::{AtomicU8, Ordering},
-};
+//! Everything that ilb has around it in a cluster, for one test.
+
+use std::{collections::HashSet, net::SocketAddr, ops::Range};
 
 use anyhow::Context;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::json;
 
-use crate::{Admin, ApiServer, Backend, Behaviour, Connection, Ilb, Net, Pods, Traefik};
+use crate::{Admin, ApiServer, Backend, Behaviour, Connection, Group, Ilb, Net, Pods, Readiness, Traefik};
 
 /// The port of every backend.
 pub const BACKEND_PORT: u16 = 4444;
 
-/// A whole world for one test: pods on a real API server, a backend at the address of each, a real Traefik, and ilb.
+/// Pods on a real API server, a backend at the address of each, a real Traefik, and ilb.
+#[derive(Debug)]
 pub struct World {
-    /// The pods, `pod-0` and so on.
+    /// Pods, named `pod-0` and so on.
     pub pods: Pods,
-    /// One backend for each pod that was asked for at the start.
+    /// Backends, in the order in which they were added.
     pub backends: Vec<Backend>,
-    /// The data plane.
+    /// Data plane.
     pub traefik: Traefik,
-    /// The product.
+    /// Product under test.
     pub ilb: Ilb,
-    /// What the product shows.
+    /// HTTP interface of the product.
     pub admin: Admin,
-    /// The control plane.
+    /// Control plane.
     pub api_server: ApiServer,
-    net: &'static Net,
-    group: u8,
+    group: Group,
 }
 
+/// The setting for ilb that makes it balance by round robin.
+pub const ROUND_ROBIN: (&str, &str) = ("LB_METHOD", "roundrobin");
+
 impl World {
-    /// A world with `backends` ready pods, all of which are in force, which ilb has proved.
+    /// Starts a world with `backends` ready pods, and waits until ilb has proved that all of them are in force.
+    ///
+    /// Its API server is [shared](ApiServer::shared) with other tests.
     pub async fn start(backends: u16) -> anyhow::Result<Self> {
         Self::with(backends, &[]).await
     }
 
-    /// The same, balancing by round robin: nothing is pushed for load, and new connections go round in a circle.
+    /// Starts a world in which ilb balances by round robin: it pushes nothing for load, and new connections reach the
+    /// backends in turn.
     pub async fn round_robin(backends: u16) -> anyhow::Result<Self> {
-        Self::with(backends, &[("LB_METHOD", "roundrobin")]).await
+        Self::with(backends, &[ROUND_ROBIN]).await
     }
 
-    /// The same, with more settings for ilb.
+    /// Starts a world with more settings for ilb.
     pub async fn with(backends: u16, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
-        let (api_server, traefik) = (ApiServer::start().await?, Traefik::start().await?);
-        let pods = api_server.namespace("backends").await?;
-        let mut world = Self::of(api_server, pods, traefik, settings)?;
-        world.add_pods(0..backends, true).await?;
+        Self::on(ApiServer::shared().await?, backends, settings).await
+    }
+
+    /// Starts a world on this API server. A test that breaks the API server takes one of its own.
+    pub async fn on(api_server: ApiServer, backends: u16, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
+        let traefik = Traefik::start().await?;
+        let pods = api_server.new_namespace("backends").await?;
+        let mut world = Self::from_parts(api_server, pods, traefik, settings)?;
+        world.add_pods(0..backends, Readiness::Ready).await?;
         world.ilb.wait_for_log("Updated").await?;
         world.wait_until_in_force(backends.into()).await?;
         world.wait_until_proved(backends.into()).await?;
         Ok(world)
     }
 
-    /// A world of these parts, running or not, in which ilb has just been started.
-    pub fn of(api_server: ApiServer, pods: Pods, traefik: Traefik, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
-        static GROUPS: AtomicU8 = AtomicU8::new(0);
+    /// Starts ilb between these parts, whether they run or not, and waits for nothing.
+    pub fn from_parts(
+        api_server: ApiServer,
+        pods: Pods,
+        traefik: Traefik,
+        settings: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         let kubeconfig = api_server.kubeconfig().display().to_string();
         let (rest_url, port) = (traefik.rest_url(), BACKEND_PORT.to_string());
         let net = Net::of_this_process()?;
-        let admin = Admin::at((net.host()?, 8081).into())?;
+        let admin = Admin::new((net.host()?, 8081).into())?;
         let admin_address = admin.address().to_string();
         let mut variables = vec![
             ("KUBECONFIG", kubeconfig.as_str()),
@@ -73,31 +85,23 @@ impl World {
             ("ILB_ADMIN_ADDRESS", &admin_address),
         ];
         variables.extend_from_slice(settings);
-        Ok(Self {
-            backends: Vec::new(),
-            ilb: Ilb::start(&variables)?,
-            admin,
-            net,
-            group: GROUPS.fetch_add(1, Ordering::Relaxed),
-            pods,
-            traefik,
-            api_server,
-        })
+        let ilb = Ilb::start(&variables)?;
+        Ok(Self { backends: Vec::new(), ilb, admin, group: net.group(), pods, traefik, api_server })
     }
 
-    /// Starts many backends and makes a pod for each, ready or not, several at a time.
-    pub async fn add_pods(&mut self, indices: Range<u16>, ready: bool) -> anyhow::Result<()> {
+    /// Starts many backends and creates a pod for each, several at a time.
+    pub async fn add_pods(&mut self, indices: Range<u16>, readiness: Readiness) -> anyhow::Result<()> {
         for index in indices.clone() {
             self.add_backend(index, Behaviour::Echo).await?;
         }
         let create = async |index| {
             self.pods.create(&Self::pod(index)).await?;
-            self.pods.set_status(&Self::pod(index), self.address(index).ip(), ready).await
+            self.set_pod(index, readiness).await
         };
         stream::iter(indices).map(create).buffer_unordered(16).try_collect().await
     }
 
-    /// Starts backend `index` and makes `pod-index` ready at its address.
+    /// Starts backend `index` and creates a ready pod at its address.
     pub async fn add_pod(&mut self, index: u16) -> anyhow::Result<()> {
         self.add_backend(index, Behaviour::Echo).await?;
         self.pods.create_ready(&Self::pod(index), self.address(index).ip()).await
@@ -109,17 +113,22 @@ impl World {
         Ok(())
     }
 
-    /// The name of pod `index`.
+    /// Writes the status of pod `index`: running at the address of backend `index`.
+    pub async fn set_pod(&self, index: u16, readiness: Readiness) -> anyhow::Result<()> {
+        self.pods.set_status(&Self::pod(index), self.address(index).ip(), readiness).await
+    }
+
+    /// Returns the name of pod `index`.
     pub fn pod(index: u16) -> String {
         format!("pod-{index}")
     }
 
-    /// The address of backend `index`.
+    /// Returns the address of backend `index`.
     pub fn address(&self, index: u16) -> SocketAddr {
-        self.net.backend(self.group, index, BACKEND_PORT)
+        self.group.address(index, BACKEND_PORT)
     }
 
-    /// One connection to each of the first `backends` backends.
+    /// Opens connections until there is one to each of `backends` backends, and returns these.
     pub async fn connect_to_each(&self, backends: usize) -> anyhow::Result<Vec<Connection>> {
         let mut connections: Vec<Connection> = Vec::new();
         while connections.len() < backends {
@@ -131,7 +140,7 @@ impl World {
         Ok(connections)
     }
 
-    /// The backends that `count` new connections land on.
+    /// Opens and closes `count` connections. Returns the backends that they reached.
     pub async fn landed_on(&self, count: usize) -> anyhow::Result<HashSet<SocketAddr>> {
         let mut backends = HashSet::new();
         for _ in 0..count {
@@ -151,7 +160,7 @@ impl World {
         .await
     }
 
-    /// Waits until ilb knows it, too, which is a moment later.
+    /// Waits until ilb has read that back, which is a moment later.
     async fn wait_until_proved(&self, backends: usize) -> anyhow::Result<()> {
         crate::eventually("ilb has proved the configuration", async || {
             let status = self.admin.status().await?;

@@ -1,4 +1,4 @@
-//! Who may do what in the cluster, and which container holds the token for it.
+//! Rights in the cluster are as few as possible, and only ilb has the token for them.
 
 use ilb_testbed::Chart;
 use serde_json::{Value, json};
@@ -66,7 +66,7 @@ fn the_token_is_short_lived_and_traefik_does_not_have_it() {
 
 #[test]
 #[ignore = "needs the testbed: make test"]
-fn an_account_of_somebody_else_is_used_and_not_made() {
+fn an_existing_account_is_used_and_none_is_created() {
     let values = "{env: {relay: app=my-app}, serviceAccount: {create: false, name: theirs}}";
     let rendered = Chart::new().unwrap().render(values).unwrap();
     assert!(rendered.all("ServiceAccount").is_empty());

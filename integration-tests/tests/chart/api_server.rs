@@ -1,4 +1,4 @@
-//! A real API server accepts everything that the chart makes, in a namespace where only restricted pods may run.
+//! A real API server accepts every object of the chart, in a namespace where only restricted pods may run.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 #[tokio::test]
 #[ignore = "needs the testbed: make test"]
-async fn everything_that_is_made_of_every_example_is_accepted_where_only_restricted_pods_may_run() {
+async fn every_object_of_every_example_is_accepted_where_only_restricted_pods_may_run() {
     let server = ApiServer::start().await.unwrap();
     let client = server.client();
     for (group, plural, kind) in [
@@ -42,7 +42,7 @@ async fn everything_that_is_made_of_every_example_is_accepted_where_only_restric
     }
 }
 
-/// That the test above can fail.
+/// Shows that the test above can fail.
 #[tokio::test]
 #[ignore = "needs the testbed: make test"]
 async fn a_pod_with_more_rights_and_an_unknown_field_are_refused() {
@@ -60,7 +60,7 @@ async fn a_pod_with_more_rights_and_an_unknown_field_are_refused() {
     assert!(format!("{:#}", would_accept(&client, &deployment).await.unwrap_err()).contains("replica"));
 }
 
-/// The first pod of the Deployment.
+/// Returns a pod of the Deployment.
 fn pod(rendered: &Rendered) -> Value {
     let mut pod = rendered.pod().unwrap().clone();
     pod["apiVersion"] = json!("v1");
@@ -70,7 +70,7 @@ fn pod(rendered: &Rendered) -> Value {
     pod
 }
 
-/// Asks for a strict dry run.
+/// Asks the API server for a strict dry run.
 async fn would_accept(client: &Client, object: &Value) -> anyhow::Result<()> {
     let params = PatchParams {
         dry_run: true,

@@ -1,8 +1,8 @@
-//! What people read: notes, the table of values, the examples, the object of `helm test`.
+//! Notes, the table of values, the examples and the pod of `helm test`.
 
 use std::{fs, process::Command};
 
-use ilb_testbed::{Chart, Tools};
+use ilb_testbed::{Chart, tools};
 
 #[test]
 #[ignore = "needs the testbed: make test"]
@@ -12,14 +12,14 @@ fn the_table_of_values_in_the_readme_is_made_of_the_comments() {
     for file in ["Chart.yaml", "values.yaml", "README.md.gotmpl"] {
         fs::copy(chart.folder().join(file), copy.path().join(file)).unwrap();
     }
-    let status = Command::new(Tools::of_charts("helm-docs").unwrap())
+    let status = Command::new(tools::path("helm-docs").unwrap())
         .args(["--sort-values-order=file", "--skip-version-footer", "--chart-search-root"])
         .arg(copy.path())
         .status()
         .unwrap();
     assert!(status.success());
     let fresh = fs::read_to_string(copy.path().join("README.md")).unwrap();
-    assert!(fresh == chart.file("README.md").unwrap(), "chart/README.md is stale: make chart-docs");
+    assert!(fresh == chart.file("README.md").unwrap(), "chart/README.md is stale: make docs");
 }
 
 #[test]

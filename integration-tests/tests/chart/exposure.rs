@@ -1,4 +1,4 @@
-//! Traefik's write API stays inside the pod, whatever the values are.
+//! Traefik's write API stays inside the pod with any values.
 
 use ilb_testbed::Chart;
 
@@ -44,7 +44,7 @@ fn a_port_of_clients_speaks_no_http_before_the_first_configuration() {
     }
 }
 
-/// What the tests of everything else run on is what the chart installs.
+/// All other tests run on the configuration that the chart installs.
 #[test]
 #[ignore = "needs the testbed: make test"]
 fn the_static_configuration_is_the_tested_one_but_for_the_time_to_drain() {

@@ -1,34 +1,19 @@
-//! What the chart promises, read from what Helm makes of it; `api_server` asks a real API server too.
-//!
-//! `cfg(test)` tells the lints that the helpers here may unwrap, as the tests that they help.
+//! The chart keeps its promises: most tests read what Helm renders, and some ask a real API server, Traefik or ilb.
 
-#[cfg(test)]
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
 mod access;
-#[cfg(test)]
 mod api_server;
-#[cfg(test)]
 mod documents;
-#[cfg(test)]
 mod exposure;
-#[cfg(test)]
 mod monitoring;
-#[cfg(test)]
 mod network;
-#[cfg(test)]
 mod pools;
-#[cfg(test)]
 mod predecessor;
-#[cfg(test)]
 mod refusals;
-#[cfg(test)]
 mod scale;
-#[cfg(test)]
 mod settings;
-#[cfg(test)]
 mod traefik;
-#[cfg(test)]
 mod values;
-#[cfg(test)]
 mod versions;
-#[cfg(test)]
 mod workload;

@@ -103,7 +103,7 @@ fn a_wrong_query_is_noticed() {
     assert_eq!(missing("sum(ilb_known", &metrics).len(), 1, "no query at all");
 }
 
-/// What is wrong with a query: metrics that docs/metrics.md, which is written from the code, does not have.
+/// Returns the metrics of a query that `docs/metrics.md`, which is generated from the code, does not have.
 fn unknown_metrics(chart: &Chart, query: &str) -> Vec<String> {
     let document = chart.file("../docs/metrics.md").unwrap();
     let mut known = BTreeSet::new();

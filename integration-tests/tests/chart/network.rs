@@ -52,7 +52,7 @@ fn the_network_policy_lets_through_what_the_pod_needs() {
     insta::assert_json_snapshot!([&policy["spec"]["ingress"], &policy["spec"]["egress"]]);
 }
 
-/// Who may read metrics is restricted, and the pod that asks for `helm test` is let through all the same.
+/// A restriction of who may read metrics does not shut out the pod of `helm test`.
 #[test]
 #[ignore = "needs the testbed: make test"]
 fn the_network_policy_does_not_shut_out_helm_test() {

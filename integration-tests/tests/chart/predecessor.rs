@@ -1,4 +1,4 @@
-//! Values of the Go program's chart do what its documents said.
+//! Values of the predecessor's chart, that of the Go program, do what its documents promised.
 
 use std::collections::BTreeMap;
 
@@ -49,7 +49,7 @@ fn volumes_and_mounts_arrive_in_both_containers() {
 
 #[test]
 #[ignore = "needs the testbed: make test"]
-fn resources_hold_for_both_containers() {
+fn resources_apply_to_both_containers() {
     let rendered = Chart::new().unwrap().render("{env: {relay: a=b}, resources: {limits: {memory: 1Gi}}}").unwrap();
     for container in ["ilb", "traefik"] {
         let resources = &rendered.container(container).unwrap()["resources"];
@@ -57,7 +57,7 @@ fn resources_hold_for_both_containers() {
     }
 }
 
-/// The variables with a value; the namespace comes from the pod.
+/// Returns the variables that have a value. (The namespace comes from the pod.)
 fn variables(rendered: &Rendered) -> BTreeMap<String, String> {
     let variables = rendered.container("ilb").unwrap()["env"].as_array().unwrap().clone();
     let value = |variable: &serde_json::Value, key: &str| variable[key].as_str().map(str::to_owned);

@@ -2,7 +2,7 @@
 
 use ilb_testbed::Chart;
 
-/// Values, and what the refusal says.
+/// Values, and a part of the message that refuses them.
 const COMBINATIONS: &[(&str, &str)] = &[
     ("{}", "which pods are the backends? Set env.relay to a label selector"),
     ("{env: {relay: a=b}, pools: [{selector: a=b}]}", "env.relay and pools both say which backends to use"),
@@ -76,7 +76,7 @@ const COMBINATIONS: &[(&str, &str)] = &[
     ("{env: {relay: a=b}, serviceAccount: {create: false}}", r#"would go to the account "default""#),
 ];
 
-/// What the schema says: it names the place, and the value or what is accepted.
+/// Values, and parts of the schema's message: the place, and the value or what is accepted.
 const MISTAKES: &[(&str, &[&str])] = &[
     ("{env: {rely: a=b}}", &["/env", "'rely' not allowed"]),
     ("{replicas: 3}", &["additional properties 'replicas' not allowed"]),

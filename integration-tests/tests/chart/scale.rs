@@ -1,4 +1,4 @@
-//! More pods than one: where they go, what replaces them, what takes them away.
+//! Several pods: where they run, how they are replaced and how they are scaled.
 
 use ilb_testbed::Chart;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! The real ilb takes what the chart makes for it.
+//! The real ilb accepts the settings that the chart renders for it.
 
 use std::{collections::BTreeSet, process::Command};
 
@@ -43,7 +43,7 @@ fn a_pool_takes_every_key_that_ilb_knows() {
     let taken: BTreeSet<_> = keys.filter(|key| !of_the_service.contains(&key.as_str())).collect();
     let document = chart.file("../docs/settings.md").unwrap();
     let known = document.split("`pools[].").skip(1).filter_map(|rest| rest.split_once('`'));
-    // Backends on the balancer's own loopback are for tests.
+    // Backends on the balancer's own loopback device are for tests.
     let known: BTreeSet<_> = known.map(|(key, _)| key.to_owned()).filter(|key| key != "allowLoopback").collect();
     assert_eq!(taken, known);
 }

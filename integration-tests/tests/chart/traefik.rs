@@ -1,4 +1,4 @@
-//! The real Traefik takes the configuration that the chart makes for it.
+//! The real Traefik accepts the configuration that the chart renders for it.
 
 use std::{
     fs,
@@ -8,19 +8,19 @@ use std::{
     time::Duration,
 };
 
-use ilb_testbed::{Chart, Net, Process, Tools, eventually, http_client};
+use ilb_testbed::{Chart, Net, Process, Rendered, eventually, http_client, tools};
 use serde_json::Value;
 
 #[tokio::test]
 #[ignore = "needs the testbed: make test"]
-async fn traefik_listens_for_every_pool_and_closes_what_comes_before_the_first_configuration() {
+async fn traefik_listens_for_every_pool_and_closes_connections_before_the_first_configuration() {
     let chart = Chart::new().unwrap();
     for feature in ["defaults", "pools", "containers", "drain"] {
         let (_, values) = chart.features().unwrap().into_iter().find(|(name, _)| name == feature).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let host = Net::of_this_process().unwrap().host().unwrap();
         let ports = write(&chart.render(&values).unwrap(), folder.path(), host);
-        let mut command = Command::new(Tools::get().unwrap().path("traefik").unwrap());
+        let mut command = Command::new(tools::path("traefik").unwrap());
         command.arg(format!("--configfile={}", folder.path().join("traefik.yml").display()));
         let log = folder.path().join("traefik.log");
         let mut traefik = Process::start("traefik", &command, &log).unwrap();
@@ -38,19 +38,19 @@ async fn traefik_listens_for_every_pool_and_closes_what_comes_before_the_first_c
         for port in ports {
             let mut client = TcpStream::connect(SocketAddr::from((host, port))).unwrap();
             client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-            // Either may meet a connection that is closed already.
+            // Either call may find the connection closed already.
             let _ = client.write_all(b"GET / HTTP/1.0\r\n\r\n");
             let mut answer = Vec::new();
             let _ = client.read_to_end(&mut answer);
             assert_eq!(String::from_utf8_lossy(&answer), "", "{feature}: HTTP at port {port}");
         }
-        let said = fs::read_to_string(&log).unwrap();
-        assert!(!said.contains(r#""level":"error""#), "{feature}: {said}");
+        let logged = fs::read_to_string(&log).unwrap();
+        assert!(!logged.contains(r#""level":"error""#), "{feature}: {logged}");
     }
 }
 
-/// Writes both files, moved to `host` and `folder`, and gives the ports of the clients.
-fn write(rendered: &ilb_testbed::Rendered, folder: &std::path::Path, host: Ipv4Addr) -> Vec<u16> {
+/// Writes both files, changed to `host` and `folder`. Returns the ports for clients.
+fn write(rendered: &Rendered, folder: &std::path::Path, host: Ipv4Addr) -> Vec<u16> {
     let mut settings = rendered.file("traefik.yml").unwrap();
     settings["providers"]["file"]["filename"] = folder.join("bootstrap.yml").display().to_string().into();
     let mut ports = Vec::new();

@@ -1,12 +1,12 @@
-//! No value is dead and none is undeclared: every one that is documented changes something, every one that is used is
-//! documented, and the schema knows the same ones.
+//! No value is dead and none is undeclared: every documented value changes something, every value in use is documented, and
+//! the schema has the same ones.
 
 use std::collections::BTreeSet;
 
 use ilb_testbed::Chart;
 use serde_json::Value;
 
-/// Values that are refused whenever they are set; `refusals` has them.
+/// Values that are always refused; `refusals` tests them.
 const REFUSED: [&str; 2] = ["hostNetwork", "image.tag_traefik"];
 
 #[test]
@@ -22,7 +22,7 @@ fn every_value_is_in_an_example_and_changes_what_is_rendered() {
         for path in declared.into_iter().filter(|path| at(&example, path).is_some()) {
             let mut without = example.clone();
             remove(&mut without, &path);
-            // What cannot be left out changes something for sure.
+            // A value that cannot be left out does change something.
             let same = chart.render(&without.to_string()).is_ok_and(|rendered| rendered.text == before);
             let is_default = at(&yaml(&chart.file("values.yaml").unwrap()), &path) == at(&example, &path);
             assert!(!same || is_default, "{name}: {} reaches nothing", path.join("."));
@@ -67,7 +67,7 @@ fn the_schema_knows_the_values_and_no_others() {
 fn compare(schema: &Value, values: &Value, path: &str) {
     let Some(properties) = schema["properties"].as_object() else { return };
     assert_eq!(schema["additionalProperties"], false, "{path} lets typos pass");
-    // Of a map that is empty by default, such as the timing of a probe, only the schema knows the keys.
+    // Only the schema has the keys of a map that is empty by default, such as the timing of a probe.
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
     let known: BTreeSet<_> = properties.keys().filter(|key| *key != "global").cloned().collect();
     if path.ends_with("Probe") {
@@ -80,7 +80,7 @@ fn compare(schema: &Value, values: &Value, path: &str) {
     }
 }
 
-/// The paths of what a person sets: of values that are no maps, and of maps that are passed on as they are.
+/// Returns the paths of the settable values: those that are no maps, and the maps that are passed on as they are.
 fn leaves(values: &Value) -> Vec<Vec<String>> {
     const PASSED_ON: [&str; 10] = [
         "resources",

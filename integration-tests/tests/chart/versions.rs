@@ -1,10 +1,10 @@
-//! Upgrades, and the versions of Helm.
+//! Upgrades work, and so do both major versions of Helm.
 
 use std::{fs, path::Path};
 
-use ilb_testbed::Chart;
+use ilb_testbed::{Chart, Rendered};
 
-/// The whole of what most people install, to be read in a review.
+/// Everything that a plain installation creates, to be read in reviews.
 #[test]
 #[ignore = "needs the testbed: make test"]
 fn defaults() {
@@ -13,7 +13,7 @@ fn defaults() {
 
 #[test]
 #[ignore = "needs the testbed: make test"]
-fn helm_3_and_helm_4_make_the_same_of_every_example_and_find_nothing_to_complain_about() {
+fn helm_3_and_helm_4_render_every_example_alike_and_lint_finds_nothing() {
     let chart = Chart::new().unwrap();
     let with_helm_3 = chart.clone().with_helm_3().unwrap();
     for (name, values) in chart.features().unwrap() {
@@ -53,8 +53,7 @@ fn neither_a_version_nor_a_label_changes_what_selects_the_pods() {
         ("Service", "/spec/selector"),
         ("Deployment", "/spec/template/spec/topologySpreadConstraints/0/labelSelector"),
     ] {
-        let selector =
-            |rendered: &ilb_testbed::Rendered| rendered.only(kind).unwrap().pointer(pointer).unwrap().clone();
+        let selector = |rendered: &Rendered| rendered.only(kind).unwrap().pointer(pointer).unwrap().clone();
         assert_eq!(selector(&before), selector(&after), "{kind}{pointer}");
     }
     let labels = after.pod().unwrap()["metadata"]["labels"].as_object().unwrap().clone();

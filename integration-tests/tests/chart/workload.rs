@@ -1,4 +1,4 @@
-//! The pod: which container is what, who is probed how, how it drains, what it may do.
+//! The pod: its containers, probes, draining, images and rights.
 
 use ilb_testbed::Chart;
 use serde_json::json;
@@ -33,7 +33,7 @@ fn without_native_sidecars_there_are_two_plain_containers_that_leave_together() 
     }
 }
 
-/// What Traefik waits for must not wait for Traefik: its container is started when ilb's startup probe has succeeded.
+/// The startup probe of ilb must not wait for Traefik, whose container is started when that probe has succeeded.
 #[test]
 #[ignore = "needs the testbed: make test"]
 fn readiness_is_the_proof_and_the_start_does_not_wait_for_it() {
@@ -72,7 +72,7 @@ fn no_probe_ever_dials_a_pool_or_kills_traefik_within_minutes() {
 
 #[test]
 #[ignore = "needs the testbed: make test"]
-fn one_value_says_how_long_connections_may_live_on() {
+fn one_value_sets_how_long_connections_may_live_on() {
     let chart = Chart::new().unwrap();
     for (timeout, seconds) in [("90s", 90), ("5m", 300), ("1h30m", 5400), ("12h", 43200), ("1h0m1s", 3601)] {
         let rendered = chart.render(&format!("{{drain: {{timeout: {timeout}}}, env: {{relay: app=my-app}}}}")).unwrap();

@@ -1,3 +1,5 @@
+//! Connections that stay open and in use.
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
@@ -13,34 +15,37 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// How often each connection sends a line and waits for it to come back.
-const TALK_EVERY: Duration = Duration::from_millis(100);
+/// Time between two lines on each connection.
+const LINE_PERIOD: Duration = Duration::from_millis(100);
 
-/// Connections that are kept open and in use. They end when this is dropped.
+/// Time limit for an echo: far longer than one takes in a working system.
+const ECHO_LIMIT: Duration = Duration::from_secs(5);
+
+/// Connections that stay open and in use. Dropping this closes them.
 #[derive(Default)]
 pub(crate) struct Held {
     report: Arc<Mutex<Report>>,
-    talks: JoinSet<()>,
+    tasks: JoinSet<()>,
 }
 
-/// How they are.
+/// The state of all connections.
 #[derive(Debug, Default, Serialize)]
 struct Report {
-    /// Live connections per pod.
+    /// Open connections per pod.
     open: BTreeMap<String, u32>,
-    /// Those that ended although nobody wanted it: pod and reason, in the order in which it was noticed.
+    /// Connections that the client did not end: pod and reason, in the order in which that was noticed.
     cut: Vec<String>,
-    /// Lines that came back.
+    /// Number of echoed lines.
     echoes: u64,
 }
 
 impl Held {
-    /// Goes on talking on this connection to `pod`.
+    /// Keeps this connection to `pod` open and in use.
     pub(crate) fn keep(&mut self, stream: BufReader<TcpStream>, pod: String) {
         let report = self.report.clone();
         *lock(&report).open.entry(pod.clone()).or_default() += 1;
-        self.talks.spawn(async move {
-            let Err(reason) = talk(stream, &report).await;
+        self.tasks.spawn(async move {
+            let Err(reason) = exchange_lines(stream, &report).await;
             let mut report = lock(&report);
             if let Some(open) = report.open.get_mut(&pod) {
                 *open -= 1;
@@ -50,22 +55,26 @@ impl Held {
         });
     }
 
-    /// As JSON.
+    /// Returns the state as JSON.
     pub(crate) fn report(&self) -> anyhow::Result<String> {
         Ok(serde_json::to_string(&*lock(&self.report))?)
     }
 }
 
-async fn talk(mut stream: BufReader<TcpStream>, report: &Mutex<Report>) -> anyhow::Result<std::convert::Infallible> {
+/// Sends lines and reads their echoes until the connection ends.
+async fn exchange_lines(
+    mut stream: BufReader<TcpStream>,
+    report: &Mutex<Report>,
+) -> anyhow::Result<std::convert::Infallible> {
     let mut line = String::new();
     loop {
         stream.write_all(b"still there?\n").await?;
         line.clear();
-        let read = timeout(super::PATIENCE, stream.read_line(&mut line)).await.context("no echo")??;
+        let read = timeout(ECHO_LIMIT, stream.read_line(&mut line)).await.context("no echo")??;
         ensure!(read > 0, "closed by the other side");
-        ensure!(line == "still there?\n", "the backend said {line:?}");
+        ensure!(line == "still there?\n", "the backend sent {line:?}");
         lock(report).echoes += 1;
-        sleep(TALK_EVERY).await;
+        sleep(LINE_PERIOD).await;
     }
 }
 

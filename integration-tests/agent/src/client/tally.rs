@@ -1,17 +1,19 @@
+//! Outcomes of connections.
+
 use std::{collections::BTreeMap, time::Duration};
 
 use serde::Serialize;
 
 use crate::greeting::Greeting;
 
-/// What became of connections that were opened and closed at once.
+/// The outcomes of connections that were opened and closed at once.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Tally {
     /// Connections per pod.
     pods: BTreeMap<String, u32>,
     /// Failures per reason.
     failed: BTreeMap<String, u32>,
-    /// The longest that a backend had been terminating when a connection reached it, in milliseconds.
+    /// Longest time that a backend had been terminating when a connection reached it, in milliseconds.
     late_millis: u64,
 }
 

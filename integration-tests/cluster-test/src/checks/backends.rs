@@ -1,12 +1,14 @@
+//! Pods of the application come, go and fail under load.
+
 use anyhow::ensure;
 use ilb_testbed::eventually;
 
 use crate::{
+    application::{APP, Held, Tally, backends, reached},
     cluster::Cluster,
-    world::{APP, Held, Tally, backends, reached},
 };
 
-/// More pods get connections, fewer keep those that they have, and no connection fails meanwhile.
+/// Checks that new pods get connections, that removed ones keep theirs, and that no connection fails meanwhile.
 pub(crate) async fn scaling_loses_nothing(cluster: &Cluster) -> anyhow::Result<String> {
     watch(cluster)?;
     scale(cluster, 6)?;
@@ -21,13 +23,13 @@ pub(crate) async fn scaling_loses_nothing(cluster: &Cluster) -> anyhow::Result<S
     scale(cluster, 3)?;
     reached(cluster, 3).await?;
     Ok(format!(
-        "3 to 6 to 2 pods: {} new connections, none failed, the last {} ms after a backend was told to end; 12 held, none cut",
+        "3 to 6 to 2 pods: {} new connections, none failed, the last {} ms after the SIGTERM of a backend; 12 held, none cut",
         tally.connections(),
         tally.late_millis
     ))
 }
 
-/// All backends are replaced under load.
+/// Checks that a rollout of all backends under load loses no connection.
 pub(crate) async fn rolling_loses_nothing(cluster: &Cluster) -> anyhow::Result<String> {
     watch(cluster)?;
     let _: Held = cluster.ask("client", "hold 9")?;
@@ -40,20 +42,20 @@ pub(crate) async fn rolling_loses_nothing(cluster: &Cluster) -> anyhow::Result<S
     ensure!(held.cut.is_empty() && held.count() == 9, "{held:?}");
     let tally = seen(cluster)?;
     Ok(format!(
-        "{} new connections, none failed, the last {} ms after a backend was told to end; 9 held on old pods, none cut",
+        "{} new connections, none failed, the last {} ms after the SIGTERM of a backend; 9 held on old pods, none cut",
         tally.connections(),
         tally.late_millis
     ))
 }
 
-/// One backend vanishes without a word. Its connections are lost with it, those of the others are not.
+/// Checks that a backend that vanishes loses its own connections only.
 pub(crate) async fn hard_deleted_backend_is_left_out(cluster: &Cluster) -> anyhow::Result<String> {
     let held: Held = cluster.ask("client", "hold 9")?;
     let victim = held.open.keys().next().cloned().unwrap_or_default();
     let (own, all) = (held.open[&victim], held.count());
     watch(cluster)?;
     cluster.kubectl(&["delete", "pod", &victim, "--grace-period=0", "--force"])?;
-    let held: Held = eventually("its connections are lost", async || {
+    let held: Held = eventually("the connections of the deleted pod are lost", async || {
         let held: Held = cluster.ask("client", "held")?;
         ensure!(!held.open.contains_key(&victim), "{held:?}");
         Ok(held)
@@ -64,7 +66,8 @@ pub(crate) async fn hard_deleted_backend_is_left_out(cluster: &Cluster) -> anyho
     let tally: Tally = cluster.ask("client", "seen")?;
     let held: Held = cluster.ask("client", "release")?;
     ensure!(held.count() == all - own, "others were lost later: {held:?}");
-    reached(cluster, 3).await?; // only now: while some hold more, new connections go to the one that holds none
+    // Not earlier: while connections are held, new ones go to the backend without any.
+    reached(cluster, 3).await?;
     let failed: u32 = tally.failed.values().sum();
     ensure!(failed < tally.connections() / 10, "too many new connections failed: {tally:?}");
     Ok(format!(
@@ -77,12 +80,12 @@ fn scale(cluster: &Cluster, replicas: u32) -> anyhow::Result<()> {
     cluster.kubectl(&["scale", &format!("deployment/{APP}"), &format!("--replicas={replicas}")]).map(drop)
 }
 
-/// From now on the client opens and closes connections, until [`seen`].
+/// Makes the client open and close connections until [`seen`].
 pub(crate) fn watch(cluster: &Cluster) -> anyhow::Result<()> {
     cluster.ask::<serde_json::Value>("client", "watch").map(drop)
 }
 
-/// What that gave; an error if anything was lost.
+/// Returns the outcomes since [`watch`]; an error if a connection was lost.
 pub(crate) fn seen(cluster: &Cluster) -> anyhow::Result<Tally> {
     let tally: Tally = cluster.ask("client", "seen")?;
     tally.check()?;

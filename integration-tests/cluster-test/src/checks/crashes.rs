@@ -1,3 +1,5 @@
+//! Containers of the release are killed.
+
 use std::{process::Command, time::Instant};
 
 use anyhow::{Context, ensure};
@@ -5,15 +7,16 @@ use ilb_testbed::eventually;
 
 use super::backends::{seen, watch};
 use crate::{
+    application::{Held, Tally, reached},
+    balancer::{LbPod, lb_pod_ready, lb_pods, lb_pods_ready},
     cluster::{Cluster, script},
-    world::{Held, LbPod, Tally, lb_pod_ready, lb_pods, lb_pods_ready, reached},
 };
 
-/// The container of ilb dies. No connection is cut by it.
+/// Checks that killing the container of ilb cuts no connection.
 ///
-/// Kubernetes takes a pod out of its Services while one of its containers is not there. Where it is the only pod, new
-/// clients are refused for that time, and nothing in the pod can help it; how many were is said. Nothing else may happen
-/// to them. With two pods nothing happens to anybody: that is a check of its own.
+/// Kubernetes removes a pod from its Services while one of its containers does not run. Where it is the only pod, new clients
+/// are refused for that time, and nothing in the pod can prevent that; their number is reported. Nothing else may happen to
+/// them. With two pods no client notices anything: that is a check of its own.
 pub(crate) async fn end_of_ilb_touches_nothing(cluster: &Cluster) -> anyhow::Result<String> {
     let _: Held = cluster.ask("client", "hold 10")?;
     watch(cluster)?;
@@ -31,8 +34,8 @@ pub(crate) async fn end_of_ilb_touches_nothing(cluster: &Cluster) -> anyhow::Res
     ))
 }
 
-/// The same where there is a second pod: no new connection fails either.
-pub(crate) async fn end_of_one_ilb_of_two_is_seen_by_nobody(cluster: &Cluster) -> anyhow::Result<String> {
+/// Checks that killing the container of ilb in one of two pods fails no new connection either.
+pub(crate) async fn end_of_one_ilb_of_two_is_not_noticed(cluster: &Cluster) -> anyhow::Result<String> {
     scale(cluster, 2)?;
     let pods = lb_pods_ready(cluster, 2).await?;
     let _: Held = cluster.ask("client", "hold 10")?;
@@ -47,7 +50,7 @@ pub(crate) async fn end_of_one_ilb_of_two_is_seen_by_nobody(cluster: &Cluster) -
     Ok(format!("in both pods, one after the other: 10 held, none cut; {} new ones, none failed", tally.connections()))
 }
 
-/// The container of Traefik dies, and its connections with it. It comes back empty and is configured again.
+/// Checks that a killed container of Traefik, which comes back empty, is configured again.
 pub(crate) async fn end_of_traefik_is_repaired(cluster: &Cluster) -> anyhow::Result<String> {
     let before = lb_pod_ready(cluster).await?;
     let (pod, took) = kill(cluster, &before, "traefik").await?;
@@ -64,7 +67,7 @@ fn scale(cluster: &Cluster, replicas: u32) -> anyhow::Result<()> {
     cluster.shell(&format!("helm upgrade my-lb ./chart {values} --wait --timeout 90s")).map(drop)
 }
 
-/// Kills the container and waits until the pod is ready with one restart more; says how long that took.
+/// Kills the container and waits until the pod is ready with one more restart. Returns how long that took, in seconds.
 async fn kill(cluster: &Cluster, before: &LbPod, container: &str) -> anyhow::Result<(LbPod, f64)> {
     let restarts = *before.restarts.get(container).with_context(|| format!("no container {container}"))?;
     let id = cluster.get(&["pod", &before.name])?;

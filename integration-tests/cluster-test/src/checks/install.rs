@@ -1,17 +1,20 @@
+//! The release is installed with the README's command.
+
 use std::{fs, time::Instant};
 
 use anyhow::ensure;
-use ilb_testbed::eventually;
+use ilb_testbed::{eventually, in_checkout};
 
 use crate::{
-    cluster::{Cluster, checkout},
-    world::{FULL_NAME, application, client, lb_pod_ready, reached},
+    application::{application, client, reached},
+    balancer::{FULL_NAME, lb_pod_ready},
+    cluster::Cluster,
 };
 
-/// What the README tells people to type, and the predecessor's did.
-const COMMAND: &str = "helm install my-lb ./chart --set env.relay=app=my-app --set env.updateinterval=5s";
+/// The command of the README, which was that of the predecessor's too.
+const INSTALL_COMMAND: &str = "helm install my-lb ./chart --set env.relay=app=my-app --set env.updateinterval=5s";
 
-/// Three backends, in a namespace that admits only what is restricted.
+/// Installs three backends in a namespace that admits restricted pods only.
 pub(crate) async fn application_runs(cluster: &Cluster) -> anyhow::Result<String> {
     cluster.kubectl(&["label", "namespace", "default", "pod-security.kubernetes.io/enforce=restricted"])?;
     let privileged = cluster.shell("kubectl run privileged --image=ilb.test/agent:1 --privileged --dry-run=server");
@@ -21,20 +24,20 @@ pub(crate) async fn application_runs(cluster: &Cluster) -> anyhow::Result<String
     Ok("3 pods, in a namespace that refuses privileged ones".into())
 }
 
-/// The README's own command line, with nothing but `--wait` added.
+/// Checks that the README's command installs the release, with nothing but `--wait` added.
 pub(crate) async fn readme_command_installs(cluster: &Cluster) -> anyhow::Result<String> {
     let readmes =
-        ["README.md", "chart/README.md"].map(|file| fs::read_to_string(checkout().join(file)).unwrap_or_default());
-    ensure!(readmes.iter().any(|text| text.contains(COMMAND)), "no README has the line {COMMAND}");
+        ["README.md", "chart/README.md"].map(|file| fs::read_to_string(in_checkout(file)).unwrap_or_default());
+    ensure!(readmes.iter().any(|text| text.contains(INSTALL_COMMAND)), "no README has the line {INSTALL_COMMAND}");
     let begun = Instant::now();
-    cluster.shell(&format!("{COMMAND} --wait --timeout 90s"))?;
+    cluster.shell(&format!("{INSTALL_COMMAND} --wait --timeout 90s"))?;
     let took = begun.elapsed().as_secs_f64();
     let pod = lb_pod_ready(cluster).await?;
     ensure!(pod.restarts.len() == 2 && pod.restarts.values().all(|count| *count == 0), "{pod:?}");
     Ok(format!("from the command to ready {took:.1} s"))
 }
 
-/// A client in a pod, through the Service's name.
+/// Checks that a client in a pod reaches the backends through the name of the Service.
 pub(crate) async fn client_reaches_backends(cluster: &Cluster) -> anyhow::Result<String> {
     let address = format!("{FULL_NAME}.default:3333");
     cluster.apply(&[client("client", &address)])?;
@@ -43,7 +46,7 @@ pub(crate) async fn client_reaches_backends(cluster: &Cluster) -> anyhow::Result
     Ok(format!("{} connections through {address} to {:?}", tally.connections(), tally.pods))
 }
 
-/// What the predecessor's documents say to type, and what ours say.
+/// Checks that the commands of the documents work, those of the predecessor's documents too.
 pub(crate) async fn documented_commands_work(cluster: &Cluster) -> anyhow::Result<String> {
     let mut seen = Vec::new();
     for line in [
@@ -63,7 +66,7 @@ pub(crate) async fn documented_commands_work(cluster: &Cluster) -> anyhow::Resul
     Ok(seen.join("; "))
 }
 
-/// Both containers, by way of the API server, as a scraper in the cluster would.
+/// Checks that both containers serve metrics.
 pub(crate) async fn metrics_are_served(cluster: &Cluster) -> anyhow::Result<String> {
     let pod = lb_pod_ready(cluster).await?.name;
     let mut seen = Vec::new();

@@ -1,3 +1,5 @@
+//! The release is upgraded, rolled back, tested and uninstalled.
+
 use std::{collections::BTreeSet, fs, thread};
 
 use anyhow::{Context, anyhow, ensure};
@@ -5,11 +7,12 @@ use ilb_testbed::{eventually, eventually_within};
 
 use super::backends::{seen, watch};
 use crate::{
+    application::{Held, reached},
+    balancer::{FULL_NAME, RELEASE, lb_pod_ready, lb_pods},
     cluster::Cluster,
-    world::{FULL_NAME, Held, RELEASE, lb_pod_ready, lb_pods, reached},
 };
 
-/// Another version of the chart and other values, under load.
+/// Checks that an upgrade to another chart and other values cuts no connection.
 pub(crate) async fn upgrade_cuts_nothing(cluster: &Cluster) -> anyhow::Result<String> {
     let folder = tempfile::tempdir()?;
     let copy = folder.path().join("chart");
@@ -23,7 +26,7 @@ pub(crate) async fn upgrade_cuts_nothing(cluster: &Cluster) -> anyhow::Result<St
     replaced(cluster, &format!("helm upgrade my-lb {} {values} --wait --timeout 90s", copy.display())).await
 }
 
-/// And back.
+/// Checks that a rollback cuts no connection.
 pub(crate) async fn rollback_cuts_nothing(cluster: &Cluster) -> anyhow::Result<String> {
     let seen = replaced(cluster, "helm rollback my-lb 1 --wait --timeout 90s").await?;
     let chart = cluster.shell("helm list --filter my-lb")?;
@@ -31,7 +34,7 @@ pub(crate) async fn rollback_cuts_nothing(cluster: &Cluster) -> anyhow::Result<S
     Ok(seen)
 }
 
-/// Runs a command that replaces the pod of the release, while connections are held and made.
+/// Runs a command that replaces the pod of the release, while connections are held and opened.
 async fn replaced(cluster: &Cluster, command: &str) -> anyhow::Result<String> {
     let old = lb_pod_ready(cluster).await?;
     let _: Held = cluster.ask("client", "hold 10")?;
@@ -40,41 +43,44 @@ async fn replaced(cluster: &Cluster, command: &str) -> anyhow::Result<String> {
     let new = lb_pod_ready(cluster).await?;
     ensure!(new.name != old.name, "the pod was not replaced");
 
-    // Traefik is told to end when the hook has slept and its port is closed then: that is the moment that cuts, if one does.
+    // When the hook has slept Traefik receives SIGTERM and closes its port. If anything cuts connections, it is that.
     let closed = format!("kubectl exec client -- /agent try {}:3333", old.ip);
-    eventually_within(std::time::Duration::from_secs(90), "the old Traefik is told to end", async || {
+    eventually_within(std::time::Duration::from_secs(90), "the old Traefik closes its port", async || {
         let answer = cluster.shell(&closed)?;
-        ensure!(answer.trim() == "connection refused", "its port says {answer}");
+        ensure!(answer.trim() == "connection refused", "its port answers {answer}");
         Ok(())
     })
     .await?;
     let before: Held = cluster.ask("client", "held")?;
-    let after: Held = eventually("they are used afterwards", async || {
+    let after: Held = eventually("the held connections are used afterwards", async || {
         let held: Held = cluster.ask("client", "held")?;
         ensure!(held.echoes >= before.echoes + 100 || !held.cut.is_empty(), "{held:?}");
         Ok(held)
     })
     .await?;
     ensure!(after.cut.is_empty() && after.count() == 10, "connections were cut: {after:?}");
-    ensure!(lb_pods(cluster)?.iter().any(|pod| pod.name == old.name), "the old pod has gone, with whose connections?");
+    ensure!(
+        lb_pods(cluster)?.iter().any(|pod| pod.name == old.name),
+        "the old pod has ended although connections are held"
+    );
     reached(cluster, 3).await?;
     let tally = seen(cluster)?;
 
-    // A pod that has nothing left to carry does not wait for the end of its time.
+    // A pod without connections does not wait for the end of its grace period.
     let _: Held = cluster.ask("client", "release")?;
-    eventually("the old pod goes when its last connection has ended", async || {
+    eventually("the old pod ends when its last connection has ended", async || {
         let pods = lb_pods(cluster)?;
         ensure!(pods.len() == 1, "{pods:?}");
         Ok(())
     })
     .await?;
     Ok(format!(
-        "10 held through the old pod, none cut while its Traefik ended; {} new, none failed; the old pod went with the last one",
+        "10 held through the old pod, none cut while its Traefik ended; {} new, none failed; the old pod ended with the last one",
         tally.connections()
     ))
 }
 
-/// The release's own test, which must not become an endpoint.
+/// Checks that `helm test` passes, and that its pod does not become an endpoint.
 pub(crate) async fn helm_test_passes(cluster: &Cluster) -> anyhow::Result<String> {
     let pod = lb_pod_ready(cluster).await?;
     let slices = format!("kubernetes.io/service-name={FULL_NAME}");
@@ -93,14 +99,14 @@ pub(crate) async fn helm_test_passes(cluster: &Cluster) -> anyhow::Result<String
     Ok("Succeeded; the only endpoint meanwhile was the pod of the release".into())
 }
 
-/// Nothing of the release is left, in no namespace.
+/// Checks that uninstalling the release leaves no object in any namespace.
 pub(crate) async fn uninstall_leaves_nothing(cluster: &Cluster) -> anyhow::Result<String> {
     let list = "kubectl get \"$(kubectl api-resources --verbs=list -o name | grep -v '^events' | paste -sd,)\" -A -o name \
                 --ignore-not-found 2>/dev/null | grep my-lb || true";
     let before = cluster.shell(list)?;
-    ensure!(before.contains(FULL_NAME), "the list of what is there is wrong: {before}");
+    ensure!(before.contains(FULL_NAME), "the list of objects is wrong: {before}");
     cluster.shell("helm uninstall my-lb --wait --cascade foreground --timeout 60s")?;
-    cluster.gone("pods", RELEASE).await?;
+    cluster.wait_until_removed("pods", RELEASE).await?;
     eventually("nothing is left", async || {
         let left = cluster.shell(list)?;
         ensure!(left.is_empty(), "left: {left}");
@@ -110,7 +116,7 @@ pub(crate) async fn uninstall_leaves_nothing(cluster: &Cluster) -> anyhow::Resul
     Ok(format!("{} objects before, none after", before.lines().count()))
 }
 
-/// The application did not notice.
+/// Checks that the application still runs.
 pub(crate) async fn application_is_untouched(cluster: &Cluster) -> anyhow::Result<String> {
     let app = cluster.get(&["deployment", "my-app"])?;
     let ready = app["status"]["readyReplicas"].as_u64().context("none ready")?;

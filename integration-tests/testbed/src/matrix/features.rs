@@ -1,3 +1,5 @@
+//! Checks that each feature of the typed model works.
+
 use std::{num::NonZeroU32, time::Duration};
 
 use anyhow::{Context, bail, ensure};
@@ -15,14 +17,16 @@ use tokio::{
 };
 
 use super::{
-    Check,
+    check::Check,
     configurations::{addresses, client, name, pool},
 };
 use crate::{Backend, BareTraefik, Behaviour, Connection};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Time limit for each step of a client or a backend.
+const STEP_LIMIT: Duration = Duration::from_secs(10);
 
-pub(super) fn all() -> Vec<Check> {
+/// Returns the checks that each feature of the typed model works.
+pub fn features() -> Vec<Check> {
     let works = |_| "yes";
     vec![
         Check { name: "pool of TCP backends", expected: works, run: |t| Box::pin(tcp_pool(t)) },
@@ -59,7 +63,7 @@ fn yes() -> String {
     "yes".to_owned()
 }
 
-/// `yes` if it is in force, `reported` if the error names the key that this version does not know.
+/// Returns `yes` if the configuration is in force, `reported` if the error names the key that this version does not know.
 async fn applied_or_reported(
     traefik: &BareTraefik,
     configuration: &Configuration,
@@ -68,7 +72,7 @@ async fn applied_or_reported(
     match client(traefik)?.apply(configuration).await {
         Ok(_) => Ok(yes()),
         Err(Error::Dropped { keys, version }) if keys.iter().all(|dropped| dropped.ends_with(key)) => {
-            ensure!(version.as_str() == traefik.version(), "the error speaks of version {version}");
+            ensure!(version.as_str() == traefik.version(), "the error names version {version}");
             Ok("reported".to_owned())
         }
         Err(error) => Err(error.into()),
@@ -114,8 +118,9 @@ async fn no_backends(traefik: BareTraefik) -> anyhow::Result<String> {
     client.apply(&pool([(addresses[0], 1)])?).await?;
     Connection::open(traefik.entry_point()).await?;
     client.apply(&pool([])?).await?;
-    let refused = timeout(PATIENCE, Connection::open(traefik.entry_point())).await.context("the client is held")?;
-    ensure!(refused.is_err(), "somebody answered");
+    let refused =
+        timeout(STEP_LIMIT, Connection::open(traefik.entry_point())).await.context("the client has to wait")?;
+    ensure!(refused.is_err(), "a backend answered");
     Ok(yes())
 }
 
@@ -129,7 +134,7 @@ async fn udp(traefik: BareTraefik) -> anyhow::Result<String> {
     let asking = UdpSocket::bind("127.0.0.1:0").await?;
     asking.send_to(b"hello", traefik.udp_entry_point()).await?;
     let mut datagram = [0; 16];
-    let length = timeout(PATIENCE, backend.recv(&mut datagram)).await.context("no datagram came")??;
+    let length = timeout(STEP_LIMIT, backend.recv(&mut datagram)).await.context("no datagram came")??;
     ensure!(&datagram[..length] == b"hello");
     Ok(yes())
 }
@@ -195,9 +200,9 @@ async fn proxy_protocol(traefik: BareTraefik) -> anyhow::Result<String> {
     let outcome = applied_or_reported(&traefik, &configuration, "proxyProtocol").await?;
     if outcome == "yes" {
         let _client = tokio::net::TcpStream::connect(traefik.entry_point()).await?;
-        let (stream, _) = timeout(PATIENCE, backend.accept()).await.context("no connection came")??;
+        let (stream, _) = timeout(STEP_LIMIT, backend.accept()).await.context("no connection came")??;
         let mut line = String::new();
-        timeout(PATIENCE, BufReader::new(stream).read_line(&mut line)).await.context("no header came")??;
+        timeout(STEP_LIMIT, BufReader::new(stream).read_line(&mut line)).await.context("no header came")??;
         ensure!(line.starts_with("PROXY TCP4 127.0.0.1 "), "the header is {line:?}");
     }
     Ok(outcome)
@@ -214,7 +219,7 @@ async fn health_check(traefik: BareTraefik) -> anyhow::Result<String> {
     configuration.tcp.routers.insert(name("r")?, TcpRouter::catch_all(name("tcp")?, 100, name("checked")?));
     let outcome = applied_or_reported(&traefik, &configuration, "healthCheck").await?;
     if outcome == "yes" {
-        crate::eventually("the absent server is down and the other one up", async || {
+        crate::eventually("the absent server is down and the other one is up", async || {
             let service = traefik.api("tcp/services/checked@rest").await?;
             let status =
                 |index: usize| service["serverStatus"][addresses[index].to_string()].as_str().map(str::to_owned);
@@ -232,11 +237,11 @@ async fn server_status(traefik: BareTraefik) -> anyhow::Result<String> {
     let address = addresses(1)?[0];
     client(&traefik)?.apply(&pool([(address, 1)])?).await?;
     let services = traefik.api("tcp/services").await?;
-    let told = services.as_array().context("no list")?.iter().any(|service| service["serverStatus"].is_object());
-    Ok(if told { "`serverStatus`" } else { "list" }.to_owned())
+    let has_status = services.as_array().context("no list")?.iter().any(|service| service["serverStatus"].is_object());
+    Ok(if has_status { "`serverStatus`" } else { "list" }.to_owned())
 }
 
-/// With all that every version knows.
+/// Sends every feature that all versions know, and compares the echo.
 async fn echo(traefik: BareTraefik) -> anyhow::Result<String> {
     let mut configuration = pool(addresses(3)?.into_iter().map(|address| (address, 2)))?;
     let servers: UdpLoadBalancer = addresses(2)?.into_iter().collect();

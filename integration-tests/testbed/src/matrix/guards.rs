@@ -1,13 +1,16 @@
+//! Checks that the client notices restarts, other writers and disabled routers.
+
 use anyhow::{bail, ensure};
 use ilb_traefik_client::{ConfigSink, Error};
 
 use super::{
-    Check,
+    check::Check,
     configurations::{addresses, client, pool},
 };
 use crate::BareTraefik;
 
-pub(super) fn all() -> Vec<Check> {
+/// Returns the checks that the client notices restarts and other writers, and that repetitions are free.
+pub fn guards() -> Vec<Check> {
     let works = |_| "yes";
     vec![
         Check { name: "a restart is noticed", expected: works, run: |t| Box::pin(restart(t)) },
@@ -27,7 +30,7 @@ async fn restart(mut traefik: BareTraefik) -> anyhow::Result<String> {
     let applied = client.apply(&configuration).await?;
     client.verify(&applied).await?;
     traefik.kill()?;
-    let Err(Error::Unreachable { .. }) = client.verify(&applied).await else { bail!("it is taken to be alive") };
+    let Err(Error::Unreachable { .. }) = client.verify(&applied).await else { bail!("the killed Traefik is verified") };
     traefik.restart().await?;
     ensure!(client.verify(&applied).await == Err(Error::Restarted));
     let again = client.apply(&configuration).await?;
@@ -41,12 +44,12 @@ async fn overwritten(traefik: BareTraefik) -> anyhow::Result<String> {
     let configuration = pool([(addresses(1)?[0], 1)])?;
     let applied = client.apply(&configuration).await?;
     traefik.put_raw(r#"{"tcp":{"routers":{},"services":{}}}"#).await?;
-    crate::eventually("the other configuration is noticed", async || match client.verify(&applied).await {
+    crate::eventually("the other writer is noticed", async || match client.verify(&applied).await {
         Err(Error::Overwritten(revision)) if revision == applied.revision => Ok(()),
         other => bail!("{other:?}"),
     })
     .await?;
-    // Without throttle the heartbeat makes it good in one call.
+    // Without throttle the heartbeat repairs it in one call.
     let again = client.heartbeat(&configuration, &applied).await?;
     client.verify(&again).await?;
     Ok(yes())

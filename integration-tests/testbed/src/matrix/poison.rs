@@ -1,5 +1,4 @@
-//! Payloads that break Traefik when they are sent raw. The typed model has no expression for any of them, which its own
-//! tests show.
+//! Payloads that break Traefik when they are sent raw. The typed model cannot express any of them.
 
 use std::time::Duration;
 
@@ -8,15 +7,16 @@ use ilb_traefik_client::{ConfigSink, Configuration, Error};
 use tokio::time::timeout;
 
 use super::{
-    Check, Version,
+    check::{Check, Version},
     configurations::{addresses, client, pool},
 };
 use crate::{Backend, BareTraefik, Behaviour, Connection, eventually};
 
-/// The router that all of them have.
+/// The router of each payload.
 const ROUTER: &str = r#""routers":{"r":{"entryPoints":["tcp"],"rule":"HostSNI(`*`)","priority":100,"service":"s"}}"#;
 
-pub(super) fn all() -> Vec<Check> {
+/// Returns the checks that a payload breaks Traefik when it is sent raw.
+pub fn poisons() -> Vec<Check> {
     let dead = |_: Version| "200, then nothing is ever applied";
     vec![
         Check { name: "a null router", expected: dead, run: |t| Box::pin(null_router(t)) },
@@ -46,7 +46,7 @@ pub(super) fn all() -> Vec<Check> {
     ]
 }
 
-/// Sends `services` raw and finds out whether Traefik still applies anything.
+/// Sends `body` raw, and finds out whether Traefik still applies a configuration after that.
 async fn is_dead_after(traefik: &BareTraefik, body: &str) -> anyhow::Result<String> {
     refused_by_the_model(body)?;
     let (status, _) = traefik.put_raw(body).await?;
@@ -60,9 +60,9 @@ async fn is_dead_after(traefik: &BareTraefik, body: &str) -> anyhow::Result<Stri
     }
 }
 
-/// Nor does the typed model read it.
+/// Returns an error if the typed model can parse `body`.
 fn refused_by_the_model(body: &str) -> anyhow::Result<()> {
-    ensure!(serde_json::from_str::<Configuration>(body).is_err(), "the model has an expression for {body}");
+    ensure!(serde_json::from_str::<Configuration>(body).is_err(), "the model can express {body}");
     Ok(())
 }
 
@@ -147,13 +147,13 @@ async fn no_unit(traefik: BareTraefik) -> anyhow::Result<String> {
     Ok(traefik.put_raw(body).await?.0.to_string())
 }
 
-/// An empty configuration of the model, which has its maps, is applied where the same without maps is not.
+/// Sends an empty configuration without maps, which is ignored, where that of the model, with maps, is applied.
 async fn no_maps(traefik: BareTraefik) -> anyhow::Result<String> {
     let client = client(&traefik)?;
     let applied = client.apply(&pool([(addresses(1)?[0], 1)])?).await?;
     let before = traefik.reloads().await?;
     let (status, _) = traefik.put_raw(r#"{"tcp":{}}"#).await?;
-    // Traefik works through what it is sent in order: what came before has been dealt with when this is in force.
+    // Traefik applies configurations in order: when this one is in force, it has dealt with the one before.
     client.apply(&Configuration::default()).await?;
     let reloads = traefik.reloads().await? - before;
     ensure!(client.verify(&applied).await.is_err(), "the empty configuration was ignored, too");

@@ -1,3 +1,5 @@
+//! The least that any client of Traefik can do.
+
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
@@ -6,7 +8,8 @@ use std::{
 
 use anyhow::{Context, ensure};
 
-/// The least that anybody can do: the same bytes through a bare socket, then asking for the revision until it is there.
+/// A client that sends the same bytes by a bare socket, then requests the revision until it is there.
+///
 /// It checks nothing, parses nothing, and knows neither routers nor servers nor restarts.
 pub(crate) struct Floor {
     stream: BufReader<TcpStream>,
@@ -20,9 +23,9 @@ impl Floor {
         Ok(Self { stream: BufReader::with_capacity(1 << 16, stream), answer: Vec::new() })
     }
 
-    /// From the first byte of the `PUT` to the answer that has the revision.
+    /// Measures the time from the first byte of the `PUT` to the answer that has the revision.
     pub(crate) fn measure(&mut self, body: &[u8], marker: &str) -> anyhow::Result<Duration> {
-        /// As the client does it: without pause at first, then every now and then.
+        /// Time of polling without pauses, as in the client.
         const NO_PAUSE_FOR: Duration = Duration::from_millis(2);
         let ask = format!("GET /api/tcp/services/{marker}@rest HTTP/1.1\r\nhost: floor\r\n\r\n");
         let put = format!("PUT /api/providers/rest HTTP/1.1\r\nhost: floor\r\ncontent-length: {}\r\n\r\n", body.len());
@@ -44,12 +47,12 @@ impl Floor {
         }
     }
 
-    /// The status; the body is read and forgotten.
+    /// Reads an answer. Returns its status code.
     fn read_answer(&mut self) -> anyhow::Result<u16> {
         let (mut line, mut status, mut length) = (String::new(), None, None);
         loop {
             line.clear();
-            ensure!(self.stream.read_line(&mut line)? > 0, "Traefik hung up");
+            ensure!(self.stream.read_line(&mut line)? > 0, "Traefik closed the connection");
             let field = line.trim_end().to_ascii_lowercase();
             if status.is_none() {
                 status = Some(field.split(' ').nth(1).context("no status")?.parse()?);

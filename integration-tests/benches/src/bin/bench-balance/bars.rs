@@ -1,37 +1,44 @@
+//! The bars that ilb is to meet.
+
 use std::fmt;
 
-use crate::{figures::Figures, soak::Soak, system::Kind};
+use crate::{
+    contender::Contender,
+    measurements::{Measurement, Measurements},
+    soak::Soak,
+};
 
-/// Something that was promised, and what came of it.
+/// A limit that was promised, and the measured value.
 pub(crate) struct Bar {
-    what: &'static str,
+    name: &'static str,
     value: f64,
     limit: f64,
 }
 
-/// The bars that can be judged by what was measured.
-pub(crate) fn bars(figures: &Figures) -> Vec<Bar> {
-    let mean = |scenario, kind| figures.get(scenario, kind).map(super::figures::Figure::mean);
-    let ratio = |scenario, other| Some(mean(scenario, Kind::Ilb)? / mean(scenario, other)?);
-    let ilb = |scenario| figures.get(scenario, Kind::Ilb);
-    let pushing = || Some(ilb("thousand")?.pushes_per_minute? / 60.0 * figures.soak.as_ref()?.traefik_cpu_per_push);
-    let bar = |what, value: Option<f64>, limit| value.map(|value| Bar { what, value, limit });
-    let growth = |of: fn(&Soak) -> f64| figures.soak.as_ref().map(of);
+/// Returns the bars whose values have been measured.
+pub(crate) fn bars(measurements: &Measurements) -> Vec<Bar> {
+    let mean = |scenario, contender| measurements.get(scenario, contender).map(Measurement::mean);
+    let ratio = |scenario, other| Some(mean(scenario, Contender::Ilb)? / mean(scenario, other)?);
+    let ilb = |scenario| measurements.get(scenario, Contender::Ilb);
+    let pushing =
+        || Some(ilb("thousand")?.pushes_per_minute? / 60.0 * measurements.soak.as_ref()?.traefik_cpu_per_push);
+    let bar = |name, value: Option<f64>, limit| value.map(|value| Bar { name, value, limit });
+    let growth = |of: fn(&Soak) -> f64| measurements.soak.as_ref().map(of);
     let bars = [
-        bar("steady: mean imbalance, in those of HAProxy leastconn", ratio("steady", Kind::HaproxyLeastconn), 1.5),
+        bar("steady: mean imbalance, in those of HAProxy leastconn", ratio("steady", Contender::HaproxyLeastconn), 1.5),
         bar(
             "steady: mean imbalance, in those of Traefik round robin",
-            ratio("steady", Kind::TraefikRoundRobin),
+            ratio("steady", Contender::TraefikRoundRobin),
             1.0 / 3.0,
         ),
         bar(
             "scale-out: mean imbalance, in those of HAProxy leastconn",
-            ratio("scale-out", Kind::HaproxyLeastconn),
+            ratio("scale-out", Contender::HaproxyLeastconn),
             1.2,
         ),
         bar(
             "rolling-restart: mean imbalance, in those of HAProxy leastconn",
-            ratio("rolling-restart", Kind::HaproxyLeastconn),
+            ratio("rolling-restart", Contender::HaproxyLeastconn),
             1.2,
         ),
         bar("refusing: share of failed connections from 2 s after", ilb("refusing").and_then(|f| f.dead_share), 0.05),
@@ -54,9 +61,9 @@ impl Bar {
         self.value <= self.limit
     }
 
-    /// A line of a table.
+    /// Formats a line of a table.
     pub(crate) fn row(&self) -> String {
-        format!("| {} | {:.3} | {:.3} | {} |\n", self.what, self.value, self.limit, self.verdict())
+        format!("| {} | {:.3} | {:.3} | {} |\n", self.name, self.value, self.limit, self.verdict())
     }
 
     fn verdict(&self) -> &'static str {
@@ -66,6 +73,6 @@ impl Bar {
 
 impl fmt::Display for Bar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:<7}{:>8.3} (at most {:.3})  {}", self.verdict(), self.value, self.limit, self.what)
+        write!(f, "{:<7}{:>8.3} (at most {:.3})  {}", self.verdict(), self.value, self.limit, self.name)
     }
 }

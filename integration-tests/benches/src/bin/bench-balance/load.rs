@@ -1,3 +1,5 @@
+//! Clients that load a system, and its imbalance.
+
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
@@ -13,41 +15,45 @@ use tokio::{
 };
 
 use crate::{
-    figures::Figure,
+    contender::Contender,
+    measurements::Measurement,
     scenario::{Client, Event, Scenario},
-    system::{Kind, System},
+    system::System,
 };
 
-/// One system under load.
+/// A system under load.
 pub(crate) struct Load {
     system: System,
     scenario: &'static Scenario,
-    /// Each at its addresses, of which it has one per replica.
+    /// Each backend listens at one address per replica.
     backends: Vec<Vec<Backend>>,
     swallowing: Vec<(TcpListener, Vec<TcpStream>)>,
     members: Vec<bool>,
 }
 
-/// What the clients of one system see.
-struct Seen {
-    /// Where clients connect to, and what they may find there.
+/// The state that the clients of a system share.
+struct Shared {
+    /// Address that clients connect to, and the backends behind it.
     replicas: Vec<(SocketAddr, Vec<SocketAddr>)>,
     live: Mutex<Vec<i32>>,
     attempts: Mutex<Vec<Attempt>>,
     started: Instant,
 }
 
-/// One attempt of a client, in seconds since the start.
+/// An attempt of a client to connect.
 #[derive(Clone, Copy)]
 struct Attempt {
+    /// Seconds since the start.
     at: f64,
     failed: bool,
 }
 
-const PATIENCE: Duration = Duration::from_secs(5);
-const LOOK: f64 = 0.1;
-/// Health checks have found the backends by then.
-const SETTLE: Duration = Duration::from_secs(3);
+/// Time limit for a connection to be opened.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// Time between two samples of the imbalance, in seconds.
+const SAMPLE_SECONDS: f64 = 0.1;
+/// Time until health checks have found the backends.
+const SETTLE_TIME: Duration = Duration::from_secs(3);
 
 impl Load {
     pub(crate) async fn new(system: System, scenario: &'static Scenario) -> anyhow::Result<Self> {
@@ -55,7 +61,7 @@ impl Load {
         for index in 0..scenario.backends {
             backends.push(start_backend(&system, index).await?);
         }
-        // A balancer that has found them away leaves them alone for a while: nginx for 10 s.
+        // A balancer that could not connect to them avoids them for a while: nginx for 10 s.
         for replica in &system.replicas {
             let reach = async || connect(replica.entry, &replica.backends).await.map(drop);
             eventually("a client reaches a backend", reach).await?;
@@ -64,40 +70,40 @@ impl Load {
         Ok(Self { system, scenario, backends, swallowing: Vec::new(), members })
     }
 
-    pub(crate) async fn run(mut self) -> anyhow::Result<(Kind, Figure)> {
-        let seen = Arc::new(Seen {
+    pub(crate) async fn run(mut self) -> anyhow::Result<(Contender, Measurement)> {
+        let shared = Arc::new(Shared {
             replicas: self.system.replicas.iter().map(|r| (r.entry, r.backends.clone())).collect(),
             live: Mutex::new(vec![0; self.scenario.backends]),
             attempts: Mutex::default(),
-            started: Instant::now() + SETTLE,
+            started: Instant::now() + SETTLE_TIME,
         });
-        let clients = tokio::spawn(arrivals(Arc::clone(&seen), self.scenario));
+        let clients = tokio::spawn(arrivals(Arc::clone(&shared), self.scenario));
         let mut events = self.scenario.events().into_iter().peekable();
         let mut series = Vec::new();
         let end = self.scenario.warm_up + self.scenario.length;
-        let mut look = LOOK;
+        let mut sample_at = SAMPLE_SECONDS;
         let mut before = None;
-        while look < end {
-            if let Some((at, event)) = events.next_if(|(at, _)| *at <= look) {
-                seen.until(at).await;
-                self.happen(event).await.with_context(|| format!("{event:?}"))?;
+        while sample_at < end {
+            if let Some((at, event)) = events.next_if(|(at, _)| *at <= sample_at) {
+                shared.until(at).await;
+                self.apply(event).await.with_context(|| format!("{event:?}"))?;
                 continue;
             }
-            seen.until(look).await;
-            if look >= self.scenario.warm_up && before.is_none() {
+            shared.until(sample_at).await;
+            if sample_at >= self.scenario.warm_up && before.is_none() {
                 before = Some((self.system.pushes().await?, self.system.processor_seconds()?, Instant::now()));
             }
-            series.push((look, self.imbalance(&seen)));
-            look += LOOK;
+            series.push((sample_at, self.imbalance(&shared)));
+            sample_at += SAMPLE_SECONDS;
         }
-        let (pushes, processor, since) = before.context("no time was measured")?;
+        let (pushes, processor, since) = before.context("the scenario has no time after its warm-up")?;
         let seconds = since.elapsed().as_secs_f64();
         let (pushes_now, processor_now) = (self.system.pushes().await?, self.system.processor_seconds()?);
         clients.abort();
         let per_minute = pushes.zip(pushes_now).map(|(a, b)| (b - a) / seconds * 60.0);
         let cpu = processor.zip(processor_now).map(|(a, b)| ((b.0 - a.0) / seconds, (b.1 - a.1) / seconds));
-        let attempts = seen.attempts.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let figure = Figure {
+        let attempts = shared.attempts.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let measurement = Measurement {
             series,
             from: self.scenario.warm_up,
             failures: attempts.iter().filter(|a| a.failed && a.at >= self.scenario.warm_up).count(),
@@ -107,18 +113,18 @@ impl Load {
             cpu: cpu.map(|(ilb, _)| ilb),
             traefik_cpu: cpu.map(|(_, traefik)| traefik),
         };
-        Ok((self.system.kind, figure))
+        Ok((self.system.contender, measurement))
     }
 
-    /// The share of attempts that failed from this many seconds after a backend has failed.
-    #[allow(clippy::cast_precision_loss)]
+    /// Returns the share of attempts that failed, from `after` seconds after a backend has failed.
+    #[allow(clippy::cast_precision_loss, reason = "there are thousands of attempts at most")]
     fn dead_share(&self, attempts: &[Attempt], after: f64) -> Option<f64> {
         let from = self.scenario.fails_at()? + after;
         let late: Vec<_> = attempts.iter().filter(|a| a.at >= from).collect();
         Some(late.iter().filter(|a| a.failed).count() as f64 / late.len().max(1) as f64)
     }
 
-    async fn happen(&mut self, event: Event) -> anyhow::Result<()> {
+    async fn apply(&mut self, event: Event) -> anyhow::Result<()> {
         match event {
             Event::Join(i) => {
                 self.members[i] = true;
@@ -148,23 +154,23 @@ impl Load {
         Ok(())
     }
 
-    /// (max - mean) / mean of the connections per share of capacity, over the backends that should get connections.
-    fn imbalance(&self, seen: &Seen) -> f64 {
-        let live = seen.live.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Returns (max - mean) / mean of the connections per share of capacity, over the backends that should get connections.
+    fn imbalance(&self, shared: &Shared) -> f64 {
+        let live = shared.live.lock().unwrap_or_else(PoisonError::into_inner);
         let members = live.iter().enumerate().filter(|(i, _)| self.members[*i]);
-        let (mut connections, mut shares, mut most) = (0.0, 0.0, 0.0_f64);
+        let (mut connections, mut capacities, mut most) = (0.0, 0.0, 0.0_f64);
         for (i, count) in members {
             let capacity = f64::from(self.scenario.capacity(i));
             connections += f64::from(*count);
-            shares += capacity;
+            capacities += capacity;
             most = most.max(f64::from(*count) / capacity);
         }
-        let mean = connections / shares;
+        let mean = connections / capacities;
         if mean > 0.0 { (most - mean) / mean } else { 0.0 }
     }
 }
 
-/// Backend `index` of the system, once nobody else listens there any more.
+/// Starts backend `index` of the system, once its former process does not listen there any more.
 async fn start_backend(system: &System, index: usize) -> anyhow::Result<Vec<Backend>> {
     let mut listening = Vec::new();
     for replica in &system.replicas {
@@ -174,9 +180,9 @@ async fn start_backend(system: &System, index: usize) -> anyhow::Result<Vec<Back
     Ok(listening)
 }
 
-/// A listener whose queue is full, so that the kernel drops every SYN.
+/// Creates a listener whose queue is full, so that the kernel drops every SYN.
 async fn swallow(address: SocketAddr) -> anyhow::Result<(TcpListener, Vec<TcpStream>)> {
-    let listener = eventually("the backend is gone", async || {
+    let listener = eventually("the backend does not listen any more", async || {
         let socket = TcpSocket::new_v4()?;
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
@@ -190,33 +196,34 @@ async fn swallow(address: SocketAddr) -> anyhow::Result<(TcpListener, Vec<TcpStr
     Ok((listener, filling))
 }
 
-async fn arrivals(seen: Arc<Seen>, scenario: &'static Scenario) {
+async fn arrivals(shared: Arc<Shared>, scenario: &'static Scenario) {
     let mut clients = tokio::task::JoinSet::new();
     for client in scenario.clients() {
-        seen.until(client.at).await;
-        clients.spawn(stay(Arc::clone(&seen), client, scenario.slow));
+        shared.until(client.at).await;
+        clients.spawn(stay(Arc::clone(&shared), client, scenario.slow));
         while clients.try_join_next().is_some() {}
     }
     while clients.join_next().await.is_some() {}
 }
 
-/// A client's life. If its connection is cut it comes back within 0.2 s for the rest of it; if none is to be had it gives up.
-async fn stay(seen: Arc<Seen>, client: Client, slow: f64) {
-    let (entry, backends) = seen.replica_of(&client);
-    let mut until = seen.moment(client.at + client.life);
+/// Runs a client. If its connection is cut it connects again within 0.2 s for the rest of its life; if that fails it gives
+/// up.
+async fn stay(shared: Arc<Shared>, client: Client, slow: f64) {
+    let (entry, backends) = shared.replica_of(&client);
+    let mut until = shared.moment(client.at + client.life);
     let mut first = true;
     while Instant::now() < until {
-        let at = seen.started.elapsed().as_secs_f64();
-        let landed = timeout(PATIENCE, connect(*entry, backends)).await;
+        let at = shared.started.elapsed().as_secs_f64();
+        let landed = timeout(CONNECT_LIMIT, connect(*entry, backends)).await;
         let landed = landed.ok().and_then(Result::ok);
-        seen.attempts.lock().unwrap_or_else(PoisonError::into_inner).push(Attempt { at, failed: landed.is_none() });
+        shared.attempts.lock().unwrap_or_else(PoisonError::into_inner).push(Attempt { at, failed: landed.is_none() });
         let Some((mut stream, index)) = landed else { return };
         if std::mem::take(&mut first) && index == 0 {
-            until = seen.moment(client.at + client.life * slow);
+            until = shared.moment(client.at + client.life * slow);
         }
-        seen.add(index, 1);
+        shared.add(index, 1);
         let cut = timeout_at(until, stream.read_u8()).await.is_ok();
-        seen.add(index, -1);
+        shared.add(index, -1);
         if cut {
             sleep(Duration::from_secs_f64(0.2 * client.life.fract())).await;
         }
@@ -231,9 +238,9 @@ async fn connect(entry: SocketAddr, backends: &[SocketAddr]) -> anyhow::Result<(
     Ok((stream, backends.iter().position(|b| *b == address).context("an unknown backend")?))
 }
 
-impl Seen {
-    /// The replica that a client uses. Which one says nothing about the client.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // of a number below 1 million
+impl Shared {
+    /// Returns the replica that a client uses, which depends on nothing else about the client.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the number is below 1 million")]
     fn replica_of(&self, client: &Client) -> &(SocketAddr, Vec<SocketAddr>) {
         &self.replicas[(client.life.fract() * 1e6) as usize % self.replicas.len()]
     }

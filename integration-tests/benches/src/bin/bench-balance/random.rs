@@ -1,4 +1,6 @@
-/// xorshift64*: the same numbers in every run.
+//! Pseudo-random numbers, the same in every run.
+
+/// A generator of the kind xorshift64*.
 pub(crate) struct Random(u64);
 
 impl Random {
@@ -6,8 +8,8 @@ impl Random {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    /// Between 0 and 1, without both.
-    #[allow(clippy::cast_precision_loss)] // 53 bits fit
+    /// Returns a number between 0 and 1, both excluded.
+    #[allow(clippy::cast_precision_loss, reason = "53 bits fit")]
     pub(crate) fn uniform(&mut self) -> f64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
@@ -16,11 +18,12 @@ impl Random {
         (bits as f64 + 0.5) / (1u64 << 53) as f64
     }
 
+    /// Returns a number of an exponential distribution.
     pub(crate) fn exponential(&mut self, mean: f64) -> f64 {
         -mean * self.uniform().ln()
     }
 
-    /// Pareto with a shape of 1.5: many short ones, few very long ones.
+    /// Returns a number of a Pareto distribution with a shape of 1.5: many are small, few are very large.
     pub(crate) fn pareto(&mut self, mean: f64) -> f64 {
         mean / 3.0 / self.uniform().powf(1.0 / 1.5)
     }

@@ -1,26 +1,28 @@
-use crate::{random::Random, system::Kind};
+//! Scenarios: clients and events.
 
-/// What happens, and when. Times are in seconds.
+use crate::{contender::Contender, random::Random};
+
+/// A schedule of clients and events. Times are in seconds.
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     pub(crate) backends: usize,
-    /// So many of them are there from the beginning.
+    /// Number of backends that exist from the beginning.
     pub(crate) initial: usize,
     /// Mean number of connections at a time.
     live: f64,
     mean_life: f64,
     lives: Lives,
-    /// Connections that arrive at once every 5 s, instead of half of the others.
+    /// Number of connections that arrive at once every 5 s, instead of half of the others.
     burst: usize,
     pub(crate) warm_up: f64,
     pub(crate) length: f64,
-    /// Connections to backend 0 last this many times longer.
+    /// Factor by which connections to backend 0 last longer.
     pub(crate) slow: f64,
-    /// The capacity of each backend; 1 where there is none.
+    /// Capacity of each backend; 1 where there is none.
     capacities: &'static [u8],
-    /// So many of each system, each with a part of the clients, in front of the same backends.
+    /// Number of replicas of each contender, each with a part of the clients, in front of the same backends.
     pub(crate) replicas: usize,
-    /// Only ilb and what it is compared with.
+    /// Restricts the scenario to ilb and plain Traefik.
     pub(crate) only_traefik: bool,
     events: Events,
 }
@@ -32,12 +34,12 @@ enum Lives {
 
 enum Events {
     None,
-    /// Each in turn leaves, its connections are reset 0.3 s later, and it returns 2 s after it left.
+    /// Each backend in turn leaves, its connections are reset 0.3 s later, and it returns 2 s after it left.
     RollingRestart,
-    /// All that are not there yet join.
+    /// The backends that did not exist at the beginning join.
     ScaleOut,
     Once(Event),
-    /// Somebody else makes Traefik build its services again, every 5 s.
+    /// Another writer makes Traefik rebuild its services every 5 s.
     Reloads,
 }
 
@@ -45,24 +47,25 @@ enum Events {
 pub(crate) enum Event {
     Leave(usize),
     Join(usize),
-    /// Its connections are reset, and it takes new ones.
+    /// Resets the connections of the backend; it accepts new ones.
     Reset(usize),
-    /// Its connections are reset, and it refuses new ones; nobody is told.
+    /// Resets the connections of the backend, which refuses new ones from then on; discovery does not notice.
     Refuse(usize),
-    /// It does not answer dials any more; nobody is told.
+    /// Makes the backend ignore new connections; discovery does not notice.
     Swallow(usize),
-    /// Somebody else changes Traefik's configuration.
+    /// Lets another writer change Traefik's configuration.
     Reload,
 }
 
-/// A client: when it comes and for how long it stays.
+/// A client: the time of its arrival and the length of its life.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Client {
     pub(crate) at: f64,
     pub(crate) life: f64,
 }
 
-const USUAL: Scenario = Scenario {
+/// The scenario that the others vary.
+const STEADY: Scenario = Scenario {
     name: "steady",
     backends: 10,
     initial: 10,
@@ -79,48 +82,48 @@ const USUAL: Scenario = Scenario {
     events: Events::None,
 };
 
-/// Those that no bar depends on are shorter.
-const SHORT: f64 = 20.0;
+/// Length of scenarios that no bar depends on.
+const SHORT_LENGTH: f64 = 20.0;
 
 pub(crate) const SCENARIOS: [Scenario; 12] = [
-    Scenario { length: 40.0, ..USUAL },
-    Scenario { name: "pareto", lives: Lives::Pareto, length: SHORT, ..USUAL },
-    Scenario { name: "bursts", burst: 125, length: SHORT, ..USUAL },
+    Scenario { length: 40.0, ..STEADY },
+    Scenario { name: "pareto", lives: Lives::Pareto, length: SHORT_LENGTH, ..STEADY },
+    Scenario { name: "bursts", burst: 125, length: SHORT_LENGTH, ..STEADY },
     Scenario {
         name: "rolling-restart",
         mean_life: 60.0,
         warm_up: 5.0,
         length: 50.0,
         events: Events::RollingRestart,
-        ..USUAL
+        ..STEADY
     },
-    Scenario { name: "scale-out", initial: 5, events: Events::ScaleOut, ..USUAL },
-    Scenario { name: "slow-drain", slow: 10.0, length: SHORT, ..USUAL },
-    Scenario { name: "capacities", capacities: &[1, 2, 3, 4, 1, 2, 3, 4, 1, 2], length: SHORT, ..USUAL },
-    Scenario { name: "refusing", length: SHORT, events: Events::Once(Event::Refuse(3)), ..USUAL },
-    Scenario { name: "swallowing", length: SHORT, events: Events::Once(Event::Swallow(3)), ..USUAL },
-    Scenario { name: "foreign-reloads", length: SHORT, events: Events::Reloads, ..USUAL },
-    Scenario { name: "two-replicas", replicas: 2, length: SHORT, ..USUAL },
-    Scenario { name: "thousand", live: 1_000.0, only_traefik: true, length: SHORT, ..USUAL },
+    Scenario { name: "scale-out", initial: 5, events: Events::ScaleOut, ..STEADY },
+    Scenario { name: "slow-drain", slow: 10.0, length: SHORT_LENGTH, ..STEADY },
+    Scenario { name: "capacities", capacities: &[1, 2, 3, 4, 1, 2, 3, 4, 1, 2], length: SHORT_LENGTH, ..STEADY },
+    Scenario { name: "refusing", length: SHORT_LENGTH, events: Events::Once(Event::Refuse(3)), ..STEADY },
+    Scenario { name: "swallowing", length: SHORT_LENGTH, events: Events::Once(Event::Swallow(3)), ..STEADY },
+    Scenario { name: "foreign-reloads", length: SHORT_LENGTH, events: Events::Reloads, ..STEADY },
+    Scenario { name: "two-replicas", replicas: 2, length: SHORT_LENGTH, ..STEADY },
+    Scenario { name: "thousand", live: 1_000.0, only_traefik: true, length: SHORT_LENGTH, ..STEADY },
 ];
 
 impl Scenario {
-    /// When backend 3 stops taking connections, if it does.
+    /// Returns the time at which backend 3 stops accepting connections, if it does.
     pub(crate) fn fails_at(&self) -> Option<f64> {
         matches!(self.events, Events::Once(_)).then_some(self.warm_up)
     }
 
-    /// Whether `kind` takes part.
-    pub(crate) fn concerns(&self, kind: Kind) -> bool {
-        !self.only_traefik || matches!(kind, Kind::Ilb | Kind::TraefikRoundRobin)
+    /// Returns whether `contender` takes part.
+    pub(crate) fn concerns(&self, contender: Contender) -> bool {
+        !self.only_traefik || matches!(contender, Contender::Ilb | Contender::TraefikRoundRobin)
     }
 
-    /// How many shares backend `index` should have.
+    /// Returns the number of shares that backend `index` should have.
     pub(crate) fn capacity(&self, index: usize) -> u8 {
         self.capacities.get(index).copied().unwrap_or(1)
     }
 
-    /// All clients, in the order of their arrival: the same for each system.
+    /// Returns all clients in the order of their arrival, the same for each contender.
     pub(crate) fn clients(&self) -> Vec<Client> {
         let mut random = Random::new(7);
         let rate = self.live / self.mean_life;
@@ -152,6 +155,7 @@ impl Scenario {
         clients
     }
 
+    /// Returns all events with their times, in order.
     pub(crate) fn events(&self) -> Vec<(f64, Event)> {
         match self.events {
             Events::None => Vec::new(),

@@ -1,3 +1,5 @@
+//! Load balancers that run, each in front of backends of its own.
+
 use std::{
     fmt::Write as _,
     fs,
@@ -7,56 +9,27 @@ use std::{
     sync::atomic::{AtomicU16, Ordering},
 };
 
-use anyhow::{Context, bail};
-use ilb_testbed::{ApiServer, Ilb, Net, Pods, Process, Signal, Tools, Traefik, eventually};
+use anyhow::bail;
+use ilb_testbed::{ApiServer, Ilb, Net, Pods, Process, Readiness, Signal, Traefik, eventually, tools};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpStream, UnixStream},
 };
 
-use crate::scenario::Scenario;
+use crate::{contender::Contender, processor_time::seconds_of, scenario::Scenario};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Ilb,
-    TraefikRoundRobin,
-    HaproxyLeastconn,
-    HaproxyRoundRobin,
-    NginxLeastconn,
-}
-
-impl Kind {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Ilb, Self::TraefikRoundRobin, Self::HaproxyLeastconn, Self::HaproxyRoundRobin, Self::NginxLeastconn];
-
-    /// Who runs at the same time. Those that the bars are about have the machine for themselves.
-    pub(crate) const TURNS: [&[Self]; 3] = [
-        &[Self::Ilb],
-        &[Self::HaproxyLeastconn],
-        &[Self::TraefikRoundRobin, Self::HaproxyRoundRobin, Self::NginxLeastconn],
-    ];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Ilb => "ilb",
-            Self::TraefikRoundRobin => "traefik-rr",
-            Self::HaproxyLeastconn => "haproxy-leastconn",
-            Self::HaproxyRoundRobin => "haproxy-rr",
-            Self::NginxLeastconn => "nginx-leastconn",
-        }
-    }
-}
-
-/// A load balancer that runs, in front of backends of its own.
+/// A contender that runs, in front of backends of its own.
 pub(crate) struct System {
-    pub(crate) kind: Kind,
+    pub(crate) contender: Contender,
     pub(crate) replicas: Vec<Replica>,
     members: Vec<bool>,
 }
 
-/// One of its processes, or pairs of them. Each reaches the same backends at addresses of its own, so that in one network
-/// namespace it sees no connections but its own, as in a pod.
+/// One replica of a contender: a process, or ilb with its Traefik.
+///
+/// Each reaches the same backends at addresses of its own, so that in the common network namespace it sees no connections
+/// but its own, as in a pod.
 pub(crate) struct Replica {
     pub(crate) entry: SocketAddr,
     pub(crate) backends: Vec<SocketAddr>,
@@ -76,24 +49,24 @@ struct IlbAndTraefik {
     members: Members,
 }
 
-/// How ilb hears of its backends.
+/// The source from which ilb discovers its backends.
 enum Members {
     Pods(Box<Pods>),
-    /// Only a file tells capacities.
+    /// A file, which can have capacities.
     File(TempDir),
 }
 
 impl System {
-    pub(crate) async fn start(kind: Kind, scenario: &Scenario, api: &ApiServer) -> anyhow::Result<Self> {
+    pub(crate) async fn start(contender: Contender, scenario: &Scenario, api: &ApiServer) -> anyhow::Result<Self> {
         let members: Vec<bool> = (0..scenario.backends).map(|i| i < scenario.initial).collect();
         let mut replicas = Vec::new();
         for number in 0..scenario.replicas {
-            replicas.push(Replica::start(kind, number, scenario, &members, api).await?);
+            replicas.push(Replica::start(contender, number, scenario, &members, api).await?);
         }
-        Ok(Self { kind, replicas, members })
+        Ok(Self { contender, replicas, members })
     }
 
-    /// Adds a backend to those that get connections, or takes it away.
+    /// Adds a backend to those that get connections, or removes it.
     pub(crate) async fn set_member(&mut self, index: usize, member: bool) -> anyhow::Result<()> {
         self.members[index] = member;
         for replica in &self.replicas {
@@ -102,12 +75,12 @@ impl System {
         Ok(())
     }
 
-    /// Somebody else changes Traefik's configuration. Of the others nobody else has anything to change.
+    /// Changes the configuration of Traefik as another writer. The other contenders have no other writer.
     pub(crate) fn reload(&self) -> anyhow::Result<()> {
         self.traefiks().try_for_each(|both| both.traefik.rewrite_bootstrap())
     }
 
-    /// How often it has been given another configuration, as far as it counts.
+    /// Returns how many times the configuration was replaced; `None` if the contender does not count that.
     pub(crate) async fn pushes(&self) -> anyhow::Result<Option<f64>> {
         let mut sum = None;
         for both in self.traefiks() {
@@ -116,7 +89,7 @@ impl System {
         Ok(sum)
     }
 
-    /// The processor seconds that ilb and its Traefik have used.
+    /// Returns the processor seconds of ilb and of its Traefik.
     pub(crate) fn processor_seconds(&self) -> anyhow::Result<Option<(f64, f64)>> {
         let mut sum = None;
         for both in self.traefiks() {
@@ -137,7 +110,7 @@ impl System {
 
 impl Replica {
     async fn start(
-        kind: Kind,
+        contender: Contender,
         number: usize,
         scenario: &Scenario,
         members: &[bool],
@@ -145,30 +118,29 @@ impl Replica {
     ) -> anyhow::Result<Self> {
         static STARTED: AtomicU16 = AtomicU16::new(0);
         let net = Net::of_this_process()?;
-        let this = STARTED.fetch_add(1, Ordering::Relaxed);
-        let port = 5_000 + this;
-        let group = u8::try_from(this % 31)?;
-        let backends = (0u16..).take(scenario.backends).map(|i| net.backend(group, i, port)).collect::<Vec<_>>();
+        let port = 5_000 + STARTED.fetch_add(1, Ordering::Relaxed);
+        let group = net.group();
+        let backends = (0u16..).take(scenario.backends).map(|i| group.address(i, port)).collect::<Vec<_>>();
         let capacities: Vec<u8> = (0..scenario.backends).map(|i| scenario.capacity(i)).collect();
-        let replica = match kind {
-            Kind::Ilb | Kind::TraefikRoundRobin => {
+        let replica = match contender {
+            Contender::Ilb | Contender::TraefikRoundRobin => {
                 let members = if capacities.iter().any(|capacity| *capacity > 1) {
                     Members::File(tempfile::Builder::new().prefix("bench-backends-").tempdir()?)
                 } else {
-                    let namespace = format!("{}-{}-{number}", scenario.name, kind.name());
+                    let namespace = format!("{}-{}-{number}", scenario.name, contender.name());
                     Members::Pods(Box::new(api.namespace(&namespace).await?))
                 };
-                let both = start_ilb(kind, members, port, api, &backends, &capacities).await?;
+                let both = start_ilb(contender, members, port, api, &backends, &capacities).await?;
                 let entry = both.traefik.entry_point();
                 Self { entry, backends, capacities, control: Control::Ilb(Box::new(both)) }
             }
-            Kind::HaproxyLeastconn | Kind::HaproxyRoundRobin => {
+            Contender::HaproxyLeastconn | Contender::HaproxyRoundRobin => {
                 let entry = (net.host()?, 3333).into();
-                let balance = if kind == Kind::HaproxyLeastconn { "leastconn" } else { "roundrobin" };
+                let balance = if contender == Contender::HaproxyLeastconn { "leastconn" } else { "roundrobin" };
                 let control = start_haproxy(balance, entry, &backends, &capacities, members)?;
                 Self { entry, backends, capacities, control }
             }
-            Kind::NginxLeastconn => {
+            Contender::NginxLeastconn => {
                 let entry = (net.host()?, 3333).into();
                 let control = start_nginx(entry, &backends, &capacities, members)?;
                 Self { entry, backends, capacities, control }
@@ -178,7 +150,7 @@ impl Replica {
         Ok(replica)
     }
 
-    /// Waits until it is what it should be.
+    /// Waits until the replica balances over the initial backends.
     async fn settle(&self, initial: usize, members: &[bool]) -> anyhow::Result<()> {
         if let Control::Ilb(both) = &self.control {
             if let Members::Pods(_) = both.members {
@@ -202,10 +174,11 @@ impl Replica {
             Control::Ilb(both) => match &both.members {
                 Members::Pods(pods) => {
                     let name = format!("pod-{index}");
-                    let _ = pods.create(&name).await; // it may be there already
-                    pods.set_status(&name, self.backends[index].ip(), member).await
+                    let _ = pods.create(&name).await; // it may exist already
+                    let readiness = if member { Readiness::Ready } else { Readiness::NotReady };
+                    pods.set_status(&name, self.backends[index].ip(), readiness).await
                 }
-                Members::File(_) => bail!("the backends of a file stay"),
+                Members::File(_) => bail!("the backends of a file cannot change"),
             },
             Control::Haproxy { socket, .. } => {
                 let state = if member { "ready" } else { "maint" };
@@ -222,16 +195,8 @@ impl Replica {
     }
 }
 
-/// `utime` and `stime` of `/proc/PID/stat`, which Linux counts in hundredths of a second on every usual machine.
-pub(crate) fn seconds_of(process: &str) -> anyhow::Result<f64> {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
-    let (_, fields) = stat.rsplit_once(')').context("/proc/PID/stat has another form")?;
-    let ticks: Vec<f64> = fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
-    Ok(ticks.iter().sum::<f64>() / 100.0)
-}
-
 async fn start_ilb(
-    kind: Kind,
+    contender: Contender,
     members: Members,
     port: u16,
     api: &ApiServer,
@@ -243,7 +208,7 @@ async fn start_ilb(
     let mut file = String::new();
     let mut variables = vec![
         ("TRAEFIK_API_URL", url.as_str()),
-        ("LB_METHOD", if kind == Kind::Ilb { "leastconn" } else { "roundrobin" }),
+        ("LB_METHOD", if contender == Contender::Ilb { "leastconn" } else { "roundrobin" }),
         ("ILB_ALLOW_LOOPBACK_BACKENDS", "true"),
     ];
     match &members {
@@ -287,7 +252,7 @@ fn start_haproxy(
     }
     let file = folder.path().join("haproxy.cfg");
     fs::write(&file, text)?;
-    let mut command = Command::new(Tools::peers()?.0);
+    let mut command = Command::new(tools::path("haproxy")?);
     command.arg("-db").arg("-f").arg(&file);
     let process = Process::start("haproxy", &command, &folder.path().join("log"))?;
     Ok(Control::Haproxy { _process: process, socket, _folder: folder })
@@ -301,9 +266,9 @@ fn start_nginx(
 ) -> anyhow::Result<Control> {
     let folder = tempfile::Builder::new().prefix("bench-nginx-").tempdir()?;
     write_nginx(&folder, entry, backends, capacities, members)?;
-    let mut command = Command::new(Tools::peers()?.1);
+    let mut command = Command::new(tools::path("nginx")?);
     command.arg("-c").arg(folder.path().join("nginx.conf"));
-    // Its workers would outlive a master that is killed, and would listen on.
+    // The workers would outlive a killed master, and would go on listening.
     let process = Process::start_family("nginx", &command, &folder.path().join("log"))?;
     Ok(Control::Nginx { process, folder })
 }

@@ -1,3 +1,5 @@
+//! The process that is measured: it follows pods and does nothing else.
+
 use std::{
     fs,
     net::SocketAddr,
@@ -18,27 +20,28 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::{
-    HEAP, crowd,
-    figures::{Figures, Percentiles},
+    costs::{Costs, Percentiles},
+    heap::live_bytes,
+    many_pods,
 };
 
-/// What is to be measured.
+/// The input of the process.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Task {
-    /// Leads to the API server.
+    /// Kubeconfig for the API server.
     pub(crate) kubeconfig: PathBuf,
     pub(crate) namespace: String,
-    /// How many pods there are, all of them ready.
+    /// Number of pods, all of them ready.
     pub(crate) pods: usize,
-    /// A server that sends events which change nothing.
-    pub(crate) quiet: SocketAddr,
-    pub(crate) quiet_events: u32,
+    /// Address of a server that sends events which change nothing.
+    pub(crate) unchanged_events_at: SocketAddr,
+    pub(crate) unchanged_events: u32,
 }
 
-/// Status changes that are timed, one after the other.
+/// Number of status changes that are timed, one after the other.
 const CHANGES: u16 = 400;
 
-pub(crate) async fn run(task: Task) -> anyhow::Result<Figures> {
+pub(crate) async fn run(task: Task) -> anyhow::Result<Costs> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let kubeconfig = Kubeconfig::read_from(&task.kubeconfig)?;
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
@@ -52,7 +55,7 @@ pub(crate) async fn run(task: Task) -> anyhow::Result<Figures> {
     let sync_ms = begun.elapsed().as_secs_f64() * 1e3;
     ensure!(seen.sets.len() == 1, "the first set is complete");
     drop(seen);
-    // The watch is open: what the list needed for a moment is gone.
+    // By then the watch is open, and the memory for the list has been freed.
     tokio::time::sleep(Duration::from_secs(1)).await;
     let heap_bytes_per_pod = live_bytes().saturating_sub(heap_before) / task.pods.max(1);
     let (rss_mb, peak_rss_mb) = (memory_mb("VmRSS")?, memory_mb("VmHWM")?);
@@ -61,8 +64,8 @@ pub(crate) async fn run(task: Task) -> anyhow::Result<Figures> {
     let event_to_set_us = changes(&task, client, &mut followed).await?;
     drop(followed);
     let unchanged_event_us = unchanged(&task).await?;
-    let skipped_event_us = skipped(&crowd::text(&reader, &task.namespace).await?)?;
-    Ok(Figures {
+    let skipped_event_us = skipped(&many_pods::text(&reader, &task.namespace).await?)?;
+    Ok(Costs {
         pods: task.pods,
         json_bytes_per_pod: 0,
         sync_ms: sync_ms.round(),
@@ -75,7 +78,7 @@ pub(crate) async fn run(task: Task) -> anyhow::Result<Figures> {
     })
 }
 
-/// Takes pods out of the set and puts them in again. Returns how long it takes from sending the status to the set.
+/// Makes pods not ready and ready again. Returns the times from sending the status to the set.
 async fn changes(task: &Task, client: Client, followed: &mut Followed) -> anyhow::Result<Percentiles> {
     let api = Api::<Pod>::namespaced(client, &task.namespace);
     let mut micros = Vec::new();
@@ -83,7 +86,7 @@ async fn changes(task: &Task, client: Client, followed: &mut Followed) -> anyhow
         let (index, ready) = (n / 2, n % 2 == 1);
         let status =
             json!({"status": {"conditions": [{"type": "Ready", "status": if ready { "True" } else { "False" }}]}});
-        let (name, parameters) = (crowd::name(index), PatchParams::default());
+        let (name, parameters) = (many_pods::name(index), PatchParams::default());
         let begun = Instant::now();
         let (patch, wanted) = (Patch::Merge(status), if ready { State::Ready } else { State::NotReady });
         let published = async {
@@ -96,12 +99,12 @@ async fn changes(task: &Task, client: Client, followed: &mut Followed) -> anyhow
         patched?;
         micros.push(published?);
     }
-    Ok(Percentiles::of(micros))
+    Ok(Percentiles::from_samples(micros))
 }
 
-/// The time of this thread for an event that changes nothing, in µs.
+/// Measures the processor time for an event that changes nothing, in µs.
 async fn unchanged(task: &Task) -> anyhow::Result<f64> {
-    let config = Config::new(format!("http://{}", task.quiet).parse()?);
+    let config = Config::new(format!("http://{}", task.unchanged_events_at).parse()?);
     let client = api_client(&config, &ClientLimits::default())?;
     let mut followed = Followed::new(&PodDiscovery::new(client, "crowd", Pods::SELECTOR.parse()?, 5432));
     followed.until_ready(1).await?;
@@ -109,10 +112,10 @@ async fn unchanged(task: &Task) -> anyhow::Result<f64> {
     let seen = followed.until("the last event", BackendSet::is_empty).await?;
     ensure!(seen.sets.len() == 1, "events that change nothing publish nothing");
     let spent = thread_time()?.saturating_sub(before);
-    Ok((spent.as_secs_f64() * 1e7 / f64::from(task.quiet_events)).round() / 10.0)
+    Ok((spent.as_secs_f64() * 1e7 / f64::from(task.unchanged_events)).round() / 10.0)
 }
 
-/// The time of this thread for walking through `text` without keeping anything, in µs: what no decoding can be below.
+/// Measures the processor time for walking through `text` without keeping anything, in µs: the least for any decoder.
 fn skipped(text: &str) -> anyhow::Result<f64> {
     const TIMES: u32 = 5_000;
     let before = thread_time()?;
@@ -122,13 +125,7 @@ fn skipped(text: &str) -> anyhow::Result<f64> {
     Ok((thread_time()?.saturating_sub(before).as_secs_f64() * 1e7 / f64::from(TIMES)).round() / 10.0)
 }
 
-/// What is on the heap now, in bytes.
-fn live_bytes() -> usize {
-    let stats = HEAP.stats();
-    stats.bytes_allocated.saturating_sub(stats.bytes_deallocated)
-}
-
-/// A line of this process's status, in MB.
+/// Reads a line of this process's status, in MB.
 fn memory_mb(field: &str) -> anyhow::Result<f64> {
     let status = fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
@@ -136,7 +133,7 @@ fn memory_mb(field: &str) -> anyhow::Result<f64> {
     Ok((kb / 1024.0 * 10.0).round() / 10.0)
 }
 
-/// How long this thread has been running on a processor.
+/// Returns the processor time of this thread.
 fn thread_time() -> anyhow::Result<Duration> {
     let schedule = fs::read_to_string("/proc/thread-self/schedstat")?;
     Ok(Duration::from_nanos(schedule.split(' ').next().context("no time")?.parse()?))

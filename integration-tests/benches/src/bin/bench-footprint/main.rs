@@ -1,58 +1,60 @@
-//! What ilb itself takes: memory and processor time at rest, with many backends and under change; the time from its start
-//! to its first proof; the size of its binary.
+//! Measures the footprint of ilb itself: memory and processor time when idle, with many backends and under changes; the time
+//! from its start to its first proof; the size of its binary.
 //!
 //! `make bench-footprint` runs it; it writes `target/bench/footprint.json`.
 
-mod figures;
+mod footprint;
 mod usage;
 
 use std::{net::IpAddr, time::Duration};
 
 use anyhow::Context;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use ilb_testbed::{ApiServer, Ilb, Pods, Traefik, World, eventually_within, pod_ip};
+use ilb_benches::results;
+use ilb_testbed::{ApiServer, Ilb, Pods, Readiness, Traefik, World, eventually_within, pod_ip};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use crate::{
-    figures::Figures,
+    footprint::Footprint,
     usage::{Usage, measure},
 };
 
-/// How long each state is looked at.
+/// Duration of each measurement.
 const WINDOW: Duration = Duration::from_secs(30);
-/// What happened before is over after this.
-const SETTLE: Duration = Duration::from_secs(5);
+/// Pause after which the work for earlier changes has ended.
+const SETTLE_TIME: Duration = Duration::from_secs(5);
+/// Number of starts that are timed.
 const STARTS: usize = 10;
-/// What the image's Dockerfile sets.
-const AS_IN_THE_IMAGE: [(&str, &str); 2] = [("MALLOC_ARENA_MAX", "1"), ("MALLOC_MMAP_THRESHOLD_", "65536")];
+/// The variables that the Dockerfile of the image sets.
+const VARIABLES_OF_THE_IMAGE: [(&str, &str); 2] = [("MALLOC_ARENA_MAX", "1"), ("MALLOC_MMAP_THRESHOLD_", "65536")];
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let binary = Ilb::build()?;
-    let mut world = World::with(0, &AS_IN_THE_IMAGE).await?;
-    let mut figures = Figures { binary_mb: megabytes(std::fs::metadata(binary)?.len()), ..Figures::default() };
+    let mut world = World::with(0, &VARIABLES_OF_THE_IMAGE).await?;
+    let mut footprint = Footprint { binary_mb: megabytes(std::fs::metadata(binary)?.len()), ..Footprint::default() };
 
     create(&world.pods, 0..10).await?;
     world.wait_until_in_force(10).await?;
-    figures.idle = at_rest(&world, "idle, 10 backends").await?;
-    figures.churn = churn(&world).await?;
-    for (backends, row) in [(1_000, &mut figures.backends_1000), (10_000, &mut figures.backends_10000)] {
-        let there = if backends == 1_000 { 10 } else { 1_000 };
-        eprintln!("creating {} pods", backends - there);
-        create(&world.pods, there..backends).await?;
+    footprint.idle = while_idle(&world, "idle, 10 backends").await?;
+    footprint.churn = churn(&world).await?;
+    for (backends, row) in [(1_000, &mut footprint.backends_1000), (10_000, &mut footprint.backends_10000)] {
+        let existing = if backends == 1_000 { 10 } else { 1_000 };
+        eprintln!("creating {} pods", backends - existing);
+        create(&world.pods, existing..backends).await?;
         wait_until_known(&world, backends).await?;
-        *row = at_rest(&world, &format!("{backends} backends")).await?;
+        *row = while_idle(&world, &format!("{backends} backends")).await?;
     }
     world.ilb.terminate().await?;
     drop(world);
-    figures.start_to_in_force_ms = starts().await?;
-    println!("{figures}");
-    println!("written to {}", ilb_benches::figures::write("footprint", &figures)?.display());
+    footprint.start_to_in_force_ms = starts().await?;
+    println!("{footprint}");
+    println!("written to {}", results::write("footprint", &footprint)?.display());
     Ok(())
 }
 
-/// What a size in bytes is in MB.
-#[allow(clippy::cast_precision_loss)] // of gigabytes at most
+/// Converts bytes to MB.
+#[allow(clippy::cast_precision_loss, reason = "a binary has gigabytes at most")]
 fn megabytes(bytes: u64) -> f64 {
     bytes as f64 / 1e6
 }
@@ -60,17 +62,17 @@ fn megabytes(bytes: u64) -> f64 {
 async fn create(pods: &Pods, indices: std::ops::Range<u16>) -> anyhow::Result<()> {
     let create = |index: u16| async move {
         pods.create(&World::pod(index)).await?;
-        pods.set_status(&World::pod(index), address(index), true).await
+        pods.set_status(&World::pod(index), address(index), Readiness::Ready).await
     };
     stream::iter(indices).map(create).buffer_unordered(16).try_collect().await
 }
 
-/// Addresses that nobody is at: nothing is sent to them, because there are no clients.
+/// Returns an address without a host: without clients nothing is sent to it.
 fn address(index: u16) -> IpAddr {
     pod_ip(index)
 }
 
-/// Waits until ilb has so many backends in force. Asking Traefik for ten thousand services would disturb it.
+/// Waits until ilb has `backends` backends in force. Requesting ten thousand services from Traefik would disturb it.
 async fn wait_until_known(world: &World, backends: u16) -> anyhow::Result<()> {
     eventually_within(Duration::from_secs(300), "all backends are in force", async || {
         let count = world.admin.metric(r#"ilb_pool_backends{pool="default",state="ready"}"#).await?;
@@ -81,15 +83,15 @@ async fn wait_until_known(world: &World, backends: u16) -> anyhow::Result<()> {
     .await
 }
 
-async fn at_rest(world: &World, what: &str) -> anyhow::Result<Usage> {
-    sleep(SETTLE).await;
-    eprintln!("{what}: looking for {WINDOW:?}");
+async fn while_idle(world: &World, what: &str) -> anyhow::Result<Usage> {
+    sleep(SETTLE_TIME).await;
+    eprintln!("{what}: measuring for {WINDOW:?}");
     measure(world.ilb.process().id(), sleep(WINDOW)).await
 }
 
-/// Ten changes a second of ten pods, each of which is pushed.
+/// Measures ten changes a second of ten pods, each of which is pushed.
 async fn churn(world: &World) -> anyhow::Result<Usage> {
-    eprintln!("10 changes a second: looking for {WINDOW:?}");
+    eprintln!("10 changes a second: measuring for {WINDOW:?}");
     let change = async {
         let mut ticks = interval(Duration::from_millis(100));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -98,8 +100,8 @@ async fn churn(world: &World) -> anyhow::Result<Usage> {
         while Instant::now() < end {
             ticks.tick().await;
             let index = changes % 10;
-            let ready = changes / 10 % 2 == 1;
-            world.pods.set_status(&World::pod(index), address(index), ready).await?;
+            let readiness = if changes / 10 % 2 == 1 { Readiness::Ready } else { Readiness::NotReady };
+            world.pods.set_status(&World::pod(index), address(index), readiness).await?;
             changes += 1;
         }
         anyhow::Ok(changes)
@@ -107,20 +109,20 @@ async fn churn(world: &World) -> anyhow::Result<Usage> {
     let mut changes = Ok(0);
     let usage = measure(world.ilb.process().id(), async { changes = change.await }).await?;
     for index in 0..10 {
-        world.pods.set_status(&World::pod(index), address(index), true).await?;
+        world.pods.set_status(&World::pod(index), address(index), Readiness::Ready).await?;
     }
     eprintln!("{} changes in {WINDOW:?}", changes?);
     Ok(usage)
 }
 
-/// The median time from the start of the process until it says that it is ready, in ms, with 10 backends.
+/// Measures the median time from the start of the process until it is ready, in ms, with 10 backends.
 async fn starts() -> anyhow::Result<f64> {
     eprintln!("{STARTS} starts");
     let (api_server, traefik) = (ApiServer::start().await?, Traefik::start().await?);
     let pods = api_server.namespace("starts").await?;
     create(&pods, 0..10).await?;
-    let mut world = World::of(api_server, pods, traefik, &AS_IN_THE_IMAGE)?;
-    world.admin.wait_until("/readyz", true).await?;
+    let mut world = World::from_parts(api_server, pods, traefik, &VARIABLES_OF_THE_IMAGE)?;
+    world.admin.wait_until_ok("/readyz").await?;
     let mut times = Vec::new();
     for _ in 0..STARTS {
         let started = Instant::now();

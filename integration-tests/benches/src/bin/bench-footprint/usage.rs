@@ -1,19 +1,21 @@
+//! Memory and processor time of a process.
+
 use std::{fs, path::Path};
 
 use anyhow::Context;
 use serde::Serialize;
 use tokio::time::Instant;
 
-/// What a process takes.
+/// Memory and processor time of a process.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct Usage {
-    /// Resident memory at the end, with what is shared, in MB.
+    /// Resident memory at the end, shared pages included, in MB.
     pub(crate) rss_mb: f64,
     /// Processor time, in percent of a core.
     pub(crate) cpu_percent: f64,
 }
 
-/// What process `id` takes while `something` happens.
+/// Measures the usage of process `id` while `something` happens.
 pub(crate) async fn measure(id: u32, something: impl Future<Output = ()>) -> anyhow::Result<Usage> {
     let (before, started) = (cpu_seconds(id)?, Instant::now());
     something.await;
@@ -21,11 +23,11 @@ pub(crate) async fn measure(id: u32, something: impl Future<Output = ()>) -> any
     Ok(Usage { rss_mb: rss_mb(id)?, cpu_percent: cpu * 100.0 })
 }
 
-/// The processor time of all its threads, which `schedstat` has in nanoseconds where `stat` has it in hundredths.
+/// Returns the processor time of all threads. `schedstat` has it in nanoseconds, `stat` in hundredths of a second.
 fn cpu_seconds(id: u32) -> anyhow::Result<f64> {
     let mut nanoseconds = 0.0;
     for thread in fs::read_dir(format!("/proc/{id}/task")).context("the process does not run")? {
-        // A thread may end while we look.
+        // A thread may have ended meanwhile.
         let text = fs::read_to_string(thread?.path().join("schedstat")).unwrap_or_default();
         nanoseconds += text.split(' ').next().and_then(|n| n.parse::<f64>().ok()).unwrap_or(0.0);
     }

@@ -1,9 +1,11 @@
+//! The moment at which a new round robin takes over.
+
 use std::{collections::HashSet, hash::Hash};
 
-/// When a new round robin took over, seen from where connections landed: the index of the first connection from which on
-/// `landed` follows one fixed circle of `members` backends until its end.
+/// Returns the index of the first connection from which on `landed` follows one fixed circle of `members` backends until
+/// its end: there a new round robin has taken over.
 ///
-/// It finds the new configuration without waiting for the turn of any one backend. `None` if the last `members`
+/// This finds the new configuration without waiting for the turn of any one backend. `None` if the last `members`
 /// connections are no full circle: then `landed` ends too early, or something else changed.
 pub(crate) fn taken_over<T: Copy + Eq + Hash>(landed: &[T], members: usize) -> Option<usize> {
     let start = landed.len().checked_sub(members).filter(|_| members > 0)?;
@@ -31,7 +33,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_before_a_full_circle_says_nothing() {
+    fn connections_that_end_before_a_full_circle_prove_nothing() {
         assert_eq!(taken_over(b"abcabcdb", 4), None);
         assert_eq!(taken_over(b"ab", 3), None);
         assert_eq!(taken_over(b"", 0), None);

@@ -1,37 +1,41 @@
-//! How long it takes from a change of a pod until new connections follow it, on a real API server and a real Traefik.
+//! Measures the time from a change of a pod until new connections follow it, on a real API server and a real Traefik.
 //!
 //! `make bench-propagation` runs it; it writes `target/bench/propagation.json`.
 
 mod cycle;
-mod figures;
+mod delays;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, ops::Range, time::Duration};
 
 use anyhow::{Context, ensure};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use ilb_testbed::{Prober, World, eventually};
+use ilb_benches::results;
+use ilb_testbed::{Hit, Prober, Readiness, World, eventually};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::{
     cycle::taken_over,
-    figures::{Figures, Samples},
+    delays::{Delays, Samples},
 };
 
-/// 200 connection attempts a second.
-const PERIOD: Duration = Duration::from_millis(5);
+/// Time between two connection attempts: 200 a second.
+const PROBE_PERIOD: Duration = Duration::from_millis(5);
+/// Single changes that are timed, with each number of backends.
 const CHANGES: usize = 6;
+/// Bursts of changes that are timed, with each number of backends.
 const BURSTS: usize = 2;
-const BURST: u16 = 100;
+/// Pods that change in one burst.
+const PODS_PER_BURST: u16 = 100;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let mut figures = Figures::default();
+    let mut delays = Delays::default();
     for backends in [10, 100, 1000] {
         eprintln!("{backends} backends: starting");
-        figures.add(backends, Bench::start(backends).await?.run().await?);
+        delays.add(backends, Bench::start(backends).await?.run().await?);
     }
-    println!("{figures}");
-    let path = ilb_benches::figures::write("propagation", &figures)?;
+    println!("{delays}");
+    let path = results::write("propagation", &delays)?;
     println!("written to {}", path.display());
     Ok(())
 }
@@ -42,7 +46,7 @@ struct Bench {
     backends: u16,
 }
 
-/// The moment that something took effect, after the API server's answer.
+/// The effect of a change, in time since the API server's answer.
 struct Effect {
     in_force: Duration,
     last_hit: Duration,
@@ -50,45 +54,45 @@ struct Effect {
 
 impl Bench {
     async fn start(backends: u16) -> anyhow::Result<Self> {
-        let mut world = World::with(0, &[("LB_METHOD", "roundrobin")]).await?;
-        world.add_pods(0..backends, true).await?;
-        world.add_pods(backends..backends + BURST, false).await?;
+        let mut world = World::round_robin(0).await?;
+        world.add_pods(0..backends, Readiness::Ready).await?;
+        world.add_pods(backends..backends + PODS_PER_BURST, Readiness::NotReady).await?;
         world.wait_until_in_force(backends.into()).await?;
-        let prober = Prober::start(world.traefik.entry_point(), PERIOD, Duration::from_secs(5));
+        let prober = Prober::start(world.traefik.entry_point(), PROBE_PERIOD, Duration::from_secs(5));
         Ok(Self { world, prober, backends })
     }
 
     async fn run(self) -> anyhow::Result<Samples> {
         let mut samples = Samples::default();
-        let spare = self.backends..self.backends + BURST;
+        let spare = self.backends..self.backends + PODS_PER_BURST;
         for round in 1..=CHANGES {
             eprintln!("{} backends: change {round} of {CHANGES}", self.backends);
-            let added = self.change(spare.start..spare.start + 1, true).await?;
-            let removed = self.change(spare.start..spare.start + 1, false).await?;
+            let added = self.change(spare.start..spare.start + 1, Readiness::Ready).await?;
+            let removed = self.change(spare.start..spare.start + 1, Readiness::NotReady).await?;
             samples.add_ms.push(added.in_force);
             samples.remove_ms.push(removed.last_hit);
             samples.remove_in_force_ms.push(removed.in_force);
         }
         for round in 1..=BURSTS {
             eprintln!("{} backends: burst {round} of {BURSTS}", self.backends);
-            for ready in [true, false] {
+            for readiness in [Readiness::Ready, Readiness::NotReady] {
                 let before = self.world.traefik.reloads().await?;
-                samples.burst_ms.push(self.change(spare.clone(), ready).await?.in_force);
+                samples.burst_ms.push(self.change(spare.clone(), readiness).await?.in_force);
                 samples.burst_reloads.push(u32::try_from(self.world.traefik.reloads().await? - before)?);
             }
         }
         Ok(samples)
     }
 
-    /// Makes the pods `changed` ready or not, 10 ms from one to the next, and finds out when the last of it took effect.
-    async fn change(&self, changed: std::ops::Range<u16>, ready: bool) -> anyhow::Result<Effect> {
+    /// Makes the pods `changed` ready or not, 10 ms from one to the next, and measures when the last of them took effect.
+    async fn change(&self, changed: Range<u16>, readiness: Readiness) -> anyhow::Result<Effect> {
+        let ready = readiness == Readiness::Ready;
         let members = usize::from(self.backends) + if ready { changed.len() } else { 0 };
         let first = self.prober.count();
         let start = Instant::now();
         let write = async |index: u16| {
             sleep_until(start + Duration::from_millis(10) * u32::from(index - changed.start)).await;
-            let pods = &self.world.pods;
-            pods.set_status(&World::pod(index), self.world.address(index).ip(), ready).await?;
+            self.world.set_pod(index, readiness).await?;
             anyhow::Ok(Instant::now())
         };
         let answers: Vec<Instant> =
@@ -105,11 +109,11 @@ impl Bench {
         let hits = self.prober.hits();
         let landed = hits[first..].iter().map(|hit| hit.backend.context("a connection failed"));
         let landed = landed.collect::<anyhow::Result<Vec<SocketAddr>>>()?;
-        let index = taken_over(&landed, members).context("connections do not go round in a circle")?;
+        let index = taken_over(&landed, members).context("connections do not reach the backends in turn")?;
         let leaving: Vec<_> = changed.map(|index| self.world.address(index)).collect();
-        let is_late = |hit: &&ilb_testbed::Hit| hit.backend.is_some_and(|b| leaving.contains(&b));
+        let is_late = |hit: &&Hit| hit.backend.is_some_and(|b| leaving.contains(&b));
         let last = hits[first..].iter().rfind(is_late).map_or(answered, |hit| hit.at);
-        // A pause, so that one change does not meet the echo of the one before.
+        // A pause, so that late effects of this change do not disturb the next one.
         sleep(Duration::from_millis(200)).await;
         Ok(Effect {
             in_force: hits[first + index].at.saturating_duration_since(answered),

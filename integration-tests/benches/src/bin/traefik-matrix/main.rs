@@ -1,9 +1,9 @@
-//! Tries everything that the client promises with every version of Traefik that the testbed has, and writes the table
+//! Checks every promise of the client with every version of Traefik that the testbed has, and writes the table
 //! `docs/traefik-versions.md`.
 
-use std::{fmt::Write as _, fs, path::Path, process::ExitCode};
+use std::{fmt::Write as _, fs, process::ExitCode};
 
-use ilb_testbed::matrix::{Check, table};
+use ilb_testbed::{in_checkout, matrix};
 
 /// The newest of each minor version that the testbed has.
 const VERSIONS: [&str; 7] = ["3.7.15", "3.6.15", "3.5.3", "3.4.3", "3.3.6", "3.2.3", "3.0.4"];
@@ -17,12 +17,12 @@ async fn main() -> anyhow::Result<ExitCode> {
     );
     let mut unexpected = 0;
     for (title, note, checks) in [
-        ("Features", "", Check::features()),
-        ("Guards", "", Check::guards()),
+        ("Features", "", matrix::features()),
+        ("Guards", "", matrix::guards()),
         (
             "Poison",
             "What happens to Traefik when this is sent raw. The typed model has no expression for any of it.\n",
-            Check::poisons(),
+            matrix::poisons(),
         ),
     ] {
         let mut rows = Vec::new();
@@ -41,9 +41,17 @@ async fn main() -> anyhow::Result<ExitCode> {
         let note = if note.is_empty() { String::new() } else { format!("{note}\n") };
         write!(text, "\n## {title}\n\n{note}{}", table(&VERSIONS, &rows))?;
     }
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/traefik-versions.md");
-    fs::create_dir_all(path.parent().unwrap_or(&path))?;
-    fs::write(&path, text)?;
+    fs::write(in_checkout("docs/traefik-versions.md"), text)?;
     eprintln!("matrix: {unexpected} cells are not as expected; the table is in docs/traefik-versions.md");
     Ok(if unexpected == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Formats a table in Markdown: one row per check, one column per version.
+fn table(versions: &[&str], rows: &[(&str, Vec<String>)]) -> String {
+    let mut text = format!("| | {} |\n|---|{}\n", versions.join(" | "), "---|".repeat(versions.len()));
+    for (name, cells) in rows {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "| {name} | {} |", cells.join(" | "));
+    }
+    text
 }

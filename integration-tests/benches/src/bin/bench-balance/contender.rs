@@ -1,0 +1,35 @@
+//! The load balancers that are compared.
+
+/// A load balancer with one method of balancing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Contender {
+    Ilb,
+    TraefikRoundRobin,
+    HaproxyLeastconn,
+    HaproxyRoundRobin,
+    NginxLeastconn,
+}
+
+impl Contender {
+    /// All contenders, in the order of the report.
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Ilb, Self::TraefikRoundRobin, Self::HaproxyLeastconn, Self::HaproxyRoundRobin, Self::NginxLeastconn];
+
+    /// Contenders that run at the same time. Those that the bars are about have the machine for themselves.
+    pub(crate) const TURNS: [&[Self]; 3] = [
+        &[Self::Ilb],
+        &[Self::HaproxyLeastconn],
+        &[Self::TraefikRoundRobin, Self::HaproxyRoundRobin, Self::NginxLeastconn],
+    ];
+
+    /// Returns the name in arguments and reports.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Ilb => "ilb",
+            Self::TraefikRoundRobin => "traefik-rr",
+            Self::HaproxyLeastconn => "haproxy-leastconn",
+            Self::HaproxyRoundRobin => "haproxy-rr",
+            Self::NginxLeastconn => "nginx-leastconn",
+        }
+    }
+}

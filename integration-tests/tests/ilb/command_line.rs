@@ -1,0 +1,152 @@
+//! Each command prints its answer for people or for programs, and exits with the documented code.
+
+use std::{fs, process::Stdio};
+
+use anyhow::ensure;
+use ilb_testbed::{ApiServer, Crowd, Ilb, World, eventually};
+use serde_json::Value;
+use tokio::{io::AsyncWriteExt, process::Command};
+
+#[tokio::test]
+#[ignore = "needs the testbed: make test"]
+async fn status_shows_a_running_ilb_and_its_exit_code_tells_readiness() {
+    let mut world = World::start(3).await.unwrap();
+    let _connections = world.connect_to_each(3).await.unwrap();
+
+    let shown = world.ilb.ask(&["status"]).await.unwrap();
+    println!("{}", shown.stdout);
+    assert_eq!((shown.code, shown.stderr.as_str()), (Some(0), ""));
+    let address = world.address(0).to_string();
+    for part in
+        ["ready: every pool is in force", "In force for", "Backends up to date", "3 ready", &address, "Last push"]
+    {
+        assert!(shown.stdout.contains(part), "{part}: {}", shown.stdout);
+    }
+    assert!(!shown.stdout.contains('\u{1b}'), "colours are for terminals");
+
+    let json = world.ilb.ask(&["status", "-o", "json"]).await.unwrap();
+    let status: Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!((&status["ready"], status["pools"][0]["backends"].as_array().map(Vec::len)), (&true.into(), Some(3)));
+
+    world.traefik.kill().unwrap();
+    world.admin.wait_until_failing("/readyz").await.unwrap();
+    let shown = world.ilb.ask(&["status"]).await.unwrap();
+    assert_eq!(shown.code, Some(3));
+    for part in ["not ready: pool default: Traefik cannot be reached", "Not in force: unreachable"] {
+        assert!(shown.stdout.contains(part), "{part}: {}", shown.stdout);
+    }
+
+    world.ilb.terminate().await.unwrap();
+    let gone = world.ilb.ask(&["status"]).await.unwrap();
+    assert_eq!((gone.code, gone.stdout.as_str()), (Some(1), ""));
+    assert!(gone.stderr.contains("no ilb can be reached") && gone.stderr.contains("--url"), "{}", gone.stderr);
+}
+
+#[tokio::test]
+#[ignore = "needs the testbed: make test"]
+async fn plan_shows_what_would_be_pushed_and_pushes_nothing() {
+    let mut world = World::start(3).await.unwrap();
+    let mut crowd = Crowd::default();
+    for _ in 0..30 {
+        crowd.join(&world.traefik).await.unwrap();
+    }
+    // Without ilb nothing is pushed any more, and one backend has lost connections.
+    world.ilb.terminate().await.unwrap();
+    crowd.leave(world.address(0), 8);
+    let reloads = world.traefik.reloads().await.unwrap();
+
+    let shown = world.ilb.ask(&["plan"]).await.unwrap();
+    println!("{}{}", shown.stdout, shown.stderr);
+    assert_eq!((shown.code, shown.stderr.as_str()), (Some(0), ""));
+    for part in ["3 ready", "Least connections", "CAPACITY", "WEIGHT", "less full: the next", "Nothing was pushed."] {
+        assert!(shown.stdout.contains(part), "{part}: {}", shown.stdout);
+    }
+
+    let json = world.ilb.ask(&["plan", "-o", "json"]).await.unwrap();
+    let plan: Value = serde_json::from_str(&json.stdout).unwrap();
+    let of_first = &plan["pools"][0]["backends"][0];
+    assert_eq!(of_first["address"], world.address(0).to_string());
+    assert!(of_first["head_start"].as_u64() > Some(0), "{of_first}");
+    let services = plan["configuration"]["tcp"]["services"].as_object().unwrap();
+    assert!(services.contains_key("default"), "{services:?}");
+    assert!(!json.stdout.contains("PRIVATE KEY"));
+    assert_eq!(world.traefik.reloads().await.unwrap(), reloads);
+}
+
+#[tokio::test]
+#[ignore = "needs the testbed: make test"]
+async fn plan_shows_that_connections_cannot_be_counted_and_plans_round_robin() {
+    let world = World::start(2).await.unwrap();
+    // The address is reserved for documents: it belongs to no host.
+    let elsewhere = ["plan", "--traefik-urls", "http://192.0.2.1:8080"];
+    let shown = world.ilb.ask(&elsewhere).await.unwrap();
+    println!("{}{}", shown.stdout, shown.stderr);
+    assert_eq!(shown.code, Some(0), "{shown:?}");
+    for part in ["Round robin", "another network namespace", "takes its turn: nobody can count"] {
+        assert!(shown.stdout.contains(part), "{part}: {}", shown.stdout);
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the testbed: make test"]
+async fn plan_without_an_api_server_fails_and_names_the_pool() {
+    let mut world = World::on(ApiServer::start().await.unwrap(), 1, &[]).await.unwrap();
+    world.api_server.kill().unwrap();
+    let failed = world.ilb.ask(&["plan"]).await.unwrap();
+    assert_eq!((failed.code, failed.stdout.as_str()), (Some(1), ""), "{failed:?}");
+    assert!(failed.stderr.contains("pool default"), "{}", failed.stderr);
+}
+
+#[tokio::test]
+#[ignore = "needs the testbed: make test"]
+async fn top_follows_what_happens_in_a_terminal_and_leaves_it_as_it_was() {
+    let mut world = World::start(2).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("screen");
+    let ilb = Ilb::build().unwrap();
+    // `script` (util-linux) gives it a terminal, and keeps what it paints there.
+    let top = format!("stty cols 100 rows 30; exec {} top --url {}", ilb.display(), world.admin.url(""));
+    let mut script = Command::new("script");
+    script.args(["--quiet", "--return", "--flush", "--command", &top]).arg(&file);
+    script.env("TERM", "xterm-256color").env_remove("NO_COLOR").stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut script = script.kill_on_drop(true).spawn().unwrap();
+    let shows = async |part: &str| {
+        let look = async || {
+            let text = String::from_utf8_lossy(&fs::read(&file)?).into_owned();
+            ensure!(text.contains(part), "{text}");
+            Ok(text)
+        };
+        eventually(part, look).await.unwrap()
+    };
+    let painted = shows(&world.address(1).to_string()).await;
+    assert!(painted.contains(ANOTHER_SCREEN) && !painted.contains(FORMER_SCREEN), "{painted:?}");
+    assert!(painted.contains("\u{1b}[3"), "there are colours: {painted:?}");
+    world.add_pod(2).await.unwrap();
+    shows(&world.address(2).to_string()).await;
+
+    script.stdin.take().unwrap().write_all(b"q").await.unwrap();
+    assert!(script.wait().await.unwrap().success());
+    shows(FORMER_SCREEN).await;
+}
+
+/// Escape sequences that switch a terminal to another screen, and back to the former one.
+const ANOTHER_SCREEN: &str = "\u{1b}[?1049h";
+const FORMER_SCREEN: &str = "\u{1b}[?1049l";
+
+#[tokio::test]
+#[ignore = "needs the testbed: make test"]
+async fn subcommands_that_need_no_cluster_work_without_one() {
+    let version = Ilb::ask_with(&[], &["version", "-o", "json"]).await.unwrap();
+    let version: Value = serde_json::from_str(&version.stdout).unwrap();
+    assert_eq!(version["version"], env!("CARGO_PKG_VERSION"));
+    for shell in ["bash", "zsh", "fish"] {
+        let script = Ilb::ask_with(&[], &["completions", shell]).await.unwrap();
+        assert!(script.code == Some(0) && script.stdout.contains("completions"), "{script:?}");
+    }
+    let page = Ilb::ask_with(&[], &["man"]).await.unwrap();
+    for part in [".TH ilb 1", "EXIT STATUS", "plan", "POD_LABELS"] {
+        assert!(page.stdout.contains(part), "{part}: {}", page.stdout);
+    }
+    let wrong = Ilb::ask_with(&[], &["status", "--url", "localhost:8081"]).await.unwrap();
+    assert!(wrong.code == Some(2) && wrong.stderr.contains("http://127.0.0.1:8081"), "{wrong:?}");
+}

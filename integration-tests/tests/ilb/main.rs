@@ -1,0 +1,13 @@
+//! The program itself: its settings, commands, probes, metrics, status page, start and end.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
+mod churn;
+mod command_line;
+mod health;
+mod metrics;
+mod settings_file;
+mod shutdown;
+mod start_order;
+mod status_page;
+mod wrong_settings;

@@ -1,0 +1,237 @@
+//! Settings in a file allow several pools, and changes take effect without a restart and without touching a connection.
+
+use std::{fs, net::SocketAddr, path::PathBuf};
+
+use ilb_testbed::{Admin, ApiServer, Backend, BareTraefik, Behaviour, Connection, Ilb, Net, Pods, Traefik, eventually};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::{Api, api::PostParams};
+use serde_json::json;
+use tempfile::TempDir;
+
+const PORT: u16 = 4444;
+/// Port of a second entry point.
+const SECOND_PORT: u16 = 3334;
+
+/// An ilb with its settings in a file, and the folder of that and of files of backends.
+struct Configured {
+    folder: TempDir,
+    ilb: Ilb,
+    admin: Admin,
+}
+
+impl Configured {
+    fn start(folder: TempDir, settings: &str, variables: &[(&str, &str)]) -> Self {
+        fs::write(folder.path().join("ilb.yaml"), settings).unwrap();
+        Self::with_folder(folder, variables)
+    }
+
+    /// Starts an ilb with the settings that are in the folder.
+    fn with_folder(folder: TempDir, variables: &[(&str, &str)]) -> Self {
+        let admin = Admin::new((Net::of_this_process().unwrap().host().unwrap(), 8081).into()).unwrap();
+        let file = folder.path().join("ilb.yaml");
+        let (file, address) = (file.display().to_string(), admin.address().to_string());
+        let mut all = vec![("ILB_CONFIG", file.as_str()), ("ILB_ADMIN_ADDRESS", &address)];
+        all.extend_from_slice(variables);
+        Self { ilb: Ilb::start(&all).unwrap(), folder, admin }
+    }
+
+    /// Replaces the file as a whole.
+    fn change(&self, settings: &str) {
+        let (new, file) = (self.folder.path().join("new"), self.folder.path().join("ilb.yaml"));
+        fs::write(&new, settings).unwrap();
+        fs::rename(new, file).unwrap();
+    }
+}
+
+fn folder() -> TempDir {
+    tempfile::Builder::new().prefix("ilb-settings-").tempdir().unwrap()
+}
+
+/// Starts a backend, and writes the file that lists it.
+async fn listed(folder: &TempDir, name: &str) -> (Backend, PathBuf) {
+    let address = Net::of_this_process().unwrap().group().address(0, PORT);
+    let file = folder.path().join(format!("{name}.yaml"));
+    fs::write(&file, format!("[{{address: '{address}'}}]")).unwrap();
+    (Backend::start(address, Behaviour::Echo).await.unwrap(), file)
+}
+
+async fn landed(traefik: &Traefik, port: u16) -> anyhow::Result<SocketAddr> {
+    Ok(traefik.connect_at(port).await?.backend())
+}
+
+async fn until_landed(traefik: &Traefik, port: u16, backend: &Backend) {
+    eventually("new connections go there", async || {
+        let on = landed(traefik, port).await?;
+        anyhow::ensure!(on == backend.address(), "they go to {on}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+}
+
+fn pool(name: &str, entry_point: &str, file: &std::path::Path) -> String {
+    let file = file.display();
+    format!("- {{name: {name}, entryPoint: {entry_point}, file: '{file}', allowLoopback: true}}\n")
+}
+
+#[tokio::test]
+#[ignore = "needs the testbed: make test"]
+async fn each_pool_serves_its_own_backends_at_its_own_entry_point() {
+    let (folder, api_server) = (folder(), ApiServer::shared().await.unwrap());
+    let traefik = Traefik::with_entry_points(&[("second", SECOND_PORT)]).await.unwrap();
+    let pods = api_server.new_namespace("apps").await.unwrap();
+    let pod = Backend::start(Net::of_this_process().unwrap().group().address(0, PORT), Behaviour::Echo).await.unwrap();
+    pods.create_ready("pod-0", pod.address().ip()).await.unwrap();
+    let (other, file) = listed(&folder, "other").await;
+    let settings = format!(
+        "traefik: {{urls: ['{}']}}\npools:\n- {{name: pods, selector: {}, namespaces: [{}], backendPort: {PORT}, \
+         allowLoopback: true, method: roundrobin}}\n{}",
+        traefik.rest_url(),
+        Pods::SELECTOR,
+        pods.namespace(),
+        pool("listed", "second", &file)
+    );
+    let kubeconfig = api_server.kubeconfig().display().to_string();
+    let configured = Configured::start(folder, &settings, &[("KUBECONFIG", &kubeconfig)]);
+    configured.admin.wait_until_ok("/readyz").await.unwrap();
+    assert_eq!(landed(&traefik, 3333).await.unwrap(), pod.address());
+    assert_eq!(landed(&traefik, SECOND_PORT).await.unwrap(), other.address());
+    let status = configured.admin.status().await.unwrap();
+    let shown: Vec<_> = status["pools"].as_array().unwrap().iter().map(|pool| &pool["name"]).collect();
+    assert_eq!(shown, ["listed", "pods"]);
+}
+
+#[tokio::test]
+#[ignore = "needs the testbed: make test"]
+async fn a_change_of_the_file_is_applied_and_cuts_no_connection() {
+    let folder = folder();
+    let traefik = Traefik::with_entry_points(&[("second", SECOND_PORT)]).await.unwrap();
+    let ((one, first), (two, second)) = (listed(&folder, "first").await, listed(&folder, "second").await);
+    let head = format!("traefik: {{urls: ['{}']}}\n", traefik.rest_url());
+    let before = format!("{head}pools:\n{}", pool("a", "tcp", &first));
+    let configured = Configured::start(folder, &before, &[]);
+    configured.admin.wait_until_ok("/readyz").await.unwrap();
+    let mut connection = traefik.connect().await.unwrap();
+    assert_eq!(connection.backend(), one.address());
+
+    configured.change(&format!("{head}pools:\n{}{}", pool("a", "tcp", &first), pool("b", "second", &second)));
+    until_landed(&traefik, SECOND_PORT, &two).await;
+    configured.change(&format!("{head}pools:\n{}", pool("a", "tcp", &second)));
+    until_landed(&traefik, 3333, &two).await;
+    connection.check_alive().await.unwrap();
+    eventually("the removed pool is not served any more", async || {
+        anyhow::ensure!(traefik.api("tcp/routers/b@rest").await.is_err());
+        Ok(())
+    })
+    .await
+    .unwrap();
+    configured.change(&format!("{head}log: {{format: text}}\npools:\n{}", pool("a", "tcp", &second)));
+    let message = "These settings take effect at the next start: restart ilb, which ends no connection";
+    assert_eq!(configured.ilb.wait_for_log(message).await.unwrap()["settings"], "log.format");
+    let applied = configured.admin.metric(r#"ilb_config_reloads_total{result="applied"}"#).await.unwrap();
+    assert!((applied - 3.0).abs() < 0.5, "{applied}");
+    connection.check_alive().await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs the testbed: make test"]
+async fn a_wrong_file_is_refused_and_the_settings_before_stay_in_force() {
+    let folder = folder();
+    let traefik = Traefik::start().await.unwrap();
+    let ((one, first), (two, second)) = (listed(&folder, "first").await, listed(&folder, "second").await);
+    let settings = |file: &std::path::Path| {
+        format!("traefik: {{urls: ['{}']}}\npools:\n{}", traefik.rest_url(), pool("a", "tcp", file))
+    };
+    let configured = Configured::start(folder, &settings(&first), &[]);
+    configured.admin.wait_until_ok("/readyz").await.unwrap();
+    configured.change(&format!("{}  colour: red\n", settings(&second)));
+    let refused = configured.ilb.wait_for_log("Settings refused: the previous settings stay in effect").await.unwrap();
+    assert!(refused["problems"].as_str().unwrap().contains("ilb.yaml:"), "{refused}");
+    assert!(configured.admin.metric("ilb_config_last_reload_successful").await.unwrap() < 0.5);
+    assert_eq!(landed(&traefik, 3333).await.unwrap(), one.address());
+    assert!(configured.admin.is_ok("/readyz").await.unwrap());
+
+    configured.change(&settings(&second));
+    until_landed(&traefik, 3333, &two).await;
+    assert!(configured.admin.metric("ilb_config_last_reload_successful").await.unwrap() > 0.5);
+}
+
+#[tokio::test]
+#[ignore = "needs the testbed: make test"]
+async fn a_config_map_is_followed_and_a_changed_pool_serves_its_old_backends_until_it_knows_the_new_ones() {
+    let folder = folder();
+    let traefik = Traefik::start().await.unwrap();
+    let ((one, first), (two, second)) = (listed(&folder, "first").await, listed(&folder, "second").await);
+    let settings = |file: &std::path::Path| {
+        format!("traefik: {{urls: ['{}']}}\npools:\n{}", traefik.rest_url(), pool("a", "tcp", file))
+    };
+    // The kubelet does it so: the name leads through a link to a folder, and the link is replaced.
+    let volume = folder.path().to_owned();
+    let mounted = |generation: &str, settings: &str| {
+        let (version, link) = (volume.join(generation), volume.join("..new"));
+        fs::create_dir(&version).unwrap();
+        fs::write(version.join("ilb.yaml"), settings).unwrap();
+        std::os::unix::fs::symlink(generation, &link).unwrap();
+        fs::rename(link, volume.join("..data")).unwrap();
+    };
+    mounted("..1", &settings(&first));
+    std::os::unix::fs::symlink("..data/ilb.yaml", volume.join("ilb.yaml")).unwrap();
+    let configured = Configured::with_folder(folder, &[]);
+    configured.admin.wait_until_ok("/readyz").await.unwrap();
+    assert_eq!(landed(&traefik, 3333).await.unwrap(), one.address());
+
+    mounted("..2", &settings(&volume.join("missing.yaml")));
+    configured.ilb.wait_for_log("Settings changed").await.unwrap();
+    configured.ilb.wait_for_log("Discovery is stale: keeping the backends seen last").await.unwrap();
+    assert!(configured.admin.is_ok("/readyz").await.unwrap());
+    assert_eq!(landed(&traefik, 3333).await.unwrap(), one.address());
+
+    mounted("..3", &settings(&second));
+    until_landed(&traefik, 3333, &two).await;
+}
+
+#[tokio::test]
+#[ignore = "needs the testbed: make test"]
+async fn a_service_is_followed_by_its_endpoint_slices() {
+    let (api_server, traefik) = (ApiServer::shared().await.unwrap(), Traefik::start().await.unwrap());
+    let namespace = api_server.new_namespace("shop").await.unwrap();
+    let slices: Api<EndpointSlice> = Api::namespaced(api_server.client(), namespace.namespace());
+    let slice = serde_json::from_value(json!({
+        "metadata": {"name": "db-1", "labels": {"kubernetes.io/service-name": "db"}},
+        "addressType": "IPv4",
+        "ports": [{"name": "sql", "port": 5432, "protocol": "TCP"}],
+        "endpoints": [{"addresses": ["10.1.0.1"], "conditions": {"ready": true}}],
+    }));
+    slices.create(&PostParams::default(), &slice.unwrap()).await.unwrap();
+    let (kubeconfig, url) = (api_server.kubeconfig().display().to_string(), traefik.rest_url());
+    let _configured = Configured::start(
+        folder(),
+        &format!("pools: [{{service: db, namespaces: [{}], backendPort: sql}}]", namespace.namespace()),
+        &[("KUBECONFIG", &kubeconfig), ("TRAEFIK_API_URL", &url)],
+    );
+    eventually("its endpoint is in force", async || {
+        let weights = traefik.weights().await?;
+        anyhow::ensure!(weights.keys().eq([&"10.1.0.1:5432".parse()?]), "{weights:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs the testbed: make test"]
+async fn several_urls_are_a_fleet_of_which_each_gets_the_configuration() {
+    let folder = folder();
+    let (one, two) = (BareTraefik::builder().start().await.unwrap(), BareTraefik::builder().start().await.unwrap());
+    let (backend, file) = listed(&folder, "backends").await;
+    let settings =
+        format!("traefik: {{urls: ['{}', '{}']}}\npools:\n{}", one.url(), two.url(), pool("a", "tcp", &file));
+    let configured = Configured::start(folder, &settings, &[]);
+    configured.admin.wait_until_ok("/readyz").await.unwrap();
+    for traefik in [&one, &two] {
+        let connection = Connection::open(traefik.entry_point()).await.unwrap();
+        assert_eq!(connection.backend(), backend.address());
+    }
+    let logged = configured.ilb.logged("Least connections is not possible: balancing by round robin").unwrap();
+    assert_eq!(logged.len(), 1, "once, whatever the number of Traefiks and pools");
+}
