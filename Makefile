@@ -1,5 +1,5 @@
-# `make help` lists the targets. Everything is built by cargo and by integration-tests/testbed/prepare; what is built
-# once and kept goes to $ILB_TESTBED_CACHE (default ~/.cache/ilb-testbed), outside the checkout.
+# `make help` lists the targets. Everything is built by cargo and by integration-tests/testbed/prepare, whose results are
+# kept in $ILB_TESTBED_CACHE (default ~/.cache/ilb-testbed), outside the checkout.
 
 CARGO ?= cargo
 CACHE ?= $(or $(ILB_TESTBED_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ilb-testbed)
@@ -8,7 +8,7 @@ CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 LIBRARIES := ilb-discovery ilb-connections ilb-traefik-client ilb-reconciler ilb-controller
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test demo chart-test chart-docs helm-lint helm-package image docker-build cluster-test bench-discovery bench-propagation bench-apply bench-balance bench-footprint test-matrix lint fmt testbed clean
+.PHONY: help build run test demo chart-test docs chart-docs helm-lint helm-package image docker-build cluster-test bench-discovery bench-propagation bench-apply bench-balance bench-footprint test-matrix lint fmt testbed clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,15 +19,18 @@ build: ## Build the release binary: target/release/ilb
 run: ## Run ilb against the cluster of your kubeconfig: make run POD_LABELS=app=my-app
 	LOG_FORMAT=$(or $(LOG_FORMAT),text) POD_LABELS='$(POD_LABELS)' $(CARGO) run --locked -p ilb-bin
 
-test: testbed ## Run every test, also those on a real API server and a real Traefik
+test: testbed ## Run every test, including those on a real API server and a real Traefik
 	@integration-tests/testbed/prepare chromium chromedriver helm helm-3 helm-docs >/dev/null
 	$(CARGO) test --workspace --all-features --locked --no-fail-fast -- --include-ignored
 
-chart-test: testbed ## Test the chart: lint, templates, schema, values, and what a real API server says (part of `make test`)
+chart-test: testbed ## Test the chart: lint, templates, schema, values, and a real API server (part of `make test`)
 	@integration-tests/testbed/prepare helm helm-3 helm-docs >/dev/null
-	$(CARGO) test --locked -p ilb-integration-tests --test chart --no-fail-fast -- --include-ignored
+	$(CARGO) test --workspace --all-features --locked --test chart --no-fail-fast -- --include-ignored
 
-chart-docs: ## Write chart/README.md from its template and the comments in chart/values.yaml
+docs: chart-docs ## Write the generated pages, except for those of bench-balance and test-matrix, which take long
+	UPDATE_DOCS=1 $(CARGO) test --workspace --all-features --locked --quiet --bin ilb document
+
+chart-docs: ## Write chart/README.md from its template and the comments in chart/values.yaml (part of `make docs`)
 	$$(integration-tests/testbed/prepare helm-docs | cut -d= -f2) --sort-values-order=file --skip-version-footer --chart-search-root chart
 
 helm-lint: ## Check the chart as Helm does
@@ -45,14 +48,14 @@ cluster-test: image ## Install the chart on a real one-node cluster and put it t
 	@$(CARGO) build --quiet --locked -p ilb-cluster-test
 	@$(or $(CARGO_TARGET_DIR),target)/debug/cluster-test $(or $(CARGO_TARGET_DIR),target)/image/ilb-amd64.tar $(or $(CARGO_TARGET_DIR),target)/image/testbed
 
-test-matrix: ## Try the client with seven versions of Traefik and write docs/traefik-versions.md (about 2 minutes)
+test-matrix: ## Test the client with seven versions of Traefik and write docs/traefik-versions.md (about 2 minutes)
 	$(CARGO) run --locked -p ilb-benches --bin traefik-matrix
 
-demo: ## See it work: real pods, real connections, about a minute (DURATION=60s)
+demo: ## Watch ilb at work: real pods, real connections, about a minute (DURATION=60s)
 	@echo "demo: building the demo (some 2 minutes the first time)" >&2
 	@$(CARGO) run --quiet --locked -p ilb-demo
 
-bench-discovery: testbed ## Measure what 10 000 pods cost to follow, and how fast a change becomes a set
+bench-discovery: testbed ## Measure the costs of following 10 000 pods, and how fast a change becomes a set
 	$(CARGO) run --release --locked -p ilb-benches --bin bench-discovery
 
 bench-propagation: testbed ## Measure how fast connections follow a change of the pods
@@ -67,16 +70,19 @@ bench-balance: testbed ## Measure how evenly connections are spread, beside HAPr
 bench-footprint: testbed ## Measure the memory, the processor time and the start of ilb itself (some 5 minutes)
 	$(CARGO) run --release --locked -p ilb-benches --bin bench-footprint
 
-lint: $(CARGO_DENY) ## Check format, lints, each library alone, dependencies and documents
+lint: $(CARGO_DENY) ## Check format, lints, each package alone, dependencies, import circles and doc comments
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --all-features --locked -- -D warnings
-	@# Alone, because features of one member must not hide what another one lacks.
+	@# Each alone, because features of one package must not hide what another one lacks.
+	$(CARGO) clippy --locked -p ilb-bin -- -D warnings
 	for library in $(LIBRARIES); do \
 	  $(CARGO) clippy --locked -p $$library -- -D warnings && \
 	  $(CARGO) clippy --locked -p $$library --no-default-features -- -D warnings || exit 1; \
 	done
 	$(CARGO_DENY) --locked check bans licenses sources
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --all-features --no-deps --locked
+	.ci/import-circles
+	.ci/doc-style
 
 fmt: ## Format the code
 	$(CARGO) fmt --all
@@ -84,7 +90,7 @@ fmt: ## Format the code
 testbed: ## Prepare etcd, kube-apiserver and Traefik for the tests
 	@integration-tests/testbed/prepare >/dev/null
 
-clean: ## Remove what was built in the checkout
+clean: ## Remove everything that was built in the checkout
 	$(CARGO) clean
 
 $(CARGO_DENY):

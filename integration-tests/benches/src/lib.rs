@@ -1,4 +1,5 @@
-//! Statistics and result files, which the benches share.
+//! The parts that benches share, and those that can be tested without running one.
 
+pub mod cycle;
 pub mod results;
 pub mod statistics;

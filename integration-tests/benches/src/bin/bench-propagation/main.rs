@@ -2,21 +2,17 @@
 //!
 //! `make bench-propagation` runs it; it writes `target/bench/propagation.json`.
 
-mod cycle;
 mod delays;
 
 use std::{net::SocketAddr, ops::Range, time::Duration};
 
 use anyhow::{Context, ensure};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use ilb_benches::results;
+use ilb_benches::{cycle::taken_over, results};
 use ilb_testbed::{Hit, Prober, Readiness, World, eventually};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::{
-    cycle::taken_over,
-    delays::{Delays, Samples},
-};
+use crate::delays::{Delays, Samples};
 
 /// Time between two connection attempts: 200 a second.
 const PROBE_PERIOD: Duration = Duration::from_millis(5);

@@ -7,7 +7,7 @@ use std::{collections::HashSet, hash::Hash};
 ///
 /// This finds the new configuration without waiting for the turn of any one backend. `None` if the last `members`
 /// connections are no full circle: then `landed` ends too early, or something else changed.
-pub(crate) fn taken_over<T: Copy + Eq + Hash>(landed: &[T], members: usize) -> Option<usize> {
+pub fn taken_over<T: Copy + Eq + Hash>(landed: &[T], members: usize) -> Option<usize> {
     let start = landed.len().checked_sub(members).filter(|_| members > 0)?;
     let circle = &landed[start..];
     if circle.iter().collect::<HashSet<_>>().len() != members {
