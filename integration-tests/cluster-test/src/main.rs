@@ -76,7 +76,7 @@ async fn run(cluster: &Cluster, report: &mut Report) {
     check!("a backend is deleted hard", backends::hard_deleted_backend_is_left_out);
     check!("the ilb container is killed", crashes::end_of_ilb_touches_nothing);
     check!("the Traefik container is killed", crashes::end_of_traefik_is_repaired);
-    check!("documented commands, the predecessor's and ours", install::documented_commands_work);
+    check!("documented commands, those of the predecessor too", install::documented_commands_work);
     check!("the ilb containers of two pods are killed", crashes::end_of_one_ilb_of_two_is_not_noticed);
     check!("helm upgrade to another chart and other values", release::upgrade_cuts_nothing);
     check!("helm rollback", release::rollback_cuts_nothing);

@@ -1,5 +1,5 @@
-# Shared by the scripts beside it. Each of them is called with the cluster's folder first; sourcing this sets what can
-# be derived from that. The folder's name is also the name of the cluster's cgroups, so clusters side by side never meet.
+# Shared by the scripts beside it. Their first argument is the folder of the cluster; sourcing this sets the variables that
+# follow from it. The name of the folder is also that of the cluster's cgroups, so clusters side by side never meet.
 # shellcheck shell=bash
 
 dir=$1
@@ -9,17 +9,17 @@ log=$dir/log
 # The addresses exist only inside the cluster's own network.
 readonly node=node-1 node_ip=10.200.0.1 pod_cidr=10.244.0.0/24 service_cidr=10.96.0.0/16 first_service=10.96.0.1 dns=10.96.0.10
 
-# The process id, outside, of the cluster's first process; nothing if it has ended (its number may be someone else's).
+# Prints the id of the cluster's first process, as seen outside; fails if it has ended (its id may belong to another process).
 first_process() {
   local pid started
   read -r pid started 2>/dev/null <"$dir/first-process" || return 1
   [[ $(started "$pid") == "$started" ]] && echo "$pid"
 }
 
-# When the process began, in clock ticks since the machine's start.
+# Prints the start time of the process, in clock ticks since the machine's start.
 started() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20; }
 
-# Where the cgroups of this cluster are: one folder per controller (version 1), or one for all (version 2).
+# Prints the cgroups of this cluster: one folder per controller (version 1), or one for all (version 2).
 cgroups() {
   local root=/sys/fs/cgroup controller
   if [[ -f $root/cgroup.controllers ]]; then

@@ -48,7 +48,7 @@ impl ApiServer {
     /// Starts both processes and waits until they answer. Only the caller uses them, and so may break them.
     pub async fn start() -> anyhow::Result<Self> {
         let servers = Servers::start().await?;
-        Self::with(Arc::new(servers)).await
+        Self::from_servers(Arc::new(servers)).await
     }
 
     /// Returns the API server that the tests of this process share; it is started if no test uses one at the moment.
@@ -66,11 +66,11 @@ impl ApiServer {
             servers
         };
         drop(shared);
-        Self::with(servers).await
+        Self::from_servers(servers).await
     }
 
     /// A client works only as long as the runtime in which it was created, so each test has one of its own.
-    async fn with(servers: Arc<Servers>) -> anyhow::Result<Self> {
+    async fn from_servers(servers: Arc<Servers>) -> anyhow::Result<Self> {
         let client = servers.client().await?;
         Ok(Self { servers, client })
     }
@@ -190,7 +190,7 @@ impl fmt::Debug for ApiServer {
 impl Servers {
     async fn start() -> anyhow::Result<Self> {
         tools::prepare()?;
-        let net = Net::of_this_process()?;
+        let net = Net::for_this_process()?;
         let folder = tempfile::Builder::new().prefix("ilb-api-server-").tempdir()?;
         let address = SocketAddr::from((net.host()?, 6443));
         let etcd_address = SocketAddr::from((net.host()?, 2379));

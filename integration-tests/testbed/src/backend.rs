@@ -34,7 +34,7 @@ impl Backend {
         let task = tokio::spawn(async move {
             let mut sessions = JoinSet::new();
             loop {
-                // An accept fails only for reasons of that one connection or of a full table of files.
+                // Errors of `accept` concern one connection, or a full table of files: the next call may succeed.
                 if let Ok((stream, _)) = listener.accept().await {
                     sessions.spawn(serve(stream, address, behaviour));
                 }

@@ -67,7 +67,7 @@ impl BareTraefikBuilder {
         let version = self.version.unwrap_or_else(|| BareTraefik::NEWEST.to_owned());
         let binary = tools::path(&format!("traefik-{version}"))?;
         let folder = tempfile::Builder::new().prefix("ilb-bare-traefik-").tempdir()?;
-        let host = self.host.map_or_else(|| Net::of_this_process()?.host(), Ok)?;
+        let host = self.host.map_or_else(|| Net::for_this_process()?.host(), Ok)?;
         let mut arguments = vec![
             "--global.checknewversion=false".to_owned(),
             "--global.sendanonymoususage=false".to_owned(),
@@ -118,7 +118,7 @@ impl BareTraefik {
     /// Starts Traefik (again) without waiting for anything.
     pub fn spawn(&mut self) -> anyhow::Result<()> {
         let mut command = Command::new(&self.binary);
-        // A configuration file in a home directory would make Traefik ignore all of these.
+        // A configuration file in a home directory would make Traefik ignore all of these arguments.
         command.args(&self.arguments).env("HOME", self.folder.path());
         self.process = Some(Process::start("traefik", &command, &self.folder.path().join("traefik.log"))?);
         Ok(())

@@ -147,7 +147,7 @@ impl Chart {
 
     fn command(&self, what: &str) -> Command {
         let mut command = Command::new(&self.helm);
-        // No cluster of the user's is asked for anything.
+        // Helm must not contact a cluster of the user's.
         command.env("KUBECONFIG", "/dev/null").args([what, "--namespace", Self::NAMESPACE, "--values", "-"]);
         command
     }

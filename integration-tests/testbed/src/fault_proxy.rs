@@ -49,7 +49,7 @@ struct Faults {
 impl FaultProxy {
     /// Starts a proxy in front of `upstream`, at an address of its own, without a fault.
     pub async fn start(upstream: SocketAddr) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind((Net::of_this_process()?.host()?, upstream.port())).await?;
+        let listener = TcpListener::bind((Net::for_this_process()?.host()?, upstream.port())).await?;
         let address = listener.local_addr()?;
         let faults = watch::Sender::new(Faults::default());
         let shared = faults.clone();
@@ -147,7 +147,7 @@ async fn serve(mut client: TcpStream, upstream: SocketAddr, mut faults: watch::R
         let up = pump(from_client, to_server, faults.clone(), false);
         let down = pump(from_server, to_client, faults.clone(), true);
         tokio::select! {
-            // A connection that is half closed by the client still carries the other half.
+            // After the client has closed its direction, the other one is still forwarded.
             () = async { up.await; std::future::pending().await } => {}
             () = down => {}
             _ = faults.wait_for(|faults| faults.cuts > cuts_before) => {}
@@ -165,7 +165,7 @@ async fn serve(mut client: TcpStream, upstream: SocketAddr, mut faults: watch::R
 /// Forwards one direction of a connection until it ends.
 async fn pump(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, mut faults: watch::Receiver<Faults>, from_server: bool) {
     let mut buffer = vec![0; 16 << 10];
-    // Counted from the moment that the fault begins.
+    // Counted from the beginning of the fault.
     let mut budget: Option<usize> = None;
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
         if faults.wait_for(|faults| !faults.paused).await.is_err() {

@@ -156,7 +156,7 @@ fn command(variables: &[(&str, &str)]) -> anyhow::Result<Command> {
         }
     }
     // The default is one port on all interfaces, which tests that run side by side cannot share.
-    command.env("ILB_ADMIN_ADDRESS", format!("{}:8081", Net::of_this_process()?.host()?));
+    command.env("ILB_ADMIN_ADDRESS", format!("{}:8081", Net::for_this_process()?.host()?));
     command.envs(variables.iter().copied());
     Ok(command)
 }

@@ -45,7 +45,7 @@ const HOSTS_PER_THIRD: u16 = 254;
 
 impl Net {
     /// Returns the net of this process, which is claimed at the first call.
-    pub fn of_this_process() -> anyhow::Result<&'static Self> {
+    pub fn for_this_process() -> anyhow::Result<&'static Self> {
         static NET: OnceLock<Net> = OnceLock::new();
         if let Some(net) = NET.get() {
             return Ok(net);

@@ -25,7 +25,7 @@ impl Traefik {
     /// Starts Traefik with more entry points, each with its port.
     pub async fn with_entry_points(more: &[(&str, u16)]) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("ilb-traefik-").tempdir()?;
-        let host = Net::of_this_process()?.host()?;
+        let host = Net::for_this_process()?.host()?;
         write_configuration(folder.path(), &host.to_string(), more)?;
         let api = TraefikApi::new((host, 8080).into(), (host, 9090).into())?;
         let mut this = Self { folder, host, process: None, api };

@@ -72,7 +72,7 @@ impl World {
     ) -> anyhow::Result<Self> {
         let kubeconfig = api_server.kubeconfig().display().to_string();
         let (rest_url, port) = (traefik.rest_url(), BACKEND_PORT.to_string());
-        let net = Net::of_this_process()?;
+        let net = Net::for_this_process()?;
         let admin = Admin::new((net.host()?, 8081).into())?;
         let admin_address = admin.address().to_string();
         let mut variables = vec![

@@ -24,7 +24,7 @@ async fn uneven_world(settings: &[(&str, &str)]) -> anyhow::Result<(World, Crowd
 async fn every_new_connection_goes_to_a_least_loaded_backend() {
     let (world, mut crowd) = uneven_world(&[]).await.unwrap();
     crowd.wait_until_balanced(&world, BACKENDS).await.unwrap();
-    // Stopped, so that it is one plan that places them all, however many they are.
+    // ilb is stopped, so that one plan places all connections.
     world.ilb.process().signal(Signal::STOP).unwrap();
     for _ in 0..60 {
         let before = crowd.counts(&world, BACKENDS);

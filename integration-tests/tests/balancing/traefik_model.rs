@@ -60,7 +60,7 @@ async fn several_entries_per_backend_share_by_capacity_and_fill_what_lacks() {
 }
 
 async fn backends(count: u16) -> Vec<Backend> {
-    let group = Net::of_this_process().unwrap().group();
+    let group = Net::for_this_process().unwrap().group();
     let mut backends = Vec::new();
     for index in 0..count {
         backends.push(Backend::start(group.address(index, 4444), Behaviour::Echo).await.unwrap());

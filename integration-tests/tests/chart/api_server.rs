@@ -37,7 +37,7 @@ async fn every_object_of_every_example_is_accepted_where_only_restricted_pods_ma
             }
             would_accept(&client, object).await.unwrap_or_else(|error| panic!("{name}: {error:#}\n{object:#}"));
         }
-        // A Deployment is never refused for its pods, so they are shown as well.
+        // A Deployment is never refused for its pods, so a pod is sent as well.
         would_accept(&client, &pod(&rendered)).await.unwrap_or_else(|error| panic!("{name}: {error:#}"));
     }
 }

@@ -83,7 +83,7 @@ fn every_example_of_the_project_renders_and_lints() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|extension| extension == "yaml") {
             let values = fs::read_to_string(&path).unwrap();
-            // A preset for availability says nothing about which backends.
+            // The preset for availability has no backends.
             let values = if path.ends_with("ha-values.yaml") {
                 format!("{values}\nenv: {{relay: app=my-app}}\n")
             } else {

@@ -18,7 +18,7 @@ async fn traefik_listens_for_every_pool_and_closes_connections_before_the_first_
     for feature in ["defaults", "pools", "containers", "drain"] {
         let (_, values) = chart.features().unwrap().into_iter().find(|(name, _)| name == feature).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let host = Net::of_this_process().unwrap().host().unwrap();
+        let host = Net::for_this_process().unwrap().host().unwrap();
         let ports = write(&chart.render(&values).unwrap(), folder.path(), host);
         let mut command = Command::new(tools::path("traefik").unwrap());
         command.arg(format!("--configfile={}", folder.path().join("traefik.yml").display()));

@@ -50,7 +50,7 @@ fn every_value_that_a_template_uses_is_declared() {
     assert!(used.len() > 50, "{used:?}");
     for path in used {
         let path: Vec<_> = path.split('.').map(str::to_owned).collect();
-        // Below a map that is passed on as it is, everything is allowed.
+        // Everything is allowed in a map that is passed on as it is.
         let known = (1..=path.len()).all(|n| at(&values, &path[..n]).is_some());
         assert!(known, "{} is used and not in values.yaml", path.join("."));
     }

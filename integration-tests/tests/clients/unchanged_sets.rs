@@ -9,16 +9,16 @@ async fn events_that_leave_the_set_as_it_is_cause_no_push() {
     let mut world = World::round_robin(3).await.unwrap();
     let before = world.traefik.reloads().await.unwrap();
 
-    // The same status again, a change of something else, and another pod that takes over an address.
+    // An unchanged status, a change of an annotation, and another pod that takes over an address.
     world.set_pod(0, Readiness::Ready).await.unwrap();
     world.pods.patch(&World::pod(1), json!({"metadata": {"annotations": {"seen": "yes"}}})).await.unwrap();
     world.pods.create_ready("twin", world.address(2).ip()).await.unwrap();
     world.pods.remove(&World::pod(2)).await.unwrap();
-    // A pod that does not serve yet is known, and not used.
+    // A pod that does not serve yet is discovered, and not used.
     world.pods.create("pending").await.unwrap();
     world.pods.set_status("pending", world.address(9).ip(), Readiness::NotReady).await.unwrap();
 
-    // Events come in order: when this one is in force, the ones before it have been dealt with.
+    // Events arrive in order: when this one is in force, the ones before it have been handled.
     world.add_pod(3).await.unwrap();
     world.wait_until_in_force(4).await.unwrap();
     assert_eq!(world.traefik.reloads().await.unwrap() - before, 1);
@@ -30,7 +30,7 @@ async fn a_relist_causes_no_push() {
     let mut world = World::on(ApiServer::start().await.unwrap(), 3, &[ROUND_ROBIN]).await.unwrap();
     let before = world.traefik.reloads().await.unwrap();
 
-    // History moves on and is forgotten while the API server is away, so the watch cannot be resumed.
+    // The history grows and is forgotten during an outage of the API server, so the watch cannot be resumed.
     world.pods.patch(&World::pod(1), json!({"metadata": {"annotations": {"seen": "yes"}}})).await.unwrap();
     world.api_server.kill().unwrap();
     world.api_server.compact().await.unwrap();

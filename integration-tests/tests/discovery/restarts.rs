@@ -55,7 +55,7 @@ async fn a_history_that_was_forgotten_is_replaced_by_a_new_list() {
 #[ignore = "needs the testbed: make test"]
 async fn an_etcd_that_lost_everything_is_believed_only_when_it_insists() {
     let (mut api_server, pods, mut followed) = scene().await.unwrap();
-    // So that the new history cannot reach the old one soon.
+    // Many versions, so that the new history does not reach the old one soon.
     for n in 0..200 {
         pods.patch("one", serde_json::json!({"metadata": {"annotations": {"n": n.to_string()}}})).await.unwrap();
     }

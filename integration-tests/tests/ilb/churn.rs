@@ -33,7 +33,7 @@ async fn many_changes_leave_no_task_no_file_no_series_and_no_memory_behind() {
     let settings = folder.path().join("ilb.yaml");
     let pool = format!("{{file: '{}'}}", file.display());
     fs::write(&settings, format!("traefik: {{urls: ['{}']}}\npools: [{pool}]\n", traefik.rest_url())).unwrap();
-    let admin = Admin::new((Net::of_this_process().unwrap().host().unwrap(), 8081).into()).unwrap();
+    let admin = Admin::new((Net::for_this_process().unwrap().host().unwrap(), 8081).into()).unwrap();
     let (settings, address) = (settings.display().to_string(), admin.address().to_string());
     let mut ilb = Ilb::start(&[("ILB_CONFIG", &settings), ("ILB_ADMIN_ADDRESS", &address)]).unwrap();
     ilb.wait_for_log("Updated").await.unwrap();

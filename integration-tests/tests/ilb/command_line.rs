@@ -37,9 +37,10 @@ async fn status_shows_a_running_ilb_and_its_exit_code_tells_readiness() {
     }
 
     world.ilb.terminate().await.unwrap();
-    let gone = world.ilb.ask(&["status"]).await.unwrap();
-    assert_eq!((gone.code, gone.stdout.as_str()), (Some(1), ""));
-    assert!(gone.stderr.contains("no ilb can be reached") && gone.stderr.contains("--url"), "{}", gone.stderr);
+    let unreachable = world.ilb.ask(&["status"]).await.unwrap();
+    assert_eq!((unreachable.code, unreachable.stdout.as_str()), (Some(1), ""));
+    let complaint = &unreachable.stderr;
+    assert!(complaint.contains("no ilb can be reached") && complaint.contains("--url"), "{complaint}");
 }
 
 #[tokio::test]
@@ -104,7 +105,7 @@ async fn top_follows_what_happens_in_a_terminal_and_leaves_it_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("screen");
     let ilb = Ilb::build().unwrap();
-    // `script` (util-linux) gives it a terminal, and keeps what it paints there.
+    // `script` (util-linux) gives it a terminal, and records the output.
     let top = format!("stty cols 100 rows 30; exec {} top --url {}", ilb.display(), world.admin.url(""));
     let mut script = Command::new("script");
     script.args(["--quiet", "--return", "--flush", "--command", &top]).arg(&file);

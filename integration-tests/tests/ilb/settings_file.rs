@@ -27,7 +27,7 @@ impl Configured {
 
     /// Starts an ilb with the settings that are in the folder.
     fn with_folder(folder: TempDir, variables: &[(&str, &str)]) -> Self {
-        let admin = Admin::new((Net::of_this_process().unwrap().host().unwrap(), 8081).into()).unwrap();
+        let admin = Admin::new((Net::for_this_process().unwrap().host().unwrap(), 8081).into()).unwrap();
         let file = folder.path().join("ilb.yaml");
         let (file, address) = (file.display().to_string(), admin.address().to_string());
         let mut all = vec![("ILB_CONFIG", file.as_str()), ("ILB_ADMIN_ADDRESS", &address)];
@@ -49,7 +49,7 @@ fn folder() -> TempDir {
 
 /// Starts a backend, and writes the file that lists it.
 async fn listed(folder: &TempDir, name: &str) -> (Backend, PathBuf) {
-    let address = Net::of_this_process().unwrap().group().address(0, PORT);
+    let address = Net::for_this_process().unwrap().group().address(0, PORT);
     let file = folder.path().join(format!("{name}.yaml"));
     fs::write(&file, format!("[{{address: '{address}'}}]")).unwrap();
     (Backend::start(address, Behaviour::Echo).await.unwrap(), file)
@@ -80,7 +80,7 @@ async fn each_pool_serves_its_own_backends_at_its_own_entry_point() {
     let (folder, api_server) = (folder(), ApiServer::shared().await.unwrap());
     let traefik = Traefik::with_entry_points(&[("second", SECOND_PORT)]).await.unwrap();
     let pods = api_server.new_namespace("apps").await.unwrap();
-    let pod = Backend::start(Net::of_this_process().unwrap().group().address(0, PORT), Behaviour::Echo).await.unwrap();
+    let pod = Backend::start(Net::for_this_process().unwrap().group().address(0, PORT), Behaviour::Echo).await.unwrap();
     pods.create_ready("pod-0", pod.address().ip()).await.unwrap();
     let (other, file) = listed(&folder, "other").await;
     let settings = format!(
@@ -165,7 +165,7 @@ async fn a_config_map_is_followed_and_a_changed_pool_serves_its_old_backends_unt
     let settings = |file: &std::path::Path| {
         format!("traefik: {{urls: ['{}']}}\npools:\n{}", traefik.rest_url(), pool("a", "tcp", file))
     };
-    // The kubelet does it so: the name leads through a link to a folder, and the link is replaced.
+    // The kubelet, too, lets the name lead through a link to a folder, and replaces the link.
     let volume = folder.path().to_owned();
     let mounted = |generation: &str, settings: &str| {
         let (version, link) = (volume.join(generation), volume.join("..new"));

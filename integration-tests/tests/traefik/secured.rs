@@ -149,7 +149,7 @@ async fn a_token_that_is_replaced_in_its_file_is_used_from_then_on() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "the-first\n").unwrap();
     let traefik = keys.client(&server).bearer_file(file.path()).build().unwrap();
-    // To Traefik a request without the right token is one without a router.
+    // Traefik has no router for a request without the right token.
     assert_eq!(traefik.apply(&configuration()).await.unwrap_err().kind(), "not ready");
     std::fs::write(file.path(), "the-second\n").unwrap();
     traefik.apply(&configuration()).await.unwrap();
@@ -178,7 +178,7 @@ impl Mounted {
 
     /// Starts an ilb with the backend from the file, these settings and these settings that name files.
     fn ilb(&self, settings: &[(&str, &str)], files: &[(&str, &str)]) -> (Ilb, Admin) {
-        let address = Net::of_this_process().unwrap().host().unwrap();
+        let address = Net::for_this_process().unwrap().host().unwrap();
         let admin = Admin::new((address, 8081).into()).unwrap();
         let own =
             [("ILB_ALLOW_LOOPBACK_BACKENDS", "true".to_owned()), ("ILB_ADMIN_ADDRESS", admin.address().to_string())];
@@ -194,7 +194,7 @@ const IDENTITY: [(&str, &str); 3] =
     [("ILB_TRAEFIK_CA_FILE", "ca.pem"), ("ILB_TRAEFIK_CERT_FILE", "cert.pem"), ("ILB_TRAEFIK_KEY_FILE", "key.pem")];
 
 fn free_host() -> Ipv4Addr {
-    Net::of_this_process().unwrap().host().unwrap()
+    Net::for_this_process().unwrap().host().unwrap()
 }
 
 #[tokio::test]
@@ -233,7 +233,7 @@ async fn ilb_uses_a_token_that_is_replaced_while_it_runs() {
     let mounted = Mounted::new(&keys, "the-first\n");
     let files = [IDENTITY.as_slice(), &[("ILB_TRAEFIK_BEARER_TOKEN_FILE", "secret")]].concat();
     let (ilb, admin) = mounted.ilb(&[("TRAEFIK_API_URL", &server.secure_url())], &files);
-    // To Traefik a request without the right token is one without a router.
+    // Traefik has no router for a request without the right token.
     ilb.wait_for_log("Waiting for Traefik").await.unwrap();
     fs::write(mounted.path("secret"), "the-second\n").unwrap();
     admin.wait_until_ok("/readyz").await.unwrap();

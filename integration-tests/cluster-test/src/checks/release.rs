@@ -43,7 +43,7 @@ async fn replaced(cluster: &Cluster, command: &str) -> anyhow::Result<String> {
     let new = lb_pod_ready(cluster).await?;
     ensure!(new.name != old.name, "the pod was not replaced");
 
-    // When the hook has slept Traefik receives SIGTERM and closes its port. If anything cuts connections, it is that.
+    // After the sleep of the hook Traefik receives SIGTERM and closes its port: the moment that could cut connections.
     let closed = format!("kubectl exec client -- /agent try {}:3333", old.ip);
     eventually_within(std::time::Duration::from_secs(90), "the old Traefik closes its port", async || {
         let answer = cluster.shell(&closed)?;

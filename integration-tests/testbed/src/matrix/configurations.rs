@@ -18,7 +18,7 @@ pub(super) fn name(text: &str) -> anyhow::Result<Name> {
 
 /// Returns addresses of backends that no other check uses.
 pub(super) fn addresses(count: u16) -> anyhow::Result<Vec<SocketAddr>> {
-    let group = Net::of_this_process()?.group();
+    let group = Net::for_this_process()?.group();
     Ok((0..count).map(|index| group.address(index, 5000)).collect())
 }
 

@@ -21,7 +21,7 @@ static MEMORY: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 const BACKENDS_AND_ROUNDS: [(u16, u32); 5] = [(3, 200), (10, 200), (100, 200), (1_000, 100), (10_000, 15)];
 
 fn main() -> anyhow::Result<()> {
-    // One thread, as in the binary.
+    // One thread, as ilb has.
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(measure())
 }
 

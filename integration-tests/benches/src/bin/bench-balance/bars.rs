@@ -25,19 +25,19 @@ pub(crate) fn bars(measurements: &Measurements) -> Vec<Bar> {
     let bar = |name, value: Option<f64>, limit| value.map(|value| Bar { name, value, limit });
     let growth = |of: fn(&Soak) -> f64| measurements.soak.as_ref().map(of);
     let bars = [
-        bar("steady: mean imbalance, in those of HAProxy leastconn", ratio("steady", Contender::HaproxyLeastconn), 1.5),
+        bar("steady: mean imbalance, relative to HAProxy leastconn", ratio("steady", Contender::HaproxyLeastconn), 1.5),
         bar(
-            "steady: mean imbalance, in those of Traefik round robin",
+            "steady: mean imbalance, relative to Traefik round robin",
             ratio("steady", Contender::TraefikRoundRobin),
             1.0 / 3.0,
         ),
         bar(
-            "scale-out: mean imbalance, in those of HAProxy leastconn",
+            "scale-out: mean imbalance, relative to HAProxy leastconn",
             ratio("scale-out", Contender::HaproxyLeastconn),
             1.2,
         ),
         bar(
-            "rolling-restart: mean imbalance, in those of HAProxy leastconn",
+            "rolling-restart: mean imbalance, relative to HAProxy leastconn",
             ratio("rolling-restart", Contender::HaproxyLeastconn),
             1.2,
         ),
@@ -49,9 +49,9 @@ pub(crate) fn bars(measurements: &Measurements) -> Vec<Bar> {
         ),
         bar("thousand: processor time of ilb, in cores", ilb("thousand").and_then(|f| f.cpu), 0.02),
         bar("thousand: processor time of Traefik for the pushes, in cores", pushing(), 0.02),
-        bar("soak: goroutines in use after 2 000 pushes, by those before", growth(Soak::goroutine_growth), 1.1),
-        bar("soak: open files after 2 000 pushes, by those before", growth(Soak::file_growth), 1.1),
-        bar("soak: heap goal after 2 000 pushes, by that before", growth(Soak::heap_growth), 1.1),
+        bar("soak: goroutines after 2 000 pushes, relative to before", growth(Soak::goroutine_growth), 1.1),
+        bar("soak: open files after 2 000 pushes, relative to before", growth(Soak::file_growth), 1.1),
+        bar("soak: heap goal after 2 000 pushes, relative to before", growth(Soak::heap_growth), 1.1),
     ];
     bars.into_iter().flatten().collect()
 }

@@ -45,7 +45,7 @@ fn document(measurements: &Measurements) -> String {
 /// Formats one line per scenario and contender, in their order.
 fn table(measurements: &Measurements) -> String {
     let mut table = String::from(
-        "| scenario | system | imbalance mean % | p99 % | failures | failed from 2 s % | from 5 s % | pushes/min | \
+        "| scenario | contender | imbalance mean % | p99 % | failures | failed from 2 s % | from 5 s % | pushes/min | \
          ilb CPU % | Traefik CPU % |\n|---|---|---|---|---|---|---|---|---|---|\n",
     );
     for (scenario, contender, measurement) in measurements.ordered() {

@@ -50,7 +50,7 @@ pub(crate) async fn run() -> anyhow::Result<Soak> {
     eprintln!("soak: {PUSHES} pushes, {LIVE_CONNECTIONS} live connections");
     let traefik = Traefik::start().await?;
     let client = ilb_traefik_client::Traefik::try_new(&traefik.rest_url())?;
-    let group = Net::of_this_process()?.group();
+    let group = Net::for_this_process()?.group();
     let addresses: Vec<_> = (0..BACKENDS).map(|index| group.address(index, 4_000)).collect();
     let mut backends = Vec::new();
     for address in &addresses {
@@ -121,10 +121,10 @@ impl fmt::Display for Soak {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "## {PUSHES} pushes\n\nOne right behind the other, with {LIVE_CONNECTIONS} live connections to {BACKENDS} backends; at the first and the \
-             last line it is 125 s that nothing was pushed, so that Go has collected its garbage. The heap goal is about \
-             twice what is in use. What Traefik takes for the first {} pushes it keeps; what grows with pushes shows from \
-             there on.\n\nOne push costs Traefik {:.2} ms of processor time and the client {:.2} ms, proofs \
+            "## {PUSHES} pushes\n\nOne right after the other, with {LIVE_CONNECTIONS} live connections to {BACKENDS} backends. \
+             Before the first and the last line nothing was pushed for 125 s, so that Go has collected its garbage. The heap \
+             goal is about twice the memory in use. Traefik keeps the memory that it takes for the first {} pushes; growth \
+             with the number of pushes would show after that.\n\nOne push costs Traefik {:.2} ms of processor time and the client {:.2} ms, proofs \
              included.\n\n| pushes | goroutines | resident MB | heap goal MB | open files |\n|---|---|---|---|---|",
             PUSHES / SNAPSHOTS,
             self.traefik_cpu_per_push * 1e3,

@@ -117,7 +117,7 @@ impl Replica {
         api: &ApiServer,
     ) -> anyhow::Result<Self> {
         static STARTED: AtomicU16 = AtomicU16::new(0);
-        let net = Net::of_this_process()?;
+        let net = Net::for_this_process()?;
         let port = 5_000 + STARTED.fetch_add(1, Ordering::Relaxed);
         let group = net.group();
         let backends = (0u16..).take(scenario.backends).map(|i| group.address(i, port)).collect::<Vec<_>>();

@@ -47,7 +47,7 @@ impl fmt::Display for Costs {
             ("pods", self.pods.to_string()),
             ("size of a pod as JSON", format!("{} bytes", self.json_bytes_per_pod)),
             ("list to first set", format!("{:.0} ms", self.sync_ms)),
-            ("resident memory, then / at most", format!("{:.1} / {:.1} MB", self.rss_mb, self.peak_rss_mb)),
+            ("resident memory, after the list / peak", format!("{:.1} / {:.1} MB", self.rss_mb, self.peak_rss_mb)),
             ("heap per pod", format!("{} bytes", self.heap_bytes_per_pod)),
             (
                 "status sent to set published, p50 / p99",

@@ -22,7 +22,7 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) async fn start(pod: &str) -> anyhow::Result<Self> {
         let pod: Value = serde_json::from_str(pod)?;
-        let listener = TcpListener::bind((Net::of_this_process()?.host()?, 0)).await?;
+        let listener = TcpListener::bind((Net::for_this_process()?.host()?, 0)).await?;
         let address = listener.local_addr()?;
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {

@@ -21,7 +21,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         ("Guards", "", matrix::guards()),
         (
             "Poison",
-            "What happens to Traefik when this is sent raw. The typed model has no expression for any of it.\n",
+            "What happens to Traefik when this is sent raw. The typed model cannot express any of it.\n",
             matrix::poisons(),
         ),
     ] {
