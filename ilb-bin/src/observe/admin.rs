@@ -1,6 +1,6 @@
-//! What an operator, the kubelet and a collector of metrics see of a running ilb, over HTTP on one port.
+//! The admin server: probes for the kubelet, metrics for Prometheus, and the status for operators, on one port.
 //!
-//! Nothing here changes anything, and nothing here waits for anybody else: every answer is made of what is known already.
+//! It is read-only and waits for no other component: every response is made from the facts that are known already.
 
 mod events;
 mod page;

@@ -1,3 +1,5 @@
+//! The status page and its content security policy.
+
 use axum::{
     body::Bytes,
     http::{
@@ -9,7 +11,7 @@ use axum::{
 use base64::{Engine, prelude::BASE64_STANDARD};
 use sha2::{Digest, Sha256};
 
-/// The status page, and what a browser may do with it.
+/// The status page, with a policy that limits what it may do in a browser.
 pub(super) struct Page {
     policy: HeaderValue,
 }
@@ -18,7 +20,7 @@ const HTML: &str = include_str!("page.html");
 
 impl Page {
     pub(super) fn new() -> Self {
-        // Only what is on the page itself may run or style, and it may only speak with where it came from.
+        // Only the page's own script and style are allowed, and connections only to where the page came from.
         let policy = format!(
             "default-src 'none'; script-src {}; style-src {}; connect-src 'self'; img-src data:; base-uri 'none'; \
              form-action 'none'; frame-ancestors 'none'",
@@ -39,7 +41,7 @@ impl Page {
     }
 }
 
-/// The hash of the only element of this kind, as a source for a policy.
+/// Hashes the only element of this kind, as a source for the policy.
 fn hash(element: &str) -> String {
     let text = HTML.split_once(&format!("<{element}>")).and_then(|(_, rest)| rest.split_once(&format!("</{element}>")));
     format!("'sha256-{}'", BASE64_STANDARD.encode(Sha256::digest(text.map_or("", |(text, _)| text))))

@@ -1,3 +1,5 @@
+//! The server that accepts and limits admin connections.
+
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
@@ -17,21 +19,22 @@ use super::routes;
 use crate::observe::insight::Insight;
 
 /// The admin server, bound and not serving yet.
+#[derive(Debug)]
 pub(crate) struct Admin {
     listener: TcpListener,
 }
 
-/// So many connections are served at a time; more wait in the kernel.
-const MOST_CONNECTIONS: usize = 128;
+/// Maximum number of concurrent connections; further ones wait in the accept queue.
+const MAX_CONNECTIONS: usize = 128;
 
-/// How long a client may take to send its request, also the next one on the same connection.
-const REQUEST_WITHIN: Duration = Duration::from_secs(10);
+/// Maximum time for a client to send a request, also the next one on the same connection.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a client may take no bytes of an answer.
-const TAKEN_WITHIN: Duration = Duration::from_secs(20);
+/// Maximum time for which a client may accept no bytes of a response.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long a request with its headers may be. Bodies are never read.
-const LONGEST_REQUEST: usize = 16 * 1024;
+/// Maximum size of a request with its headers. Bodies are never read.
+const MAX_REQUEST_BYTES: usize = 16 * 1024;
 
 impl Admin {
     pub(crate) async fn bind(address: SocketAddr) -> anyhow::Result<Self> {
@@ -43,12 +46,12 @@ impl Admin {
         Ok(Self { listener })
     }
 
-    /// Serves for ever.
+    /// Serves until it is cancelled.
     pub(crate) async fn serve(self, insight: Insight) {
         let router = routes::router(insight);
-        let free = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+        let free = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         loop {
-            // A semaphore that nobody closes always gives a permit.
+            // The semaphore is never closed, so this always returns a permit.
             let permit = Arc::clone(&free).acquire_owned().await;
             match self.listener.accept().await {
                 Ok((stream, _)) => {
@@ -58,7 +61,7 @@ impl Admin {
                         drop(permit);
                     });
                 }
-                // Of that one connection, or of a full table of files, which passes.
+                // It concerns this connection only, or the table of open files is full, which passes.
                 Err(error) => {
                     tracing::debug!(%error, "A connection to the admin server could not be accepted");
                     sleep(Duration::from_millis(100)).await;
@@ -69,14 +72,14 @@ impl Admin {
 }
 
 async fn connection(stream: TcpStream, router: Router) {
-    // Without it, somebody who takes no bytes would hold the connection for ever.
-    let timeout = u32::try_from(TAKEN_WITHIN.as_millis()).unwrap_or(u32::MAX);
+    // Without a timeout, a client that accepts no bytes would keep the connection open without end.
+    let timeout = u32::try_from(WRITE_TIMEOUT.as_millis()).unwrap_or(u32::MAX);
     let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, timeout);
     let _ = stream.set_nodelay(true);
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(REQUEST_WITHIN)
-        .max_buf_size(LONGEST_REQUEST)
+        .header_read_timeout(REQUEST_TIMEOUT)
+        .max_buf_size(MAX_REQUEST_BYTES)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
         .await;
     if let Err(error) = served {
