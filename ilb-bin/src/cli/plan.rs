@@ -76,7 +76,7 @@ impl Plan {
         for pool in desired.values() {
             pool.add_to(&mut configuration);
         }
-        let pools = insight.look(|facts| facts.status(usize::MAX, Instant::now()).pools);
+        let pools = insight.read(|facts| facts.status(usize::MAX, Instant::now()).pools);
         Ok(Self { schema: 1, pools, configuration })
     }
 }

@@ -1,24 +1,26 @@
-//! What is known, for a terminal, in the words of the status page.
+//! The status and the plan as text for a terminal. Sentences come from the status document, as on the status page.
 
 mod bars;
 mod pool;
 mod table;
-pub(super) mod words;
+mod text;
 
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 
-use self::pool::counts;
-use self::words::{ago, many, millis, percent, plain, span};
-use crate::observe::insight::{PoolStatus, Status, TraefikStatus};
+use self::text::{cut, plain, shortened};
+use crate::observe::insight::{
+    PoolStatus, Severity, Status, StatusSummary, TraefikStatus,
+    numbers::{ago, millis, percent},
+};
 
-/// How much there is room for.
+/// Space for a text.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Room {
-    /// Characters in a line.
+    /// Characters per line.
     pub(super) width: usize,
-    /// Lines; `None` for as many as it takes.
+    /// Number of lines; `None` for as many as needed.
     pub(super) height: Option<usize>,
 }
 
@@ -28,52 +30,52 @@ const GOOD: Style = AnsiColor::Green.on_default();
 const WARN: Style = AnsiColor::Yellow.on_default();
 const BAD: Style = AnsiColor::Red.on_default().bold();
 
-/// Everything, a section for each pool.
+/// Writes the whole status, with a section for each pool.
 pub(super) fn status(status: &Status, room: Room) -> String {
     let mut lines = head(status, room);
     let pools = status.pools.len();
-    // Each pool has the same part of the lines that are left.
-    let of_pool = room.height.map(|height| height.saturating_sub(lines.len()) / pools.max(1));
+    // The lines that are left are divided equally between the pools.
+    let lines_per_pool = room.height.map(|height| height.saturating_sub(lines.len()) / pools.max(1));
     for pool in &status.pools {
         lines.push(String::new());
-        lines.extend(pool::section(pool, Room { height: of_pool.map(|lines| lines.saturating_sub(1)), ..room }));
+        let height = lines_per_pool.map(|lines| lines.saturating_sub(1));
+        lines.extend(pool::section(pool, Room { height, ..room }));
     }
     lines.join("\n") + "\n"
 }
 
-/// What would be pushed for each pool.
+/// Writes the plan of each pool.
 pub(super) fn plan(pools: &[PoolStatus], room: Room) -> String {
     let sections: Vec<_> = pools.iter().map(|pool| pool::plan(pool, room).join("\n")).collect();
     format!("{}\n\n{QUIET}Nothing was pushed.{QUIET:#}\n", sections.join("\n\n"))
 }
 
-/// The status for a screen: with what is wrong with the view of it at the top, and how to leave at the bottom.
+/// Writes the status for a screen, with a problem of the connection at the top and the key to quit at the bottom.
 pub(super) fn screen(latest: Option<&Status>, problem: Option<&str>, url: &str, room: Room) -> String {
     let mut text = String::new();
     if let Some(problem) = problem {
-        let problem = table::shortened(&plain(problem), room.width);
+        let problem = shortened(&plain(problem), room.width);
         let _ = writeln!(text, "{BAD}{problem}{BAD:#}");
         if latest.is_some() {
-            let _ = writeln!(text, "{WARN}This is what was seen last; trying again.{WARN:#}");
+            let _ = writeln!(text, "{WARN}This is the last known status; trying again.{WARN:#}");
         }
     }
     let height = room.height.map(|height| height.saturating_sub(text.lines().count() + 2));
     if let Some(latest) = latest {
         text += &status(latest, Room { height, ..room });
     }
-    // The foot and the line above it always have their place, however small the terminal is.
+    // The foot and the empty line above it are always shown, however small the terminal is.
     let lines = text.lines().take(room.height.map_or(usize::MAX, |height| height.saturating_sub(2)));
-    let lines: Vec<_> = lines.map(|line| table::cut(line, room.width)).collect();
-    let foot = table::shortened(&plain(&format!("{url}   q ends it")), room.width);
+    let lines: Vec<_> = lines.map(|line| cut(line, room.width)).collect();
+    let foot = shortened(&plain(&format!("{url}   q quits")), room.width);
     format!("{}\n\n{QUIET}{foot}{QUIET:#}", lines.join("\n"))
 }
 
-/// One line for a log.
+/// Writes the status as one line, for a log.
 pub(super) fn line(status: &Status) -> String {
-    let mut line =
-        if status.ready { "ready".to_owned() } else { format!("not ready: {}", status.not_ready.join("; ")) };
+    let mut line = status.summary.text.clone();
     for pool in &status.pools {
-        let _ = write!(line, " | pool {}: {}", pool.name, counts(pool));
+        let _ = write!(line, " | pool {}: {}", pool.name, pool.text);
         if let Some(ratio) = pool.imbalance.ratio {
             let _ = write!(line, ", imbalance {}", percent(ratio));
         }
@@ -86,56 +88,30 @@ pub(super) fn line(status: &Status) -> String {
 
 fn head(status: &Status, room: Room) -> Vec<String> {
     let width = room.width;
-    let (style, text) = if status.ready {
-        (GOOD.bold(), "ready: every pool is in force".to_owned())
-    } else {
-        (BAD, format!("not ready: {}", status.not_ready.join("; ")))
-    };
-    let about = format!("ilb {}, up for {}", status.version, span(status.uptime_seconds));
-    // Beside each other if there is room.
+    let (text, about) = (plain(&status.summary.text), plain(&status.summary.detail));
+    // Both are on one line if there is room.
     let between = match width.checked_sub(text.chars().count() + about.chars().count()) {
         Some(free @ 2..) => " ".repeat(free),
         _ => "\n".to_owned(),
     };
-    let (text, about) = (plain(&text), plain(&about));
-    // On a screen each line has its place; elsewhere the reasons are told in full.
-    let text = if room.height.is_some() { table::shortened(&text, width) } else { text };
+    // On a screen the number of lines is limited; elsewhere all reasons are shown in full.
+    let text = if room.height.is_some() { shortened(&text, width) } else { text };
+    let style = style(status.summary.severity).bold();
     let first = format!("{style}{text}{style:#}{between}{QUIET}{about}{QUIET:#}");
     let mut lines: Vec<_> = first.lines().map(str::to_owned).collect();
-    lines.extend(traefik(&status.traefik, width));
+    lines.push(summary("Traefik", &status.traefik.summary, width));
+    if let Some(problem) = &status.traefik.problem {
+        lines.push(fact("", QUIET, &problem.text, "", width));
+    }
     if let Some(push) = last_push(&status.traefik) {
         lines.push(fact("Last push", Style::new(), &push, "", width));
     }
     lines
 }
 
-fn traefik(traefik: &TraefikStatus, width: usize) -> Vec<String> {
-    let mut lines = Vec::new();
-    let version = traefik.version.as_ref().map(|version| format!("version {version}, ")).unwrap_or_default();
-    let restarts = match traefik.restarts_seen {
-        0 => String::new(),
-        seen => format!("{} seen, ", many(seen, "restart")),
-    };
-    match (&traefik.problem, traefik.in_force_seconds) {
-        (Some(problem), _) => {
-            let tried = format!("for {}, {}", span(problem.for_seconds), many(problem.attempts, "attempt"));
-            let value = format!("Not in force: {}", problem.kind);
-            lines.push(fact("Traefik", BAD, &value, &tried, width));
-            lines.push(fact("", QUIET, &problem.text, "", width));
-        }
-        (None, None) => lines.push(fact("Traefik", WARN, "Not configured yet", "waiting for the first push", width)),
-        (None, Some(seconds)) => {
-            let proved = traefik.proof_age_seconds.map(|age| format!("proved {}", ago(age))).unwrap_or_default();
-            let value = format!("In force for {}", span(seconds));
-            lines.push(fact("Traefik", GOOD, &value, &format!("{version}{restarts}{proved}"), width));
-        }
-    }
-    lines
-}
-
 fn last_push(traefik: &TraefikStatus) -> Option<String> {
     let push = traefik.pushes.first()?;
-    let (reason, result, when) = (&push.reason, &push.result, ago(push.age_seconds));
+    let (reason, result, when) = (push.reason, push.result, ago(push.age_seconds));
     let entries = match push.entries {
         1 => "1 entry".to_owned(),
         entries => format!("{entries} entries"),
@@ -143,14 +119,27 @@ fn last_push(traefik: &TraefikStatus) -> Option<String> {
     Some(format!("{when}, for {reason}: {result} after {}, {entries}", millis(push.took_seconds)))
 }
 
-/// A line with a name, a value and more about it.
-fn fact(name: &str, style: Style, value: &str, more: &str, width: usize) -> String {
-    const NAMES: usize = 12;
-    let value = table::shortened(&plain(value), width.saturating_sub(NAMES));
-    let room = width.saturating_sub(NAMES + value.chars().count() + 2);
-    let more = if more.is_empty() || room < 4 { String::new() } else { table::shortened(&plain(more), room) };
-    let more = if more.is_empty() { more } else { format!(", {QUIET}{more}{QUIET:#}") };
-    format!("{name:NAMES$}{style}{value}{style:#}{more}")
+/// Writes a line with a name and a state in words.
+fn summary(name: &str, summary: &StatusSummary, width: usize) -> String {
+    fact(name, style(summary.severity), &summary.text, &summary.detail, width)
+}
+
+/// Writes a line with a name, a value and details.
+fn fact(name: &str, style: Style, value: &str, detail: &str, width: usize) -> String {
+    const NAME_WIDTH: usize = 12;
+    let value = shortened(&plain(value), width.saturating_sub(NAME_WIDTH));
+    let room = width.saturating_sub(NAME_WIDTH + value.chars().count() + 2);
+    let detail = if detail.is_empty() || room < 4 { String::new() } else { shortened(&plain(detail), room) };
+    let detail = if detail.is_empty() { detail } else { format!(", {QUIET}{detail}{QUIET:#}") };
+    format!("{name:NAME_WIDTH$}{style}{value}{style:#}{detail}")
+}
+
+fn style(severity: Severity) -> Style {
+    match severity {
+        Severity::Ok => GOOD,
+        Severity::Warning | Severity::Unknown => WARN,
+        Severity::Error => BAD,
+    }
 }
 
 #[cfg(test)]

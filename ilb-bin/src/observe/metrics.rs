@@ -1,7 +1,7 @@
 //! The facts as metrics, in the text format of `OpenMetrics`.
 //!
-//! Every metric is one [`Metric`]: its name, its meaning and where its values come from. Values are read from
-//! the facts when somebody asks, so a backend that has gone has no series any more.
+//! Every metric is one [`Metric`]: its name, its meaning and the function that reads its values. Values are read from the
+//! facts at each scrape, so a backend that is no longer there has no series.
 
 mod backend;
 mod encode;
@@ -16,17 +16,17 @@ use tokio::time::Instant;
 use self::process::Process;
 use crate::observe::insight::{BackendStatus, Facts, Insight, PoolFacts};
 
-/// The metrics, ready to be asked for.
+/// The metrics of a running ilb.
 #[derive(Debug)]
 pub(crate) struct Metrics(Registry);
 
-/// One metric: a family of series with one name.
+/// A metric: a family of series with one name.
 pub(crate) struct Metric {
-    /// Without the suffix `_total` of a counter, with the unit.
+    /// Name with the unit, and without the suffix `_total` of a counter.
     pub(crate) name: &'static str,
     pub(crate) kind: Kind,
     pub(crate) unit: Option<&'static str>,
-    /// One sentence, without its full stop: the format adds one.
+    /// Sentence without its full stop, which the format adds.
     pub(crate) help: &'static str,
     pub(crate) labels: &'static [&'static str],
     read: fn(&Scrape<'_>, &mut Series<'_>),
@@ -40,7 +40,7 @@ pub(crate) enum Kind {
     Info,
 }
 
-/// Takes one series: the values of the labels, in the order of the metric's, and its value.
+/// Receiver of one series: the values of the labels, in the order of the metric's labels, and the value.
 type Series<'a> = dyn FnMut(&[&str], Value<'_>) + 'a;
 
 enum Value<'a> {
@@ -49,7 +49,7 @@ enum Value<'a> {
     Info,
 }
 
-/// What one answer is made of.
+/// The sources of the metrics of one scrape.
 struct Scrape<'a> {
     facts: &'a Facts,
     now: Instant,
@@ -60,24 +60,24 @@ struct Scrape<'a> {
 struct PoolScrape<'a> {
     name: &'a str,
     facts: &'a PoolFacts,
-    /// The first [`MOST_BACKENDS`] backends, by address.
+    /// The first [`MAX_BACKENDS_WITH_SERIES`] backends, by address.
     backends: Vec<(String, BackendStatus)>,
 }
 
-/// So many backends of a pool have series of their own, so that a huge pool does not overwhelm who collects them.
-pub(crate) const MOST_BACKENDS: usize = 2_000;
+/// Maximum number of backends of a pool with series of their own, so that a huge pool does not overwhelm Prometheus.
+pub(crate) const MAX_BACKENDS_WITH_SERIES: usize = 2_000;
 
 impl Metrics {
-    /// The format of [`Metrics::text`].
+    /// Media type of [`Metrics::text`].
     pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-    pub(crate) fn of(insight: Insight) -> Self {
+    pub(crate) fn new(insight: Insight) -> Self {
         let mut registry = Registry::default();
-        registry.register_collector(Box::new(encode::Facts(insight)));
+        registry.register_collector(Box::new(encode::FactsCollector(insight)));
         Self(registry)
     }
 
-    /// All metrics at this moment.
+    /// Writes all metrics at this moment.
     pub(crate) fn text(&self) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.0)?;
@@ -85,16 +85,16 @@ impl Metrics {
     }
 }
 
-/// All metrics, in the order of the document.
+/// Returns all metrics, in the order of the document.
 pub(crate) fn all() -> impl Iterator<Item = &'static Metric> {
     [traefik::METRICS, pool::METRICS, backend::METRICS, settings::METRICS, process::METRICS].into_iter().flatten()
 }
 
 impl<'a> Scrape<'a> {
-    fn of(facts: &'a Facts) -> Self {
+    fn new(facts: &'a Facts) -> Self {
         let pool = |(name, pool): (&'a String, &'a PoolFacts)| {
             let backends = pool
-                .backends(MOST_BACKENDS)
+                .backend_statuses(MAX_BACKENDS_WITH_SERIES)
                 .into_iter()
                 .map(|backend| (backend.address.to_string(), backend))
                 .collect();
@@ -104,7 +104,7 @@ impl<'a> Scrape<'a> {
         Self { facts, now: Instant::now(), process: Process::read(), pools }
     }
 
-    /// One value per pool, where there is one.
+    /// Passes on one value per pool, where there is one.
     fn pools(&self, series: &mut Series<'_>, value: impl Fn(&PoolFacts) -> Option<f64>) {
         for pool in &self.pools {
             if let Some(value) = value(pool.facts) {
@@ -113,7 +113,7 @@ impl<'a> Scrape<'a> {
         }
     }
 
-    /// One value per backend, where there is one.
+    /// Passes on one value per backend, where there is one.
     fn backends(&self, series: &mut Series<'_>, value: impl Fn(&BackendStatus) -> Option<f64>) {
         for pool in &self.pools {
             for (address, backend) in &pool.backends {
@@ -125,13 +125,13 @@ impl<'a> Scrape<'a> {
     }
 }
 
-/// A count as a value. Exact up to 2^53.
+/// Converts a count to a value. It is exact up to 2^53.
 #[allow(clippy::cast_precision_loss)]
 fn number(count: u64) -> f64 {
     count as f64
 }
 
-/// A size as a value.
+/// Converts a size to a value.
 fn size(count: usize) -> f64 {
     number(count as u64)
 }

@@ -33,7 +33,7 @@ fn each_event_of_the_settings_file_is_logged_and_counted_once() {
         observer.on(&SettingsEvent::Refused { problems: "ilb.yaml:1: no" });
         observer.on(&SettingsEvent::Restored);
     });
-    insight.look(|facts| {
+    insight.read(|facts| {
         assert_eq!(facts.reloads.counts, [(Reload::Applied, 2), (Reload::Refused, 1)].into());
         assert_eq!(facts.reloads.last, Some(Reload::Applied));
     });

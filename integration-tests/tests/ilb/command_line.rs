@@ -18,7 +18,7 @@ async fn status_shows_a_running_ilb_and_its_exit_code_tells_readiness() {
     assert_eq!((shown.code, shown.stderr.as_str()), (Some(0), ""));
     let address = world.address(0).to_string();
     for part in
-        ["ready: every pool is in force", "In force for", "Backends up to date", "3 ready", &address, "Last push"]
+        ["ready: all pools active", "Configuration active for", "Backends up to date", "3 ready", &address, "Last push"]
     {
         assert!(shown.stdout.contains(part), "{part}: {}", shown.stdout);
     }
@@ -32,7 +32,7 @@ async fn status_shows_a_running_ilb_and_its_exit_code_tells_readiness() {
     world.admin.wait_until_failing("/readyz").await.unwrap();
     let shown = world.ilb.ask(&["status"]).await.unwrap();
     assert_eq!(shown.code, Some(3));
-    for part in ["not ready: pool default: Traefik cannot be reached", "Not in force: unreachable"] {
+    for part in ["not ready: pool default: Traefik cannot be reached", "Configuration not verified: unreachable"] {
         assert!(shown.stdout.contains(part), "{part}: {}", shown.stdout);
     }
 
@@ -59,7 +59,9 @@ async fn plan_shows_what_would_be_pushed_and_pushes_nothing() {
     let shown = world.ilb.ask(&["plan"]).await.unwrap();
     println!("{}{}", shown.stdout, shown.stderr);
     assert_eq!((shown.code, shown.stderr.as_str()), (Some(0), ""));
-    for part in ["3 ready", "Least connections", "CAPACITY", "WEIGHT", "less full: the next", "Nothing was pushed."] {
+    for part in
+        ["3 ready", "Least connections", "CAPACITY", "WEIGHT", "less full: gets the next", "Nothing was pushed."]
+    {
         assert!(shown.stdout.contains(part), "{part}: {}", shown.stdout);
     }
 
@@ -83,7 +85,7 @@ async fn plan_shows_that_connections_cannot_be_counted_and_plans_round_robin() {
     let shown = world.ilb.ask(&elsewhere).await.unwrap();
     println!("{}{}", shown.stdout, shown.stderr);
     assert_eq!(shown.code, Some(0), "{shown:?}");
-    for part in ["Round robin", "another network namespace", "takes its turn: nobody can count"] {
+    for part in ["Round robin", "another network namespace", "round robin: connections cannot be counted"] {
         assert!(shown.stdout.contains(part), "{part}: {}", shown.stdout);
     }
 }

@@ -16,7 +16,7 @@ async fn sigterm_ends_ilb_within_a_second_while_a_push_hangs() {
     world.add_pod(1).await.unwrap();
     eventually("a push is under way", async || {
         let status = world.admin.status().await?;
-        ensure!(status["traefik"]["state"] == "updating" || status["traefik"]["circuit"] == "half-open", "{status}");
+        ensure!(status["traefik"]["state"] == "updating" || status["traefik"]["push_state"] == "retrying", "{status}");
         Ok(())
     })
     .await

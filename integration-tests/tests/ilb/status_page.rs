@@ -32,14 +32,14 @@ async fn the_page_loads_and_can_be_read_by_day_by_night_and_on_a_phone() {
         browser.open(&world.admin.url("/")).await.unwrap();
         browser
             .wait_to_see(&[
-                "ready: every pool is in force",
-                "In force for",
+                "ready: all pools active",
+                "Configuration active for",
                 "Backends up to date",
                 "Pool default",
                 "entry point tcp: 5 ready, 1 draining, 1 not ready, 1",
                 &world.address(0).to_string(),
-                "leaving: only old connections",
-                "cannot serve: only old connections",
+                "leaving: keeps existing connections",
+                "not ready: keeps existing connections",
                 "Last pushes",
             ])
             .await
@@ -75,7 +75,7 @@ async fn the_page_follows_a_pod_that_comes_and_one_that_goes() {
     browser.wait_to_see(&["3 ready, 3 connections"]).await.unwrap();
 
     world.pods.delete(&World::pod(2)).await.unwrap();
-    browser.wait_to_see(&["2 ready, 1 draining", "leaving: only old connections"]).await.unwrap();
+    browser.wait_to_see(&["2 ready, 1 draining", "leaving: keeps existing connections"]).await.unwrap();
     world.pods.remove(&World::pod(2)).await.unwrap();
     browser.wait_until("the pod disappears", |text| !text.contains(&new)).await.unwrap();
     drop(connections);
@@ -88,10 +88,10 @@ async fn the_page_shows_the_outage_of_each_side_and_its_end() {
     let mut world = World::on(ApiServer::start().await.unwrap(), 2, &[]).await.unwrap();
     let browser = Browser::start(Look::Light).await.unwrap();
     browser.open(&world.admin.url("/")).await.unwrap();
-    browser.wait_to_see(&["ready: every pool is in force", "Backends up to date"]).await.unwrap();
+    browser.wait_to_see(&["ready: all pools active", "Backends up to date"]).await.unwrap();
 
     world.api_server.kill().unwrap();
-    let away = ["Not followed for", "The backends seen last stay in use", "ready: every pool is in force"];
+    let away = ["No updates for", "the last known backends stay in use", "ready: all pools active"];
     browser.wait_to_see(&away).await.unwrap();
     browser.screenshot("api-server-away").await.unwrap();
     world.api_server.restart().await.unwrap();
@@ -99,15 +99,15 @@ async fn the_page_shows_the_outage_of_each_side_and_its_end() {
 
     world.traefik.kill().unwrap();
     browser
-        .wait_to_see(&["not ready: pool default: Traefik cannot be reached", "Not in force: unreachable"])
+        .wait_to_see(&["not ready: pool default: Traefik cannot be reached", "Configuration not verified: unreachable"])
         .await
         .unwrap();
     browser.screenshot("traefik-away").await.unwrap();
     world.traefik.restart().await.unwrap();
-    browser.wait_to_see(&["ready: every pool is in force", "1 restart seen"]).await.unwrap();
+    browser.wait_to_see(&["ready: all pools active", "1 restart seen"]).await.unwrap();
 
     world.ilb.terminate().await.unwrap();
-    browser.wait_to_see(&["not known: ilb does not answer", "No connection to ilb"]).await.unwrap();
+    browser.wait_to_see(&["unknown: ilb does not answer", "No connection to ilb"]).await.unwrap();
     browser.screenshot("ilb-away").await.unwrap();
     browser.close().await.unwrap();
 }

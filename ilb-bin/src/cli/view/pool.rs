@@ -1,3 +1,5 @@
+//! The section of a pool: its state, and a table of its backends.
+
 use std::fmt::Write as _;
 
 use anstyle::Style;
@@ -5,108 +7,60 @@ use anstyle::Style;
 use super::{
     BAD, GOOD, QUIET, Room, TITLE, WARN,
     bars::{bar, curve},
-    fact,
-    table::{Cell, Table, shortened},
-    words::{ago, many, percent, plain, span},
+    fact, summary,
+    table::{Cell, Table},
+    text::{plain, shortened},
 };
-use crate::observe::insight::{BackendStatus, PoolStatus, Problem};
+use crate::observe::insight::{
+    BackendState, BackendStatus, PoolStatus,
+    numbers::{many, percent},
+};
 
-/// What to say of each backend.
+/// Columns of the table of backends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Columns {
-    /// What moves, with bars.
+    /// Values that change, with bars.
     Live,
-    /// What a plan is made of.
+    /// Values that a plan consists of.
     Plan,
 }
 
-/// What is known of a pool.
+/// Writes the state of a pool.
 pub(super) fn section(pool: &PoolStatus, room: Room) -> Vec<String> {
     let width = room.width;
-    let mut lines = vec![title(pool, width)];
-    lines.extend(discovery(pool, width));
-    lines.push(balancing(pool, width));
+    let mut lines = vec![title(pool, width), summary("API server", &pool.discovery.summary, width)];
+    if let Some(problem) = &pool.discovery.problem {
+        lines.push(fact("", QUIET, &problem.text, "", width));
+    }
+    lines.push(summary("Balancing", &pool.balancing, width));
     lines.extend(imbalance(pool, width));
     let height = room.height.map(|height| height.saturating_sub(lines.len()));
-    lines.extend(backends(&pool.backends, pool.omitted, Columns::Live, Room { height, ..room }));
+    lines.extend(backends(pool, Columns::Live, Room { height, ..room }));
     lines
 }
 
-/// What would be pushed for a pool.
+/// Writes the plan of a pool.
 pub(super) fn plan(pool: &PoolStatus, room: Room) -> Vec<String> {
-    let mut lines = vec![title(pool, room.width), balancing(pool, room.width)];
+    let mut lines = vec![title(pool, room.width), summary("Balancing", &pool.balancing, room.width)];
     lines.extend(imbalance(pool, room.width));
-    lines.extend(backends(&pool.backends, pool.omitted, Columns::Plan, room));
+    lines.extend(backends(pool, Columns::Plan, room));
     lines
 }
 
 fn title(pool: &PoolStatus, width: usize) -> String {
     let title = plain(&format!("Pool {}", pool.name));
-    let about = plain(&format!(", entry point {}: {}", pool.entry_point, counts(pool)));
+    let about = plain(&format!(", entry point {}: {}", pool.entry_point, pool.text));
     let about = shortened(&about, width.saturating_sub(title.chars().count()));
     format!("{TITLE}{title}{TITLE:#}{about}")
 }
 
-/// How many backends there are in which states, and their connections as far as they are known.
-pub(super) fn counts(pool: &PoolStatus) -> String {
-    let count = &pool.count;
-    let states = [
-        (count.ready, "ready"),
-        (count.suspect, "suspect"),
-        (count.draining, "draining"),
-        (count.not_ready, "not ready"),
-    ];
-    let there = states.iter().filter(|(count, state)| *count > 0 || *state == "ready");
-    let mut text = there.map(|(count, state)| format!("{count} {state}")).collect::<Vec<_>>().join(", ");
-    if pool.counting.state == "counting" && pool.omitted == 0 {
-        let connections = pool.backends.iter().filter_map(connections).map(u64::from).sum();
-        let _ = write!(text, ", {}", many(connections, "connection"));
-    }
-    text
-}
-
-fn discovery(pool: &PoolStatus, width: usize) -> Vec<String> {
-    let name = "API server";
-    match (&pool.discovery.problem, &*pool.discovery.state) {
-        (Some(Problem { kind, text, for_seconds, .. }), _) => {
-            let more = if pool.backends.is_empty() { "" } else { "the backends seen last stay in use" };
-            let value = format!("Not followed for {}: {kind}", span(*for_seconds));
-            vec![fact(name, WARN, &value, more, width), fact("", QUIET, text, "", width)]
-        }
-        (None, "starting") => {
-            vec![fact(name, WARN, "Not known yet", "waiting for the first complete set of backends", width)]
-        }
-        (None, _) => {
-            let heard = pool.discovery.contact_age_seconds.map(|age| format!("heard of {}", ago(age)));
-            vec![fact(name, GOOD, "Backends up to date", &heard.unwrap_or_default(), width)]
-        }
-    }
-}
-
-fn balancing(pool: &PoolStatus, width: usize) -> String {
-    let name = "Balancing";
-    let counting = &pool.counting;
-    match (&*pool.method, &*counting.state) {
-        ("leastconn", "impossible") => {
-            fact(name, WARN, "Round robin", counting.problem.as_deref().unwrap_or_default(), width)
-        }
-        ("leastconn", "counting") => {
-            let counted = counting.age_seconds.map(|age| format!("counted {}", ago(age)));
-            fact(name, GOOD, "Least connections", &counted.unwrap_or_default(), width)
-        }
-        ("leastconn", _) => fact(name, WARN, "Least connections", "nothing has been counted yet", width),
-        _ => fact(name, GOOD, "Round robin", "as it is set", width),
-    }
-}
-
-/// How unequal the loads are, now and over the last minutes.
+/// Writes the imbalance, now and over the last minutes, if there is anything to compare.
 fn imbalance(pool: &PoolStatus, width: usize) -> Option<String> {
     let imbalance = &pool.imbalance;
     let ratio = imbalance.ratio?;
-    let more = imbalance.connections.map(|more| format!("the fullest has {more:.1} connections more than the mean"));
-    let mut line = fact("Imbalance", Style::new(), &percent(ratio), &more.unwrap_or_default(), width);
+    let mut line = fact("Imbalance", Style::new(), &percent(ratio), &imbalance.text, width);
     let used = anstream::adapter::strip_str(&line).to_string().chars().count();
-    // As on the status page: a curve whose top is 5 % at least.
+    // The top of the curve is at least 5 %, as on the status page.
     let curve = curve(&imbalance.history, 0.05, width.saturating_sub(used + 2).min(40));
     if curve.chars().count() > 2 {
         let _ = write!(line, "  {QUIET}{curve}{QUIET:#}");
@@ -114,18 +68,18 @@ fn imbalance(pool: &PoolStatus, width: usize) -> Option<String> {
     Some(line)
 }
 
-/// A table of the backends; those that tell least are left out if there is no room for all.
-fn backends(list: &[BackendStatus], omitted: usize, columns: Columns, room: Room) -> Vec<String> {
-    if list.is_empty() {
-        return vec!["  There is no backend: new connections are closed at once until there is one.".to_owned()];
+/// Writes the table of backends. The least interesting ones are left out if there is no room for all.
+fn backends(pool: &PoolStatus, columns: Columns, room: Room) -> Vec<String> {
+    if pool.backends.is_empty() {
+        return pool.note.iter().map(|note| format!("  {}", plain(note))).collect();
     }
-    let mut list = list.to_vec();
-    // The head, and the line that says how many there are more.
+    let mut list = pool.backends.clone();
+    // One line is the head of the table, another says how many backends are left out.
     let rows = room.height.map_or(usize::MAX, |height| height.saturating_sub(2));
-    let omitted = omitted + BackendStatus::leave_out(&mut list, rows);
-    let most = list.iter().filter_map(connections).max().unwrap_or(0);
+    let omitted = pool.omitted + BackendStatus::leave_out(&mut list, rows);
+    let most = list.iter().filter_map(BackendStatus::connections).max().unwrap_or(0);
     let texts = list.iter().map(|b| b.address.to_string().len() + b.why.chars().count()).max().unwrap_or(0);
-    // What the columns beside them leave, within what looks well.
+    // A bar takes the room that the other columns leave, within limits that look well.
     let bar_width = room.width.saturating_sub(texts + 45).clamp(8, 30);
     let mut table = Table::with_head(columns.head());
     for backend in &list {
@@ -134,7 +88,7 @@ fn backends(list: &[BackendStatus], omitted: usize, columns: Columns, room: Room
     let mut lines: Vec<_> = table.lines(room.width).collect();
     if omitted > 0 {
         let more = many(omitted as u64, "more backend");
-        lines.push(format!("  {QUIET}and {more}: `-o json` of `ilb status` has all{QUIET:#}"));
+        lines.push(format!("  {QUIET}and {more}: `ilb status -o json` shows all{QUIET:#}"));
     }
     lines
 }
@@ -159,13 +113,13 @@ impl Columns {
     }
 
     fn row(self, backend: &BackendStatus, most: f64, bar_width: usize) -> Vec<Cell> {
-        let style = match &*backend.state {
-            "ready" => GOOD,
-            "suspect" => BAD,
-            _ => WARN,
+        let style = match backend.state {
+            BackendState::Ready => GOOD,
+            BackendState::Suspect => BAD,
+            BackendState::Draining | BackendState::NotReady | BackendState::Unknown => WARN,
         };
-        let state = Cell::left(plain(&backend.state)).style(style);
-        let count = connections(backend);
+        let state = Cell::left(backend.state.to_string()).style(style);
+        let count = backend.connections();
         let counted = Cell::right(match backend.opening {
             Some(opening @ 1..) => format!("{} + {opening} opening", backend.established.unwrap_or(0)),
             _ => count.map_or("–".to_owned(), |count| count.to_string()),
@@ -191,9 +145,4 @@ impl Columns {
             }
         }
     }
-}
-
-/// Established and opening connections; `None` where nobody counts.
-fn connections(backend: &BackendStatus) -> Option<u32> {
-    Some(backend.established?.saturating_add(backend.opening.unwrap_or(0)))
 }

@@ -1,12 +1,19 @@
+//! A table for a terminal.
+
 use std::fmt::Write as _;
 
 use anstyle::Style;
 
-/// A table for a terminal: as wide as its cells need, which keep their style.
+use super::text::shortened;
+
+/// Rows of cells. A column is as wide as its widest cell.
+#[derive(Debug)]
 pub(super) struct Table {
     rows: Vec<Vec<Cell>>,
 }
 
+/// A text with a style and an alignment.
+#[derive(Debug)]
 pub(super) struct Cell {
     text: String,
     style: Style,
@@ -22,7 +29,7 @@ impl Table {
         self.rows.push(row);
     }
 
-    /// Lines that are indented by two and no longer than `width`.
+    /// Writes lines that are indented by two characters and no longer than `width`.
     pub(super) fn lines(&self, width: usize) -> impl Iterator<Item = String> {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let widest = |column| self.rows.iter().filter_map(|row| row.get(column)).map(Cell::width).max().unwrap_or(0);
@@ -67,27 +74,6 @@ impl Cell {
     }
 }
 
-/// With a sign that there is more, if there is no room for it.
-pub(super) fn shortened(text: &str, room: usize) -> String {
-    if text.chars().count() <= room {
-        return text.to_owned();
-    }
-    text.chars().take(room.saturating_sub(1)).chain(['…']).collect()
-}
-
-/// No more of a line than there is room for, with all of its styles.
-pub(super) fn cut(line: &str, room: usize) -> String {
-    let (mut shown, mut in_style) = (0, false);
-    let keep = |c: &char| {
-        in_style |= *c == '\u{1b}';
-        let keep = in_style || shown < room;
-        shown += usize::from(!in_style);
-        in_style &= *c != 'm';
-        keep
-    };
-    line.chars().filter(keep).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,13 +87,5 @@ mod tests {
         let narrow: Vec<_> = table.lines(20).collect();
         assert_eq!(narrow, ["  NAME  COUNT  WHY", "  a         7  for …"]);
         assert_eq!(table.lines(7).collect::<Vec<_>>(), ["  NAME", "  a"]);
-    }
-
-    #[test]
-    fn a_line_is_cut_without_its_styles() {
-        let bold = Style::new().bold();
-        let line = format!("a{bold}bcd{bold:#}e");
-        assert_eq!(cut(&line, 3), format!("a{bold}bc{bold:#}"));
-        assert_eq!(cut(&line, 5), line);
     }
 }

@@ -1,3 +1,5 @@
+//! The texts that the commands print for a status.
+
 use ilb_discovery::State;
 use ilb_reconciler::Method;
 use tokio::time::Instant;
@@ -10,16 +12,16 @@ use crate::observe::insight::{
 
 const ROOM: Room = Room { width: 100, height: None };
 
-/// What an ilb says that has planned for this many backends and has pushed nothing yet.
+/// Returns the status of an ilb that has planned for this many backends and has pushed nothing yet.
 fn waiting(backends: usize) -> Status {
     let insight = Insight::new();
     let pool = Reporter::add(&insight, "default", "tcp", Method::LeastConnections);
     let states: Vec<_> = (0..backends).map(|n| if n == 1 { State::Draining } else { State::Ready }).collect();
     let set = set(&states);
-    pool.found(&set);
+    pool.discovered(&set);
     pool.sampled(&sample(&vec![3; backends]));
     pool.planned(&round_robin(&set), &set);
-    insight.look(|facts| facts.status(usize::MAX, Instant::now()))
+    insight.read(|facts| facts.status(usize::MAX, Instant::now()))
 }
 
 fn without_colours(text: &str) -> String {
@@ -27,18 +29,19 @@ fn without_colours(text: &str) -> String {
 }
 
 #[tokio::test]
-async fn what_is_not_ready_is_told_with_all_reasons() {
-    let mut told = waiting(2);
-    told.not_ready.push("and a reason ".repeat(20));
-    let shown = without_colours(&status(&told, ROOM));
+async fn all_reasons_for_not_being_ready_are_shown() {
+    let mut waiting = waiting(2);
+    let reasons = "; and a reason".repeat(20);
+    waiting.summary.text += &reasons;
+    let shown = without_colours(&status(&waiting, ROOM));
     assert!(shown.starts_with("not ready: pool default: nothing has been pushed yet"), "{shown}");
-    for part in ["Not configured yet", "1 ready, 1 draining, 6 connections", "leaving: only old", &told.not_ready[1]] {
+    for part in ["Not configured yet", "1 ready, 1 draining, 6 connections", "leaving: keeps existing", &reasons] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
 }
 
 #[tokio::test]
-async fn a_screen_is_never_exceeded_and_says_what_it_leaves_out() {
+async fn a_screen_is_never_exceeded_and_shows_how_much_is_left_out() {
     let status = waiting(100);
     for (width, height) in [(120, 40), (60, 14), (20, 8)] {
         let room = Room { width, height: Some(height) };
@@ -53,9 +56,10 @@ async fn a_screen_is_never_exceeded_and_says_what_it_leaves_out() {
 }
 
 #[tokio::test]
-async fn nothing_that_a_terminal_obeys_comes_through() {
+async fn nothing_that_a_terminal_acts_on_is_printed() {
     let mut status = waiting(1);
-    status.not_ready = vec!["a\u{1b}[2Jb".to_owned()];
+    status.summary.text = "a\u{1b}[2Jb".to_owned();
+    status.traefik.summary.detail = "a\u{1b}[2Jb".to_owned();
     status.pools[0].name = "\u{1b}]0;title\u{7}".to_owned();
     status.pools[0].backends[0].why = "\u{9b}31m".to_owned();
     let shown = without_colours(&super::status(&status, ROOM)) + &line(&status);

@@ -1,3 +1,5 @@
+//! The status as a stream of server-sent events.
+
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
@@ -12,54 +14,54 @@ use tokio::{
 
 use crate::observe::insight::Insight;
 
-/// Who follows the events: so many at a time, so that probes and collectors always find a free connection.
-#[derive(Clone)]
-pub(super) struct Followers(Arc<Semaphore>);
+/// Limits the number of open streams, so that probes and Prometheus always find a free connection.
+#[derive(Clone, Debug)]
+pub(super) struct StreamLimit(Arc<Semaphore>);
 
-/// See [`Followers`].
-const MOST_FOLLOWERS: usize = 32;
+/// Maximum number of open streams.
+const MAX_STREAMS: usize = 32;
 
-/// Events are not closer than this: what happens meanwhile is in the next one.
-const GAP: Duration = Duration::from_millis(250);
+/// Minimum time between two events. Changes in between are in the next event.
+const MIN_INTERVAL: Duration = Duration::from_millis(250);
 
-/// There is an event at least this often, because ages grow and counts change all the time.
-const PERIOD: Duration = Duration::from_secs(1);
+/// Maximum time between two events: ages grow and counts change all the time.
+const MAX_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A stream ends after this long, and a browser opens another one.
-const LONGEST: Duration = Duration::from_secs(900);
+/// Maximum duration of a stream. A browser then opens another one.
+const MAX_STREAM_DURATION: Duration = Duration::from_secs(900);
 
-/// As many backends of a pool as a person looks at.
-const LONGEST_LIST: usize = 200;
+/// Maximum number of backends of a pool in an event: more than a person looks at.
+const MAX_LISTED_BACKENDS: usize = 200;
 
-impl Default for Followers {
+impl Default for StreamLimit {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(MOST_FOLLOWERS)))
+        Self(Arc::new(Semaphore::new(MAX_STREAMS)))
     }
 }
 
-/// The status as a stream of server-sent events: one at once, one for each piece of news, one a second.
-pub(super) fn follow(insight: &Insight, followers: &Followers) -> Response {
-    match Arc::clone(&followers.0).try_acquire_owned() {
-        Ok(place) => Sse::new(events(insight.clone(), place)).into_response(),
+/// Streams the status: one event at once, one after each change, and at least one per second.
+pub(super) fn respond(insight: &Insight, limit: &StreamLimit) -> Response {
+    match Arc::clone(&limit.0).try_acquire_owned() {
+        Ok(permit) => Sse::new(events(insight.clone(), permit)).into_response(),
         Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "too many status pages are open: close one\n").into_response(),
     }
 }
 
-fn events(insight: Insight, place: OwnedSemaphorePermit) -> impl Stream<Item = Result<Event, Infallible>> {
-    let (news, ends) = (insight.follow(), Instant::now() + LONGEST);
-    stream::unfold((insight, news, place, false), move |(insight, mut news, place, begun)| async move {
+fn events(insight: Insight, permit: OwnedSemaphorePermit) -> impl Stream<Item = Result<Event, Infallible>> {
+    let (changes, ends) = (insight.subscribe(), Instant::now() + MAX_STREAM_DURATION);
+    stream::unfold((insight, changes, permit, false), move |(insight, mut changes, permit, begun)| async move {
         if begun {
-            sleep(GAP).await;
-            // News that never comes is no news: the period ends the waiting.
-            let _ = timeout(PERIOD.saturating_sub(GAP), news.changed()).await;
+            sleep(MIN_INTERVAL).await;
+            // Without a change, the next event is due when the wait times out.
+            let _ = timeout(MAX_INTERVAL.saturating_sub(MIN_INTERVAL), changes.changed()).await;
         }
         if Instant::now() >= ends {
             return None;
         }
-        news.mark_unchanged();
-        let status = insight.look(|facts| facts.status(LONGEST_LIST, Instant::now()));
+        changes.mark_unchanged();
+        let status = insight.read(|facts| facts.status(MAX_LISTED_BACKENDS, Instant::now()));
         let event =
             Event::default().json_data(status).unwrap_or_else(|error| Event::default().comment(error.to_string()));
-        Some((Ok(event), (insight, news, place, true)))
+        Some((Ok(event), (insight, changes, permit, true)))
     })
 }

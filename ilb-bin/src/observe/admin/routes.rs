@@ -1,3 +1,5 @@
+//! The paths of the admin server.
+
 use std::sync::Arc;
 
 use axum::{
@@ -14,27 +16,27 @@ use axum::{
 use tokio::time::Instant;
 
 use super::{
-    events::{self, Followers},
+    events::{self, StreamLimit},
     page::Page,
 };
 use crate::observe::{insight::Insight, metrics::Metrics};
 
-/// What the answers are made of.
+/// The sources of all responses.
 #[derive(Clone)]
 struct Sources {
     insight: Insight,
     metrics: Arc<Metrics>,
     page: Arc<Page>,
-    followers: Followers,
+    streams: StreamLimit,
 }
 
-/// All paths. Only `GET` (and `HEAD`) is answered.
+/// Creates the router of all paths. It allows only `GET` and `HEAD`.
 pub(super) fn router(insight: Insight) -> Router {
-    let metrics = Arc::new(Metrics::of(insight.clone()));
-    let sources = Sources { insight, metrics, page: Arc::new(Page::new()), followers: Followers::default() };
+    let metrics = Arc::new(Metrics::new(insight.clone()));
+    let sources = Sources { insight, metrics, page: Arc::new(Page::new()), streams: StreamLimit::default() };
     Router::new()
         .route("/", get(page))
-        .route("/events", get(follow))
+        .route("/events", get(stream))
         .route("/status", get(status))
         .route("/metrics", get(metrics_text))
         .route("/livez", get(livez))
@@ -49,12 +51,12 @@ async fn page(State(sources): State<Sources>) -> Response {
     sources.page.response()
 }
 
-async fn follow(State(sources): State<Sources>) -> Response {
-    events::follow(&sources.insight, &sources.followers)
+async fn stream(State(sources): State<Sources>) -> Response {
+    events::respond(&sources.insight, &sources.streams)
 }
 
 async fn status(State(sources): State<Sources>) -> Response {
-    let status = sources.insight.look(|facts| facts.status(usize::MAX, Instant::now()));
+    let status = sources.insight.read(|facts| facts.status(usize::MAX, Instant::now()));
     Json(status).into_response()
 }
 
@@ -65,25 +67,25 @@ async fn metrics_text(State(sources): State<Sources>) -> Response {
     }
 }
 
-/// Whether the process does its work; a restart would help if not.
+/// Answers whether the loop runs. If not, a restart helps.
 async fn livez(State(sources): State<Sources>) -> Response {
-    let alive = sources.insight.look(|facts| facts.is_alive(Instant::now()));
+    let alive = sources.insight.read(|facts| facts.is_alive(Instant::now()));
     let hangs = (!alive).then(|| "the controller's loop hangs".to_owned());
-    answer(hangs.as_slice())
+    probe(hangs.as_slice())
 }
 
-/// Whether the backends are known. It does not wait for Traefik, which may be started after this.
+/// Answers whether the backends are known. It does not depend on Traefik, which may be started after ilb.
 async fn startupz(State(sources): State<Sources>) -> Response {
-    answer(&sources.insight.look(crate::observe::insight::Facts::not_started))
+    probe(&sources.insight.read(crate::observe::insight::Facts::not_started))
 }
 
-/// Whether the configuration is proved to be in force.
+/// Answers whether the configuration is proved to be in force.
 async fn readyz(State(sources): State<Sources>) -> Response {
-    answer(&sources.insight.look(|facts| facts.not_ready(Instant::now())))
+    probe(&sources.insight.read(|facts| facts.not_ready(Instant::now())))
 }
 
-/// A probe's answer: what is wrong, a line each.
-fn answer(problems: &[String]) -> Response {
+/// Answers a probe with `ok`, or with the problems, one per line.
+fn probe(problems: &[String]) -> Response {
     match problems {
         [] => "ok\n".into_response(),
         problems => (StatusCode::SERVICE_UNAVAILABLE, problems.join("\n") + "\n").into_response(),

@@ -1,3 +1,8 @@
+//! The facts of one pool.
+//!
+//! They repeat what the loop's events report, for readers. `in_force` is the decision of the last push that was reported
+//! as proved; what has to be pushed is decided from `Pushes` in the loop, never from here.
+
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use ilb_connections::Sample;
@@ -8,46 +13,45 @@ use prometheus_client::metrics::histogram::Histogram;
 use tokio::time::Instant;
 
 use super::{
-    load::{Imbalance, LoadFacts},
-    traefik::{Trouble, durations},
+    imbalance::Imbalance, load::LoadFacts, problem::OngoingProblem, traefik::duration_histogram, words::BackendState,
 };
 
-/// What is known of one pool.
+/// Facts about one pool.
 pub(crate) struct PoolFacts {
     pub(crate) entry_point: String,
     pub(crate) method: Method,
     discovery: Arc<dyn Discovery>,
-    /// The set seen last.
-    pub(crate) seen: Option<Arc<BackendSet>>,
-    /// What is wrong with the view of the backends; `None` while it is up to date.
-    pub(crate) stale: Option<Trouble>,
-    /// Complete sets that discovery has published.
+    /// The last set of backends.
+    pub(crate) backends: Option<Arc<BackendSet>>,
+    /// The problem that keeps the set from being up to date.
+    pub(crate) stale: Option<OngoingProblem>,
+    /// Number of complete sets that discovery has published.
     pub(crate) sets: u64,
-    /// How the view became stale or stayed it, by kind.
+    /// Errors that made the set stale or kept it so, by kind.
     pub(crate) errors: BTreeMap<&'static str, u64>,
-    /// What was decided last, with the suspects of this moment.
+    /// The last decision, with the suspects of this moment.
     pub(super) decided: Option<Arc<Decision>>,
-    /// What is in force, or was when it was proved last.
+    /// The decision that is in force, or was at the last proof.
     pub(crate) in_force: Option<Arc<Decision>>,
     pub(crate) load: LoadFacts,
-    /// Since when what should be in force differs from what was pushed.
+    /// The moment of the oldest change of the ready backends that is in no push yet.
     changed: Option<Instant>,
-    /// The same for the push under way.
-    pushing: Option<Instant>,
-    /// From a change seen to the proof that it is in force, in seconds.
+    /// The moment of the oldest such change in the push that is in flight.
+    change_in_flight: Option<Instant>,
+    /// Seconds from a change of the ready backends to the proof that it is in force.
     pub(crate) propagation: Histogram,
-    born: Instant,
-    /// Whether others were in force when it came.
-    late: bool,
+    added: Instant,
+    /// The pool was added while other pools were in force.
+    added_late: bool,
 }
 
 impl PoolFacts {
-    pub(super) fn new(pool: &PoolInfo, late: bool, now: Instant) -> Self {
+    pub(super) fn new(pool: &PoolInfo, now: Instant) -> Self {
         Self {
             entry_point: pool.spec.entry_point.to_string(),
             method: pool.method,
             discovery: Arc::clone(&pool.discovery),
-            seen: None,
+            backends: None,
             stale: None,
             sets: 0,
             errors: BTreeMap::new(),
@@ -55,34 +59,45 @@ impl PoolFacts {
             in_force: None,
             load: LoadFacts::default(),
             changed: None,
-            pushing: None,
-            propagation: durations(),
-            born: now,
-            late,
+            change_in_flight: None,
+            propagation: duration_histogram(),
+            added: now,
+            added_late: false,
         }
     }
 
-    pub(super) fn found(&mut self, set: &Arc<BackendSet>, now: Instant) {
+    /// Marks the pool as added while other pools were in force.
+    pub(super) fn late(self) -> Self {
+        Self { added_late: true, ..self }
+    }
+
+    /// Takes over what is in force from the pool of the same name that this one replaces, if it has the same entry point.
+    pub(super) fn replacing(mut self, before: Self) -> Self {
+        if before.entry_point == self.entry_point {
+            (self.decided, self.in_force) = (before.decided, before.in_force);
+        }
+        self
+    }
+
+    pub(super) fn discovered(&mut self, set: &Arc<BackendSet>, now: Instant) {
         self.stale = None;
         self.sets += 1;
-        if self.seen.as_ref().is_none_or(|seen| seen.ready() != set.ready()) {
+        if self.backends.as_ref().is_none_or(|before| before.ready() != set.ready()) {
             self.changed.get_or_insert(now);
         }
-        self.load.keep(|address| set.get(address).is_some());
-        self.seen = Some(Arc::clone(set));
+        self.load.retain(|address| set.get(address).is_some());
+        self.backends = Some(Arc::clone(set));
     }
 
     pub(super) fn stale(&mut self, error: &ilb_discovery::Error, now: Instant) {
         *self.errors.entry(error.kind()).or_default() += 1;
-        let (since, attempts) = self.stale.as_ref().map_or((now, 0), |trouble| (trouble.since, trouble.attempts));
-        self.stale =
-            Some(Trouble { kind: error.kind(), text: error.with_causes().to_string(), since, attempts: attempts + 1 });
+        self.stale = Some(OngoingProblem::after(self.stale.take(), error.kind(), error.with_causes().to_string(), now));
     }
 
     pub(super) fn sampled(&mut self, sample: &Sample, balancer: &LeastConnections, now: Instant) {
-        let Some(seen) = &self.seen else { return };
-        self.load.sampled(sample, balancer, |address| seen.get(address).is_some(), now);
-        // Without any connection there is nothing to compare, and with many backends looking at all of them costs.
+        let Some(backends) = &self.backends else { return };
+        self.load.sampled(sample, balancer, |address| backends.get(address).is_some(), now);
+        // Without any connection there is nothing to compare, and with many backends a look at all of them is expensive.
         if sample.iter().len() == 0 {
             return;
         }
@@ -91,22 +106,23 @@ impl PoolFacts {
         }
     }
 
-    /// Returns what this pool has to do with the push; nothing if its part is in force already.
+    /// Takes in that a push has started, and returns its reason as far as this pool is concerned: none if the decision is
+    /// in force already.
     pub(super) fn push_started(&mut self, decision: &Arc<Decision>) -> Option<Reason> {
-        self.pushing = match (self.pushing.take(), self.changed.take()) {
+        self.change_in_flight = match (self.change_in_flight.take(), self.changed.take()) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
-        let in_force = self.in_force.as_ref().is_some_and(|in_force| Arc::ptr_eq(in_force, decision));
-        (!in_force).then_some(decision.reason)
+        let is_in_force = self.in_force.as_ref().is_some_and(|in_force| Arc::ptr_eq(in_force, decision));
+        (!is_in_force).then_some(decision.reason)
     }
 
     pub(super) fn pushed(&mut self, desired: &Desired, now: Instant) {
-        if let Some(changed) = self.pushing.take() {
+        if let Some(changed) = self.change_in_flight.take() {
             self.propagation.observe(now.saturating_duration_since(changed).as_secs_f64());
         }
-        // A change that was taken back while the push was under way needs no other.
-        if self.seen.as_ref().is_some_and(|seen| seen.ready() == *desired.backends) {
+        // A change that was undone while the push was in flight needs no other push.
+        if self.backends.as_ref().is_some_and(|backends| backends.ready() == *desired.backends) {
             self.changed = None;
         }
         self.in_force = Some(Arc::clone(&desired.decision));
@@ -114,65 +130,56 @@ impl PoolFacts {
     }
 
     pub(super) fn push_failed(&mut self) {
-        // The repetition is about the same change.
-        self.changed = self.pushing.take().or(self.changed);
+        // The next push contains the same change.
+        self.changed = self.change_in_flight.take().or(self.changed);
     }
 
-    /// How long ago the source of the backends was last heard of.
+    /// Returns the time since the last contact with the source of the backends.
     pub(crate) fn since_contact(&self) -> Option<Duration> {
         self.discovery.since_contact()
     }
 
-    /// How often the source had to be listed as a whole again.
+    /// Returns how often the source had to be listed again.
     pub(crate) fn relists(&self) -> Option<u64> {
         self.discovery.relists()
     }
 
-    /// Takes over what is in force from the pool of this name that it replaces. On another entry point nothing is.
-    pub(super) fn replacing(mut self, before: Self) -> Self {
-        if before.entry_point == self.entry_point {
-            (self.decided, self.in_force) = (before.decided, before.in_force);
-        }
-        self
-    }
-
-    /// Whether it came when others were in force, and has not been since.
+    /// Returns whether the pool was added while others were in force, and has not been in force since.
     pub(super) fn is_late(&self) -> bool {
-        self.late && self.in_force.is_none()
+        self.added_late && self.in_force.is_none()
     }
 
-    /// Whether it is known who the backends are, or who they were before the settings of the pool changed: those stay in
-    /// force until the pool knows better.
+    /// Returns whether the backends are known, or were before the settings of the pool changed: those stay in force until
+    /// discovery has published a new set.
     pub(super) fn is_known(&self) -> bool {
-        self.seen.is_some() || self.in_force.is_some()
+        self.backends.is_some() || self.in_force.is_some()
     }
 
-    /// For how long it has not been sure that the backends are these.
+    /// Returns how long the backend set has been unconfirmed.
     pub(crate) fn staleness(&self, now: Instant) -> Duration {
-        match (&self.stale, &self.seen) {
-            (Some(trouble), _) => now.saturating_duration_since(trouble.since),
-            (None, None) => now.saturating_duration_since(self.born),
+        match (&self.stale, &self.backends) {
+            (Some(problem), _) => now.saturating_duration_since(problem.since),
+            (None, None) => now.saturating_duration_since(self.added),
             (None, Some(_)) => Duration::ZERO,
         }
     }
 
-    /// Returns whether a backend may take connections, by discovery and by the counts. Suspects are those of this moment,
-    /// also while a plan without them cannot be pushed.
-    pub(crate) fn standing(&self, backend: &Backend) -> Standing {
+    /// Returns the state of a backend. Suspects are those of this moment, also while a plan without them cannot be pushed.
+    pub(crate) fn state(&self, backend: &Backend) -> BackendState {
         let row = self.decided.as_ref().and_then(|decided| decided.row(backend.address()));
         match row {
-            Some(row) if row.standing == Standing::Suspect && backend.state() == State::Ready => Standing::Suspect,
-            _ => Standing::State(backend.state()),
+            Some(row) if row.standing == Standing::Suspect && backend.state() == State::Ready => BackendState::Suspect,
+            _ => backend.state().into(),
         }
     }
 
-    /// How unequal the loads are; `None` where nobody counts, or there is nothing to compare.
+    /// Returns the imbalance; `None` where connections are not counted or there is nothing to compare.
     pub(crate) fn imbalance(&self) -> Option<Imbalance> {
-        let takes_connections = |backend: &&Backend| self.standing(backend) == Standing::State(State::Ready);
+        let takes_connections = |backend: &&Backend| self.state(backend) == BackendState::Ready;
         let load = |backend: &Backend| {
-            Some(f64::from(self.load.of(backend.address())?.connections()) / f64::from(backend.capacity().get()))
+            Some(f64::from(self.load.get(backend.address())?.connections()) / f64::from(backend.capacity().get()))
         };
-        Imbalance::of(self.seen.as_ref()?.iter().filter(takes_connections).filter_map(load))
+        Imbalance::from_loads(self.backends.as_ref()?.iter().filter(takes_connections).filter_map(load))
     }
 }
 
@@ -180,7 +187,7 @@ impl fmt::Debug for PoolFacts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PoolFacts")
             .field("entry_point", &self.entry_point)
-            .field("seen", &self.seen)
+            .field("backends", &self.backends)
             .finish_non_exhaustive()
     }
 }

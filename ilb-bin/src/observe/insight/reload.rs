@@ -1,29 +1,14 @@
+//! The facts of reloads of the settings file.
+
 use std::collections::BTreeMap;
 
-/// How a change of the file of settings ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Reload {
-    Applied,
-    /// It was wrong, and the settings before stay in force.
-    Refused,
-}
+use super::words::Reload;
 
-/// What is known of such changes.
+/// Counts the reloads of the settings file and keeps the last result.
 #[derive(Debug, Default)]
 pub(crate) struct ReloadFacts {
     pub(crate) counts: BTreeMap<Reload, u64>,
     pub(crate) last: Option<Reload>,
-}
-
-impl Reload {
-    pub(crate) const ALL: [Self; 2] = [Self::Applied, Self::Refused];
-
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Applied => "applied",
-            Self::Refused => "refused",
-        }
-    }
 }
 
 impl ReloadFacts {

@@ -1,58 +1,71 @@
-use std::{borrow::Cow, time::Duration};
+//! The status document: everything that is known at one moment, as `/status` and `/events` show it.
+//!
+//! `docs/status.schema.json` describes it. Fields are only ever added, so that an ilb also understands the status of a
+//! newer one. Times are ages in seconds, not dates: they stay true when a clock jumps. Sentences are part of
+//! it, so that the page and the command line show the same ones.
 
-use ilb_discovery::State;
-use ilb_reconciler::decision::Standing;
+mod backend;
+mod build;
+mod plan_in_force;
+mod text;
+
+use std::net::SocketAddr;
+
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 
-use super::{
-    BackendStatus, Facts, PoolFacts, TraefikFacts,
-    load::History,
-    traefik::{Push, Trouble},
+use super::words::{
+    BackendState, BalancingMethod, CountingState, DiscoveryState, PushReason, PushResult, PushState, Severity,
+    TraefikState,
 };
 
-/// Everything that is known, at one moment: what `/status` answers. `docs/status.schema.json` describes it; fields are
-/// only ever added, so that an ilb also understands the status of a newer one.
-///
-/// Times are ages in seconds, not dates: they stay true when a clock jumps.
+/// Status of a running ilb at one moment.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Status {
-    /// The version of this form.
+    /// Version of this form.
     pub(crate) schema: u32,
-    pub(crate) version: Word,
+    /// Version of ilb.
+    pub(crate) version: String,
     pub(crate) uptime_seconds: f64,
-    /// Whether every pool is proved to be in force in the Traefik that runs now.
+    /// Every pool is proved to be in force in the Traefik process that runs now.
     pub(crate) ready: bool,
-    /// Why it is not.
+    /// The reasons why ilb is not ready.
     pub(crate) not_ready: Vec<String>,
+    pub(crate) summary: StatusSummary,
     pub(crate) traefik: TraefikStatus,
     pub(crate) pools: Vec<PoolStatus>,
 }
 
-/// One of a few words.
-pub(crate) type Word = Cow<'static, str>;
+/// A state in words.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub(crate) struct StatusSummary {
+    pub(crate) severity: Severity,
+    /// The state in a few words, such as `Backends up to date`.
+    pub(crate) text: String,
+    /// More about it, such as `last contact 9 s ago`; may be empty.
+    pub(crate) detail: String,
+}
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct TraefikStatus {
-    /// `waiting`, `updating`, `in force` or `failing`.
-    pub(crate) state: Word,
-    /// `closed`, `half-open` or `open`.
-    pub(crate) circuit: Word,
+    pub(crate) state: TraefikState,
+    pub(crate) push_state: PushState,
+    pub(crate) summary: StatusSummary,
     pub(crate) problem: Option<Problem>,
     pub(crate) in_force_seconds: Option<f64>,
     pub(crate) proof_age_seconds: Option<f64>,
     pub(crate) revision: Option<String>,
     pub(crate) version: Option<String>,
-    /// When the process started, as Traefik says itself.
+    /// Start of the process, as Traefik reports it.
     pub(crate) started: Option<String>,
     pub(crate) restarts_seen: u64,
     /// The last pushes, newest first.
     pub(crate) pushes: Vec<PushStatus>,
 }
 
+/// A problem that has not been solved yet.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Problem {
-    pub(crate) kind: Word,
+    pub(crate) kind: String,
     pub(crate) text: String,
     pub(crate) for_seconds: f64,
     pub(crate) attempts: u64,
@@ -62,8 +75,8 @@ pub(crate) struct Problem {
 pub(crate) struct PushStatus {
     pub(crate) age_seconds: f64,
     pub(crate) took_seconds: f64,
-    pub(crate) reason: Word,
-    pub(crate) result: Word,
+    pub(crate) reason: PushReason,
+    pub(crate) result: PushResult,
     pub(crate) entries: usize,
     pub(crate) error: Option<String>,
 }
@@ -72,33 +85,39 @@ pub(crate) struct PushStatus {
 pub(crate) struct PoolStatus {
     pub(crate) name: String,
     pub(crate) entry_point: String,
-    pub(crate) method: Word,
+    pub(crate) method: BalancingMethod,
     pub(crate) in_force: bool,
+    /// Counts of backends and connections in words.
+    pub(crate) text: String,
+    /// Consequence of an extraordinary state, such as a pool without backends.
+    pub(crate) note: Option<String>,
     pub(crate) discovery: DiscoveryStatus,
+    /// The balancing in words.
+    pub(crate) balancing: StatusSummary,
     pub(crate) counting: CountingStatus,
     pub(crate) count: StateCounts,
     pub(crate) imbalance: ImbalanceStatus,
-    /// Backends that are not in the list, because it would be too long for a page. `/status` itself leaves out none.
+    /// Number of backends left out of the list, because it would be too long for a page. `/status` leaves out none.
     pub(crate) omitted: usize,
     pub(crate) backends: Vec<BackendStatus>,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct DiscoveryStatus {
-    /// `starting`, `up to date` or `stale`.
-    pub(crate) state: Word,
+    pub(crate) state: DiscoveryState,
+    pub(crate) summary: StatusSummary,
     pub(crate) problem: Option<Problem>,
     pub(crate) contact_age_seconds: Option<f64>,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct CountingStatus {
-    /// `counting`, `impossible` or `off`.
-    pub(crate) state: Word,
+    pub(crate) state: CountingState,
     pub(crate) problem: Option<String>,
     pub(crate) age_seconds: Option<f64>,
 }
 
+/// Number of backends in each state. A suspect counts as nothing else.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 pub(crate) struct StateCounts {
     pub(crate) ready: usize,
@@ -109,146 +128,75 @@ pub(crate) struct StateCounts {
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct ImbalanceStatus {
-    /// How far the fullest backend is above the mean, relative to the mean, per share of capacity.
+    /// Excess of the fullest backend over the mean, relative to the mean, per share of capacity.
     pub(crate) ratio: Option<f64>,
-    /// The same in connections per share.
+    /// Excess of the fullest backend over the mean, in connections per share.
     pub(crate) connections: Option<f64>,
+    /// The imbalance in words.
+    pub(crate) text: String,
     pub(crate) step_seconds: u64,
-    /// The mean ratio of each step, oldest first.
+    /// Mean ratio of each step, oldest first.
     pub(crate) history: Vec<Option<f64>>,
 }
 
-impl Facts {
-    /// What `/status` answers, with at most so many backends per pool.
-    pub(crate) fn status(&self, longest_list: usize, now: Instant) -> Status {
-        let not_ready = self.not_ready(now);
-        Status {
-            schema: 1,
-            version: env!("CARGO_PKG_VERSION").into(),
-            uptime_seconds: age(self.started, now),
-            ready: not_ready.is_empty(),
-            traefik: TraefikStatus::of(&self.traefik, now),
-            pools: self
-                .pools
-                .iter()
-                .map(|(name, pool)| {
-                    let proved = self.traefik.not_proved(now).is_none();
-                    PoolStatus::of(name, pool, proved, longest_list, now)
-                })
-                .collect(),
-            not_ready,
+/// Status of one backend. What depends on counting is `None` where connections cannot be counted.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct BackendStatus {
+    pub(crate) address: SocketAddr,
+    pub(crate) state: BackendState,
+    pub(crate) zone: Option<String>,
+    /// Shares of the connections relative to the other backends.
+    pub(crate) capacity: u8,
+    /// Weights in force, one per share; empty if the backend gets no new connections.
+    pub(crate) weights: Vec<u32>,
+    /// Number of new connections that the plan in force gives it before the fullest backend gets one.
+    pub(crate) head_start: Option<u64>,
+    /// Established connections.
+    pub(crate) established: Option<u32>,
+    /// Connections that are being opened.
+    pub(crate) opening: Option<u32>,
+    /// Connections opened since ilb started or the backend appeared.
+    pub(crate) opened: Option<u64>,
+    /// Connections closed since ilb started or the backend appeared.
+    pub(crate) closed: Option<u64>,
+    /// Mean of the smoothed round-trip times of its connections.
+    pub(crate) rtt_seconds: Option<f64>,
+    /// Retransmitted segments of its present connections.
+    pub(crate) retransmits: Option<u64>,
+    /// The reason for its share of new connections.
+    pub(crate) why: String,
+}
+
+impl StateCounts {
+    pub(crate) fn get(&self, state: BackendState) -> usize {
+        match state {
+            BackendState::Ready => self.ready,
+            BackendState::Suspect => self.suspect,
+            BackendState::Draining => self.draining,
+            BackendState::NotReady => self.not_ready,
+            BackendState::Unknown => 0,
         }
     }
 }
 
-impl TraefikStatus {
-    fn of(facts: &TraefikFacts, now: Instant) -> Self {
-        Self {
-            state: match (&facts.proof, &facts.trouble, &facts.under_way) {
-                (_, Some(_), _) => "failing",
-                (_, None, Some(_)) => "updating",
-                (Some(_), None, None) => "in force",
-                (None, None, None) => "waiting",
-            }
-            .into(),
-            circuit: facts.circuit().into(),
-            problem: facts.trouble.as_ref().map(|trouble| Problem::of(trouble, now)),
-            in_force_seconds: facts.proof.as_ref().map(|proof| age(proof.since, now)),
-            proof_age_seconds: facts.proof.as_ref().map(|proof| age(proof.at, now)),
-            revision: facts.process.as_ref().map(|process| process.revision.to_string()),
-            version: facts.process.as_ref().map(|process| process.version.to_string()),
-            started: facts.process.as_ref().map(|process| process.started.to_string()),
-            restarts_seen: facts.restarts,
-            pushes: facts.last.iter().rev().map(|push| PushStatus::of(push, now)).collect(),
+impl BackendStatus {
+    /// Returns established and opening connections; `None` where connections are not counted.
+    pub(crate) fn connections(&self) -> Option<u32> {
+        Some(self.established?.saturating_add(self.opening.unwrap_or(0)))
+    }
+
+    /// Leaves out the least interesting backends so that at most `limit` are left, and returns how many were left out.
+    /// Backends that are not ready stay first, then those with most connections. The order by address stays.
+    pub(crate) fn leave_out(list: &mut Vec<Self>, limit: usize) -> usize {
+        let omitted = list.len().saturating_sub(limit);
+        if omitted > 0 {
+            list.sort_by_key(|b| (b.state == BackendState::Ready, std::cmp::Reverse(b.established)));
+            list.truncate(limit);
+            list.sort_by_key(|b| b.address);
         }
+        omitted
     }
 }
 
-impl Problem {
-    fn of(trouble: &Trouble, now: Instant) -> Self {
-        let Trouble { kind, text, since, attempts } = trouble;
-        Self { kind: Word::Borrowed(kind), text: text.clone(), for_seconds: age(*since, now), attempts: *attempts }
-    }
-}
-
-impl PushStatus {
-    fn of(push: &Push, now: Instant) -> Self {
-        Self {
-            age_seconds: age(push.ended, now),
-            took_seconds: push.took.as_secs_f64(),
-            reason: push.reason.into(),
-            result: push.result.as_str().into(),
-            entries: push.entries,
-            error: push.error.clone(),
-        }
-    }
-}
-
-impl PoolStatus {
-    fn of(name: &str, pool: &PoolFacts, proved: bool, longest_list: usize, now: Instant) -> Self {
-        let mut backends = pool.backends(usize::MAX);
-        let omitted = BackendStatus::leave_out(&mut backends, longest_list);
-        let imbalance = pool.imbalance();
-        Self {
-            name: name.to_owned(),
-            entry_point: pool.entry_point.clone(),
-            method: pool.method.as_str().into(),
-            in_force: proved && pool.in_force.is_some(),
-            discovery: DiscoveryStatus {
-                state: match (&pool.stale, &pool.seen) {
-                    (Some(_), _) => "stale",
-                    (None, None) => "starting",
-                    (None, Some(_)) => "up to date",
-                }
-                .into(),
-                problem: pool.stale.as_ref().map(|trouble| Problem::of(trouble, now)),
-                contact_age_seconds: pool.since_contact().map(|age| age.as_secs_f64()),
-            },
-            counting: CountingStatus {
-                state: match (&pool.load.latest, &pool.load.problem) {
-                    (Some(_), _) => "counting",
-                    (None, Some(_)) => "impossible",
-                    (None, None) => "off",
-                }
-                .into(),
-                problem: pool.load.problem.as_ref().map(|(reason, _)| reason.clone()),
-                age_seconds: pool.load.latest.as_ref().map(|latest| age(latest.at, now)),
-            },
-            count: pool.count(),
-            imbalance: ImbalanceStatus {
-                ratio: imbalance.map(|i| i.ratio),
-                connections: imbalance.map(|i| i.connections),
-                step_seconds: History::STEP.as_secs(),
-                history: pool.load.history.means().collect(),
-            },
-            omitted,
-            backends,
-        }
-    }
-}
-
-impl PoolFacts {
-    /// How many backends are in each state. One that is a suspect counts as nothing else.
-    pub(crate) fn count(&self) -> StateCounts {
-        let mut count = StateCounts::default();
-        for backend in self.seen.iter().flat_map(|seen| seen.iter()) {
-            *match self.standing(backend) {
-                Standing::State(State::Ready) => &mut count.ready,
-                Standing::State(State::Draining) => &mut count.draining,
-                Standing::Suspect => &mut count.suspect,
-                _ => &mut count.not_ready,
-            } += 1;
-        }
-        count
-    }
-}
-
-fn age(moment: Instant, now: Instant) -> f64 {
-    duration(now.saturating_duration_since(moment))
-}
-
-/// To the millisecond: more digits are only noise to a reader.
-#[allow(clippy::cast_precision_loss)] // milliseconds of 285 000 years
-fn duration(duration: Duration) -> f64 {
-    duration.as_millis() as f64 / 1_000.0
-}
+#[cfg(test)]
+mod tests;

@@ -1,3 +1,8 @@
+//! The facts of Traefik and of the pushes to it.
+//!
+//! They repeat what the loop's events report, for readers. What is desired and in force is decided from `Pushes` in the
+//! loop, never from here.
+
 use std::{
     collections::{BTreeMap, VecDeque},
     time::Duration,
@@ -7,94 +12,75 @@ use ilb_traefik_client::{Applied, Error};
 use prometheus_client::metrics::histogram::Histogram;
 use tokio::time::Instant;
 
-/// What is known of Traefik and of the pushes to it.
+use super::{
+    problem::OngoingProblem,
+    words::{Operation, PushReason, PushResult, PushState, TraefikState},
+};
+
+/// Facts about Traefik and the pushes to it.
 #[derive(Debug)]
 pub(crate) struct TraefikFacts {
-    /// The last push that is proved, with the moment of its last proof. `None`: nothing is proved to be in force now.
+    /// The proof of the last push; `None` while no configuration is proved to be in force.
     pub(crate) proof: Option<Proof>,
     /// The process that was configured last.
     pub(crate) process: Option<Applied>,
-    /// What is wrong; `None` while all is well.
-    pub(crate) trouble: Option<Trouble>,
-    /// The push under way.
-    pub(crate) under_way: Option<UnderWay>,
-    /// The last pushes, oldest first.
-    pub(crate) last: VecDeque<Push>,
-    pub(crate) pushes: BTreeMap<(&'static str, PushResult), u64>,
-    /// How pushes failed and proofs were lost, by kind.
-    pub(crate) errors: BTreeMap<(&'static str, &'static str), u64>,
+    /// The current problem with pushes or proofs.
+    pub(crate) problem: Option<OngoingProblem>,
+    in_flight: Option<PushInFlight>,
+    /// The last [`MAX_REMEMBERED_PUSHES`] pushes, oldest first.
+    pub(crate) finished: VecDeque<FinishedPush>,
+    pub(crate) pushes: BTreeMap<(PushReason, PushResult), u64>,
+    /// Failed pushes and lost proofs, by the kind of the error.
+    pub(crate) errors: BTreeMap<(Operation, &'static str), u64>,
     pub(crate) restarts: u64,
-    /// How long pushes took, in seconds: those that succeeded, and those that failed.
-    pub(crate) durations: (Histogram, Histogram),
+    /// Seconds that successful pushes took.
+    pub(crate) success_durations: Histogram,
+    /// Seconds that failed pushes took.
+    pub(crate) failure_durations: Histogram,
 }
 
-/// That a configuration is in force.
+/// Proof that a configuration is in force.
 #[derive(Clone, Debug)]
 pub(crate) struct Proof {
+    /// The moment since which there has always been a configuration in force.
     pub(crate) since: Instant,
+    /// The moment of the last verification.
     pub(crate) at: Instant,
 }
 
-/// What has been wrong for a while.
+/// A push that has not ended yet.
 #[derive(Clone, Debug)]
-pub(crate) struct Trouble {
-    pub(crate) kind: &'static str,
-    pub(crate) text: String,
-    pub(crate) since: Instant,
-    pub(crate) attempts: u64,
-}
-
-/// A push that has begun.
-#[derive(Clone, Debug)]
-pub(crate) struct UnderWay {
-    reason: &'static str,
+struct PushInFlight {
+    reason: PushReason,
     entries: usize,
     begun: Instant,
 }
 
 /// A push that has ended.
 #[derive(Clone, Debug)]
-pub(crate) struct Push {
+pub(crate) struct FinishedPush {
     pub(crate) ended: Instant,
     pub(crate) took: Duration,
-    pub(crate) reason: &'static str,
+    pub(crate) reason: PushReason,
     pub(crate) result: PushResult,
-    /// The entries of the plan.
+    /// Number of entries in the plans of all pools.
     pub(crate) entries: usize,
     pub(crate) error: Option<String>,
 }
 
-/// How a push ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum PushResult {
-    InForce,
-    Failed,
-}
+/// Number of finished pushes that are remembered.
+const MAX_REMEMBERED_PUSHES: usize = 20;
 
-/// The states that a circuit breaker may be in.
-pub(crate) const CIRCUIT_STATES: [&str; 3] = ["closed", "half-open", "open"];
+/// Maximum age of a proof. It is repeated twice a second and each attempt is limited in time, so an older one means that
+/// something hangs.
+const MAX_PROOF_AGE: Duration = Duration::from_secs(15);
 
-/// How many pushes are remembered.
-const REMEMBERED: usize = 20;
+/// Bounds of the histograms' buckets, in seconds: a push takes 3 ms without throttle, 2 s and more with Traefik's default.
+const DURATION_BUCKETS: [f64; 11] = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 
-/// A proof is repeated twice a second, and each has its time limits: one this old says that something hangs.
-const PROOF_HOLDS: Duration = Duration::from_secs(15);
-
-/// Bounds of buckets, in seconds: a push takes 3 ms without throttle, 2 s and more with Traefik's default.
-const DURATIONS: [f64; 11] = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
-
-/// A histogram of durations in seconds.
-pub(super) fn durations() -> Histogram {
-    Histogram::new(DURATIONS)
-}
-
-impl PushResult {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::InForce => "in force",
-            Self::Failed => "failed",
-        }
-    }
+/// Creates a histogram of durations in seconds.
+pub(super) fn duration_histogram() -> Histogram {
+    Histogram::new(DURATION_BUCKETS)
 }
 
 impl Default for TraefikFacts {
@@ -102,94 +88,98 @@ impl Default for TraefikFacts {
         Self {
             proof: None,
             process: None,
-            trouble: None,
-            under_way: None,
-            last: VecDeque::new(),
+            problem: None,
+            in_flight: None,
+            finished: VecDeque::new(),
             pushes: BTreeMap::new(),
             errors: BTreeMap::new(),
             restarts: 0,
-            durations: (durations(), durations()),
+            success_durations: duration_histogram(),
+            failure_durations: duration_histogram(),
         }
     }
 }
 
 impl TraefikFacts {
-    pub(super) fn push_started(&mut self, reason: &'static str, entries: usize, now: Instant) {
-        self.under_way = Some(UnderWay { reason, entries, begun: now });
+    pub(super) fn push_started(&mut self, reason: PushReason, entries: usize, now: Instant) {
+        self.in_flight = Some(PushInFlight { reason, entries, begun: now });
     }
 
     pub(super) fn pushed(&mut self, applied: &Applied, now: Instant) {
-        self.ended(PushResult::InForce, None, now);
+        self.finish(PushResult::InForce, None, now);
         if self.process.as_ref().is_some_and(|before| before.started != applied.started) {
             self.restarts += 1;
         }
         self.process = Some(applied.clone());
         let since = self.proof.as_ref().map_or(now, |proof| proof.since);
         self.proof = Some(Proof { since, at: now });
-        self.trouble = None;
+        self.problem = None;
     }
 
     pub(super) fn push_failed(&mut self, error: &Error, now: Instant) {
-        self.ended(PushResult::Failed, Some(error.to_string()), now);
-        self.proof = None;
-        self.wrong("push", error, now);
+        self.finish(PushResult::Failed, Some(error.to_string()), now);
+        self.failed(Operation::Push, error, now);
     }
 
-    pub(super) fn proved(&mut self, now: Instant) {
+    pub(super) fn proof_held(&mut self, now: Instant) {
         if let Some(proof) = &mut self.proof {
             proof.at = now;
         }
     }
 
-    pub(super) fn lost(&mut self, error: &Error, now: Instant) {
-        self.proof = None;
-        self.wrong("proof", error, now);
+    pub(super) fn proof_lost(&mut self, error: &Error, now: Instant) {
+        self.failed(Operation::Proof, error, now);
     }
 
-    /// Why nothing is proved to be in force now, if so.
+    /// Returns why no configuration is proved to be in force now, or `None` if one is.
     pub(crate) fn not_proved(&self, now: Instant) -> Option<String> {
-        match (&self.proof, &self.trouble) {
-            (Some(proof), _) if now.saturating_duration_since(proof.at) <= PROOF_HOLDS => None,
-            (Some(_), _) => Some(format!("the last proof is more than {} s old", PROOF_HOLDS.as_secs())),
-            (None, Some(trouble)) => Some(trouble.text.clone()),
+        match (&self.proof, &self.problem) {
+            (Some(proof), _) if now.saturating_duration_since(proof.at) <= MAX_PROOF_AGE => None,
+            (Some(_), _) => {
+                Some(format!("the configuration was last verified more than {} s ago", MAX_PROOF_AGE.as_secs()))
+            }
+            (None, Some(problem)) => Some(problem.text.clone()),
             (None, None) => Some("nothing has been pushed yet".to_owned()),
         }
     }
 
-    /// Of [`CIRCUIT_STATES`] the one that applies: whether Traefik is called freely, tried once after a failure, or left
-    /// alone until the pause after a failure is over.
-    pub(crate) fn circuit(&self) -> &'static str {
-        match (&self.trouble, &self.under_way) {
-            (None, _) => "closed",
-            (Some(_), Some(_)) => "half-open",
-            (Some(_), None) => "open",
+    pub(crate) fn state(&self) -> TraefikState {
+        match (&self.problem, &self.in_flight, &self.proof) {
+            (Some(_), ..) => TraefikState::Failing,
+            (None, Some(_), _) => TraefikState::Updating,
+            (None, None, Some(_)) => TraefikState::InForce,
+            (None, None, None) => TraefikState::Waiting,
         }
     }
 
-    fn wrong(&mut self, during: &'static str, error: &Error, now: Instant) {
-        *self.errors.entry((during, error.kind())).or_default() += 1;
-        let (since, attempts) = self.trouble.as_ref().map_or((now, 0), |trouble| (trouble.since, trouble.attempts));
-        self.trouble = Some(Trouble { kind: error.kind(), text: error.to_string(), since, attempts: attempts + 1 });
+    pub(crate) fn push_state(&self) -> PushState {
+        match (&self.problem, &self.in_flight) {
+            (None, _) => PushState::Idle,
+            (Some(_), Some(_)) => PushState::Retrying,
+            (Some(_), None) => PushState::Waiting,
+        }
     }
 
-    fn ended(&mut self, result: PushResult, error: Option<String>, now: Instant) {
-        let Some(UnderWay { reason, entries, begun }) = self.under_way.take() else { return };
+    fn failed(&mut self, operation: Operation, error: &Error, now: Instant) {
+        self.proof = None;
+        *self.errors.entry((operation, error.kind())).or_default() += 1;
+        self.problem = Some(OngoingProblem::after(self.problem.take(), error.kind(), error.to_string(), now));
+    }
+
+    fn finish(&mut self, result: PushResult, error: Option<String>, now: Instant) {
+        let Some(PushInFlight { reason, entries, begun }) = self.in_flight.take() else { return };
         *self.pushes.entry((reason, result)).or_default() += 1;
-        // Of failures in a row the newest tells enough: they would push everything else out of the memory.
-        let again = |last: &Push| result == PushResult::Failed && last.result == result && last.error == error;
-        if self.last.back().is_some_and(again) || self.last.len() == REMEMBERED {
-            if self.last.back().is_some_and(again) {
-                self.last.pop_back()
-            } else {
-                self.last.pop_front()
-            };
+        // Equal failures in a row are one entry, or they would displace all others.
+        let is_repeated =
+            |last: &FinishedPush| result == PushResult::Failed && last.result == result && last.error == error;
+        if self.finished.back().is_some_and(is_repeated) {
+            self.finished.pop_back();
+        } else if self.finished.len() == MAX_REMEMBERED_PUSHES {
+            self.finished.pop_front();
         }
         let took = now.saturating_duration_since(begun);
-        let durations = match result {
-            PushResult::InForce => &self.durations.0,
-            PushResult::Failed => &self.durations.1,
-        };
+        let durations = if error.is_none() { &self.success_durations } else { &self.failure_durations };
         durations.observe(took.as_secs_f64());
-        self.last.push_back(Push { ended: now, took, reason, result, entries, error });
+        self.finished.push_back(FinishedPush { ended: now, took, reason, result, entries, error });
     }
 }

@@ -1,14 +1,15 @@
+//! The metrics of each backend. Their series end with the backend.
+
 use super::{Kind, Metric, Value, number};
 
 const LABELS: &[&str] = &["pool", "backend"];
 
-/// What concerns one backend. Its series end with it.
 pub(super) const METRICS: &[Metric] = &[
     Metric {
         name: "ilb_backend_connections",
         kind: Kind::Gauge,
         unit: None,
-        help: "Live connections by state: established, or opening",
+        help: "Open connections by state: established or opening",
         labels: &["pool", "backend", "state"],
         read: |s, series| {
             for pool in &s.pools {
@@ -23,20 +24,20 @@ pub(super) const METRICS: &[Metric] = &[
         },
     },
     Metric {
-        name: "ilb_backend_connections_born",
+        name: "ilb_backend_connections_opened",
         kind: Kind::Counter,
         unit: None,
-        help: "Connections that came, as far as a count saw them",
+        help: "Connections opened since the start; one that is open for less than a sampling interval may be missed",
         labels: LABELS,
-        read: |s, series| s.backends(series, |backend| backend.born.map(number)),
+        read: |s, series| s.backends(series, |backend| backend.opened.map(number)),
     },
     Metric {
-        name: "ilb_backend_connections_gone",
+        name: "ilb_backend_connections_closed",
         kind: Kind::Counter,
         unit: None,
-        help: "Connections that ended, as far as a count saw them",
+        help: "Connections closed since the start; one that is open for less than a sampling interval may be missed",
         labels: LABELS,
-        read: |s, series| s.backends(series, |backend| backend.gone.map(number)),
+        read: |s, series| s.backends(series, |backend| backend.closed.map(number)),
     },
     Metric {
         name: "ilb_backend_rtt_seconds",
@@ -50,7 +51,7 @@ pub(super) const METRICS: &[Metric] = &[
         name: "ilb_backend_retransmits",
         kind: Kind::Gauge,
         unit: None,
-        help: "Segments that were sent again, over the connections that live now",
+        help: "Retransmitted segments of the connections that are open now",
         labels: LABELS,
         read: |s, series| s.backends(series, |backend| backend.retransmits.map(number)),
     },
@@ -58,7 +59,7 @@ pub(super) const METRICS: &[Metric] = &[
         name: "ilb_backend_weight",
         kind: Kind::Gauge,
         unit: None,
-        help: "Weight in force, over all shares: 0 for a backend that gets no new connections",
+        help: "Active weight, over all shares: 0 for a backend that gets no new connections",
         labels: LABELS,
         read: |s, series| {
             s.backends(series, |backend| Some(number(backend.weights.iter().copied().map(u64::from).sum())));
@@ -68,7 +69,7 @@ pub(super) const METRICS: &[Metric] = &[
         name: "ilb_backend_head_start",
         kind: Kind::Gauge,
         unit: None,
-        help: "New connections that the plan in force still gives it before the fullest backend gets one",
+        help: "New connections that the active plan still gives the backend before the fullest one gets its next",
         labels: LABELS,
         read: |s, series| s.backends(series, |backend| backend.head_start.map(number)),
     },
@@ -76,7 +77,7 @@ pub(super) const METRICS: &[Metric] = &[
         name: "ilb_backend_capacity",
         kind: Kind::Gauge,
         unit: None,
-        help: "Shares of the connections that it takes relative to the others",
+        help: "Shares of the connections relative to the other backends",
         labels: LABELS,
         read: |s, series| s.backends(series, |backend| Some(backend.capacity.into())),
     },

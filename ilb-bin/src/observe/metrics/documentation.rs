@@ -1,14 +1,16 @@
+//! The document of all metrics, `docs/metrics.md`.
+
 use std::fmt::Write as _;
 
-use super::{Kind, MOST_BACKENDS, Metric, all};
+use super::{Kind, MAX_BACKENDS_WITH_SERIES, Metric, all};
 
-/// The text of `docs/metrics.md`.
+/// Writes the text of `docs/metrics.md`.
 pub(super) fn document() -> String {
     let mut text = format!(
         "# Metrics\n\n\
         <!-- Written by a test of ilb-bin from ilb-bin/src/observe/metrics: UPDATE_DOCS=1 cargo test -p ilb-bin metrics -->\n\n\
         `http://POD:8081/metrics` answers in the OpenMetrics text format, which Prometheus understands. Series of a backend\n\
-        end with the backend. The first {MOST_BACKENDS} backends of a pool have series of their own.\n\n\
+        end with the backend. The first {MAX_BACKENDS_WITH_SERIES} backends of a pool have series of their own.\n\n\
         | name | type | labels | meaning |\n|---|---|---|---|\n"
     );
     for metric in all() {
@@ -26,7 +28,7 @@ pub(super) fn document() -> String {
 }
 
 impl Metric {
-    /// As it is written in a query.
+    /// Returns the name as it is written in a query.
     pub(super) fn full_name(&self) -> String {
         match self.kind {
             Kind::Counter => format!("{}_total", self.name),

@@ -1,3 +1,5 @@
+//! The encoding of all metrics in the text format.
+
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet},
@@ -8,19 +10,14 @@ use prometheus_client::{
 use super::{Kind, Metric, Scrape, Value, all};
 use crate::observe::insight::Insight;
 
-/// Writes all metrics out of the facts.
-pub(super) struct Facts(pub(super) Insight);
+/// Reads all metrics from the facts.
+#[derive(Debug)]
+pub(super) struct FactsCollector(pub(super) Insight);
 
-impl std::fmt::Debug for Facts {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Facts")
-    }
-}
-
-impl Collector for Facts {
+impl Collector for FactsCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        self.0.look(|facts| {
-            let scrape = Scrape::of(facts);
+        self.0.read(|facts| {
+            let scrape = Scrape::new(facts);
             all().try_for_each(|metric| metric.encode(&scrape, &mut encoder))
         })
     }
@@ -52,7 +49,7 @@ impl Metric {
         match value {
             Value::Info => family.encode_info(&labels),
             Value::Histogram(histogram) => histogram.encode(family.encode_family(&labels)?),
-            // A family of no labels would be written as `name{}`.
+            // A family without labels would be written as `name{}`.
             Value::Number(value) if labels.is_empty() => self.number(family, *value),
             Value::Number(value) => self.number(&mut family.encode_family(&labels)?, *value),
         }

@@ -1,23 +1,20 @@
-use super::{Kind, MOST_BACKENDS, Metric, Value, number, size, yes_or_no};
+//! The metrics of each pool.
 
-/// What concerns a pool.
+use super::{Kind, MAX_BACKENDS_WITH_SERIES, Metric, Value, number, size, yes_or_no};
+use crate::observe::insight::BackendState;
+
 pub(super) const METRICS: &[Metric] = &[
     Metric {
         name: "ilb_pool_backends",
         kind: Kind::Gauge,
         unit: None,
-        help: "Backends by state; a suspect, which discovery calls ready and which does not answer, counts only as that",
+        help: "Backends by state; a suspect, which is ready for discovery but does not answer, counts only as a suspect",
         labels: &["pool", "state"],
         read: |s, series| {
             for pool in &s.pools {
                 let count = pool.facts.count();
-                for (state, count) in [
-                    ("ready", count.ready),
-                    ("draining", count.draining),
-                    ("not ready", count.not_ready),
-                    ("suspect", count.suspect),
-                ] {
-                    series(&[pool.name, state], Value::Number(size(count)));
+                for state in BackendState::ALL {
+                    series(&[pool.name, &state.to_string()], Value::Number(size(count.get(state))));
                 }
             }
         },
@@ -30,8 +27,8 @@ pub(super) const METRICS: &[Metric] = &[
         labels: &["pool"],
         read: |s, series| {
             s.pools(series, |pool| {
-                let backends = pool.seen.as_ref().map_or(0, |seen| seen.len());
-                Some(size(backends.saturating_sub(MOST_BACKENDS)))
+                let backends = pool.backends.as_ref().map_or(0, |backends| backends.len());
+                Some(size(backends.saturating_sub(MAX_BACKENDS_WITH_SERIES)))
             });
         },
     },
@@ -39,7 +36,7 @@ pub(super) const METRICS: &[Metric] = &[
         name: "ilb_pool_imbalance_ratio",
         kind: Kind::Gauge,
         unit: Some("ratio"),
-        help: "How far the fullest backend that takes connections is above the mean, relative to the mean, per share of \
+        help: "Excess of the fullest backend that takes connections over the mean, relative to the mean, per share of \
                capacity; absent where nothing can be compared",
         labels: &["pool"],
         read: |s, series| s.pools(series, |pool| pool.imbalance().map(|imbalance| imbalance.ratio)),
@@ -48,7 +45,7 @@ pub(super) const METRICS: &[Metric] = &[
         name: "ilb_pool_change_to_in_force_seconds",
         kind: Kind::Histogram,
         unit: Some("seconds"),
-        help: "Time from a change of the ready backends, as discovery saw it, to the proof that it is in force",
+        help: "Time from a change of the ready backends, as discovery saw it, to its verification in Traefik",
         labels: &["pool"],
         read: |s, series| {
             for pool in &s.pools {
@@ -60,7 +57,7 @@ pub(super) const METRICS: &[Metric] = &[
         name: "ilb_pool_counting",
         kind: Kind::Gauge,
         unit: None,
-        help: "1 while the connections of the pool are counted, 0 if that is impossible or not asked for",
+        help: "1 while the connections of the pool are counted, 0 if that is impossible or not configured",
         labels: &["pool"],
         read: |s, series| s.pools(series, |pool| Some(yes_or_no(pool.load.latest.is_some()))),
     },
@@ -68,7 +65,7 @@ pub(super) const METRICS: &[Metric] = &[
         name: "ilb_pool_samples",
         kind: Kind::Counter,
         unit: None,
-        help: "How often the connections were counted, or could not be, by result",
+        help: "Attempts to count the connections, by result",
         labels: &["pool", "result"],
         read: |s, series| {
             for pool in &s.pools {
@@ -81,9 +78,9 @@ pub(super) const METRICS: &[Metric] = &[
         name: "ilb_pool_samples_cpu_seconds",
         kind: Kind::Counter,
         unit: Some("seconds"),
-        help: "Processor time spent on counting connections",
+        help: "Processor time spent counting connections",
         labels: &["pool"],
-        read: |s, series| s.pools(series, |pool| Some(pool.load.cost.as_secs_f64())),
+        read: |s, series| s.pools(series, |pool| Some(pool.load.cpu_time.as_secs_f64())),
     },
     Metric {
         name: "ilb_pool_probes",
@@ -93,8 +90,8 @@ pub(super) const METRICS: &[Metric] = &[
         labels: &["pool", "result"],
         read: |s, series| {
             for pool in &s.pools {
-                series(&[pool.name, "answered"], Value::Number(number(pool.facts.load.answered)));
-                series(&[pool.name, "unanswered"], Value::Number(number(pool.facts.load.unanswered)));
+                series(&[pool.name, "answered"], Value::Number(number(pool.facts.load.probes_answered)));
+                series(&[pool.name, "unanswered"], Value::Number(number(pool.facts.load.probes_unanswered)));
             }
         },
     },
@@ -102,7 +99,7 @@ pub(super) const METRICS: &[Metric] = &[
         name: "ilb_discovery_staleness_seconds",
         kind: Kind::Gauge,
         unit: Some("seconds"),
-        help: "For how long the backends have not been known for sure: 0 while the view of them is up to date",
+        help: "Time for which the backends have been out of date: 0 while they are up to date",
         labels: &["pool"],
         read: |s, series| s.pools(series, |pool| Some(pool.staleness(s.now).as_secs_f64())),
     },
@@ -110,7 +107,7 @@ pub(super) const METRICS: &[Metric] = &[
         name: "ilb_discovery_contact_age_seconds",
         kind: Kind::Gauge,
         unit: Some("seconds"),
-        help: "Time since the API server last gave a sign of life; absent before the first",
+        help: "Time since the last contact with the API server; absent before the first",
         labels: &["pool"],
         read: |s, series| s.pools(series, |pool| pool.since_contact().map(|age| age.as_secs_f64())),
     },
@@ -118,7 +115,7 @@ pub(super) const METRICS: &[Metric] = &[
         name: "ilb_discovery_errors",
         kind: Kind::Counter,
         unit: None,
-        help: "Errors that made the view of the backends stale or kept it so, by kind",
+        help: "Errors that kept the backends from being up to date, by kind",
         labels: &["pool", "kind"],
         read: |s, series| {
             for pool in &s.pools {
@@ -132,8 +129,7 @@ pub(super) const METRICS: &[Metric] = &[
         name: "ilb_discovery_relists",
         kind: Kind::Counter,
         unit: None,
-        help: "Complete lists after the first, each because a watch could not be resumed; absent for a pool that is not \
-               watched",
+        help: "Complete lists after the first, each because a watch could not be resumed; absent for a pool without a watch",
         labels: &["pool"],
         read: |s, series| s.pools(series, |pool| pool.relists().map(number)),
     },

@@ -1,14 +1,15 @@
+//! The metrics of the process, under the names that every exporter uses, and of the build.
+
 use std::{fs, time::Duration};
 
 use super::{Kind, Metric, Value, size};
 
-/// What concerns the process, under the names that every exporter uses, and the build.
 pub(super) const METRICS: &[Metric] = &[
     Metric {
         name: "ilb_build",
         kind: Kind::Info,
         unit: None,
-        help: "The version of ilb and the processor it was built for",
+        help: "Version of ilb and the processor that it was built for",
         labels: &["version", "arch"],
         read: |_, series| series(&[env!("CARGO_PKG_VERSION"), std::env::consts::ARCH], Value::Info),
     },
@@ -16,7 +17,7 @@ pub(super) const METRICS: &[Metric] = &[
         name: "ilb_loop_age_seconds",
         kind: Kind::Gauge,
         unit: Some("seconds"),
-        help: "Time since the controller's loop came round, which it does every second",
+        help: "Time since the controller's loop last ran, which it does every second",
         labels: &[],
         read: |s, series| {
             series(&[], Value::Number(s.now.saturating_duration_since(s.facts.beat).as_secs_f64()));
@@ -26,7 +27,7 @@ pub(super) const METRICS: &[Metric] = &[
         name: "ilb_tasks",
         kind: Kind::Gauge,
         unit: None,
-        help: "Asynchronous tasks that are alive",
+        help: "Asynchronous tasks that have not ended",
         labels: &[],
         read: |s, series| optional(s.process.tasks, series),
     },
@@ -86,7 +87,7 @@ fn optional(value: Option<f64>, series: &mut super::Series<'_>) {
     }
 }
 
-/// What the kernel says about this process; `None` for what it does not tell.
+/// Figures of this process, each `None` if the kernel does not provide it.
 #[derive(Debug, Default)]
 pub(super) struct Process {
     tasks: Option<f64>,
@@ -107,15 +108,15 @@ impl Process {
         Self { tasks, open_fds, ..Self::parse(&stat, &boot).unwrap_or_default() }
     }
 
-    /// From `/proc/self/stat` and `/proc/stat`, as proc(5) describes them.
+    /// Parses `/proc/self/stat` and `/proc/stat`, which proc(5) describes.
     fn parse(stat: &str, boot: &str) -> Option<Self> {
-        // The second field, the name in parentheses, may hold anything. After it comes the third.
+        // The second field, the name in parentheses, may contain anything. The third follows its last parenthesis.
         let fields: Vec<f64> = stat.rsplit_once(')')?.1.split_whitespace().map(|f| f.parse().unwrap_or(0.0)).collect();
         let field = |number: usize| fields.get(number - 3).copied();
         let boot_seconds = boot.lines().find_map(|line| line.strip_prefix("btime ")?.trim().parse::<f64>().ok());
         Some(Self {
-            cpu_seconds: Some((field(14)? + field(15)?) * TICK.as_secs_f64()),
-            start_seconds: boot_seconds.and_then(|boot| Some(boot + field(22)? * TICK.as_secs_f64())),
+            cpu_seconds: Some((field(14)? + field(15)?) * CLOCK_TICK.as_secs_f64()),
+            start_seconds: boot_seconds.and_then(|boot| Some(boot + field(22)? * CLOCK_TICK.as_secs_f64())),
             threads: field(20),
             virtual_bytes: field(23),
             resident_bytes: field(24).map(|pages| pages * size(rustix::param::page_size())),
@@ -124,8 +125,8 @@ impl Process {
     }
 }
 
-/// The unit of times in /proc: 100 Hz on every platform that Kubernetes runs on.
-const TICK: Duration = Duration::from_millis(10);
+/// Unit of the times in `/proc`: 100 Hz on every platform that Kubernetes runs on.
+const CLOCK_TICK: Duration = Duration::from_millis(10);
 
 #[cfg(test)]
 mod tests {

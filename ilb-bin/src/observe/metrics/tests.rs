@@ -1,3 +1,5 @@
+//! The text of the metrics, their conventions and their document.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use ilb_discovery::State;
@@ -6,20 +8,20 @@ use ilb_reconciler::Method;
 use super::*;
 use crate::observe::insight::tests::{Reporter, push, round_robin, sample, set};
 
-/// The text for a pool of backends in these states, with a push behind it.
+/// Returns the metrics of a pool with backends in these states, after a push.
 fn text(states: &[State]) -> String {
     let insight = Insight::new();
     let pool = Reporter::add(&insight, "default", "tcp", Method::RoundRobin);
     let before = set(&[State::Ready; 3]);
-    pool.found(&before);
+    pool.discovered(&before);
     pool.sampled(&sample(&[5, 6, 7]));
     push(&pool, &round_robin(&before), &before, "one");
-    pool.found(&set(states));
-    Metrics::of(insight).text().unwrap()
+    pool.discovered(&set(states));
+    Metrics::new(insight).text().unwrap()
 }
 
 #[tokio::test]
-async fn a_backend_that_is_gone_has_no_series_any_more() {
+async fn a_removed_backend_has_no_series() {
     let text = text(&[State::Ready, State::Draining]);
     assert!(text.contains(r#"ilb_backend_connections{pool="default",backend="10.0.0.2:5432",state="established"} 6"#));
     assert!(text.contains(r#"ilb_pool_backends{pool="default",state="draining"} 1"#), "{text}");
@@ -47,22 +49,22 @@ async fn no_series_is_written_twice_or_with_an_empty_set_of_labels() {
     assert!(!text.contains("{}") && !text.contains(",}"), "{text}");
 }
 
-/// What promtool complains about, and our own rules.
+/// Checks the rules of promtool and our own.
 #[test]
 fn names_follow_the_conventions_of_prometheus() {
     let mut seen = BTreeSet::new();
     for metric in all() {
         let name = metric.name;
-        assert!(seen.insert(name), "{name} is there twice");
-        assert!(name.starts_with("ilb_") || name.starts_with("process_"), "{name} has no prefix of ours");
+        assert!(seen.insert(name), "{name} is defined twice");
+        assert!(name.starts_with("ilb_") || name.starts_with("process_"), "{name} has neither prefix");
         assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{name} has other characters");
         for suffix in ["_total", "_count", "_sum", "_bucket", "_info"] {
-            assert!(!name.ends_with(suffix), "{name}: {suffix} is for the format to add");
+            assert!(!name.ends_with(suffix), "{name}: the format adds {suffix}");
         }
         for word in
             ["milliseconds", "millis", "_ms", "minutes", "kilobytes", "percent", "counter", "gauge", "histogram"]
         {
-            assert!(!name.contains(word), "{name}: base units, and no type in a name");
+            assert!(!name.contains(word), "{name}: {word} is no base unit, or a type");
         }
         match metric.unit {
             Some(unit) => {
@@ -75,7 +77,7 @@ fn names_follow_the_conventions_of_prometheus() {
         assert!(metric.help.starts_with(|c: char| c.is_uppercase() || c.is_ascii_digit()), "{name}: {:?}", metric.help);
         for label in metric.labels {
             let known = ["pool", "backend", "state", "reason", "result", "kind", "during", "version", "arch"];
-            assert!(known.contains(label), "{name}: the values of {label} have to be bounded");
+            assert!(known.contains(label), "{name}: the values of {label} are not known to be bounded");
         }
     }
 }
@@ -87,6 +89,6 @@ fn the_document_is_that_of_the_code() {
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(path, &document).unwrap();
     }
-    let there = std::fs::read_to_string(path).unwrap_or_default();
-    assert!(there == document, "docs/metrics.md is stale: UPDATE_DOCS=1 cargo test -p ilb-bin metrics");
+    let published = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(published == document, "docs/metrics.md is stale: UPDATE_DOCS=1 cargo test -p ilb-bin metrics");
 }

@@ -1,13 +1,14 @@
-use super::{Kind, Metric, Value, number, yes_or_no};
-use crate::observe::insight::{CIRCUIT_STATES, PushResult};
+//! The metrics of Traefik and of the pushes to it.
 
-/// What concerns Traefik and the pushes to it.
+use super::{Kind, Metric, Value, number, yes_or_no};
+use crate::observe::insight::{PushResult, PushState};
+
 pub(super) const METRICS: &[Metric] = &[
     Metric {
         name: "ilb_traefik_in_force",
         kind: Kind::Gauge,
         unit: None,
-        help: "1 while the configuration is proved to be in force in the Traefik that runs now, else 0",
+        help: "1 while the configuration is verified in the Traefik process that runs now, else 0",
         labels: &[],
         read: |s, series| series(&[], Value::Number(yes_or_no(s.facts.traefik.not_proved(s.now).is_none()))),
     },
@@ -15,7 +16,7 @@ pub(super) const METRICS: &[Metric] = &[
         name: "ilb_traefik_proof_age_seconds",
         kind: Kind::Gauge,
         unit: Some("seconds"),
-        help: "Time since the configuration was last proved to be in force; absent while it is not",
+        help: "Time since the configuration was last verified; absent while it is not",
         labels: &[],
         read: |s, series| {
             if let Some(proof) = &s.facts.traefik.proof {
@@ -27,7 +28,7 @@ pub(super) const METRICS: &[Metric] = &[
         name: "ilb_traefik_restarts",
         kind: Kind::Counter,
         unit: None,
-        help: "Pushes that met another Traefik process than the one before",
+        help: "Pushes that found another Traefik process than the push before",
         labels: &[],
         read: |s, series| series(&[], Value::Number(number(s.facts.traefik.restarts))),
     },
@@ -35,24 +36,24 @@ pub(super) const METRICS: &[Metric] = &[
         name: "ilb_traefik_errors",
         kind: Kind::Counter,
         unit: None,
-        help: "Pushes that failed and proofs that were lost, by what was done and by the kind of the error",
+        help: "Errors by operation (push, or proof that the last push is still active) and kind",
         labels: &["during", "kind"],
         read: |s, series| {
-            for ((during, kind), count) in &s.facts.traefik.errors {
-                series(&[during, kind], Value::Number(number(*count)));
+            for ((operation, kind), count) in &s.facts.traefik.errors {
+                series(&[&operation.to_string(), kind], Value::Number(number(*count)));
             }
         },
     },
     Metric {
-        name: "ilb_traefik_circuit",
+        name: "ilb_traefik_push_state",
         kind: Kind::Gauge,
         unit: None,
-        help: "1 for the state of the circuit breaker of calls to Traefik, 0 for the others: closed, or after a failure \
-               open during the pause and half-open during the next attempt",
+        help: "1 for the state of the pushes, 0 for the others: idle without an outstanding failure, else waiting during \
+               the pause after a failure, and retrying during the next attempt",
         labels: &["state"],
         read: |s, series| {
-            for state in CIRCUIT_STATES {
-                series(&[state], Value::Number(yes_or_no(s.facts.traefik.circuit() == state)));
+            for state in PushState::ALL {
+                series(&[&state.to_string()], Value::Number(yes_or_no(s.facts.traefik.push_state() == state)));
             }
         },
     },
@@ -60,7 +61,7 @@ pub(super) const METRICS: &[Metric] = &[
         name: "ilb_traefik",
         kind: Kind::Info,
         unit: None,
-        help: "The Traefik that was configured last",
+        help: "Version of the Traefik that was configured last",
         labels: &["version"],
         read: |s, series| {
             if let Some(process) = &s.facts.traefik.process {
@@ -72,11 +73,11 @@ pub(super) const METRICS: &[Metric] = &[
         name: "ilb_pushes",
         kind: Kind::Counter,
         unit: None,
-        help: "Pushes that have ended, by the reason of the newest wish in them (repair: Traefik had lost it) and by result",
+        help: "Pushes that have ended, by reason (repair: Traefik had lost its configuration) and result",
         labels: &["reason", "result"],
         read: |s, series| {
             for ((reason, result), count) in &s.facts.traefik.pushes {
-                series(&[reason, result.as_str()], Value::Number(number(*count)));
+                series(&[&reason.to_string(), &result.to_string()], Value::Number(number(*count)));
             }
         },
     },
@@ -84,12 +85,12 @@ pub(super) const METRICS: &[Metric] = &[
         name: "ilb_push_duration_seconds",
         kind: Kind::Histogram,
         unit: Some("seconds"),
-        help: "How long pushes took from the call to the proof, or to the failure",
+        help: "Duration of pushes from the request to the verification or the failure",
         labels: &["result"],
         read: |s, series| {
-            let (in_force, failed) = &s.facts.traefik.durations;
-            series(&[PushResult::InForce.as_str()], Value::Histogram(in_force));
-            series(&[PushResult::Failed.as_str()], Value::Histogram(failed));
+            let traefik = &s.facts.traefik;
+            series(&[&PushResult::InForce.to_string()], Value::Histogram(&traefik.success_durations));
+            series(&[&PushResult::Failed.to_string()], Value::Histogram(&traefik.failure_durations));
         },
     },
 ];

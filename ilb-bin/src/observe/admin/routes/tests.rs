@@ -1,3 +1,5 @@
+//! The responses of the admin server, without a socket.
+
 use axum::{body::Body, http::Method};
 use rstest::rstest;
 use tower::ServiceExt;
@@ -13,13 +15,13 @@ async fn ask(insight: &Insight, method: Method, path: &str) -> (StatusCode, axum
     (parts.status, parts.headers, String::from_utf8(body.to_vec()).unwrap())
 }
 
-/// One pool without backends, known or not, in force or not.
+/// Creates the facts of a pool without backends: known or not, in force or not.
 fn insight(known: bool, in_force: bool) -> Insight {
     let insight = Insight::new();
     let pool = Reporter::add(&insight, "default", "tcp", ilb_reconciler::Method::RoundRobin);
     let nothing = set(&[]);
     if known {
-        pool.found(&nothing);
+        pool.discovered(&nothing);
     }
     if in_force {
         push(&pool, &round_robin(&nothing), &nothing, "one");
@@ -35,7 +37,7 @@ fn insight(known: bool, in_force: bool) -> Insight {
 #[case("/readyz", true, false, 503)]
 #[case("/readyz", true, true, 200)]
 #[tokio::test]
-async fn a_probe_says_by_its_status_what_is_the_case(
+async fn the_status_code_of_a_probe_is_its_answer(
     #[case] path: &str,
     #[case] known: bool,
     #[case] in_force: bool,
@@ -55,7 +57,7 @@ async fn a_loop_that_hangs_is_not_alive() {
 }
 
 #[tokio::test]
-async fn nothing_can_be_changed() {
+async fn only_reading_is_allowed() {
     let insight = insight(true, true);
     for path in ["/", "/events", "/status", "/metrics", "/livez", "/healthz", "/startupz", "/readyz"] {
         for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
@@ -66,7 +68,7 @@ async fn nothing_can_be_changed() {
 }
 
 #[tokio::test]
-async fn answers_are_not_kept_nor_guessed_at_by_a_browser() {
+async fn a_browser_neither_caches_a_response_nor_guesses_its_type() {
     let insight = insight(true, true);
     for path in ["/", "/status", "/metrics", "/readyz", "/nothing"] {
         let (_, headers, _) = ask(&insight, Method::GET, path).await;

@@ -1,0 +1,95 @@
+//! The way from the loop's events to the facts.
+
+use std::sync::Arc;
+
+use ilb_controller::{DesiredPools, Event};
+use ilb_traefik_client::Name;
+use tokio::time::Instant;
+
+use super::{Facts, PoolFacts, words::PushReason};
+
+/// Urgency of a change for those who subscribed to the facts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Urgency {
+    /// Subscribers are woken.
+    Now,
+    /// The change is frequent, and subscribers see it when they are woken next or look by themselves.
+    Routine,
+}
+
+impl Facts {
+    /// Takes in one event.
+    pub(super) fn on(&mut self, event: &Event<'_>, now: Instant) -> Urgency {
+        match event {
+            Event::Alive => {
+                self.beat = now;
+                return Urgency::Routine;
+            }
+            Event::PoolAdded { pool } => {
+                let facts = PoolFacts::new(pool, now);
+                let facts = if self.is_serving() { facts.late() } else { facts };
+                let facts = match self.pools.remove(pool.spec.name.as_str()) {
+                    Some(before) => facts.replacing(before),
+                    None => facts,
+                };
+                self.pools.insert(pool.spec.name.to_string(), facts);
+            }
+            Event::PoolRemoved { pool } => {
+                self.pools.remove(pool.as_str());
+            }
+            Event::Discovered { pool, set, .. } => self.in_pool(pool, |pool| pool.discovered(set, now)),
+            Event::DiscoveryStale { pool, error } => self.in_pool(pool, |pool| pool.stale(error, now)),
+            Event::Sampled { pool, sample, balancer } => {
+                self.in_pool(pool, |pool| pool.sampled(sample, balancer, now));
+                return Urgency::Routine;
+            }
+            Event::CountingFailed { pool, error } => {
+                self.in_pool(pool, |pool| pool.load.failed(&error.with_causes().to_string()));
+            }
+            Event::CountingImpossible { pool, reason } => self.in_pool(pool, |pool| pool.load.failed(reason)),
+            Event::Probed { pool, result, .. } => self.in_pool(pool, |pool| pool.load.probed(*result)),
+            Event::Decided { pool, decision } => {
+                self.in_pool(pool, |pool| pool.decided = Some(Arc::clone(decision)));
+                return Urgency::Routine;
+            }
+            Event::PushStarted { desired } => self.push_started(desired, now),
+            Event::Pushed { desired, applied, .. } => {
+                self.in_force(desired, now);
+                self.traefik.pushed(applied, now);
+            }
+            Event::PushFailed { error } => {
+                self.pools.values_mut().for_each(PoolFacts::push_failed);
+                self.traefik.push_failed(error, now);
+            }
+            Event::ProofHeld => {
+                self.traefik.proof_held(now);
+                return Urgency::Routine;
+            }
+            Event::ProofLost { error } => self.traefik.proof_lost(error, now),
+            _ => return Urgency::Routine,
+        }
+        Urgency::Now
+    }
+
+    /// Takes in that the decisions of these pools are in force.
+    pub(super) fn in_force(&mut self, desired: &DesiredPools, now: Instant) {
+        for (pool, desired) in desired {
+            self.in_pool(pool, |pool| pool.pushed(desired, now));
+        }
+    }
+
+    fn push_started(&mut self, desired: &DesiredPools, now: Instant) {
+        let (mut entries, mut reason) = (0, None);
+        for (pool, desired) in desired {
+            entries += desired.decision.plan.entries().len();
+            self.in_pool(pool, |pool| reason = reason.max(pool.push_started(&desired.decision)));
+        }
+        self.traefik.push_started(reason.map_or(PushReason::Repair, PushReason::from), entries, now);
+    }
+
+    fn in_pool(&mut self, pool: &Name, with: impl FnOnce(&mut PoolFacts)) {
+        if let Some(pool) = self.pools.get_mut(pool.as_str()) {
+            with(pool);
+        }
+    }
+}

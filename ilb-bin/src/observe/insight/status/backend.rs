@@ -1,0 +1,40 @@
+//! The status of a pool's backends, made from the set of backends, the plan in force and the counts.
+
+use ilb_discovery::Backend;
+
+use super::{BackendStatus, plan_in_force::PlanInForce, text};
+use crate::observe::insight::PoolFacts;
+
+impl PoolFacts {
+    /// Returns the status of the first `limit` backends, by address.
+    pub(crate) fn backend_statuses(&self, limit: usize) -> Vec<BackendStatus> {
+        let plan = PlanInForce::new(self);
+        let backends = self.backends.iter().flat_map(|backends| backends.iter()).take(limit);
+        backends.map(|backend| self.backend_status(backend, &plan)).collect()
+    }
+
+    fn backend_status(&self, backend: &Backend, plan: &PlanInForce) -> BackendStatus {
+        let address = backend.address();
+        let load = self.load.get(address);
+        let totals = load.map(|_| self.load.totals.get(&address).copied().unwrap_or_default());
+        let weights = plan.weights.get(&address).cloned().unwrap_or_default();
+        let state = self.state(backend);
+        let opened_since_push = totals.map_or(0, |totals| totals.opened_since_push);
+        let head_start = plan.head_start(&weights).map(|ahead| ahead.saturating_sub(opened_since_push));
+        BackendStatus {
+            address,
+            state,
+            zone: backend.zone().map(ToString::to_string),
+            capacity: backend.capacity().get(),
+            why: text::why(state, plan.balancing, head_start),
+            head_start,
+            weights,
+            established: load.map(|l| l.established),
+            opening: load.map(|l| l.opening),
+            opened: totals.map(|t| t.opened),
+            closed: totals.map(|t| t.closed),
+            rtt_seconds: load.and_then(|l| l.rtt).map(|rtt| rtt.as_secs_f64()),
+            retransmits: load.map(|l| l.retransmits),
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! The status document after events of a loop, and its schema.
+
+use std::time::Duration;
+
+use ilb_discovery::State;
+use ilb_reconciler::{
+    LeastConnections, Pacing,
+    least_connections::{Count, ProbeResult},
+};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::time::advance;
+
+use crate::observe::insight::{
+    tests::{
+        address, insight, least_connections, push, round_robin, sample, set, status, unreachable_api_server,
+        unreachable_traefik,
+    },
+    words::{
+        BackendState, BalancingMethod, CountingState, DiscoveryState, PushReason, PushResult, PushState, Severity,
+        TraefikState,
+    },
+};
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_shows_its_state_its_connections_its_weight_and_why() {
+    let (insight, pool) = insight();
+    let backends = set(&[State::Ready, State::Ready, State::Draining, State::NotReady]);
+    pool.discovered(&backends);
+    pool.sampled(&sample(&[7, 4, 9]));
+    push(&pool, &least_connections(&backends, &[7, 4, 9]), &backends, "one");
+    let status = status(&insight);
+    let shown = |field: &str| -> Vec<Value> {
+        status["pools"][0]["backends"].as_array().unwrap().iter().map(|backend| backend[field].clone()).collect()
+    };
+    assert_eq!(shown("state"), ["ready", "ready", "draining", "not ready"]);
+    assert_eq!(shown("established"), [7, 4, 9, 0]);
+    assert_eq!(shown("head_start"), [json!(0), json!(3), Value::Null, Value::Null]);
+    assert_eq!(
+        shown("why"),
+        [
+            "as full as the fullest: round robin",
+            "less full: gets the next 3 connections",
+            "leaving: keeps existing connections",
+            "not ready: keeps existing connections"
+        ]
+    );
+    let ratio = status["pools"][0]["imbalance"]["ratio"].as_f64().unwrap();
+    assert!((ratio - 1.5 / 5.5).abs() < 1e-9, "the draining backend does not count: {ratio}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_start_is_used_up_by_new_connections() {
+    let (insight, pool) = insight();
+    let backends = set(&[State::Ready, State::Ready]);
+    pool.discovered(&backends);
+    pool.sampled(&sample(&[7, 4])); // one is opened on each
+    push(&pool, &least_connections(&backends, &[7, 4]), &backends, "one");
+    let head_start = || status(&insight)["pools"][0]["backends"][1]["head_start"].clone();
+    assert_eq!(head_start(), 3);
+    pool.sampled(&sample(&[7, 5]));
+    assert_eq!(head_start(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_suspect_is_shown_at_once_also_while_a_plan_without_it_cannot_be_pushed() {
+    let (insight, pool) = insight();
+    let backends = set(&[State::Ready; 3]);
+    pool.discovered(&backends);
+    let (now, mut balancer) = (std::time::Instant::now(), LeastConnections::new(Pacing::default()));
+    let mut counted = |established: [u32; 3], at: Duration, silent: Option<u8>| {
+        let count = |connections: u32| Count { connections, ..Count::default() };
+        let counts = (1..).map(address).zip(established.map(count));
+        balancer.set_backends(&backends, now + at);
+        balancer.sampled(counts, Duration::ZERO, now + at);
+        let decision = balancer.decide(now + at).decision.unwrap();
+        balancer.acknowledged(&decision, Duration::ZERO, now + at);
+        if let Some(backend) = silent {
+            balancer.probed(address(backend), ProbeResult::Unanswered, now + at);
+        }
+        balancer.decide(now + at).decision.unwrap()
+    };
+    push(&pool, &counted([20, 20, 20], Duration::ZERO, None), &backends, "one");
+    pool.push_failed(&unreachable_traefik());
+    pool.decided(&counted([20, 0, 20], Duration::from_millis(60), Some(2)));
+    let shown = &status(&insight)["pools"][0]["backends"][1]["state"];
+    assert_eq!(shown, "suspect");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_counts_no_numbers_are_shown() {
+    let (insight, pool) = insight();
+    let backends = set(&[State::Ready]);
+    pool.discovered(&backends);
+    push(&pool, &least_connections(&backends, &[1]), &backends, "one");
+    pool.sampled(&sample(&[1]));
+    pool.uncounted("forbidden");
+    let status = status(&insight);
+    let backend = &status["pools"][0]["backends"][0];
+    for field in ["established", "opening", "opened", "closed", "rtt_seconds", "retransmits", "head_start"] {
+        assert_eq!(backend[field], Value::Null, "{field}");
+    }
+    assert_eq!(backend["why"], "round robin: connections cannot be counted");
+    assert_eq!(status["pools"][0]["counting"]["state"], "impossible");
+}
+
+#[tokio::test(start_paused = true)]
+async fn states_are_summed_up_in_words() {
+    let (insight, pool) = insight();
+    let summary = |at: &str| status(&insight).pointer(at).unwrap()["text"].as_str().unwrap().to_owned();
+    assert_eq!(summary("/traefik/summary"), "Not configured yet");
+    assert_eq!(summary("/pools/0/discovery/summary"), "Not known yet");
+    let backends = set(&[State::Ready, State::Draining]);
+    pool.discovered(&backends);
+    pool.sampled(&sample(&[1, 2]));
+    push(&pool, &round_robin(&backends), &backends, "one");
+    assert_eq!(summary("/summary"), "ready: all pools active");
+    assert_eq!(summary("/traefik/summary"), "Configuration active for 0 ms");
+    assert_eq!(summary("/pools/0/discovery/summary"), "Backends up to date");
+    assert_eq!(summary("/pools/0"), "1 ready, 1 draining, 3 connections");
+    assert_eq!(summary("/pools/0/balancing"), "Least connections");
+
+    pool.uncounted("forbidden");
+    pool.stale(&unreachable_api_server());
+    pool.push_failed(&unreachable_traefik());
+    advance(Duration::from_secs(9)).await;
+    assert!(summary("/summary").starts_with("not ready: pool default: Traefik cannot be reached"));
+    assert_eq!(summary("/traefik/summary"), "Configuration not verified: unreachable");
+    assert_eq!(status(&insight)["traefik"]["summary"]["detail"], "for 9 s, 1 attempt");
+    assert_eq!(summary("/pools/0/discovery/summary"), "No updates for 9 s: unreachable");
+    assert_eq!(status(&insight)["pools"][0]["balancing"]["detail"], "forbidden");
+    assert_eq!(summary("/pools/0"), "1 ready, 1 draining");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_without_backends_shows_what_that_means() {
+    let (insight, pool) = insight();
+    assert_eq!(status(&insight)["pools"][0]["note"], Value::Null, "its backends are not known yet");
+    pool.discovered(&set(&[]));
+    let note = status(&insight)["pools"][0]["note"].clone();
+    assert!(note.as_str().unwrap().contains("new connections are closed at once"), "{note}");
+}
+
+#[test]
+fn the_published_schema_is_that_of_the_status() {
+    let schema: Value = serde_json::from_str(include_str!("../../../../../docs/status.schema.json")).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let status = runtime.block_on(async {
+        let (insight, pool) = insight();
+        let backends = set(&[State::Ready]);
+        pool.discovered(&backends);
+        pool.sampled(&sample(&[1]));
+        push(&pool, &least_connections(&backends, &[1]), &backends, "one");
+        pool.push_started(&round_robin(&backends));
+        pool.push_failed(&unreachable_traefik());
+        pool.stale(&unreachable_api_server());
+        status(&insight)
+    });
+    assert_eq!(differences(&schema, &schema, &status, ""), Vec::<String>::new());
+}
+
+/// A word that the schema has and an enum has not would be read as `unknown`.
+#[test]
+fn the_enums_know_all_words_of_the_schema() {
+    fn check<T: DeserializeOwned + PartialEq + std::fmt::Debug>(at: &str, unknown: &T) {
+        let schema: Value = serde_json::from_str(include_str!("../../../../../docs/status.schema.json")).unwrap();
+        let words = schema.pointer(&format!("/$defs/{at}/enum")).unwrap().as_array().unwrap().clone();
+        for word in words {
+            assert_ne!(&serde_json::from_value::<T>(word.clone()).unwrap(), unknown, "{at}: {word}");
+        }
+    }
+    check("summary/properties/severity", &Severity::Unknown);
+    check("traefik/properties/state", &TraefikState::Unknown);
+    check("traefik/properties/push_state", &PushState::Unknown);
+    check("push/properties/reason", &PushReason::Unknown);
+    check("push/properties/result", &PushResult::Unknown);
+    check("pool/properties/method", &BalancingMethod::Unknown);
+    check("pool/properties/discovery/properties/state", &DiscoveryState::Unknown);
+    check("pool/properties/counting/properties/state", &CountingState::Unknown);
+    check("backend/properties/state", &BackendState::Unknown);
+}
+
+/// Lists the differences between the schema and the value in fields and types.
+fn differences(root: &Value, schema: &Value, value: &Value, at: &str) -> Vec<String> {
+    if let Some(name) = schema["$ref"].as_str().and_then(|r| r.strip_prefix("#/$defs/")) {
+        return differences(root, &root["$defs"][name], value, at);
+    }
+    if let Some(choices) = schema["anyOf"].as_array() {
+        let tried = choices.iter().map(|choice| differences(root, choice, value, at));
+        return tried.min_by_key(Vec::len).unwrap_or_default();
+    }
+    let kind = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    let allowed = match &schema["type"] {
+        Value::String(one) => vec![one.as_str()],
+        several => several.as_array().into_iter().flatten().filter_map(Value::as_str).collect(),
+    };
+    let is_allowed = |allowed: &&str| *allowed == kind || (*allowed == "integer" && value.is_u64());
+    let mut found = Vec::new();
+    if !allowed.iter().any(is_allowed) {
+        found.push(format!("{at} is {kind}, not {allowed:?}"));
+    }
+    if let Some(choices) = schema["enum"].as_array().filter(|choices| !choices.contains(value)) {
+        found.push(format!("{at} is {value}, not one of {choices:?}"));
+    }
+    match value {
+        Value::Array(items) => {
+            let of_each = |item| differences(root, &schema["items"], item, &format!("{at}[]"));
+            found.extend(items.iter().flat_map(of_each));
+        }
+        Value::Object(fields) => {
+            let described = schema["properties"].as_object().cloned().unwrap_or_default();
+            let missing = described.keys().filter(|name| !fields.contains_key(*name));
+            found.extend(missing.map(|name| format!("{at}.{name} is described and missing")));
+            for (name, field) in fields {
+                match described.get(name) {
+                    None => found.push(format!("{at}.{name} is not described")),
+                    Some(part) => found.extend(differences(root, part, field, &format!("{at}.{name}"))),
+                }
+            }
+        }
+        _ => {}
+    }
+    found
+}

@@ -1,0 +1,133 @@
+//! The sentences of the status document. The page and the command line show them as they are.
+
+use std::fmt::Write as _;
+
+use ilb_reconciler::Method;
+use tokio::time::Instant;
+
+use super::{BackendStatus, StateCounts, StatusSummary, plan_in_force::Balancing};
+use crate::observe::insight::{
+    PoolFacts, TraefikFacts,
+    imbalance::Imbalance,
+    numbers::{age, ago, many, span},
+    words::{BackendState, DiscoveryState, Severity},
+};
+
+impl StatusSummary {
+    fn new(severity: Severity, text: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { severity, text: text.into(), detail: detail.into() }
+    }
+}
+
+pub(super) fn readiness(not_ready: &[String], uptime_seconds: f64) -> StatusSummary {
+    let about = format!("ilb {}, up for {}", env!("CARGO_PKG_VERSION"), span(uptime_seconds));
+    match not_ready {
+        [] => StatusSummary::new(Severity::Ok, "ready: all pools active", about),
+        reasons => StatusSummary::new(Severity::Error, format!("not ready: {}", reasons.join("; ")), about),
+    }
+}
+
+pub(super) fn traefik(facts: &TraefikFacts, now: Instant) -> StatusSummary {
+    match (&facts.problem, &facts.proof) {
+        (Some(problem), _) => {
+            let tried = format!("for {}, {}", span(age(problem.since, now)), many(problem.attempts, "attempt"));
+            StatusSummary::new(Severity::Error, format!("Configuration not verified: {}", problem.kind), tried)
+        }
+        (None, None) => StatusSummary::new(Severity::Warning, "Not configured yet", "waiting for the first push"),
+        (None, Some(proof)) => {
+            let mut detail = String::new();
+            if let Some(process) = &facts.process {
+                let _ = write!(detail, "version {}, ", process.version);
+            }
+            if facts.restarts > 0 {
+                let _ = write!(detail, "{} seen, ", many(facts.restarts, "restart"));
+            }
+            let _ = write!(detail, "verified {}", ago(age(proof.at, now)));
+            StatusSummary::new(
+                Severity::Ok,
+                format!("Configuration active for {}", span(age(proof.since, now))),
+                detail,
+            )
+        }
+    }
+}
+
+pub(super) fn discovery(pool: &PoolFacts, now: Instant) -> StatusSummary {
+    if let Some(problem) = &pool.stale {
+        let text = format!("No updates for {}: {}", span(age(problem.since, now)), problem.kind);
+        let has_backends = pool.backends.as_ref().is_some_and(|backends| !backends.is_empty());
+        return StatusSummary::new(
+            Severity::Warning,
+            text,
+            if has_backends { "the last known backends stay in use" } else { "" },
+        );
+    }
+    if pool.discovery_state() == DiscoveryState::Starting {
+        return StatusSummary::new(
+            Severity::Warning,
+            "Not known yet",
+            "waiting for the first complete set of backends",
+        );
+    }
+    let contact = pool.since_contact().map(|age| format!("last contact {}", ago(age.as_secs_f64())));
+    StatusSummary::new(Severity::Ok, "Backends up to date", contact.unwrap_or_default())
+}
+
+pub(super) fn balancing(pool: &PoolFacts, now: Instant) -> StatusSummary {
+    const LEAST_CONNECTIONS: &str = "Least connections";
+    const ROUND_ROBIN: &str = "Round robin";
+    if pool.method == Method::RoundRobin {
+        return StatusSummary::new(Severity::Ok, ROUND_ROBIN, "as configured");
+    }
+    match (&pool.load.latest, &pool.load.problem) {
+        (Some(latest), _) => {
+            StatusSummary::new(Severity::Ok, LEAST_CONNECTIONS, format!("last sample {}", ago(age(latest.at, now))))
+        }
+        (None, Some(problem)) => StatusSummary::new(Severity::Warning, ROUND_ROBIN, problem),
+        (None, None) => {
+            StatusSummary::new(Severity::Warning, LEAST_CONNECTIONS, "connections have not been counted yet")
+        }
+    }
+}
+
+/// Counts backends by state, and their connections where they are counted: `4 ready, 1 draining, 87 connections`.
+pub(super) fn counts(pool: &PoolFacts, count: &StateCounts, backends: &[BackendStatus]) -> String {
+    let states = BackendState::ALL.map(|state| (state, count.get(state)));
+    let shown = states.iter().filter(|(state, count)| *count > 0 || *state == BackendState::Ready);
+    let mut text = shown.map(|(state, count)| format!("{count} {state}")).collect::<Vec<_>>().join(", ");
+    if pool.load.latest.is_some() {
+        let connections = backends.iter().filter_map(BackendStatus::connections).map(u64::from).sum();
+        let _ = write!(text, ", {}", many(connections, "connection"));
+    }
+    text
+}
+
+pub(super) fn note(pool: &PoolFacts) -> Option<String> {
+    let is_empty = pool.backends.as_ref().is_some_and(|backends| backends.is_empty());
+    is_empty.then(|| "There is no backend: new connections are closed at once until there is one.".to_owned())
+}
+
+pub(super) fn imbalance(imbalance: Option<Imbalance>) -> String {
+    match imbalance {
+        Some(Imbalance { connections, .. }) => {
+            format!("the fullest backend has {connections:.1} connections more than the mean")
+        }
+        None => "nothing to compare: there are no connections, or they are not counted".to_owned(),
+    }
+}
+
+/// Explains the share of new connections that a backend gets.
+pub(super) fn why(state: BackendState, balancing: Balancing, head_start: Option<u64>) -> String {
+    let text = match (state, balancing, head_start) {
+        (BackendState::Draining, ..) => "leaving: keeps existing connections",
+        (BackendState::NotReady | BackendState::Unknown, ..) => "not ready: keeps existing connections",
+        (BackendState::Suspect, ..) => "does not answer: no new connections until it does",
+        (_, Balancing::None, _) | (_, Balancing::LeastConnections, None) => "not active yet",
+        (_, Balancing::RoundRobin, _) => "round robin",
+        (_, Balancing::Blind, _) => "round robin: connections cannot be counted",
+        (_, Balancing::LeastConnections, Some(0)) => "as full as the fullest: round robin",
+        (_, Balancing::LeastConnections, Some(1)) => "less full: gets the next connection",
+        (_, Balancing::LeastConnections, Some(n)) => return format!("less full: gets the next {n} connections"),
+    };
+    text.to_owned()
+}
