@@ -19,7 +19,7 @@ pub(crate) fn span(seconds: f64) -> String {
     }
 }
 
-/// Formats an age: `just now`, `3 s ago`. Ages below a second are not told apart, since they grow while they are read.
+/// Formats an age: `just now`, `3 s ago`. Ages below a second are all `just now`, since they grow while they are read.
 pub(crate) fn ago(seconds: f64) -> String {
     if seconds < 1.0 { "just now".to_owned() } else { format!("{} ago", span(seconds)) }
 }
