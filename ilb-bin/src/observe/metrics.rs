@@ -4,8 +4,10 @@
 //! facts at each scrape, so a backend that is no longer there has no series.
 
 mod backend;
+mod convert;
 mod encode;
 mod pool;
+mod proc_stat;
 mod process;
 mod settings;
 mod traefik;
@@ -13,7 +15,10 @@ mod traefik;
 use prometheus_client::{metrics::histogram::Histogram, registry::Registry};
 use tokio::time::Instant;
 
-use self::process::Process;
+use self::{
+    convert::{number, size, yes_or_no},
+    proc_stat::Process,
+};
 use crate::observe::insight::{BackendStatus, Facts, Insight, PoolFacts};
 
 /// The metrics of a running ilb.
@@ -123,21 +128,6 @@ impl<'a> Scrape<'a> {
             }
         }
     }
-}
-
-/// Converts a count to a value. It is exact up to 2^53.
-#[allow(clippy::cast_precision_loss)]
-fn number(count: u64) -> f64 {
-    count as f64
-}
-
-/// Converts a size to a value.
-fn size(count: usize) -> f64 {
-    number(count as u64)
-}
-
-fn yes_or_no(yes: bool) -> f64 {
-    f64::from(u8::from(yes))
 }
 
 #[cfg(test)]
