@@ -1,7 +1,6 @@
 //! Discovers TCP backends for load balancers and other controllers.
 #![cfg_attr(feature = "kube", doc = include_str!("../README.md"))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
-#![warn(missing_debug_implementations)]
 
 mod address;
 mod backend;
