@@ -173,6 +173,11 @@ fn binary() -> anyhow::Result<PathBuf> {
             build.manifest_path(in_checkout("ilb-bin/Cargo.toml"))
         };
         let build = if cfg!(debug_assertions) { build } else { build.release() };
+        // What cargo tells a test about its package would reach the build script of `ring`, which then runs again: everything
+        // above it would be compiled twice in each run of the tests.
+        let of_test = |name: &String| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+        let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        let build = names.filter(of_test).fold(build, escargot::CargoBuild::env_remove);
         build.run().map(|run| run.path().to_owned()).map_err(|e| e.to_string())
     };
     BINARY.get_or_init(build).clone().map_err(|e| anyhow::anyhow!("cannot build ilb: {e}"))
