@@ -25,7 +25,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let pods = PodDiscovery::new(client, &namespace, selector.parse()?, port.parse::<BackendPort>()?);
     let connections = KernelConnections::start(Options::default()).await?;
     let policy = Policy::least_connections(connections, Pacing::default());
-    let pool = Pool::new(PoolSpec::new("default".parse()?, "tcp".parse()?), pods, policy);
+    let pool = Pool::new(PoolSpec::new("default".parse()?, "tcp".parse()?), pods).with_policy(policy);
 
     let controller = Controller::new(Arc::new(Traefik::try_new(&traefik)?), [pool]).with_observer(print);
     controller.run(async { drop(tokio::signal::ctrl_c().await) }).await;

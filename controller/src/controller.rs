@@ -183,17 +183,25 @@ impl Controller {
     }
 
     fn apply_changes(&mut self, changes: PoolChanges) {
-        for name in &changes.removed {
-            if self.pools.remove(name).is_some() {
-                self.observers.on(&Event::PoolRemoved { pool: name });
-            }
-        }
+        let is_added = |name: &Name| changes.added.iter().any(|pool| pool.name() == name);
+        let (new_beginnings, gone): (Vec<_>, Vec<_>) = changes.removed.into_iter().partition(is_added);
+        self.remove(&new_beginnings);
+        // Before the others are removed, so that observers know whether the new pools join some that are in force.
         for mut pool in changes.added {
             if let Some(before) = self.pools.get(pool.name()) {
                 pool.replace(before);
             }
             pool.announce(&mut self.observers);
             self.pools.insert(pool.name().clone(), pool);
+        }
+        self.remove(&gone);
+    }
+
+    fn remove(&mut self, names: &[Name]) {
+        for name in names {
+            if self.pools.remove(name).is_some() {
+                self.observers.on(&Event::PoolRemoved { pool: name });
+            }
         }
     }
 

@@ -42,11 +42,19 @@ pub(crate) enum PoolWakeUp {
 }
 
 impl Pool {
-    /// Creates a pool of the backends that `discovery` watches. It must be called within a Tokio runtime.
-    pub fn new(spec: PoolSpec, discovery: impl Discovery, policy: Policy) -> Self {
-        let sets = discovery.watch();
+    /// Creates a pool of the backends that `discovery` watches, balanced by round robin. It must be called within a Tokio
+    /// runtime, where the watch starts at once.
+    pub fn new(spec: PoolSpec, discovery: impl Discovery) -> Self {
+        let (sets, policy) = (discovery.watch(), Policy::round_robin());
         let info = PoolInfo::new(Arc::new(spec), policy.method(), Arc::new(discovery));
         Self { info, sets, policy, seen: None, ready: None, decided: None, inherited: None }
+    }
+
+    /// Replaces the policy.
+    #[must_use]
+    pub fn with_policy(mut self, policy: Policy) -> Self {
+        self.info.method = policy.method();
+        Self { policy, ..self }
     }
 
     /// Returns the name of the pool.
@@ -68,8 +76,8 @@ impl Pool {
     /// Takes the place of `before`, whose desired state stays in use until this pool knows its own backends.
     pub(crate) fn replace(&mut self, before: &Self) {
         self.inherited = before.desired();
-        if let Some(decided) = &before.decided {
-            self.policy.inherit(decided);
+        if let Some(inherited) = &self.inherited {
+            self.policy.inherit(&inherited.decision);
         }
     }
 

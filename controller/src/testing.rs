@@ -42,7 +42,7 @@ pub(crate) fn cause() -> ilb_discovery::Cause {
 pub(crate) fn pool(name: &str, entry_point: &str, policy: Policy) -> (Pool, mpsc::Sender<Published>) {
     let (sets, receiver) = mpsc::channel(8);
     let spec = PoolSpec::new(name.parse().unwrap(), entry_point.parse().unwrap());
-    (Pool::new(spec, Channel(Mutex::new(Some(receiver))), policy), sets)
+    (Pool::new(spec, Channel(Mutex::new(Some(receiver)))).with_policy(policy), sets)
 }
 
 pub(crate) fn address(last: u8) -> std::net::SocketAddr {

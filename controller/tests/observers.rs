@@ -2,7 +2,7 @@
 
 use std::{error::Error, sync::Arc};
 
-use ilb_controller::{Controller, Event, MockObserver, Policy, Pool, PoolSpec, plan};
+use ilb_controller::{Controller, Event, MockObserver, Pool, PoolSpec, plan};
 use ilb_discovery::{Backend, BackendSet, State, testing::FakeDiscovery};
 use ilb_traefik_client::MockConfigSink;
 use mockall::Sequence;
@@ -12,7 +12,7 @@ fn pool() -> Result<Pool, Box<dyn Error>> {
     let discovery = FakeDiscovery::default();
     discovery.publish(BackendSet::from_iter([Backend::new(([10, 0, 0, 1], 5432).into(), State::Ready)]));
     let spec = PoolSpec::new("postgres".parse()?, "tcp".parse()?);
-    Ok(Pool::new(spec, discovery, Policy::round_robin()))
+    Ok(Pool::new(spec, discovery))
 }
 
 #[tokio::test]

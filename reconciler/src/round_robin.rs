@@ -1,6 +1,6 @@
 //! The decisions of a pool balanced by round robin.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use ilb_discovery::BackendSet;
 
@@ -11,11 +11,13 @@ use crate::{
 
 /// Takes each ready backend in turn, in proportion to its capacity.
 ///
-/// Holds the decision for the last set of backends. The decision is replaced only when a set needs another plan, so a
-/// change of backends that take no connections leads to no push.
+/// Holds the decision for the last set of backends, and knows earlier ones for as long as they are in use elsewhere: in
+/// force, or on their way. A set that needs the plan of one of these gets that same decision, so neither a change of
+/// backends that take no connections nor a change that is undone leads to a push.
 #[derive(Debug, Default)]
 pub struct RoundRobin {
-    decision: Option<Arc<Decision>>,
+    last: Option<Arc<Decision>>,
+    earlier: Vec<Weak<Decision>>,
 }
 
 impl RoundRobin {
@@ -27,21 +29,24 @@ impl RoundRobin {
     /// Creates the round robin of a pool that replaces another one, for which `before` was decided. As long as the plan
     /// stays the same, so does the decision.
     pub fn from_decision(before: Arc<Decision>) -> Self {
-        Self { decision: (before.method == Method::RoundRobin).then_some(before) }
+        Self { last: (before.method == Method::RoundRobin).then_some(before), earlier: Vec::new() }
     }
 
-    /// Returns the decision for a complete set of backends: the last one, if it has the same plan.
+    /// Returns the decision for a complete set of backends: one that is known, if it has the same plan.
     pub fn decide(&mut self, set: &BackendSet) -> Arc<Decision> {
         let plan = Plan::round_robin(set);
-        match &self.decision {
-            Some(decision) if decision.plan == plan => Arc::clone(decision),
-            before => {
-                let number = before.as_ref().map_or(1, |before| before.number + 1);
-                let decision = Arc::new(Decision::round_robin(number, plan));
-                self.decision = Some(Arc::clone(&decision));
-                decision
-            }
-        }
+        let mut known = self.last.iter().cloned().chain(self.earlier.iter().filter_map(Weak::upgrade));
+        let decision = known.find(|decision| decision.plan == plan).unwrap_or_else(|| {
+            let number = self.last.as_ref().map_or(1, |last| last.number + 1);
+            Arc::new(Decision::round_robin(number, plan))
+        });
+        let last = self.last.replace(Arc::clone(&decision));
+        self.earlier.extend(last.as_ref().map(Arc::downgrade));
+        drop(last);
+        let is_earlier = |known: &Weak<Decision>| known.strong_count() > 0 && known.as_ptr() != Arc::as_ptr(&decision);
+        self.earlier.retain(is_earlier);
+        self.earlier.dedup_by(|a, b| Weak::ptr_eq(a, b));
+        decision
     }
 }
 
@@ -70,5 +75,16 @@ mod tests {
         let before = RoundRobin::new().decide(&set(&[State::Ready]));
         let mut round_robin = RoundRobin::from_decision(Arc::clone(&before));
         assert!(Arc::ptr_eq(&before, &round_robin.decide(&set(&[State::Ready]))));
+    }
+
+    #[test]
+    fn a_change_that_is_undone_brings_back_the_decision_that_is_in_use() {
+        let (one, two) = (set(&[State::Ready]), set(&[State::Ready, State::Ready]));
+        let mut round_robin = RoundRobin::new();
+        let in_use = round_robin.decide(&one);
+        let undone = Arc::downgrade(&round_robin.decide(&two));
+        assert!(Arc::ptr_eq(&in_use, &round_robin.decide(&one)));
+        assert!(undone.upgrade().is_none(), "a decision that nothing uses is forgotten");
+        assert!(!Arc::ptr_eq(&in_use, &round_robin.decide(&two)));
     }
 }

@@ -43,7 +43,8 @@ impl PoolFactory {
             method = settings.method.as_str(),
             "Starting"
         );
-        Ok(Pool::new(spec(settings), discovery, self.policy(settings).await))
+        let pool = Pool::new(spec(settings), discovery);
+        Ok(pool.with_policy(self.policy(settings).await))
     }
 
     /// Creates the pool that `settings` describe, with a fixed set: the backends that exist now.
@@ -52,7 +53,7 @@ impl PoolFactory {
         let set = discovery.list().await;
         let set = set.map_err(|error| anyhow::anyhow!("pool {}: {}", settings.name, error.with_causes()))?;
         let snapshot = Snapshot { set, discovery };
-        Ok(Pool::new(spec(settings), snapshot, self.policy(settings).await))
+        Ok(Pool::new(spec(settings), snapshot).with_policy(self.policy(settings).await))
     }
 
     async fn policy(&self, settings: &PoolSettings) -> Policy {

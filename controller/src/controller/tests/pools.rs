@@ -56,3 +56,31 @@ async fn a_pool_by_round_robin_that_replaces_one_with_the_same_plan_pushes_nothi
     discovery.send(Ok(set(2))).await.unwrap();
     running.assert_quiet().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_that_is_replaced_twice_before_it_knows_its_backends_pushes_nothing_for_the_same_plan() {
+    let mut running = Running::start([]);
+    running.found(2).await;
+    running.next_push().await;
+    let (unknown, _discovery) = pool("default", "tcp", Policy::round_robin());
+    running.changes.send(PoolChanges { removed: Vec::new(), added: vec![unknown] }).await.unwrap();
+    running.assert_quiet().await;
+    let (known, discovery) = pool("default", "tcp", Policy::round_robin());
+    running.changes.send(PoolChanges { removed: Vec::new(), added: vec![known] }).await.unwrap();
+    discovery.send(Ok(set(2))).await.unwrap();
+    running.assert_quiet().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn pools_are_added_before_those_of_other_names_are_removed() {
+    let mut two = Running::two();
+    two.found_by(0, 1).await;
+    two.found_by(1, 1).await;
+    two.next_push().await;
+    two.events();
+    let renamed = ["c", "d"].map(|name| pool(name, name, Policy::round_robin()).0);
+    let removed = vec!["a".parse().unwrap(), "b".parse().unwrap()];
+    two.changes.send(PoolChanges { removed, added: renamed.into() }).await.unwrap();
+    time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(two.events()[..4], ["PoolAdded", "PoolAdded", "PoolRemoved", "PoolRemoved"]);
+}
