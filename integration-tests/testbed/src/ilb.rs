@@ -147,18 +147,20 @@ impl Ilb {
 /// not reach it.
 fn command(variables: &[(&str, &str)]) -> anyhow::Result<Command> {
     let mut command = Command::new(binary()?);
-    for (name, _) in std::env::vars_os() {
-        let ours = name
-            .to_str()
-            .is_some_and(|n| ["POD_", "ILB_", "KUBE", "TRAEFIK_", "LOG_"].iter().any(|p| n.starts_with(p)));
-        if ours {
-            command.env_remove(name);
-        }
-    }
+    without_settings(&mut command);
     // The default is one port on all interfaces, which tests that run side by side cannot share.
     command.env("ILB_ADMIN_ADDRESS", format!("{}:8081", Net::for_this_process()?.host()?));
     command.envs(variables.iter().copied());
     Ok(command)
+}
+
+/// Removes the settings of ilb, and those of the testbed that look alike, from the environment of `command`.
+pub fn without_settings(command: &mut Command) {
+    let is_setting =
+        |name: &str| ["POD_", "ILB_", "KUBE", "TRAEFIK_", "LOG_"].iter().any(|prefix| name.starts_with(prefix));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_setting)) {
+        command.env_remove(name);
+    }
 }
 
 /// Builds the binary, so that no test ever runs a stale one.

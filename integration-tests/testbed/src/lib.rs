@@ -61,7 +61,7 @@ pub use crate::{
     fault_proxy::FaultProxy,
     followed::{Followed, Seen, pod_ip, pods_via},
     http::http_client,
-    ilb::{Answer, Exit, Ilb, LogLine},
+    ilb::{Answer, Exit, Ilb, LogLine, without_settings},
     net::{Group, Net},
     network_namespace::{alone_in_a_network, deliver_packets, lose_packets},
     pods::{Pods, Readiness},

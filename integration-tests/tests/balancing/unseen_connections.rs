@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use ilb_testbed::{ApiServer, Ilb, Pods, Process, eventually};
+use ilb_testbed::{ApiServer, Ilb, Pods, Process, eventually, without_settings};
 
 #[tokio::test]
 #[ignore = "needs the testbed: make test"]
@@ -13,6 +13,7 @@ async fn a_traefik_in_another_network_namespace_is_noticed_and_logged_once() {
     let log = folder.path().join("ilb.log");
     // A network namespace without any route, so that nothing is ever sent to the address, which is reserved for documents.
     let mut command = Command::new("unshare");
+    without_settings(&mut command);
     command
         .args(["--net", "--map-root-user", "--", "sh", "-c", "ip link set lo up && exec \"$0\""])
         .arg(Ilb::build().unwrap())
