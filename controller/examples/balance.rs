@@ -8,7 +8,7 @@
 //! entry point `tcp`. The cluster is that of the current kubeconfig, or the one that the example runs in. It stops on
 //! Ctrl-C, and Traefik then continues with the last configuration.
 
-use std::{error::Error, iter::successors, sync::Arc};
+use std::{error::Error, sync::Arc};
 
 use ilb_connections::{KernelConnections, Options};
 use ilb_controller::{Controller, Event, Policy, Pool, PoolSpec};
@@ -36,23 +36,18 @@ async fn main() -> Result<(), Box<dyn Error>> {
 fn print(event: &Event<'_>) {
     match event {
         Event::Discovered { set, .. } => println!("{} backends, {} ready", set.len(), set.count(State::Ready)),
-        Event::DiscoveryStale { error, .. } => println!("keeping the last set of backends: {}", chain(error)),
-        Event::CountingFailed { error, .. } => println!("round robin until counting works: {}", chain(error)),
+        Event::DiscoveryStale { error, .. } => println!("keeping the last set of backends: {}", error.with_causes()),
+        Event::CountingFailed { error, .. } => println!("round robin until counting works: {}", error.with_causes()),
         Event::Probed { backend, result: ProbeResult::Unanswered, .. } => println!("{backend} does not answer"),
         Event::Pushed { desired, applied, .. } => {
             println!("in force after {:?}", applied.took);
             let rows = desired.values().flat_map(|pool| &pool.decision.rows);
             rows.for_each(|row| println!("  {row}"));
         }
-        Event::PushFailed { error } => println!("push failed, will be repeated: {}", chain(error)),
-        Event::ProofLost { error } => println!("configuration lost, will be pushed again: {}", chain(error)),
+        Event::PushFailed { error } => println!("push failed, will be repeated: {error}"),
+        Event::ProofLost { error } => println!("configuration lost, will be pushed again: {error}"),
         _ => {}
     }
-}
-
-/// Returns an error and its causes, separated by colons.
-fn chain(error: &dyn Error) -> String {
-    successors(Some(error), |&error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 fn arguments() -> Result<[String; 4], &'static str> {

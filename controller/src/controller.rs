@@ -184,8 +184,8 @@ impl Controller {
 
     fn apply_changes(&mut self, changes: PoolChanges) {
         let is_added = |name: &Name| changes.added.iter().any(|pool| pool.name() == name);
-        let (new_beginnings, gone): (Vec<_>, Vec<_>) = changes.removed.into_iter().partition(is_added);
-        self.remove(&new_beginnings);
+        let (replaced, removed): (Vec<_>, Vec<_>) = changes.removed.into_iter().partition(is_added);
+        self.remove(&replaced);
         // Before the others are removed, so that observers know whether the new pools join some that are in force.
         for mut pool in changes.added {
             if let Some(before) = self.pools.get(pool.name()) {
@@ -194,7 +194,7 @@ impl Controller {
             pool.announce(&mut self.observers);
             self.pools.insert(pool.name().clone(), pool);
         }
-        self.remove(&gone);
+        self.remove(&removed);
     }
 
     fn remove(&mut self, names: &[Name]) {

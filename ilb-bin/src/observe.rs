@@ -1,4 +1,4 @@
-//! What a running ilb shows: log lines, the status document and its page, metrics, and the admin server.
+//! Everything that a running ilb shows: log lines, the status document and its page, metrics, and the admin server.
 
 pub(crate) mod admin;
 pub(crate) mod insight;

@@ -66,8 +66,8 @@ impl Plan {
         let mut pools = Vec::new();
         for pool in &settings.pools {
             // A source that cannot be built is an invalid setting; one that cannot be listed is a failure outside ilb.
-            factory.discovery(pool).await.map_err(Failure::Invalid)?;
-            pools.push(factory.snapshot(pool).await?);
+            factory.build_discovery(pool).await.map_err(Failure::Invalid)?;
+            pools.push(factory.build_snapshot(pool).await?);
         }
         let mut insight = Insight::new();
         let desired = ilb_controller::plan(pools, &mut insight).await;

@@ -1,4 +1,4 @@
-//! The log of the events: one line per change of state, none per attempt.
+//! The log of the events: one line per change of state, and none per attempt, except for probes that fail.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -19,6 +19,8 @@ pub(crate) struct LogObserver {
     startup: Startup,
     failing: Option<Failing>,
     pools: BTreeMap<Name, PoolLog>,
+    /// Reason logged last for which connections can never be counted. It is the same for all pools.
+    impossible: Option<String>,
 }
 
 /// State of the start. If Traefik starts at the same time as ilb or later, the first attempts fail, which is not an error.
@@ -53,7 +55,7 @@ impl LogObserver {
 
     pub(crate) fn new() -> Self {
         let startup = Startup::Waiting { until: Instant::now() + Self::TRAEFIK_STARTUP, attempts: 0 };
-        Self { startup, failing: None, pools: BTreeMap::new() }
+        Self { startup, failing: None, pools: BTreeMap::new(), impossible: None }
     }
 
     fn pushed(&mut self, desired: &DesiredPools, previous: &DesiredPools, applied: &Applied) {
@@ -111,6 +113,18 @@ impl LogObserver {
         }
     }
 
+    fn counting_impossible(&mut self, pool: &Name, reason: &str) {
+        if self.impossible.as_deref() != Some(reason) {
+            tracing::warn!(
+                %pool,
+                reason,
+                help = "run ilb and Traefik in one pod, or set LB_METHOD=roundrobin",
+                "Least connections is not possible: balancing by round robin"
+            );
+            self.impossible = Some(reason.to_owned());
+        }
+    }
+
     fn pool(&mut self, pool: &Name) -> &mut PoolLog {
         self.pools.entry(pool.clone()).or_default()
     }
@@ -131,6 +145,7 @@ impl Observer for LogObserver {
             Event::DiscoveryStale { pool, error } => self.pool(pool).stale(pool, error),
             Event::Sampled { pool, .. } => self.pool(pool).counted(pool),
             Event::CountingFailed { pool, error } => self.pool(pool).counting_failed(pool, error),
+            Event::CountingImpossible { pool, reason } => self.counting_impossible(pool, reason),
             Event::Probed { pool, backend, result: ProbeResult::Unanswered } => {
                 tracing::warn!(%pool, %backend, "A backend does not answer: no new connections until it does");
             }
@@ -197,7 +212,7 @@ impl PoolLog {
 pub(super) fn settings(event: &SettingsEvent<'_>) {
     match event {
         SettingsEvent::Applied { added, removed, pending } => {
-            tracing::info!(pools = names(added), gone = names(removed), "Settings changed");
+            tracing::info!(pools = names(added), removed = names(removed), "Settings changed");
             if !pending.is_empty() {
                 let settings = pending.join(", ");
                 tracing::warn!(

@@ -40,7 +40,7 @@ fn each_event_of_the_settings_file_is_logged_and_counted_once() {
     let lines = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
     let lines: Vec<_> = lines.lines().collect();
     let expected = [
-        (" INFO", "Settings changed pools=\"a, b\" gone=\"c\""),
+        (" INFO", "Settings changed pools=\"a, b\" removed=\"c\""),
         (" WARN", "These settings take effect at the next start"),
         ("ERROR", "Settings refused: the previous settings stay in effect problems=\"ilb.yaml:1: no\""),
         (" INFO", "The settings file is valid again"),

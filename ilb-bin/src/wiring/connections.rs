@@ -12,37 +12,29 @@ pub(crate) enum Visibility {
         api_port: u16,
     },
     Hidden {
-        reason: &'static str,
+        reason: String,
     },
 }
 
-const ROUND_ROBIN_ONLY: &str = "Least connections is not possible: balancing by round robin";
-
 impl Visibility {
-    /// Detects the visibility, and logs a warning if the connections are hidden. `traefik` is the host and port of the API
-    /// of the only Traefik.
+    /// Detects the visibility. `traefik` is the host and port of the API of the only Traefik.
     pub(crate) async fn detect(traefik: Option<&(String, u16)>) -> Self {
         let reason = match traefik {
-            None => "there are several Traefiks, whose connections cannot be seen from one place",
+            None => "there are several Traefiks, whose connections cannot be seen from one place".to_owned(),
             Some((host, port)) if is_elsewhere(host, *port).await => {
-                "Traefik runs in another network namespace, where its connections cannot be seen"
+                format!("Traefik at {host} runs in another network namespace, where its connections cannot be seen")
             }
             Some((_, port)) => return Self::Visible { api_port: *port },
         };
-        tracing::warn!(
-            traefik = traefik.map(|(host, _)| host),
-            reason,
-            help = "run ilb and Traefik in one pod, or set LB_METHOD=roundrobin",
-            "{ROUND_ROBIN_ONLY}"
-        );
         Self::Hidden { reason }
     }
 
-    /// Creates least connections. Where the connections cannot be counted, it balances by round robin and reports why.
-    pub(crate) async fn least_connections(&self, pacing: Pacing) -> Policy {
+    /// Starts to count, and creates least connections by the counts. Where the connections cannot be counted, it balances
+    /// by round robin and reports why.
+    pub(crate) async fn start_least_connections(&self, pacing: Pacing) -> Policy {
         let port = match self {
             Self::Visible { api_port } => *api_port,
-            Self::Hidden { reason } => return Policy::least_connections_without_counts(*reason, pacing),
+            Self::Hidden { reason } => return Policy::least_connections_without_counts(reason, pacing),
         };
         // Counts only connections of the user that listens at this port: in a pod with a service mesh, the mesh connects
         // to the backends too, as another user.
@@ -51,15 +43,7 @@ impl Visibility {
                 tracing::info!(by = %connections.method(), "Counting connections");
                 Policy::least_connections(connections, pacing)
             }
-            Err(error) => {
-                let error = format!("{:#}", anyhow::Error::new(error));
-                tracing::warn!(
-                    error,
-                    help = "set LB_METHOD=roundrobin if round robin is intended",
-                    "{ROUND_ROBIN_ONLY}"
-                );
-                Policy::least_connections_without_counts(error, pacing)
-            }
+            Err(error) => Policy::least_connections_without_counts(error.with_causes().to_string(), pacing),
         }
     }
 }

@@ -32,8 +32,8 @@ impl PoolFactory {
     }
 
     /// Creates the pool that `settings` describe.
-    pub(crate) async fn pool(&self, settings: &PoolSettings) -> anyhow::Result<Pool> {
-        let discovery = self.discovery(settings).await?;
+    pub(crate) async fn build_pool(&self, settings: &PoolSettings) -> anyhow::Result<Pool> {
+        let discovery = self.build_discovery(settings).await?;
         tracing::info!(
             pool = %settings.name,
             entry_point = %settings.entry_point,
@@ -44,40 +44,40 @@ impl PoolFactory {
             "Starting"
         );
         let pool = Pool::new(spec(settings), discovery);
-        Ok(pool.with_policy(self.policy(settings).await))
+        Ok(pool.with_policy(self.build_policy(settings).await))
     }
 
     /// Creates the pool that `settings` describe, with a fixed set: the backends that exist now.
-    pub(crate) async fn snapshot(&self, settings: &PoolSettings) -> anyhow::Result<Pool> {
-        let discovery = self.discovery(settings).await?;
+    pub(crate) async fn build_snapshot(&self, settings: &PoolSettings) -> anyhow::Result<Pool> {
+        let discovery = self.build_discovery(settings).await?;
         let set = discovery.list().await;
         let set = set.map_err(|error| anyhow::anyhow!("pool {}: {}", settings.name, error.with_causes()))?;
         let snapshot = Snapshot { set, discovery };
-        Ok(Pool::new(spec(settings), snapshot).with_policy(self.policy(settings).await))
+        Ok(Pool::new(spec(settings), snapshot).with_policy(self.build_policy(settings).await))
     }
 
-    async fn policy(&self, settings: &PoolSettings) -> Policy {
+    async fn build_policy(&self, settings: &PoolSettings) -> Policy {
         if settings.method == Method::RoundRobin {
             return Policy::round_robin();
         }
         let pacing =
             Pacing::default().with_max_sample_period(settings.update_interval).with_slow_start(settings.slow_start);
         let visibility = self.visibility.get_or_init(|| Visibility::detect(self.traefik.as_ref())).await;
-        visibility.least_connections(pacing).await
+        visibility.start_least_connections(pacing).await
     }
 
     /// Creates the source of a pool's backends.
-    pub(crate) async fn discovery(&self, settings: &PoolSettings) -> anyhow::Result<Arc<dyn Discovery>> {
+    pub(crate) async fn build_discovery(&self, settings: &PoolSettings) -> anyhow::Result<Arc<dyn Discovery>> {
         let port = settings.port.clone();
         Ok(match &settings.backends {
             Backends::File(path) => Arc::new(FileDiscovery::new(path).with_addresses(settings.addresses.clone())),
             Backends::Pods(selector) => {
-                let Cluster { client, namespace } = self.cluster().await?;
+                let Cluster { client, namespace } = self.connect_cluster().await?;
                 let pods = PodDiscovery::new(client.clone(), namespace, selector.clone(), port);
                 watched_or_polled(pods.with_options(options(settings)), settings)
             }
             Backends::Service(name) => {
-                let Cluster { client, namespace } = self.cluster().await?;
+                let Cluster { client, namespace } = self.connect_cluster().await?;
                 let slices = EndpointSliceDiscovery::from_service(client.clone(), namespace, name, port)
                     .with_context(|| format!("cannot watch the Service {name}"))?;
                 watched_or_polled(slices.with_options(options(settings)), settings)
@@ -85,7 +85,7 @@ impl PoolFactory {
         })
     }
 
-    async fn cluster(&self) -> anyhow::Result<&Cluster> {
+    async fn connect_cluster(&self) -> anyhow::Result<&Cluster> {
         self.cluster.get_or_try_init(Cluster::from_environment).await
     }
 }

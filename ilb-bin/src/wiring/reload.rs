@@ -104,11 +104,11 @@ impl Reloader {
         let pools = || difference.added.iter().filter_map(|index| settings.pools.get(*index));
         // Building a pool logs that it starts, so first check that all of them can be built.
         for pool in pools() {
-            self.factory.discovery(pool).await?;
+            self.factory.build_discovery(pool).await?;
         }
         let mut added = Vec::new();
         for pool in pools() {
-            added.push(self.factory.pool(pool).await?);
+            added.push(self.factory.build_pool(pool).await?);
         }
         let removed = difference.removed.iter().filter_map(|index| self.settings.pools.get(*index));
         Ok(PoolChanges { removed: removed.map(|pool| pool.name.clone()).collect(), added })

@@ -52,7 +52,7 @@ async fn start(inputs: Inputs, settings: Settings, level: LevelHandle) -> Result
     let factory = PoolFactory::new(traefik.single);
     let mut pools = Vec::new();
     for pool in &settings.pools {
-        pools.push(factory.pool(pool).await.map_err(Failure::Invalid)?);
+        pools.push(factory.build_pool(pool).await.map_err(Failure::Invalid)?);
     }
     let observer = SettingsObserver::new(insight.clone());
     let changes = reload::start(Reloader::new(inputs, settings, factory, level, observer));

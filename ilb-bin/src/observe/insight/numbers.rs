@@ -1,4 +1,6 @@
 //! Ages, and numbers, durations and counts as text for people.
+//!
+//! The script of the status page formats numbers too: it draws ages that grow between two messages.
 
 use tokio::time::Instant;
 
