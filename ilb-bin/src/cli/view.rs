@@ -1,34 +1,27 @@
 //! The status and the plan as text for a terminal. Sentences come from the status document, as on the status page.
 
 mod bars;
+mod lines;
 mod pool;
+mod room;
+mod style;
 mod table;
 mod text;
 
 use std::fmt::Write as _;
 
-use anstyle::{AnsiColor, Style};
+use anstyle::Style;
 
-use self::text::{cut, plain, shortened};
+pub(super) use self::room::Room;
+use self::{
+    lines::{fact, summary},
+    style::{BAD_STYLE, QUIET_STYLE, WARN_STYLE, severity_style},
+    text::{cut, plain, shortened},
+};
 use crate::observe::insight::{
-    PoolStatus, Severity, Status, StatusSummary, TraefikStatus,
+    PoolStatus, Status, TraefikStatus,
     numbers::{ago, millis, percent},
 };
-
-/// Space for a text.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Room {
-    /// Characters per line.
-    pub(super) width: usize,
-    /// Number of lines; `None` for as many as needed.
-    pub(super) height: Option<usize>,
-}
-
-const TITLE: Style = Style::new().bold();
-const QUIET: Style = Style::new().dimmed();
-const GOOD: Style = AnsiColor::Green.on_default();
-const WARN: Style = AnsiColor::Yellow.on_default();
-const BAD: Style = AnsiColor::Red.on_default().bold();
 
 /// Writes the whole status, with a section for each pool.
 pub(super) fn status(status: &Status, room: Room) -> String {
@@ -47,7 +40,7 @@ pub(super) fn status(status: &Status, room: Room) -> String {
 /// Writes the plan of each pool.
 pub(super) fn plan(pools: &[PoolStatus], room: Room) -> String {
     let sections: Vec<_> = pools.iter().map(|pool| pool::plan(pool, room).join("\n")).collect();
-    format!("{}\n\n{QUIET}Nothing was pushed.{QUIET:#}\n", sections.join("\n\n"))
+    format!("{}\n\n{QUIET_STYLE}Nothing was pushed.{QUIET_STYLE:#}\n", sections.join("\n\n"))
 }
 
 /// Writes the status for a screen, with a problem of the connection at the top and the key to quit at the bottom.
@@ -55,9 +48,9 @@ pub(super) fn screen(latest: Option<&Status>, problem: Option<&str>, url: &str, 
     let mut text = String::new();
     if let Some(problem) = problem {
         let problem = shortened(&plain(problem), room.width);
-        let _ = writeln!(text, "{BAD}{problem}{BAD:#}");
+        let _ = writeln!(text, "{BAD_STYLE}{problem}{BAD_STYLE:#}");
         if latest.is_some() {
-            let _ = writeln!(text, "{WARN}This is the last known status; trying again.{WARN:#}");
+            let _ = writeln!(text, "{WARN_STYLE}This is the last known status; trying again.{WARN_STYLE:#}");
         }
     }
     let height = room.height.map(|height| height.saturating_sub(text.lines().count() + 2));
@@ -68,7 +61,7 @@ pub(super) fn screen(latest: Option<&Status>, problem: Option<&str>, url: &str, 
     let lines = text.lines().take(room.height.map_or(usize::MAX, |height| height.saturating_sub(2)));
     let lines: Vec<_> = lines.map(|line| cut(line, room.width)).collect();
     let foot = shortened(&plain(&format!("{url}   q quits")), room.width);
-    format!("{}\n\n{QUIET}{foot}{QUIET:#}", lines.join("\n"))
+    format!("{}\n\n{QUIET_STYLE}{foot}{QUIET_STYLE:#}", lines.join("\n"))
 }
 
 /// Writes the status as one line, for a log.
@@ -96,12 +89,12 @@ fn head(status: &Status, room: Room) -> Vec<String> {
     };
     // On a screen the number of lines is limited; elsewhere all reasons are shown in full.
     let text = if room.height.is_some() { shortened(&text, width) } else { text };
-    let style = style(status.summary.severity).bold();
-    let first = format!("{style}{text}{style:#}{between}{QUIET}{about}{QUIET:#}");
+    let style = severity_style(status.summary.severity).bold();
+    let first = format!("{style}{text}{style:#}{between}{QUIET_STYLE}{about}{QUIET_STYLE:#}");
     let mut lines: Vec<_> = first.lines().map(str::to_owned).collect();
     lines.push(summary("Traefik", &status.traefik.summary, width));
     if let Some(problem) = &status.traefik.problem {
-        lines.push(fact("", QUIET, &problem.text, "", width));
+        lines.push(fact("", QUIET_STYLE, &problem.text, "", width));
     }
     if let Some(push) = last_push(&status.traefik) {
         lines.push(fact("Last push", Style::new(), &push, "", width));
@@ -117,29 +110,6 @@ fn last_push(traefik: &TraefikStatus) -> Option<String> {
         entries => format!("{entries} entries"),
     };
     Some(format!("{when}, for {reason}: {result} after {}, {entries}", millis(push.took_seconds)))
-}
-
-/// Writes a line with a name and a state in words.
-fn summary(name: &str, summary: &StatusSummary, width: usize) -> String {
-    fact(name, style(summary.severity), &summary.text, &summary.detail, width)
-}
-
-/// Writes a line with a name, a value and details.
-fn fact(name: &str, style: Style, value: &str, detail: &str, width: usize) -> String {
-    const NAME_WIDTH: usize = 12;
-    let value = shortened(&plain(value), width.saturating_sub(NAME_WIDTH));
-    let room = width.saturating_sub(NAME_WIDTH + value.chars().count() + 2);
-    let detail = if detail.is_empty() || room < 4 { String::new() } else { shortened(&plain(detail), room) };
-    let detail = if detail.is_empty() { detail } else { format!(", {QUIET}{detail}{QUIET:#}") };
-    format!("{name:NAME_WIDTH$}{style}{value}{style:#}{detail}")
-}
-
-fn style(severity: Severity) -> Style {
-    match severity {
-        Severity::Ok => GOOD,
-        Severity::Warning | Severity::Unknown => WARN,
-        Severity::Error => BAD,
-    }
 }
 
 #[cfg(test)]

@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 use anstyle::Style;
 
 use super::{
-    BAD, GOOD, QUIET, Room, TITLE, WARN,
     bars::{bar, curve},
-    fact, summary,
+    lines::{fact, summary},
+    room::Room,
+    style::{BAD_STYLE, GOOD_STYLE, QUIET_STYLE, TITLE_STYLE, WARN_STYLE},
     table::{Cell, Table},
     text::{plain, shortened},
 };
@@ -30,7 +31,7 @@ pub(super) fn section(pool: &PoolStatus, room: Room) -> Vec<String> {
     let width = room.width;
     let mut lines = vec![title(pool, width), summary("API server", &pool.discovery.summary, width)];
     if let Some(problem) = &pool.discovery.problem {
-        lines.push(fact("", QUIET, &problem.text, "", width));
+        lines.push(fact("", QUIET_STYLE, &problem.text, "", width));
     }
     lines.push(summary("Balancing", &pool.balancing, width));
     lines.extend(imbalance(pool, width));
@@ -51,7 +52,7 @@ fn title(pool: &PoolStatus, width: usize) -> String {
     let title = plain(&format!("Pool {}", pool.name));
     let about = plain(&format!(", entry point {}: {}", pool.entry_point, pool.text));
     let about = shortened(&about, width.saturating_sub(title.chars().count()));
-    format!("{TITLE}{title}{TITLE:#}{about}")
+    format!("{TITLE_STYLE}{title}{TITLE_STYLE:#}{about}")
 }
 
 /// Writes the imbalance, now and over the last minutes, if there is anything to compare.
@@ -63,7 +64,7 @@ fn imbalance(pool: &PoolStatus, width: usize) -> Option<String> {
     // The top of the curve is at least 5 %, as on the status page.
     let curve = curve(&imbalance.history, 0.05, width.saturating_sub(used + 2).min(40));
     if curve.chars().count() > 2 {
-        let _ = write!(line, "  {QUIET}{curve}{QUIET:#}");
+        let _ = write!(line, "  {QUIET_STYLE}{curve}{QUIET_STYLE:#}");
     }
     Some(line)
 }
@@ -88,14 +89,15 @@ fn backends(pool: &PoolStatus, columns: Columns, room: Room) -> Vec<String> {
     let mut lines: Vec<_> = table.lines(room.width).collect();
     if omitted > 0 {
         let more = many(omitted as u64, "more backend");
-        lines.push(format!("  {QUIET}and {more}: `ilb status -o json` shows all{QUIET:#}"));
+        lines.push(format!("  {QUIET_STYLE}and {more}: `ilb status -o json` shows all{QUIET_STYLE:#}"));
     }
     lines
 }
 
 impl Columns {
     fn head(self) -> Vec<Cell> {
-        let (left, right) = (|text: &str| Cell::left(text).style(QUIET), |text: &str| Cell::right(text).style(QUIET));
+        let (left, right) =
+            (|text: &str| Cell::left(text).style(QUIET_STYLE), |text: &str| Cell::right(text).style(QUIET_STYLE));
         match self {
             Self::Live => {
                 vec![left("BACKEND"), left("STATE"), right("CONNECTIONS"), left(""), right("HEAD START"), left("WHY")]
@@ -114,9 +116,9 @@ impl Columns {
 
     fn row(self, backend: &BackendStatus, most: f64, bar_width: usize) -> Vec<Cell> {
         let style = match backend.state {
-            BackendState::Ready => GOOD,
-            BackendState::Suspect => BAD,
-            BackendState::Draining | BackendState::NotReady | BackendState::Unknown => WARN,
+            BackendState::Ready => GOOD_STYLE,
+            BackendState::Suspect => BAD_STYLE,
+            BackendState::Draining | BackendState::NotReady | BackendState::Unknown => WARN_STYLE,
         };
         let state = Cell::left(backend.state.to_string()).style(style);
         let count = backend.connections();
@@ -129,7 +131,7 @@ impl Columns {
             Some(ahead) => format!("+{ahead}"),
             None => "–".to_owned(),
         });
-        let why = Cell::left(plain(&backend.why)).style(QUIET);
+        let why = Cell::left(plain(&backend.why)).style(QUIET_STYLE);
         let address = backend.address.to_string();
         match self {
             Self::Live => {
