@@ -1,6 +1,10 @@
 //! The metrics of each backend. Their series end with the backend.
 
-use super::{Kind, Metric, Value, number};
+use super::{
+    convert::number,
+    metric::{Kind, Metric},
+    series::Value,
+};
 
 const LABELS: &[&str] = &["pool", "backend"];
 

@@ -2,7 +2,11 @@
 
 use std::fmt::Write as _;
 
-use super::{Kind, MAX_BACKENDS_WITH_SERIES, Metric, all};
+use super::{
+    catalog::all,
+    metric::{Kind, Metric},
+    scrape::MAX_BACKENDS_WITH_SERIES,
+};
 
 /// Writes the text of `docs/metrics.md`.
 pub(super) fn document() -> String {

@@ -7,7 +7,12 @@ use prometheus_client::{
     registry::Unit,
 };
 
-use super::{Kind, Metric, Scrape, Value, all};
+use super::{
+    catalog::all,
+    metric::{Kind, Metric},
+    scrape::Scrape,
+    series::Value,
+};
 use crate::observe::insight::Insight;
 
 /// Reads all metrics from the facts.

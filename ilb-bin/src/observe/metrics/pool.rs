@@ -1,6 +1,11 @@
 //! The metrics of each pool.
 
-use super::{Kind, MAX_BACKENDS_WITH_SERIES, Metric, Value, number, size, yes_or_no};
+use super::{
+    convert::{number, size, yes_or_no},
+    metric::{Kind, Metric},
+    scrape::MAX_BACKENDS_WITH_SERIES,
+    series::Value,
+};
 use crate::observe::insight::BackendState;
 
 pub(super) const METRICS: &[Metric] = &[

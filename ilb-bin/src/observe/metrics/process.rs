@@ -1,6 +1,9 @@
 //! The metrics of the process, under the names that every exporter uses, and of the build.
 
-use super::{Kind, Metric, Series, Value};
+use super::{
+    metric::{Kind, Metric},
+    series::{Series, Value},
+};
 
 pub(super) const METRICS: &[Metric] = &[
     Metric {

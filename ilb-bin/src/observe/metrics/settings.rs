@@ -1,6 +1,10 @@
 //! The metrics of the settings file.
 
-use super::{Kind, Metric, Value, number, yes_or_no};
+use super::{
+    convert::{number, yes_or_no},
+    metric::{Kind, Metric},
+    series::Value,
+};
 use crate::observe::insight::Reload;
 
 pub(super) const METRICS: &[Metric] = &[

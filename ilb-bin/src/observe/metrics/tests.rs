@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ilb_discovery::State;
 use ilb_reconciler::Method;
 
-use super::*;
+use super::{catalog::all, *};
 use crate::observe::insight::tests::{Reporter, push, round_robin, sample, set};
 
 /// Returns the metrics of a pool with backends in these states, after a push.

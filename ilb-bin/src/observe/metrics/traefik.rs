@@ -1,6 +1,10 @@
 //! The metrics of Traefik and of the pushes to it.
 
-use super::{Kind, Metric, Value, number, yes_or_no};
+use super::{
+    convert::{number, yes_or_no},
+    metric::{Kind, Metric},
+    series::Value,
+};
 use crate::observe::insight::{PushResult, PushState};
 
 pub(super) const METRICS: &[Metric] = &[
