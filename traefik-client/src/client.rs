@@ -73,7 +73,7 @@ impl Traefik {
     /// Without throttle an identical `PUT` costs Traefik nothing, so it is sent again, and a loss is repaired in the same
     /// call. With a throttle the `PUT` would delay the next change, so the proof is only checked, as by
     /// [`verify`](ConfigSink::verify).
-    pub async fn heartbeat(&self, configuration: &Configuration, applied: &Applied) -> Result<Applied, Error> {
+    pub async fn keep_in_force(&self, configuration: &Configuration, applied: &Applied) -> Result<Applied, Error> {
         if self.throttle == Some(Duration::ZERO) {
             self.apply(configuration).await
         } else {
@@ -103,7 +103,7 @@ impl ConfigSink for Traefik {
         if there && asked_lately {
             return Ok(());
         }
-        match (there, self.process().await?.start_date == applied.started) {
+        match (there, self.request_process().await?.start_date == applied.started) {
             (true, true) => Ok(()),
             (_, false) => Err(Error::Restarted),
             (false, true) => Err(Error::Overwritten(applied.revision.clone())),

@@ -78,7 +78,7 @@ impl<K: Object> KubeDiscovery<K> {
         self
     }
 
-    async fn objects(&self, scope: &Scope) -> Result<Vec<K>, Error> {
+    async fn list_objects(&self, scope: &Scope) -> Result<Vec<K>, Error> {
         let (mut objects, mut token) = (Vec::new(), None);
         loop {
             let page = Page::<K>::get(&self.client, scope, &scope.page(token.as_deref())).await;
@@ -95,7 +95,7 @@ impl<K: Object> KubeDiscovery<K> {
 #[async_trait]
 impl<K: Object> Discovery for KubeDiscovery<K> {
     async fn list(&self) -> Result<Arc<BackendSet>, Error> {
-        let lists = future::try_join_all(self.scopes.iter().map(|scope| self.objects(scope))).await?;
+        let lists = future::try_join_all(self.scopes.iter().map(|scope| self.list_objects(scope))).await?;
         Ok(Arc::new(complete_set(lists.iter().flatten(), &self.rules)))
     }
 

@@ -26,7 +26,7 @@ async fn waits_for_the_truth(throttle: &'static str, duration: Duration) {
     server.api(&marker).await.unwrap();
     // A heartbeat does not open another window.
     let beat = Instant::now();
-    traefik.heartbeat(&configuration(2), &applied).await.unwrap();
+    traefik.keep_in_force(&configuration(2), &applied).await.unwrap();
     assert!(beat.elapsed() < duration / 2);
 }
 

@@ -37,7 +37,7 @@ impl Traefik {
         // The process known from the last response saves a request in each call but the first.
         let mut process = match self.known_process() {
             Some(process) => process,
-            None => self.process().await?,
+            None => self.request_process().await?,
         };
         // The facts to prove are worked out while Traefik handles the request.
         let facts = async {
@@ -49,7 +49,7 @@ impl Traefik {
         let accepted = Instant::now();
         let dropped = echo::dropped(payload.bytes(), &echo)?;
         if !dropped.is_empty() {
-            return Err(Error::Dropped { keys: dropped, version: self.process().await?.version });
+            return Err(Error::Dropped { keys: dropped, version: self.request_process().await?.version });
         }
         self.wait_for(revision, &process, sent, accepted).await?;
         let waited = accepted.elapsed();
@@ -79,11 +79,11 @@ impl Traefik {
         process: &Process,
     ) -> Result<Confirmation, Error> {
         let outcome =
-            tokio::try_join!(self.process(), self.prover.prove(&self.http, configuration, payload, facts, process));
+            tokio::try_join!(self.request_process(), self.prover.prove(&self.http, configuration, payload, facts, process));
         let (now, lost) = match outcome {
             Ok((now, ())) => (now, None),
             // A single item may be missing because a restart has lost all of them.
-            Err(error @ Error::Overwritten(_)) => (self.process().await?, Some(error)),
+            Err(error @ Error::Overwritten(_)) => (self.request_process().await?, Some(error)),
             Err(error) => return Err(error),
         };
         match lost {
@@ -104,8 +104,8 @@ impl Traefik {
         }
     }
 
-    /// Asks which process runs, and remembers the answer.
-    pub(super) async fn process(&self) -> Result<Process, Error> {
+    /// Requests the process that runs, and remembers the answer.
+    pub(super) async fn request_process(&self) -> Result<Process, Error> {
         let body = self.http.get("api/version", "GET /api/version", MAX_FIXED_RESPONSE_BYTES).await?;
         let process = Process::parse(&body)?;
         *self.process.lock().unwrap_or_else(PoisonError::into_inner) = Some((process.clone(), Instant::now()));
@@ -135,16 +135,16 @@ impl Traefik {
         while !self.has(revision).await? {
             let waited = accepted.elapsed();
             if waited >= self.proof_within {
-                return Err(self.diagnosis(revision, waited, instead.as_ref()).await?);
+                return Err(self.diagnose(revision, waited, instead.as_ref()).await?);
             }
             if waited >= LONG_WAIT && instead.is_none() {
                 tracing::info!(
                     traefik = self.label(), %revision, ?waited, throttle = ?self.throttle,
                     "Traefik has accepted the configuration and not put it in force yet: waiting for its throttle"
                 );
-                instead = Some(self.revisions().await?);
+                instead = Some(self.request_revisions().await?);
             }
-            if instead.is_some() && self.process().await?.start_date != before.start_date {
+            if instead.is_some() && self.request_process().await?.start_date != before.start_date {
                 return Err(Error::Restarted);
             }
             pause(pause_after(sent.elapsed())).await;
@@ -154,13 +154,13 @@ impl Traefik {
 
     /// Returns the reason why the revision did not appear, by comparing the revisions that were in force `instead` with
     /// those in force now.
-    async fn diagnosis(
+    async fn diagnose(
         &self,
         revision: &Revision,
         waited: Duration,
         instead: Option<&Revisions>,
     ) -> Result<Error, Error> {
-        let now = self.revisions().await?;
+        let now = self.request_revisions().await?;
         Ok(match instead {
             Some(instead) if *instead != now => Error::Overwritten(revision.clone()),
             // Nothing can be concluded without an earlier look to compare with.
@@ -168,8 +168,8 @@ impl Traefik {
         })
     }
 
-    /// Returns the revisions in force, whichever client has sent them.
-    async fn revisions(&self) -> Result<Revisions, Error> {
+    /// Requests the revisions in force, whichever client has sent them.
+    async fn request_revisions(&self) -> Result<Revisions, Error> {
         let body = self.http.get("api/tcp/services?search=rev-", "the revisions", MAX_LISTING_BYTES).await?;
         Revisions::parse(&body)
     }

@@ -50,7 +50,7 @@ async fn overwritten(traefik: BareTraefik) -> anyhow::Result<String> {
     })
     .await?;
     // Without throttle the heartbeat repairs it in one call.
-    let again = client.heartbeat(&configuration, &applied).await?;
+    let again = client.keep_in_force(&configuration, &applied).await?;
     client.verify(&again).await?;
     Ok(yes())
 }
@@ -61,7 +61,7 @@ async fn identical(traefik: BareTraefik) -> anyhow::Result<String> {
     let applied = client.apply(&configuration).await?;
     let before = traefik.reloads().await?;
     for _ in 0..20 {
-        client.heartbeat(&configuration, &applied).await?;
+        client.keep_in_force(&configuration, &applied).await?;
     }
     let reloads = traefik.reloads().await? - before;
     ensure!(reloads == 0, "{reloads} reloads");
