@@ -60,14 +60,15 @@ pub enum Error {
         seen: u64,
     },
     /// A file does not have the form that it should have.
-    #[error("{}:{line}: {problem}", path.display())]
+    #[error("{}:{line}", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
         /// Line of the problem, counted from 1; 0 where no line can be named.
         line: u64,
-        /// Description of the problem.
-        problem: String,
+        /// The problem, such as an address that is not allowed.
+        #[source]
+        cause: Cause,
     },
     /// The configuration of a client cannot be used.
     #[error("cannot make a client of the API server")]
@@ -173,6 +174,7 @@ mod tests {
     #[case(Error::Unreachable { source_name: "the test".into(), cause: cause() }, "the test cannot be reached")]
     #[case(Error::Forbidden { what: "pods".into(), cause: cause() }, "pods: forbidden: grant")]
     #[case(Error::Unauthorized { source_name: "the test".into(), cause: cause() }, "the test does not accept")]
+    #[case(Error::Malformed { path: "a.yaml".into(), line: 2, cause: cause() }, "a.yaml:2")]
     #[case(Error::Client(cause()), "cannot make a client")]
     #[case(Error::Failed { source_name: "the test".into(), cause: cause() }, "the test answered with an error")]
     fn an_error_carries_its_cause_as_source_and_prints_it_once(#[case] error: Error, #[case] message: &str) {

@@ -114,10 +114,10 @@ async fn read(file: &Arc<BackendFile>) -> Result<Arc<BackendSet>, Error> {
     let text = task::spawn_blocking(move || text(&source.path)).await.map_err(|e| unreachable(Cause::new(e)))?;
     let text = text.map_err(|e| unreachable(Cause::new(e)))?;
     let set = parse::backends(&text, &file.addresses);
-    set.map(Arc::new).map_err(|parse::Mistake { line, problem }| Error::Malformed {
+    set.map(Arc::new).map_err(|parse::Mistake { line, cause }| Error::Malformed {
         path: file.path.clone(),
         line,
-        problem,
+        cause,
     })
 }
 

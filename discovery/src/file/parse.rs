@@ -1,27 +1,42 @@
 //! The format of a file of backends.
 
-use std::{collections::HashMap, net::SocketAddr};
+use std::{collections::HashMap, error::Error as StdError, fmt, net::SocketAddr};
 
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
-use crate::{AddressPolicy, Backend, BackendSet, Capacity, State, Zone};
+use crate::{AddressPolicy, Backend, BackendSet, Capacity, Cause, State, Zone};
 
 /// Mistake in a text, with its line, counted from 1; 0 if no line can be named.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct Mistake {
     pub(super) line: u64,
-    pub(super) problem: String,
+    pub(super) cause: Cause,
+}
+
+/// Error of a text that is not YAML, or not a list of backends.
+#[derive(Debug)]
+struct InvalidYaml(serde_saphyr::Error);
+
+impl fmt::Display for InvalidYaml {
+    /// Prints only the problem: the library also names its place, which the [`Mistake`] does already.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.0.to_string();
+        let problem = text.lines().next().unwrap_or_default();
+        f.write_str(problem.rsplit_once(" at line ").map_or(problem, |(problem, _)| problem))
+    }
+}
+
+impl StdError for InvalidYaml {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source()
+    }
 }
 
 impl From<serde_saphyr::Error> for Mistake {
     fn from(error: serde_saphyr::Error) -> Self {
         let line = error.location().map_or(0, |at| at.line());
-        let text = error.to_string();
-        let problem = text.lines().next().unwrap_or_default();
-        // The library names the place in its text too: once is enough.
-        let problem = problem.rsplit_once(" at line ").map_or(problem, |(problem, _)| problem).to_owned();
-        Self { line, problem }
+        Self { line, cause: Cause::new(InvalidYaml(error)) }
     }
 }
 
@@ -48,10 +63,8 @@ enum FileState {
 /// Returns the backends that `text` lists, in YAML or in JSON, which is YAML too.
 pub(super) fn backends(text: &str, policy: &AddressPolicy) -> Result<BackendSet, Mistake> {
     if text.trim().is_empty() {
-        return Err(Mistake {
-            line: 0,
-            problem: "the file is empty: an empty list of backends is written as []".to_owned(),
-        });
+        let cause = Cause::new("the file is empty: an empty list of backends is written as []");
+        return Err(Mistake { line: 0, cause });
     }
     let options = serde_saphyr::options! { with_snippet: false };
     let entries: Vec<FileEntry> = serde_saphyr::from_str_with_options(text, options).map_err(Mistake::from)?;
@@ -61,7 +74,8 @@ pub(super) fn backends(text: &str, policy: &AddressPolicy) -> Result<BackendSet,
         let line = entry.address.referenced.line();
         let backend = entry.backend(policy)?;
         if let Some(first) = lines.insert(backend.address(), line) {
-            return Err(Mistake { line, problem: format!("{} is in line {first} already", backend.address()) });
+            let cause = Cause::new(format!("{} is in line {first} already", backend.address()));
+            return Err(Mistake { line, cause });
         }
         backends.push(backend);
     }
@@ -75,22 +89,22 @@ impl FileEntry {
             .parse()
             .map_err(|_| mistake(&self.address, format!("'{text}' is not an address such as 10.0.0.1:5432")))?;
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
-        policy.check(address).map_err(|error| mistake(&self.address, error.to_string()))?;
+        policy.check(address).map_err(|error| mistake(&self.address, error))?;
         let state = match self.state {
             FileState::Ready => State::Ready,
             FileState::Draining => State::Draining,
             FileState::NotReady => State::NotReady,
         };
         let capacity = self.capacity.map_or(Ok(Capacity::default()), |shares| {
-            Capacity::try_from(shares.value).map_err(|error| mistake(&shares, error.to_string()))
+            Capacity::try_from(shares.value).map_err(|error| mistake(&shares, error))
         })?;
-        let zone = self.zone.map(|zone| zone.value.parse::<Zone>().map_err(|error| mistake(&zone, error.to_string())));
+        let zone = self.zone.map(|zone| zone.value.parse::<Zone>().map_err(|error| mistake(&zone, error)));
         Ok(Backend::new(address, state).with_capacity(capacity).with_zone(zone.transpose()?))
     }
 }
 
-fn mistake<T>(place: &Spanned<T>, problem: String) -> Mistake {
-    Mistake { line: place.referenced.line(), problem }
+fn mistake<T>(place: &Spanned<T>, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Mistake {
+    Mistake { line: place.referenced.line(), cause: Cause::new(cause) }
 }
 
 #[cfg(test)]
@@ -99,6 +113,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+    use crate::errors::{InvalidAddress, InvalidCapacity, InvalidZone};
 
     fn parse(text: &str) -> Result<BackendSet, Mistake> {
         backends(text, &AddressPolicy::default())
@@ -144,7 +159,17 @@ mod tests {
     #[case("[\n{\"address\": \"10.0.0.1:1\"},\n{\"address\": 7 7}\n]", 3, "")]
     fn a_mistake_is_reported_with_its_line(#[case] text: &str, #[case] line: u64, #[case] problem: &str) {
         let mistake = parse(text).unwrap_err();
-        assert!(mistake.line == line && mistake.problem.contains(problem), "{mistake:?}");
+        assert!(mistake.line == line && mistake.cause.to_string().contains(problem), "{mistake:?}");
+    }
+
+    #[test]
+    fn the_original_error_is_the_cause_and_names_no_place() {
+        let cause = |entry: &str| parse(&format!("- address: {entry}\n")).unwrap_err().cause;
+        assert!(cause("127.0.0.1:1").is::<InvalidAddress>());
+        assert!(cause("10.0.0.1:1\n  capacity: 17").is::<InvalidCapacity>());
+        assert!(cause("10.0.0.1:1\n  zone: a b").is::<InvalidZone>());
+        let yaml = cause("10.0.0.1:1\n  capacity: many");
+        assert!(yaml.is::<InvalidYaml>() && !yaml.to_string().contains("line"), "{yaml}");
     }
 
     proptest! {

@@ -1,6 +1,11 @@
 //! The port of a backend, by number or by name.
 
-use std::{fmt, ops::Deref, str::FromStr};
+use std::{
+    fmt,
+    num::{NonZeroU16, ParseIntError},
+    ops::Deref,
+    str::FromStr,
+};
 
 /// Port of a pod or of an endpoint that connections go to.
 ///
@@ -36,12 +41,12 @@ impl FromStr for BackendPort {
 
     /// Parses digits as a number, and every other text as a name.
     fn from_str(text: &str) -> Result<Self, InvalidPort> {
-        let invalid = || InvalidPort(text.to_owned());
         if text.bytes().all(|b| b.is_ascii_digit()) {
-            let number = text.parse().ok().filter(|number| *number != 0);
-            return number.map(Self::Number).ok_or_else(invalid);
+            let number: Result<NonZeroU16, _> = text.parse();
+            let number = number.map_err(|cause| InvalidPort::Number { text: text.to_owned(), cause })?;
+            return Ok(Self::Number(number.get()));
         }
-        text.parse().map(Self::Name).map_err(|_| invalid())
+        text.parse().map(Self::Name).map_err(|cause| InvalidPort::Name { text: text.to_owned(), cause })
     }
 }
 
@@ -56,8 +61,28 @@ impl fmt::Display for BackendPort {
 
 /// Error of a text that is not a [`BackendPort`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is not a port: expected 1 to 65535, or a name of at most 63 lowercase letters, digits and inner '-'")]
-pub struct InvalidPort(String);
+pub enum InvalidPort {
+    /// The text has only digits and is not the number of a port, or it is empty.
+    #[error(
+        "'{text}' is not a port: expected 1 to 65535, or a name of at most 63 lowercase letters, digits and inner '-'"
+    )]
+    Number {
+        /// The text.
+        text: String,
+        /// Error of the number.
+        #[source]
+        cause: ParseIntError,
+    },
+    /// The text has other characters than digits and is not the name of a port.
+    #[error("'{text}' is not a port: expected 1 to 65535, or a name")]
+    Name {
+        /// The text.
+        text: String,
+        /// Error of the name, with the rule for names.
+        #[source]
+        cause: InvalidPortName,
+    },
+}
 
 /// Name of a port, as Kubernetes defines it: 1 to 63 lowercase letters, digits and inner `-`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -97,6 +122,8 @@ pub struct InvalidPortName(String);
 
 #[cfg(test)]
 mod tests {
+    use std::error::Error as _;
+
     use rstest::rstest;
 
     use super::*;
@@ -117,8 +144,12 @@ mod tests {
 
     #[test]
     fn an_error_names_the_text_and_the_rule() {
-        let error = "70000".parse::<BackendPort>().unwrap_err().to_string();
-        assert!(error.starts_with("'70000' is not a port: expected 1 to 65535"), "{error}");
+        let error = "70000".parse::<BackendPort>().unwrap_err();
+        assert!(error.to_string().starts_with("'70000' is not a port: expected 1 to 65535"), "{error}");
+        assert!(error.source().unwrap().is::<ParseIntError>());
+        let error = "a b".parse::<BackendPort>().unwrap_err();
+        assert_eq!(error.to_string(), "'a b' is not a port: expected 1 to 65535, or a name");
+        assert!(error.source().unwrap().is::<InvalidPortName>());
         let error = "a b".parse::<PortName>().unwrap_err().to_string();
         assert!(error.starts_with("'a b' is not the name of a port: expected at most 63"), "{error}");
     }

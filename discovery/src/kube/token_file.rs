@@ -6,7 +6,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use http::{HeaderValue, Request, header::AUTHORIZATION};
+use http::{
+    HeaderValue, Request,
+    header::{AUTHORIZATION, InvalidHeaderValue},
+};
 use kube::config::AuthInfo;
 
 /// Reads the bearer token from a file that is renewed, by the kubelet for example, for each request.
@@ -28,6 +31,11 @@ pub(super) struct UnreadableTokenFile {
     path: PathBuf,
     source: io::Error,
 }
+
+/// Error of a token that cannot be sent in a header.
+#[derive(Debug, thiserror::Error)]
+#[error("it contains characters that are not allowed in a token")]
+struct InvalidToken(#[source] InvalidHeaderValue);
 
 impl TokenFile {
     /// Opens the token file that `credentials` name, unless they contain something that takes precedence over it.
@@ -64,9 +72,8 @@ fn read(path: &Path) -> io::Result<HeaderValue> {
     if token.is_empty() {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "it is empty"));
     }
-    let mut header = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| {
-        io::Error::new(io::ErrorKind::InvalidData, "it contains characters that are not allowed in a token")
-    })?;
+    let mut header = HeaderValue::try_from(format!("Bearer {token}"))
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, InvalidToken(error)))?;
     header.set_sensitive(true);
     Ok(header)
 }
@@ -114,6 +121,12 @@ mod tests {
         let file = file(content);
         let error = Cause::new(TokenFile::open(file.path().into()).err().unwrap()).to_string();
         assert!(error.contains(problem) && error.contains(&file.path().display().to_string()), "{error}");
+    }
+
+    #[test]
+    fn a_token_that_cannot_be_sent_keeps_the_error_of_the_header() {
+        let error = read(file("a\nb").path()).unwrap_err();
+        assert!(error.get_ref().unwrap().source().unwrap().is::<InvalidHeaderValue>());
     }
 
     #[rstest]
