@@ -12,7 +12,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [namespace, service, port] = arguments()?;
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = api_client(&Config::infer().await?, &ClientLimits::default())?;
-    let slices = EndpointSliceDiscovery::from_service(client, &namespace, &service, port.parse::<BackendPort>()?)?;
+    let slices = EndpointSliceDiscovery::try_from_service(client, &namespace, &service, port.parse::<BackendPort>()?)?;
 
     let mut sets = slices.with_options(KubeOptions::default().with_draining_fallback()).watch();
     while let Some(next) = sets.next().await {

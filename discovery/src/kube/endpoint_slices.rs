@@ -20,7 +20,7 @@ impl KubeDiscovery<SlimSlice> {
     /// endpoints listen on, or the Service's name for it.
     ///
     /// Returns an error if no label selector can contain `name`.
-    pub fn from_service(
+    pub fn try_from_service(
         client: Client,
         namespace: &str,
         name: &str,

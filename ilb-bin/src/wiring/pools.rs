@@ -78,7 +78,7 @@ impl PoolFactory {
             }
             Backends::Service(name) => {
                 let Cluster { client, namespace } = self.connect_cluster().await?;
-                let slices = EndpointSliceDiscovery::from_service(client.clone(), namespace, name, port)
+                let slices = EndpointSliceDiscovery::try_from_service(client.clone(), namespace, name, port)
                     .with_context(|| format!("cannot watch the Service {name}"))?;
                 watched_or_polled(slices.with_options(options(settings)), settings)
             }

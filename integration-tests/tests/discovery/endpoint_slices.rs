@@ -45,9 +45,13 @@ async fn the_slices_of_a_service_are_merged_and_their_conditions_followed() {
         slices.create(&PostParams::default(), &slice.unwrap()).await.unwrap();
     }
     let client = api_client(&api_server.config(api_server.address()).await.unwrap(), &ClientLimits::default()).unwrap();
-    let source =
-        EndpointSliceDiscovery::from_service(client, namespace.namespace(), "db", "sql".parse::<PortName>().unwrap())
-            .unwrap();
+    let source = EndpointSliceDiscovery::try_from_service(
+        client,
+        namespace.namespace(),
+        "db",
+        "sql".parse::<PortName>().unwrap(),
+    )
+    .unwrap();
     let mut followed = Followed::new(&source.with_options(KubeOptions::default().with_draining_fallback()));
     let seen = followed.until_ready(2).await.unwrap();
     let set = seen.sets.last().unwrap();

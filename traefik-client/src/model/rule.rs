@@ -53,7 +53,7 @@ impl Rule {
 
     /// Selects TLS connections that offer an application protocol such as `h2` (letters, digits, `.`, `/` and `-`). The
     /// router needs TLS.
-    pub fn alpn(protocol: &str) -> Result<Self, InvalidRule> {
+    pub fn try_alpn(protocol: &str) -> Result<Self, InvalidRule> {
         Self::for_protocol(protocol).ok_or_else(|| InvalidRule(protocol.to_owned()))
     }
 

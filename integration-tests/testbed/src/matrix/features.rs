@@ -249,7 +249,7 @@ async fn echo(traefik: BareTraefik) -> anyhow::Result<String> {
     configuration.udp.routers.insert(name("dns")?, UdpRouter::try_new([name("udp")?], name("dns")?)?);
     let ranges = vec!["10.0.0.0/8".parse()?, "fd00::/8".parse()?];
     configuration.tcp.middlewares.insert(name("allow")?, Middleware::IpAllowList { source_range: ranges });
-    let rule = Rule::any().and(Rule::client(&"10.0.0.0/8".parse()?).not()).or(Rule::alpn("h2")?);
+    let rule = Rule::any().and(Rule::client(&"10.0.0.0/8".parse()?).not()).or(Rule::try_alpn("h2")?);
     let router = TcpRouter::try_new([name("tcp")?], rule, 7, name("pool")?, Some(RouterTls::passthrough()))?;
     configuration.tcp.routers.insert(name("alpn")?, router.through([name("allow")?]));
     let (status, echo) = traefik.put_raw(&serde_json::to_string(&configuration)?).await?;

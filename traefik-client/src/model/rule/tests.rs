@@ -27,7 +27,7 @@ fn a_rule_exists_only_if_it_is_valid(#[case] text: &str, #[case] valid: bool) {
 fn text_from_outside_cannot_leave_its_place_in_a_rule() {
     assert!("a`) || HostSNI(`*".parse::<ServerName>().is_err());
     assert!("10.0.0.0/8`) || HostSNI(`*".parse::<IpRange>().is_err());
-    assert!(Rule::alpn("h2`) || HostSNI(`*").is_err());
+    assert!(Rule::try_alpn("h2`) || HostSNI(`*").is_err());
 }
 
 #[test]
