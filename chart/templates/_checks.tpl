@@ -86,12 +86,12 @@ is a schema: a schema sees one value at a time, and can be skipped.
 
 {{- define "ilb.checks.exposure" -}}
 {{- if .Values.hostNetwork -}}
-{{- fail "hostNetwork cannot be set: the loopback of the pod would be that of the node, and everybody on the node could write Traefik's configuration through port 8080" -}}
+{{- fail "hostNetwork cannot be set: the loopback of the pod would be that of the node, and every process on the node could write Traefik's configuration through port 8080" -}}
 {{- end -}}
 {{- $config := .Values.traefik.config -}}
 {{- range $key := list "api" "providers" "ping" "global" -}}
 {{- if hasKey $config $key -}}
-{{- fail (printf "traefik.config.%s cannot be set: the chart keeps it such that nobody but ilb can write Traefik's configuration and the probes work" $key) -}}
+{{- fail (printf "traefik.config.%s cannot be set: the chart keeps it such that only ilb can write Traefik's configuration and the probes work" $key) -}}
 {{- end -}}
 {{- end -}}
 {{- $known := list -}}

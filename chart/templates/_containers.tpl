@@ -67,7 +67,7 @@ volumeMounts:
   {{- end }}
 {{- end }}
 
-{{/* The single pool of `env` is described by variables, pools and all else by a file that ilb follows. */}}
+{{/* The single pool of `env` is described by variables, pools and all else by a file that ilb reloads. */}}
 {{- define "ilb.environment" -}}
 - name: TRAEFIK_API_URL
   value: http://127.0.0.1:8080

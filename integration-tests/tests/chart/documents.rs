@@ -32,7 +32,7 @@ fn the_notes_say_what_to_check_and_warn_of_what_is_risky_only() {
     {
         assert!(quiet.contains(command), "{quiet}");
     }
-    assert!(!quiet.contains("Mind:"), "{quiet}");
+    assert!(!quiet.contains("Warnings:"), "{quiet}");
     for (values, warning) in [
         ("{env: {relay: a=b}}", "1 pod: "),
         ("{env: {relay: a=b}, nativeSidecar: false}", "nativeSidecar=false"),
@@ -46,7 +46,7 @@ fn the_notes_say_what_to_check_and_warn_of_what_is_risky_only() {
         ),
     ] {
         let notes = chart.notes(values).unwrap();
-        assert!(notes.contains("Mind:") && notes.contains(warning), "{values}\n{notes}");
+        assert!(notes.contains("Warnings:") && notes.contains(warning), "{values}\n{notes}");
     }
 }
 

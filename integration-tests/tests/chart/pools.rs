@@ -35,7 +35,7 @@ fn ilb_reads_the_file_and_no_variable_of_a_single_pool() {
     let rendered = Chart::new().unwrap().render(&format!("{VALUES}\nlog: {{level: debug}}")).unwrap();
     let variables = rendered.container("ilb").unwrap()["env"].as_array().unwrap();
     let names: Vec<_> = variables.iter().map(|variable| variable["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["TRAEFIK_API_URL", "ILB_CONFIG"], "the rest is in the file, which is followed");
+    assert_eq!(names, ["TRAEFIK_API_URL", "ILB_CONFIG"], "the rest is in the file, which is reloaded");
     assert_eq!(rendered.file("ilb.yaml").unwrap()["log"], json!({"level": "debug"}));
     assert_eq!(variables[1]["value"], "/etc/ilb/ilb.yaml");
 }

@@ -42,7 +42,7 @@ const COMBINATIONS: &[(&str, &str)] = &[
         "ports below 1024 need privileges. Give a port of 1024 or above, and servicePort: 443",
     ),
     ("{pools: [{selector: a=b, entryPoint: traefik}]}", r#"cannot use the entry point "traefik""#),
-    ("{env: {relay: a=b}, hostNetwork: true}", "everybody on the node could write Traefik's configuration"),
+    ("{env: {relay: a=b}, hostNetwork: true}", "every process on the node could write Traefik's configuration"),
     ("{env: {relay: a=b}, traefik: {config: {providers: {}}}}", "traefik.config.providers cannot be set"),
     ("{env: {relay: a=b}, traefik: {config: {api: {}}}}", "traefik.config.api cannot be set"),
     (

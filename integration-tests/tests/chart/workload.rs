@@ -101,7 +101,7 @@ fn a_new_static_configuration_replaces_the_pods_and_new_settings_of_ilb_do_not()
     let chart = Chart::new().unwrap();
     let template = |values: &str| chart.render(values).unwrap().pod().unwrap().clone();
     let before = template("pools: [{selector: app=a}]");
-    assert_eq!(before, template("pools: [{selector: app=b, method: roundrobin}]"), "ilb follows its file");
+    assert_eq!(before, template("pools: [{selector: app=b, method: roundrobin}]"), "ilb reloads its file");
     assert_ne!(before, template("{pools: [{selector: app=a}], traefik: {config: {log: {level: DEBUG}}}}"));
 }
 
