@@ -20,13 +20,13 @@ pub(super) fn curve(values: &[Option<f64>], at_least: f64, width: usize) -> Stri
 }
 
 /// Rounds a value of at most some thousands.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at least 0, and at most some thousands")]
 fn rounded(value: f64) -> usize {
     value.round().max(0.0) as usize
 }
 
 /// Converts a width or height of a screen, which is exact.
-#[allow(clippy::cast_precision_loss)]
+#[allow(clippy::cast_precision_loss, reason = "a screen is narrower than 2^53")]
 fn size(width: usize) -> f64 {
     width as f64
 }

@@ -5,7 +5,7 @@
 use tokio::time::Instant;
 
 /// Returns the seconds since `moment`, to the millisecond: more digits are only noise to a reader.
-#[allow(clippy::cast_precision_loss)] // milliseconds of 285 000 years
+#[allow(clippy::cast_precision_loss, reason = "exact for the milliseconds of 285 000 years")]
 pub(crate) fn age(moment: Instant, now: Instant) -> f64 {
     now.saturating_duration_since(moment).as_millis() as f64 / 1_000.0
 }

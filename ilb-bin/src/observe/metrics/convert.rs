@@ -1,7 +1,7 @@
 //! Conversions of counts to the numbers of a metric.
 
 /// Converts a count to a value. It is exact up to 2^53.
-#[allow(clippy::cast_precision_loss)]
+#[allow(clippy::cast_precision_loss, reason = "a metric is a float, and counts stay below 2^53")]
 pub(super) fn number(count: u64) -> f64 {
     count as f64
 }

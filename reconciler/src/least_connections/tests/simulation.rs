@@ -132,7 +132,7 @@ impl Simulation {
         self.pushes += 1;
     }
 
-    #[allow(clippy::cast_precision_loss)]
+    #[allow(clippy::cast_precision_loss, reason = "counts of connections are far below 2^53")]
     fn imbalance(&self) -> f64 {
         let counts: Vec<f64> = self.lives.iter().map(|lives| lives.len() as f64).collect();
         let mean = counts.iter().sum::<f64>() / counts.len() as f64;
@@ -155,7 +155,7 @@ impl Random {
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
-    #[allow(clippy::cast_precision_loss)]
+    #[allow(clippy::cast_precision_loss, reason = "53 bits are left, which a float holds")]
     fn exponential(&mut self, mean: f64) -> f64 {
         let uniform = ((self.next() >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
         -mean * uniform.ln()
