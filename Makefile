@@ -52,7 +52,7 @@ test-matrix: ## Test the client with seven versions of Traefik and write docs/tr
 	$(CARGO) run --locked -p ilb-benches --bin traefik-matrix
 
 demo: ## Watch ilb at work: real pods, real connections, about a minute (DURATION=60s)
-	@echo "demo: building the demo (some 2 minutes the first time)" >&2
+	@echo "demo: building the demo (about 2 minutes the first time)" >&2
 	@$(CARGO) run --quiet --locked -p ilb-demo
 
 bench-discovery: testbed ## Measure the costs of following 10 000 pods, and how fast a change becomes a set
@@ -64,10 +64,10 @@ bench-propagation: testbed ## Measure how fast connections follow a change of th
 bench-apply: testbed ## Measure how long a configuration takes from the call to its proof
 	$(CARGO) run --release --locked -p ilb-benches --bin bench-apply
 
-bench-balance: testbed ## Measure how evenly connections are spread, beside HAProxy and nginx (some 40 minutes)
+bench-balance: testbed ## Measure how evenly connections are spread, beside HAProxy and nginx (about 40 minutes)
 	$(CARGO) run --release --locked -p ilb-benches --bin bench-balance
 
-bench-footprint: testbed ## Measure the memory, the processor time and the start of ilb itself (some 5 minutes)
+bench-footprint: testbed ## Measure the memory, the processor time and the start of ilb itself (about 5 minutes)
 	$(CARGO) run --release --locked -p ilb-benches --bin bench-footprint
 
 lint: $(CARGO_DENY) ## Check format, lints, each package alone, dependencies, import circles and doc comments
@@ -94,5 +94,5 @@ clean: ## Remove everything that was built in the checkout
 	$(CARGO) clean
 
 $(CARGO_DENY):
-	@echo "lint: building cargo-deny $(CARGO_DENY_VERSION) (some 3 minutes, once)" >&2
+	@echo "lint: building cargo-deny $(CARGO_DENY_VERSION) (about 3 minutes, once)" >&2
 	$(CARGO) install cargo-deny --version $(CARGO_DENY_VERSION) --locked --root $(dir $(patsubst %/,%,$(dir $@)))

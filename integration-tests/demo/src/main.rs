@@ -47,7 +47,7 @@ async fn demo() -> anyhow::Result<Vec<String>> {
 }
 
 async fn run(duration: Duration) -> anyhow::Result<Vec<String>> {
-    step("preparing etcd, kube-apiserver and Traefik (built once, some 5 minutes; instant from then on)");
+    step("preparing etcd, kube-apiserver and Traefik (built once, about 5 minutes; instant from then on)");
     tools::prepare()?;
     step("building ilb");
     Ilb::build()?;
