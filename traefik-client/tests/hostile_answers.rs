@@ -16,7 +16,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-const CALL_WITHIN: Duration = Duration::from_millis(300);
+const CALL_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// Returns the head of a successful response with a body of this length.
 fn head(length: usize) -> String {
@@ -35,7 +35,7 @@ where
             tokio::spawn(misbehave(stream));
         }
     });
-    Traefik::builder(&format!("http://{address}")).call_within(CALL_WITHIN).build().unwrap()
+    Traefik::builder(&format!("http://{address}")).call_within(CALL_TIMEOUT).build().unwrap()
 }
 
 async fn read_request(stream: &mut TcpStream) {
@@ -44,7 +44,7 @@ async fn read_request(stream: &mut TcpStream) {
 
 /// Returns the error of `apply`, within a time that the client limits and not the peer.
 async fn error_of(traefik: Traefik) -> Error {
-    let outcome = tokio::time::timeout(CALL_WITHIN * 20, traefik.apply(&Configuration::default())).await;
+    let outcome = tokio::time::timeout(CALL_TIMEOUT * 20, traefik.apply(&Configuration::default())).await;
     outcome.expect("apply does not return").unwrap_err()
 }
 
@@ -75,7 +75,7 @@ async fn an_answer_that_breaks_off_is_unreachable() {
     assert_eq!(error_of(traefik).await.kind(), "unreachable");
 }
 
-static TAKEN: AtomicUsize = AtomicUsize::new(0);
+static BYTES_WRITTEN: AtomicUsize = AtomicUsize::new(0);
 
 #[tokio::test]
 async fn an_answer_of_100_megabytes_is_not_read_to_its_end() {
@@ -84,14 +84,14 @@ async fn an_answer_of_100_megabytes_is_not_read_to_its_end() {
         let _ = stream.write_all(head(100 << 20).as_bytes()).await;
         let chunk = vec![b' '; 1 << 16];
         while stream.write_all(&chunk).await.is_ok() {
-            TAKEN.fetch_add(chunk.len(), Ordering::Relaxed);
+            BYTES_WRITTEN.fetch_add(chunk.len(), Ordering::Relaxed);
         }
     })
     .await;
     let error = error_of(traefik).await;
     assert!(error.to_string().contains("it is longer than"), "{error}");
     // Two calls, each with the contents of the buffers at both ends of a socket.
-    let taken = TAKEN.load(Ordering::Relaxed);
+    let taken = BYTES_WRITTEN.load(Ordering::Relaxed);
     assert!(taken < 50 << 20, "{taken} bytes were read");
 }
 
@@ -101,7 +101,7 @@ async fn a_slow_trickle_of_bytes_does_not_extend_the_time_limit() {
         read_request(&mut stream).await;
         let _ = stream.write_all(head(1000).as_bytes()).await;
         while stream.write_all(b" ").await.is_ok() {
-            tokio::time::sleep(CALL_WITHIN / 3).await;
+            tokio::time::sleep(CALL_TIMEOUT / 3).await;
         }
     })
     .await;

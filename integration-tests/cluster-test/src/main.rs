@@ -22,7 +22,7 @@ use cluster::{Cluster, script};
 use report::Report;
 
 /// Exit code of a skipped test.
-const SKIPPED: u8 = 77;
+const SKIPPED_EXIT_CODE: u8 = 77;
 
 /// Runs `cluster-test IMAGE-OF-ILB FOLDER`. The folder is for the other images and for logs, and is kept from run to run.
 #[tokio::main(flavor = "current_thread")]
@@ -32,7 +32,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     if let Err(reason) = possible() {
         println!("cluster-test: skipped, nothing was proved: {reason:#}");
         println!("cluster-test: 0 passed, 0 failed, {CHECKS} skipped");
-        return Ok(ExitCode::from(SKIPPED));
+        return Ok(ExitCode::from(SKIPPED_EXIT_CODE));
     }
     let begun = Instant::now();
     let images = images(image, folder)?;

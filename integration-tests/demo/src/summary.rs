@@ -24,7 +24,7 @@ pub(crate) enum Change {
 }
 
 /// Promised limit for each measurement. Far above the usual time, because other programs may use this machine too.
-const PROMISED: Duration = Duration::from_secs(1);
+const MAX_TIME_PER_CHANGE: Duration = Duration::from_secs(1);
 
 impl Change {
     fn label(self) -> &'static str {
@@ -43,9 +43,14 @@ impl Summary {
 
     /// Returns a sentence for each broken promise.
     pub(crate) fn broken_promises(&self) -> Vec<String> {
-        let slow = self.changes.iter().filter(|(_, _, took)| *took > PROMISED);
+        let slow = self.changes.iter().filter(|(_, _, took)| *took > MAX_TIME_PER_CHANGE);
         let slow = slow.map(|(change, name, took)| {
-            format!("{name}: {} {} ms, promised are {} ms", change.label(), took.as_millis(), PROMISED.as_millis())
+            format!(
+                "{name}: {} {} ms, promised are {} ms",
+                change.label(),
+                took.as_millis(),
+                MAX_TIME_PER_CHANGE.as_millis()
+            )
         });
         let cut = (self.tally.cut > 0).then(|| format!("{} connections were cut", self.tally.cut));
         slow.chain(cut).collect()
@@ -72,7 +77,7 @@ mod tests {
     fn a_demo_without_cuts_and_delays_breaks_no_promise() {
         let mut summary = Summary::default();
         summary.tally.ended_with_traefik = 300;
-        summary.note(Change::Restart, "Traefik restarted", PROMISED);
+        summary.note(Change::Restart, "Traefik restarted", MAX_TIME_PER_CHANGE);
         assert!(summary.broken_promises().is_empty());
     }
 
@@ -80,7 +85,7 @@ mod tests {
     fn a_cut_connection_and_a_slow_change_are_broken_promises() {
         let mut summary = Summary::default();
         summary.tally.cut = 2;
-        summary.note(Change::LastConnection, "deleted", PROMISED + Duration::from_millis(1));
+        summary.note(Change::LastConnection, "deleted", MAX_TIME_PER_CHANGE + Duration::from_millis(1));
         let broken = summary.broken_promises();
         assert_eq!(broken.len(), 2, "{broken:?}");
         assert!(broken[0].starts_with("deleted: last new connection after 1001 ms"), "{broken:?}");

@@ -10,8 +10,8 @@ use anyhow::{Context, ensure};
 /// ended there, returns an error if it failed, and otherwise false: then nothing is left to do. `test` is the path of the
 /// test in its binary, such as `module::name`.
 pub fn alone_in_a_network(test: &str) -> anyhow::Result<bool> {
-    const INSIDE: &str = "ILB_TESTBED_NETWORK";
-    if env::var_os(INSIDE).is_some() {
+    const NAMESPACE_VARIABLE: &str = "ILB_TESTBED_NETWORK";
+    if env::var_os(NAMESPACE_VARIABLE).is_some() {
         run("ip", &["link", "set", "lo", "up"])?;
         return Ok(true);
     }
@@ -20,7 +20,7 @@ pub fn alone_in_a_network(test: &str) -> anyhow::Result<bool> {
         command.arg("--map-root-user");
     }
     command.args(["--net", "--"]).arg(env::current_exe()?);
-    command.args(["--exact", test, "--include-ignored", "--nocapture"]).env(INSIDE, "1");
+    command.args(["--exact", test, "--include-ignored", "--nocapture"]).env(NAMESPACE_VARIABLE, "1");
     let output = command.output().context("cannot run unshare")?;
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     println!("{stdout}");

@@ -7,14 +7,14 @@ use ilb_testbed::Chart;
 use serde_json::Value;
 
 /// Values that are always refused; `refusals` tests them.
-const REFUSED: [&str; 2] = ["hostNetwork", "image.tag_traefik"];
+const REFUSED_VALUES: [&str; 2] = ["hostNetwork", "image.tag_traefik"];
 
 #[test]
 #[ignore = "needs the testbed: make test"]
 fn every_value_is_in_an_example_and_changes_what_is_rendered() {
     let chart = Chart::new().unwrap();
     let mut undocumented: BTreeSet<_> = leaves(&yaml(&chart.file("values.yaml").unwrap())).into_iter().collect();
-    undocumented.retain(|path| !REFUSED.contains(&path.join(".").as_str()));
+    undocumented.retain(|path| !REFUSED_VALUES.contains(&path.join(".").as_str()));
     for (name, text) in chart.features().unwrap() {
         let example = yaml(&text);
         let before = chart.render(&text).unwrap().text;

@@ -17,13 +17,13 @@ use kube::{
 use serde_json::{Value, json};
 
 /// A service account that may read pods, and a source that works as it, with its token in a file.
-struct Scene {
+struct GuardedPods {
     api_server: ApiServer,
     pods: Pods,
     folder: tempfile::TempDir,
 }
 
-impl Scene {
+impl GuardedPods {
     async fn new() -> anyhow::Result<Self> {
         let api_server = ApiServer::shared().await?;
         let pods = api_server.new_namespace("shop").await?;
@@ -101,7 +101,7 @@ impl Scene {
 #[tokio::test]
 #[ignore = "needs the testbed: make test"]
 async fn a_right_that_is_taken_away_is_missed_and_works_again_when_it_is_back() {
-    let scene = Scene::new().await.unwrap();
+    let scene = GuardedPods::new().await.unwrap();
     let mut followed = scene.follow(&scene.token("first").await.unwrap()).await.unwrap();
     scene.forbid().await.unwrap();
     let (error, noticed) = followed.until_stale().await.unwrap();
@@ -116,7 +116,7 @@ async fn a_right_that_is_taken_away_is_missed_and_works_again_when_it_is_back() 
 #[tokio::test]
 #[ignore = "needs the testbed: make test"]
 async fn a_token_that_is_refused_is_reported_and_the_next_one_in_its_file_is_used() {
-    let scene = Scene::new().await.unwrap();
+    let scene = GuardedPods::new().await.unwrap();
     let mut followed = scene.follow(&scene.token("first").await.unwrap()).await.unwrap();
     scene.api::<Secret>().delete("first", &DeleteParams::default()).await.unwrap();
     let (error, noticed) = followed.until_stale().await.unwrap();

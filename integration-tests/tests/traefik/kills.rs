@@ -16,7 +16,7 @@ fn configuration(round: u32) -> Configuration {
 }
 
 /// Applies `configuration` with the pauses of a circuit breaker until it is in force.
-async fn follow(traefik: &Traefik, configuration: &Configuration) {
+async fn apply_until_in_force(traefik: &Traefik, configuration: &Configuration) {
     let mut breaker = Breaker::new();
     while let Err(error) = traefik.apply(configuration).await {
         assert!(error.is_retryable(), "{error}");
@@ -52,7 +52,7 @@ async fn fifty_kills_at_random_points_are_all_survived() {
         });
         server.spawn().unwrap();
         let back = Instant::now();
-        follow(&traefik, &configuration).await;
+        apply_until_in_force(&traefik, &configuration).await;
         times.push(back.elapsed());
         let services = server.api("tcp/services?per_page=1000").await.unwrap();
         assert_eq!(services.as_array().unwrap().len(), 102, "100 backends, their parent and the marker");

@@ -68,19 +68,19 @@ fn pauses_grow_and_are_bounded() {
 }
 
 #[derive(Clone, Debug)]
-enum Event {
+enum Step {
     SkipPause,
     Succeeded,
     Failed,
     Later(u64),
 }
 
-fn events() -> impl Strategy<Value = Vec<Event>> {
+fn events() -> impl Strategy<Value = Vec<Step>> {
     let event = prop_oneof![
-        Just(Event::SkipPause),
-        Just(Event::Succeeded),
-        Just(Event::Failed),
-        (0..20_000_u64).prop_map(Event::Later),
+        Just(Step::SkipPause),
+        Just(Step::Succeeded),
+        Just(Step::Failed),
+        (0..20_000_u64).prop_map(Step::Later),
     ];
     prop::collection::vec(event, 0..100)
 }
@@ -91,10 +91,10 @@ proptest! {
         let (mut breaker, mut now, mut in_a_row) = (Breaker::new(), Instant::now(), 0);
         for event in events {
             match event {
-                Event::SkipPause => breaker.skip_pause(),
-                Event::Succeeded => { breaker.succeeded(); in_a_row = 0; }
-                Event::Failed => { breaker.failed(now); in_a_row += 1; }
-                Event::Later(milliseconds) => now += Duration::from_millis(milliseconds),
+                Step::SkipPause => breaker.skip_pause(),
+                Step::Succeeded => { breaker.succeeded(); in_a_row = 0; }
+                Step::Failed => { breaker.failed(now); in_a_row += 1; }
+                Step::Later(milliseconds) => now += Duration::from_millis(milliseconds),
             }
             prop_assert_eq!(breaker.state(now) == BreakerState::Closed, in_a_row < Breaker::FAILURES_TO_OPEN);
             prop_assert_eq!(breaker.paused_until(now + Breaker::LONGEST_PAUSE * 2), None);

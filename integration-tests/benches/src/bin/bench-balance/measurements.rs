@@ -59,7 +59,7 @@ impl Measurement {
 impl Measurements {
     /// Reads the measurements of earlier runs, if there are any.
     pub(crate) fn load() -> anyhow::Result<Self> {
-        let path = results::path(RAW)?;
+        let path = results::path(SAMPLES_FILE_NAME)?;
         let Ok(text) = fs::read_to_string(&path) else { return Ok(Self::default()) };
         serde_json::from_str(&text)
             .with_context(|| format!("{} was written by another version of bench-balance: remove it", path.display()))
@@ -67,7 +67,7 @@ impl Measurements {
 
     /// Writes all samples for later runs, and their summary. Returns the path of the summary.
     pub(crate) fn save(&self) -> anyhow::Result<PathBuf> {
-        results::write(RAW, self)?;
+        results::write(SAMPLES_FILE_NAME, self)?;
         results::write("balance", &self.json())
     }
 
@@ -114,4 +114,4 @@ impl Measurements {
 }
 
 /// Name of the file with every sample, which the report is made of.
-const RAW: &str = "balance-raw";
+const SAMPLES_FILE_NAME: &str = "balance-raw";

@@ -117,12 +117,12 @@ async fn unchanged(task: &Task) -> anyhow::Result<f64> {
 
 /// Measures the processor time for walking through `text` without keeping anything, in µs: the least for any decoder.
 fn skipped(text: &str) -> anyhow::Result<f64> {
-    const TIMES: u32 = 5_000;
+    const PARSE_COUNT: u32 = 5_000;
     let before = thread_time()?;
-    for _ in 0..TIMES {
+    for _ in 0..PARSE_COUNT {
         serde_json::from_str::<serde::de::IgnoredAny>(std::hint::black_box(text))?;
     }
-    Ok((thread_time()?.saturating_sub(before).as_secs_f64() * 1e7 / f64::from(TIMES)).round() / 10.0)
+    Ok((thread_time()?.saturating_sub(before).as_secs_f64() * 1e7 / f64::from(PARSE_COUNT)).round() / 10.0)
 }
 
 /// Reads a line of this process's status, in MB.
