@@ -146,7 +146,7 @@ impl Script {
         Arc::new(Self { applies: Mutex::new(applies.into_iter().collect()), ..Self::default() })
     }
 
-    /// Returns a sink that follows this script, and a receiver of its pushes.
+    /// Returns a sink that plays this script, and a receiver of its pushes.
     pub(crate) fn sink(self: &Arc<Self>) -> (MockConfigSink, mpsc::UnboundedReceiver<Push>) {
         let (sender, pushed) = mpsc::unbounded_channel();
         let mut sink = MockConfigSink::new();

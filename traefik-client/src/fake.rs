@@ -10,7 +10,7 @@ use async_trait::async_trait;
 
 use crate::{Applied, ConfigSink, Configuration, Error, Revision, process::StartDate};
 
-/// A fake Traefik for the tests of embedders: it keeps the applied configuration and follows a script.
+/// A fake Traefik for the tests of embedders: it keeps the applied configuration and plays a script.
 ///
 /// ```
 /// use ilb_traefik_client::{

@@ -78,8 +78,10 @@ impl Traefik {
         facts: &[Fact<'_>],
         process: &Process,
     ) -> Result<Confirmation, Error> {
-        let outcome =
-            tokio::try_join!(self.request_process(), self.prover.prove(&self.http, configuration, payload, facts, process));
+        let outcome = tokio::try_join!(
+            self.request_process(),
+            self.prover.prove(&self.http, configuration, payload, facts, process)
+        );
         let (now, lost) = match outcome {
             Ok((now, ())) => (now, None),
             // A single item may be missing because a restart has lost all of them.
