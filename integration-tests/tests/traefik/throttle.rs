@@ -24,7 +24,7 @@ async fn waits_for_the_truth(throttle: &'static str, duration: Duration) {
     // The proof is Traefik's own answer at this moment.
     let marker = format!("tcp/services/{}@rest", Revision::from(&configuration(2)).name());
     server.api(&marker).await.unwrap();
-    // A heartbeat does not open another window.
+    // Keeping a configuration in force does not open another window.
     let beat = Instant::now();
     traefik.keep_in_force(&configuration(2), &applied).await.unwrap();
     assert!(beat.elapsed() < duration / 2);

@@ -49,7 +49,7 @@ async fn overwritten(traefik: BareTraefik) -> anyhow::Result<String> {
         other => bail!("{other:?}"),
     })
     .await?;
-    // Without throttle the heartbeat repairs it in one call.
+    // Without throttle `keep_in_force` repairs it in one call.
     let again = client.keep_in_force(&configuration, &applied).await?;
     client.verify(&again).await?;
     Ok(yes())
