@@ -18,14 +18,14 @@ pub struct Policy(Kind);
 
 #[derive(Debug)]
 enum Kind {
-    RoundRobin { state: RoundRobin, decision: Option<Arc<Decision>> },
+    RoundRobin(RoundRobin),
     LeastConnections(Box<Counting>),
 }
 
 impl Policy {
     /// Creates round robin: each ready backend in turn, in proportion to its capacity.
     pub fn round_robin() -> Self {
-        Self(Kind::RoundRobin { state: RoundRobin::new(), decision: None })
+        Self(Kind::RoundRobin(RoundRobin::new()))
     }
 
     /// Creates least connections by the counts of `counter`.
@@ -48,7 +48,7 @@ impl Policy {
     /// Returns the method that this policy was made for.
     pub fn method(&self) -> Method {
         match &self.0 {
-            Kind::RoundRobin { .. } => Method::RoundRobin,
+            Kind::RoundRobin(_) => Method::RoundRobin,
             Kind::LeastConnections(_) => Method::LeastConnections,
         }
     }
@@ -64,15 +64,17 @@ impl Policy {
 
     /// Takes over the decision of a pool that this policy's pool replaces, because it may still be right.
     pub(crate) fn inherit(&mut self, before: &Arc<Decision>) {
-        if let Kind::RoundRobin { state, .. } = &mut self.0 {
-            *state = RoundRobin::from_decision(Arc::clone(before));
+        if let Kind::RoundRobin(round_robin) = &mut self.0 {
+            *round_robin = RoundRobin::from_decision(before);
         }
     }
 
     /// Takes in a complete set of backends.
     pub(crate) fn set_backends(&mut self, set: &BackendSet) {
         match &mut self.0 {
-            Kind::RoundRobin { state, decision } => *decision = Some(state.decide(set)),
+            Kind::RoundRobin(round_robin) => {
+                round_robin.decide(set);
+            }
             Kind::LeastConnections(counting) => counting.set_backends(set),
         }
     }
@@ -81,7 +83,7 @@ impl Policy {
     /// little is known.
     pub(crate) fn advance(&mut self) -> Option<Arc<Decision>> {
         match &mut self.0 {
-            Kind::RoundRobin { decision, .. } => decision.clone(),
+            Kind::RoundRobin(round_robin) => round_robin.decision().cloned(),
             Kind::LeastConnections(counting) => counting.advance(),
         }
     }
@@ -89,7 +91,7 @@ impl Policy {
     /// Waits for something that may change the decision. Dropping the future loses nothing.
     pub(crate) async fn next(&mut self) -> CountingWakeUp {
         match &mut self.0 {
-            Kind::RoundRobin { .. } => std::future::pending().await,
+            Kind::RoundRobin(_) => std::future::pending().await,
             Kind::LeastConnections(counting) => counting.next().await,
         }
     }

@@ -28,8 +28,14 @@ impl RoundRobin {
 
     /// Creates the round robin of a pool that replaces another one, for which `before` was decided. As long as the plan
     /// stays the same, so does the decision.
-    pub fn from_decision(before: Arc<Decision>) -> Self {
-        Self { last: (before.method == Method::RoundRobin).then_some(before), earlier: Vec::new() }
+    pub fn from_decision(before: &Arc<Decision>) -> Self {
+        let earlier = if before.method == Method::RoundRobin { vec![Arc::downgrade(before)] } else { Vec::new() };
+        Self { last: None, earlier }
+    }
+
+    /// Returns the decision for the last set of backends; `None` before the first one.
+    pub fn decision(&self) -> Option<&Arc<Decision>> {
+        self.last.as_ref()
     }
 
     /// Returns the decision for a complete set of backends: one that is known, if it has the same plan.
@@ -73,7 +79,7 @@ mod tests {
     #[test]
     fn a_pool_that_replaces_another_keeps_its_decision_while_the_plan_is_the_same() {
         let before = RoundRobin::new().decide(&set(&[State::Ready]));
-        let mut round_robin = RoundRobin::from_decision(Arc::clone(&before));
+        let mut round_robin = RoundRobin::from_decision(&before);
         assert!(Arc::ptr_eq(&before, &round_robin.decide(&set(&[State::Ready]))));
     }
 

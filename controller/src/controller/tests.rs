@@ -74,13 +74,15 @@ impl Running {
         assert!(!self.task.is_finished());
     }
 
-    /// Returns the events until now, without heartbeats and proofs that hold.
-    fn events(&mut self) -> Vec<&'static str> {
+    /// Returns the events up to the next one of this name, without heartbeats and proofs that hold.
+    async fn events_until(&mut self, last: &str) -> Vec<&'static str> {
         let mut events = Vec::new();
-        while let Ok(event) = self.events.try_recv() {
-            events.push(event);
+        while events.last() != Some(&last) {
+            let event = timeout(Duration::from_secs(60), self.events.recv()).await.expect(last).unwrap();
+            if !["Alive", "ProofHeld"].contains(&event) {
+                events.push(event);
+            }
         }
-        events.retain(|event| !["Alive", "ProofHeld"].contains(event));
         events
     }
 }

@@ -17,10 +17,8 @@ async fn each_occurrence_is_one_event() {
         .send(PoolChanges { removed: vec!["default".parse().unwrap()], ..PoolChanges::default() })
         .await
         .unwrap();
-    time::sleep(Duration::from_secs(1)).await;
-    let events = running.events();
     assert_eq!(
-        events,
+        running.events_until("PoolRemoved").await,
         [
             "PoolAdded",
             "Discovered",

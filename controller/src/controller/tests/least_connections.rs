@@ -99,7 +99,8 @@ async fn a_pool_that_replaces_another_before_any_connection_is_still_balanced() 
     let (other, discovery) = pool("a", "a", least_connections(&counted.counts[0]));
     counted.changes.send(PoolChanges { removed: Vec::new(), added: vec![other] }).await.unwrap();
     discovery.send(Ok(set(3))).await.unwrap();
-    time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(counted.next().await[0].0, Reason::Backends, "its own first decision is pushed, and acknowledged");
+    counted.assert_quiet().await;
 
     counted.counts[0].set(&[20, 20, 0]);
     let decided = timeout(Duration::from_secs(60), async {

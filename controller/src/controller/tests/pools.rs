@@ -76,11 +76,10 @@ async fn pools_are_added_before_those_of_other_names_are_removed() {
     let mut two = Running::two();
     two.found_by(0, 1).await;
     two.found_by(1, 1).await;
-    two.next_push().await;
-    two.events();
+    two.events_until("Pushed").await;
     let renamed = ["c", "d"].map(|name| pool(name, name, Policy::round_robin()).0);
     let removed = vec!["a".parse().unwrap(), "b".parse().unwrap()];
     two.changes.send(PoolChanges { removed, added: renamed.into() }).await.unwrap();
-    time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(two.events()[..4], ["PoolAdded", "PoolAdded", "PoolRemoved", "PoolRemoved"]);
+    let events = [two.events_until("PoolRemoved").await, two.events_until("PoolRemoved").await].concat();
+    assert_eq!(events, ["PoolAdded", "PoolAdded", "PoolRemoved", "PoolRemoved"]);
 }

@@ -90,14 +90,20 @@ async fn a_change_during_a_push_is_pushed_after_it_and_the_latest_wins() {
 async fn a_change_that_is_undone_during_a_push_is_not_pushed() {
     let (sender, mut starts) = mpsc::unbounded_channel();
     let (pool, discovery) = pool("default", "tcp", Policy::round_robin());
-    let controller = Controller::new(Arc::new(Slow { started: sender }), [pool]);
+    let (decided, mut decisions) = mpsc::unbounded_channel();
+    let controller =
+        Controller::new(Arc::new(Slow { started: sender }), [pool]).with_observer(move |event: &Event<'_>| {
+            if let Event::Decided { decision, .. } = event {
+                decided.send(decision.plan.entries().len()).unwrap();
+            }
+        });
     let _task = tokio::spawn(controller.run(std::future::pending()));
-    discovery.send(Ok(set(1))).await.unwrap();
-    assert_eq!(starts.recv().await, Some(1));
-    for ready in [2, 1] {
+    for ready in [1, 2, 1] {
         discovery.send(Ok(set(ready))).await.unwrap();
-        time::sleep(Duration::from_secs(1)).await;
+        let decided = timeout(Duration::from_secs(60), decisions.recv());
+        assert_eq!(decided.await, Ok(Some(ready.into())));
     }
+    assert_eq!(starts.recv().await, Some(1));
     timeout(Duration::from_secs(60), starts.recv()).await.expect_err("it is in force already");
 }
 
