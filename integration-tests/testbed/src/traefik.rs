@@ -58,6 +58,13 @@ impl Traefik {
         Ok(fs::rename(beside, file)?)
     }
 
+    /// Adds an entry point to the configuration, which has an effect from the next start on.
+    pub fn add_entry_point(&self, name: &str, port: u16) -> anyhow::Result<()> {
+        let file = self.folder.path().join("traefik.yml");
+        let text = fs::read_to_string(&file)?;
+        Ok(fs::write(&file, with_entry_point(&text, name, &self.host.to_string(), port))?)
+    }
+
     /// Starts Traefik (again) at the same addresses and waits until its TCP port listens.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
         let entry_point = self.entry_point();
@@ -163,10 +170,15 @@ fn write_configuration(folder: &Path, host: &str, more: &[(&str, u16)]) -> anyho
         traefik = traefik.replace(from, &to);
     }
     for (name, port) in more {
-        let entry_point = format!("entryPoints:\n  {name}:\n    address: \"{host}:{port}\"\n");
-        traefik = traefik.replace("entryPoints:\n", &entry_point);
+        traefik = with_entry_point(&traefik, name, host, *port);
     }
     fs::write(folder.join("traefik.yml"), traefik)?;
     fs::copy(chart.join("bootstrap.yml"), bootstrap)?;
     Ok(())
+}
+
+/// Returns the configuration `text` with one more entry point.
+fn with_entry_point(text: &str, name: &str, host: &str, port: u16) -> String {
+    let entry_point = format!("entryPoints:\n  {name}:\n    address: \"{host}:{port}\"\n");
+    text.replace("entryPoints:\n", &entry_point)
 }

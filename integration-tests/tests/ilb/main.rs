@@ -4,10 +4,14 @@
 
 mod churn;
 mod command_line;
+mod configured;
 mod health;
 mod metrics;
+mod pools_apart;
 mod settings_file;
+mod several_traefiks;
 mod shutdown;
 mod start_order;
 mod status_page;
+mod two_writers;
 mod wrong_settings;

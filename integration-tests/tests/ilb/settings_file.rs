@@ -1,78 +1,13 @@
 //! Settings in a file allow several pools, and changes take effect without a restart and without touching a connection.
 
-use std::{fs, net::SocketAddr, path::PathBuf};
+use std::fs;
 
-use ilb_testbed::{Admin, ApiServer, Backend, BareTraefik, Behaviour, Connection, Ilb, Net, Pods, Traefik, eventually};
+use ilb_testbed::{ApiServer, Backend, BareTraefik, Behaviour, Connection, Net, Pods, Traefik, eventually};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::{Api, api::PostParams};
 use serde_json::json;
-use tempfile::TempDir;
 
-const PORT: u16 = 4444;
-/// Port of a second entry point.
-const SECOND_PORT: u16 = 3334;
-
-/// An ilb with its settings in a file, and the folder of that and of files of backends.
-struct Configured {
-    folder: TempDir,
-    ilb: Ilb,
-    admin: Admin,
-}
-
-impl Configured {
-    fn start(folder: TempDir, settings: &str, variables: &[(&str, &str)]) -> Self {
-        fs::write(folder.path().join("ilb.yaml"), settings).unwrap();
-        Self::with_folder(folder, variables)
-    }
-
-    /// Starts an ilb with the settings that are in the folder.
-    fn with_folder(folder: TempDir, variables: &[(&str, &str)]) -> Self {
-        let admin = Admin::new((Net::for_this_process().unwrap().host().unwrap(), 8081).into()).unwrap();
-        let file = folder.path().join("ilb.yaml");
-        let (file, address) = (file.display().to_string(), admin.address().to_string());
-        let mut all = vec![("ILB_CONFIG", file.as_str()), ("ILB_ADMIN_ADDRESS", &address)];
-        all.extend_from_slice(variables);
-        Self { ilb: Ilb::start(&all).unwrap(), folder, admin }
-    }
-
-    /// Replaces the file as a whole.
-    fn change(&self, settings: &str) {
-        let (new, file) = (self.folder.path().join("new"), self.folder.path().join("ilb.yaml"));
-        fs::write(&new, settings).unwrap();
-        fs::rename(new, file).unwrap();
-    }
-}
-
-fn folder() -> TempDir {
-    tempfile::Builder::new().prefix("ilb-settings-").tempdir().unwrap()
-}
-
-/// Starts a backend, and writes the file that lists it.
-async fn listed(folder: &TempDir, name: &str) -> (Backend, PathBuf) {
-    let address = Net::for_this_process().unwrap().group().address(0, PORT);
-    let file = folder.path().join(format!("{name}.yaml"));
-    fs::write(&file, format!("[{{address: '{address}'}}]")).unwrap();
-    (Backend::start(address, Behaviour::Echo).await.unwrap(), file)
-}
-
-async fn landed(traefik: &Traefik, port: u16) -> anyhow::Result<SocketAddr> {
-    Ok(traefik.connect_at(port).await?.backend())
-}
-
-async fn until_landed(traefik: &Traefik, port: u16, backend: &Backend) {
-    eventually("new connections go there", async || {
-        let on = landed(traefik, port).await?;
-        anyhow::ensure!(on == backend.address(), "they go to {on}");
-        Ok(())
-    })
-    .await
-    .unwrap();
-}
-
-fn pool(name: &str, entry_point: &str, file: &std::path::Path) -> String {
-    let file = file.display();
-    format!("- {{name: {name}, entryPoint: {entry_point}, file: '{file}', allowLoopback: true}}\n")
-}
+use crate::configured::{Configured, PORT, SECOND_PORT, folder, landed, listed, pool, until_landed};
 
 #[tokio::test]
 #[ignore = "needs the testbed: make test"]
