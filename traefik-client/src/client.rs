@@ -6,13 +6,17 @@ mod build_error;
 mod builder;
 mod credentials;
 mod echo;
+mod entry_points;
 mod http;
+mod pools;
 mod proof;
+mod reach;
 mod readback;
 #[cfg(feature = "rustls")]
 mod tls;
 
 use std::{
+    collections::BTreeMap,
     fmt,
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -26,8 +30,13 @@ pub use self::{
     builder::TraefikBuilder,
     credentials::Secret,
 };
-use self::{http::Http, proof::Prover, readback::Process};
-use crate::{Applied, ConfigSink, Configuration, Error, payload::Payload};
+use self::{
+    entry_points::EntryPoints,
+    http::{Http, MAX_LISTING_BYTES},
+    proof::Prover,
+    readback::Process,
+};
+use crate::{Applied, ConfigSink, Configuration, Error, Member, Name, process::StartDate};
 
 /// Time for which a confirmed process identity is trusted before `/api/version` is asked again. The presence of the
 /// revision already implies the same process, so this need not be short.
@@ -41,6 +50,8 @@ pub struct Traefik {
     proof_within: Duration,
     /// Process that answered last, and the time of that answer.
     process: Mutex<Option<(Process, Instant)>>,
+    /// Entry points of the process that was configured last, or `None` if it does not tell them.
+    entry_points: Mutex<Option<(StartDate, Option<EntryPoints>)>>,
     prover: Prover,
 }
 
@@ -85,8 +96,7 @@ impl Traefik {
 #[async_trait]
 impl ConfigSink for Traefik {
     async fn apply(&self, configuration: &Configuration) -> Result<Applied, Error> {
-        let called = Instant::now();
-        self.apply_payload(configuration, &Payload::new(configuration), called).await
+        self.apply_fitting(configuration, Instant::now()).await
     }
 
     async fn verify(&self, applied: &Applied) -> Result<(), Error> {
@@ -108,6 +118,10 @@ impl ConfigSink for Traefik {
             (_, false) => Err(Error::Restarted),
             (false, true) => Err(Error::Overwritten(applied.revision.clone())),
         }
+    }
+
+    async fn pools_in_force(&self) -> Result<BTreeMap<Name, Vec<Member>>, Error> {
+        pools::parse(&self.http.get("api/rawdata", "GET /api/rawdata", MAX_LISTING_BYTES).await?)
     }
 }
 

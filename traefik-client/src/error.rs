@@ -2,10 +2,10 @@
 
 mod cause;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 pub use self::cause::Cause;
-use crate::{Revision, process::Version};
+use crate::{Name, Revision, process::Version};
 
 /// Reason why a configuration is not proved to be in force.
 ///
@@ -63,6 +63,14 @@ pub enum Error {
         /// True if the same process kept its earlier configuration in force all the time.
         looks_dead: bool,
     },
+    /// Traefik has none of the entry points of a router, which is therefore not sent to it.
+    #[error("Traefik has no entry point {}: it has {}", missing.join(" or "), known.join(", "))]
+    EntryPointMissing {
+        /// Entry points of the router.
+        missing: Vec<String>,
+        /// Entry points for TCP that Traefik has.
+        known: Vec<String>,
+    },
     /// The revision is in force, but a router is disabled.
     #[error("Traefik disabled router {router}: {reason}")]
     RouterDisabled {
@@ -103,6 +111,12 @@ pub enum Error {
         /// Error of the file system or of the HTTP library.
         source: Option<Cause>,
     },
+    /// Traefik has none of several routers in force as they were configured.
+    #[error("Traefik has no router in force: {}", list_faults(faults))]
+    NoneInForce {
+        /// Reason for each router.
+        faults: BTreeMap<Name, Error>,
+    },
     /// Too few instances of a fleet have the configuration in force.
     #[error("{} of {of} Traefiks have not got the configuration in force: {}", failed.len(), list(failed))]
     Fleet {
@@ -120,6 +134,18 @@ impl Error {
         Self::Unreachable { reason: reason.into(), source: None }
     }
 
+    /// Returns the reason why none of several routers is in force: that of the only one, or all of them.
+    #[cfg(feature = "client")]
+    pub(crate) fn none_in_force(mut faults: BTreeMap<Name, Self>) -> Self {
+        match faults.pop_first() {
+            Some((_, only)) if faults.is_empty() => only,
+            first => {
+                faults.extend(first);
+                Self::NoneInForce { faults }
+            }
+        }
+    }
+
     #[cfg(feature = "client")]
     pub(crate) fn unintelligible(what: &'static str, error: serde_json::Error) -> Self {
         Self::Unintelligible { what, problem: error.to_string(), source: Some(error.into()) }
@@ -129,7 +155,11 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Refused { status, .. } => *status >= 500 || *status == 408 || *status == 429,
-            Self::RouterDisabled { .. } | Self::Dropped { .. } | Self::ServersDiffer { .. } => false,
+            Self::EntryPointMissing { .. }
+            | Self::RouterDisabled { .. }
+            | Self::Dropped { .. }
+            | Self::ServersDiffer { .. } => false,
+            Self::NoneInForce { faults } => faults.values().any(Self::is_retryable),
             // An empty fleet may get instances with the next DNS lookup.
             Self::Fleet { failed, .. } => failed.is_empty() || failed.iter().any(|(_, error)| error.is_retryable()),
             _ => true,
@@ -144,12 +174,14 @@ impl Error {
             Self::Refused { .. } => "refused",
             Self::Dropped { .. } => "dropped",
             Self::NotApplied { .. } => "not applied",
+            Self::EntryPointMissing { .. } => "entry point missing",
             Self::RouterDisabled { .. } => "router disabled",
             Self::ServersDiffer { .. } => "servers differ",
             Self::Restarted => "restarted",
             Self::Overwritten(_) => "overwritten",
             Self::Unintelligible { .. } => "unintelligible",
             Self::Credentials { .. } => "credentials",
+            Self::NoneInForce { .. } => "none in force",
             Self::Fleet { .. } => "fleet",
         }
     }
@@ -165,6 +197,10 @@ pub(crate) fn with_sources(error: &dyn std::error::Error) -> String {
 fn list(failed: &[(String, Error)]) -> String {
     let each: Vec<_> = failed.iter().map(|(instance, error)| format!("{instance}: {error}")).collect();
     if each.is_empty() { "there is none".to_owned() } else { each.join("; ") }
+}
+
+fn list_faults(faults: &BTreeMap<Name, Error>) -> String {
+    faults.iter().map(|(router, error)| format!("{router}: {error}")).collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]

@@ -1,14 +1,18 @@
 //! A scriptable fake of a Traefik, for tests.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use async_trait::async_trait;
 
-use crate::{Applied, ConfigSink, Configuration, Error, Revision, process::StartDate};
+use crate::{
+    Applied, ConfigSink, Configuration, Error, Member, Name, Revision,
+    model::{TcpRouter, TcpService},
+    process::StartDate,
+};
 
 /// A fake Traefik for the tests of embedders: it keeps the applied configuration and plays a script.
 ///
@@ -42,6 +46,8 @@ pub enum Script {
     Succeed,
     /// Succeeds after this time (of Tokio's clock, which may be paused).
     SucceedAfter(Duration),
+    /// Succeeds, but for these routers.
+    SucceedExcept(BTreeMap<Name, Error>),
     /// Fails, and leaves the earlier configuration in force.
     Fail(Error),
     /// Fails after this time, like [`Fail`](Self::Fail).
@@ -127,6 +133,11 @@ impl ConfigSink for FakeSink {
                 tokio::time::sleep(duration).await;
                 Ok(self.put_in_force(configuration, duration))
             }
+            Script::SucceedExcept(faults) => {
+                let mut applied = self.put_in_force(configuration, Duration::ZERO);
+                applied.faults = faults;
+                Ok(applied)
+            }
             Script::Fail(error) => Err(error),
             Script::FailAfter(duration, error) => {
                 tokio::time::sleep(duration).await;
@@ -149,5 +160,27 @@ impl ConfigSink for FakeSink {
             Some(configuration) if Revision::from(configuration) == applied.revision => Ok(()),
             _ => Err(Error::Overwritten(applied.revision.clone())),
         }
+    }
+
+    async fn pools_in_force(&self) -> Result<BTreeMap<Name, Vec<Member>>, Error> {
+        let in_force = self.in_force().unwrap_or_default();
+        let pool = |(name, router): (&Name, &TcpRouter)| (name.clone(), members(&in_force, router.service()));
+        Ok(in_force.tcp.routers.iter().map(pool).collect())
+    }
+}
+
+/// Returns the servers of a service, by the weights of their own services if it has such.
+fn members(configuration: &Configuration, service: &Name) -> Vec<Member> {
+    let servers = |name: &Name, weight| match configuration.tcp.services.get(name.as_str()) {
+        Some(TcpService::LoadBalancer(balancer)) => {
+            balancer.servers.iter().map(|server| Member::new(server.address, weight)).collect()
+        }
+        _ => Vec::new(),
+    };
+    match configuration.tcp.services.get(service.as_str()) {
+        Some(TcpService::Weighted(weighted)) => {
+            weighted.services.iter().flat_map(|child| servers(&child.name, child.weight.get())).collect()
+        }
+        _ => servers(service, 1),
     }
 }

@@ -13,6 +13,8 @@ pub mod fake;
 pub mod fleet;
 pub mod model;
 pub mod process;
+#[cfg(feature = "client")]
+pub mod rivalry;
 
 mod payload;
 mod pool;

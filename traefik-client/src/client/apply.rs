@@ -1,16 +1,18 @@
 //! Sending of a configuration, and waiting until it is proved in force.
 
-use std::{sync::PoisonError, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, sync::PoisonError, time::Duration};
 
 use tokio::time::Instant;
 
 use super::{
     Traefik, echo,
+    entry_points::EntryPoints,
     http::{MAX_FIXED_RESPONSE_BYTES, MAX_LISTING_BYTES, REST_PROVIDER_PATH},
     proof::{self, Fact},
+    reach::{routers_of, transport_of},
     readback::{Process, Revisions},
 };
-use crate::{Applied, Configuration, Error, Revision, payload::Payload};
+use crate::{Applied, Configuration, Error, Name, Revision, payload::Payload, process::Version};
 
 /// Time in which Traefik puts a small configuration in force. In this time a pause would cost more than another request.
 const NO_PAUSE_BEFORE: Duration = Duration::from_millis(2);
@@ -18,27 +20,64 @@ const NO_PAUSE_BEFORE: Duration = Duration::from_millis(2);
 /// Time after which the wait is logged, and the revisions in force are read.
 const LONG_WAIT: Duration = Duration::from_millis(500);
 
+/// Maximum number of dropped keys that an error names.
+const MAX_NAMED_KEYS: usize = 5;
+
+/// TCP routers that are not in force as configured, each with the reason.
+type Faults = BTreeMap<Name, Error>;
+
 /// Process that runs at the end of a proof.
 enum Confirmation {
     /// The process that was asked before still runs.
-    Same,
+    Same(Faults),
     /// Another process runs now and has the revision, too.
     Other(Process),
 }
 
+/// The proof of a configuration.
+struct Proved {
+    process: Process,
+    faults: Faults,
+    /// Time from Traefik's acceptance of the configuration to its being in force.
+    waited: Duration,
+}
+
 impl Traefik {
-    pub(crate) async fn apply_payload(
-        &self,
-        configuration: &Configuration,
-        payload: &Payload,
-        called: Instant,
-    ) -> Result<Applied, Error> {
-        let revision = payload.revision();
+    /// Applies the part of `configuration` that fits the entry points of the process, and proves it.
+    pub(super) async fn apply_fitting(&self, configuration: &Configuration, called: Instant) -> Result<Applied, Error> {
         // The process known from the last response saves a request in each call but the first.
-        let mut process = match self.known_process() {
+        let process = match self.known_process() {
             Some(process) => process,
             None => self.request_process().await?,
         };
+        let entry_points = self.entry_points(&process).await?;
+        let (fitting, missing) = match &entry_points {
+            Some(entry_points) => entry_points.fit(configuration),
+            None => (Cow::Borrowed(configuration), Faults::new()),
+        };
+        let payload = Payload::new(&fitting);
+        let proved = self.apply_payload(&fitting, &payload, process, entry_points.as_ref()).await?;
+        let Proved { process, mut faults, waited } = proved;
+        faults.extend(missing);
+        let has_all_faults = faults.len() == configuration.tcp.routers.len() && configuration.udp.routers.is_empty();
+        if has_all_faults && !faults.is_empty() {
+            return Err(Error::none_in_force(faults));
+        }
+        let (revision, took) = (payload.revision(), called.elapsed());
+        tracing::debug!(traefik = self.label(), %revision, ?took, ?waited, "configuration proved in force");
+        let mut applied = Applied::new(revision.clone(), process.start_date, process.version, took);
+        (applied.instance, applied.faults, applied.waited) = (Some(self.label().to_owned()), faults, waited);
+        Ok(applied)
+    }
+
+    async fn apply_payload(
+        &self,
+        configuration: &Configuration,
+        payload: &Payload,
+        mut process: Process,
+        entry_points: Option<&EntryPoints>,
+    ) -> Result<Proved, Error> {
+        let revision = payload.revision();
         // The facts to prove are worked out while Traefik handles the request.
         let facts = async {
             tokio::task::yield_now().await;
@@ -48,25 +87,27 @@ impl Traefik {
         let (echo, facts) = tokio::try_join!(self.put(payload), facts)?;
         let accepted = Instant::now();
         let dropped = echo::dropped(payload.bytes(), &echo)?;
-        if !dropped.is_empty() {
-            return Err(Error::Dropped { keys: dropped, version: self.request_process().await?.version });
-        }
+        let dropped = if dropped.is_empty() {
+            Faults::new()
+        } else {
+            faults_of(configuration, &dropped, &self.request_process().await?.version)?
+        };
         self.wait_for(revision, &process, sent, accepted).await?;
         let waited = accepted.elapsed();
-        if let Confirmation::Other(other) = self.confirm(configuration, payload, &facts, &process).await? {
+        let mut confirmation = self.confirm(configuration, payload, &facts, &process).await?;
+        if let Confirmation::Other(other) = confirmation {
             // Traefik has restarted, before this call or during it. It is unknown which of the two processes had the
-            // revision, so the present one has to prove it from the beginning to the end of another look.
+            // revision, so the present one has to prove it from the beginning to the end of another look. What fitted the
+            // entry points of the former may not fit those of the present one.
             process = other;
-            if let Confirmation::Other(_) = self.confirm(configuration, payload, &facts, &process).await? {
+            if self.entry_points(&process).await?.as_ref() != entry_points {
                 return Err(Error::Restarted);
             }
+            confirmation = self.confirm(configuration, payload, &facts, &process).await?;
         }
-        let took = called.elapsed();
-        tracing::debug!(traefik = self.label(), %revision, ?took, ?waited, "configuration proved in force");
-        let mut applied = Applied::new(revision.clone(), process.start_date, process.version, took);
-        applied.instance = Some(self.label().to_owned());
-        applied.waited = waited;
-        Ok(applied)
+        let Confirmation::Same(mut faults) = confirmation else { return Err(Error::Restarted) };
+        faults.extend(dropped);
+        Ok(Proved { process, faults, waited })
     }
 
     /// Proves that the configuration, whose revision has been seen, is in force in `process`, unless another process with
@@ -78,19 +119,25 @@ impl Traefik {
         facts: &[Fact<'_>],
         process: &Process,
     ) -> Result<Confirmation, Error> {
-        let outcome = tokio::try_join!(
-            self.request_process(),
-            self.prover.prove(&self.http, configuration, payload, facts, process)
-        );
-        let (now, lost) = match outcome {
-            Ok((now, ())) => (now, None),
-            // A single item may be missing because a restart has lost all of them.
-            Err(error @ Error::Overwritten(_)) => (self.request_process().await?, Some(error)),
-            Err(error) => return Err(error),
+        let proof = self.prover.prove(&self.http, configuration, payload, facts, process);
+        let (now, faults) = match tokio::try_join!(self.request_process(), async { Ok::<_, Error>(proof.await) })? {
+            (now, Ok(faults)) if faults.is_empty() => (now, Ok(faults)),
+            // Items may be missing because a restart, or another client, has removed all of them.
+            (_, Ok(faults)) => {
+                let now = self.request_process().await?;
+                let there = self.has(payload.revision()).await?;
+                (now, if there { Ok(faults) } else { Err(Error::Overwritten(payload.revision().clone())) })
+            }
+            (_, Err(error @ (Error::Overwritten(_) | Error::ServersDiffer { .. }))) => {
+                let now = self.request_process().await?;
+                let there = matches!(error, Error::ServersDiffer { .. }) && self.has(payload.revision()).await?;
+                (now, Err(if there { error } else { Error::Overwritten(payload.revision().clone()) }))
+            }
+            (_, Err(error)) => return Err(error),
         };
-        match lost {
-            None if now.start_date == process.start_date => Ok(Confirmation::Same),
-            Some(error) if now.start_date == process.start_date => Err(error),
+        match faults {
+            Ok(faults) if now.start_date == process.start_date => Ok(Confirmation::Same(faults)),
+            Err(error) if now.start_date == process.start_date => Err(error),
             _ if self.has(payload.revision()).await? => Ok(Confirmation::Other(now)),
             _ => Err(Error::Restarted),
         }
@@ -112,6 +159,27 @@ impl Traefik {
         let process = Process::parse(&body)?;
         *self.process.lock().unwrap_or_else(PoisonError::into_inner) = Some((process.clone(), Instant::now()));
         Ok(process)
+    }
+
+    /// Returns the entry points of `process`, which are requested once; `None` if Traefik does not tell them.
+    async fn entry_points(&self, process: &Process) -> Result<Option<EntryPoints>, Error> {
+        let known = self.entry_points.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((_, entry_points)) = known.filter(|(started, _)| *started == process.start_date) {
+            return Ok(entry_points);
+        }
+        let listed = self.http.get("api/entrypoints", "GET /api/entrypoints", MAX_LISTING_BYTES).await;
+        let entry_points = match listed.and_then(|body| EntryPoints::parse(&body)) {
+            Ok(entry_points) => Some(entry_points),
+            Err(error @ Error::Unreachable { .. }) => return Err(error),
+            // Without them the routers that Traefik disables are found after the push.
+            Err(error) => {
+                tracing::info!(traefik = self.label(), %error, "the entry points of Traefik cannot be read");
+                None
+            }
+        };
+        let known = Some((process.start_date.clone(), entry_points.clone()));
+        *self.entry_points.lock().unwrap_or_else(PoisonError::into_inner) = known;
+        Ok(entry_points)
     }
 
     /// Returns the process that answered last.
@@ -174,6 +242,44 @@ impl Traefik {
     async fn request_revisions(&self) -> Result<Revisions, Error> {
         let body = self.http.get("api/tcp/services?search=rev-", "the revisions", MAX_LISTING_BYTES).await?;
         Revisions::parse(&body)
+    }
+}
+
+/// Returns the faults of the routers that need what Traefik has dropped; an error if no router needs it.
+fn faults_of(configuration: &Configuration, dropped: &[echo::Key], version: &Version) -> Result<Faults, Error> {
+    let error = |keys: Vec<String>| Error::Dropped { keys, version: version.clone() };
+    let (mut by_router, mut others) = (BTreeMap::<&Name, Vec<String>>::new(), Vec::new());
+    for key in dropped {
+        let routers = key.item().map_or_else(Vec::new, |(kind, name)| routers_with(configuration, kind, name));
+        if routers.is_empty() {
+            others.push(key.to_string());
+        }
+        routers.into_iter().for_each(|router| by_router.entry(router).or_default().push(key.to_string()));
+    }
+    others.truncate(MAX_NAMED_KEYS);
+    if !others.is_empty() {
+        return Err(error(others));
+    }
+    by_router.values_mut().for_each(|keys| keys.truncate(MAX_NAMED_KEYS));
+    Ok(by_router.into_iter().map(|(router, keys)| (router.clone(), error(keys))).collect())
+}
+
+/// Returns the routers that need the item `name` of the kind that the configuration lists it under.
+fn routers_with<'a>(configuration: &'a Configuration, kind: &str, name: &str) -> Vec<&'a Name> {
+    let tcp = &configuration.tcp;
+    match kind {
+        "routers" => tcp.routers.keys().filter(|router| router.as_str() == name).collect(),
+        "services" => routers_of(configuration, |service, _| service.as_str() == name).collect(),
+        "serversTransports" => {
+            let uses = |transport: Option<&Name>| transport.is_some_and(|transport| transport.as_str() == name);
+            routers_of(configuration, |_, service| uses(transport_of(service))).collect()
+        }
+        "middlewares" => {
+            let passes =
+                tcp.routers.iter().filter(|(_, router)| router.middlewares().iter().any(|m| m.as_str() == name));
+            passes.map(|(router, _)| router).collect()
+        }
+        _ => Vec::new(),
     }
 }
 

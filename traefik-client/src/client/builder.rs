@@ -145,6 +145,7 @@ impl TraefikBuilder {
             throttle: self.throttle,
             proof_within,
             process: Mutex::default(),
+            entry_points: Mutex::default(),
             prover: Prover::default(),
         })
     }

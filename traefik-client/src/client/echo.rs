@@ -1,20 +1,42 @@
 //! Comparison of a configuration with Traefik's echo of it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use serde_json::{Value, value::RawValue};
 
 use super::borrowed_text::BorrowedText;
 use crate::Error;
 
-/// Maximum number of keys that an error names.
-const MAX_NAMED_KEYS: usize = 5;
+/// Maximum number of keys of one item that are returned.
+const MAX_KEYS_PER_ITEM: usize = 5;
+
+/// A key of a configuration, with the keys that lead to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Key(Vec<String>);
+
+impl Key {
+    /// Returns the kind and the name of the item that the key belongs to, such as `services` and `a`; `None` if it is
+    /// above all items.
+    pub(super) fn item(&self) -> Option<(&str, &str)> {
+        match self.0.as_slice() {
+            [protocol, kind, name, ..] if protocol == "tcp" => Some((kind, name)),
+            _ => None,
+        }
+    }
+}
+
+/// Writes `tcp.services.a.loadBalancer`.
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("."))
+    }
+}
 
 /// Returns the keys of `sent` that are missing from Traefik's `echo`, or have another value there.
 ///
 /// A configuration that is written the way Traefik writes it comes back byte by byte, so texts are compared first. Only
 /// where they differ are they parsed, one level at a time.
-pub(super) fn dropped(sent: &[u8], echo: &[u8]) -> Result<Vec<String>, Error> {
+pub(super) fn dropped(sent: &[u8], echo: &[u8]) -> Result<Vec<Key>, Error> {
     if came_back(sent, echo) {
         return Ok(Vec::new());
     }
@@ -22,8 +44,7 @@ pub(super) fn dropped(sent: &[u8], echo: &[u8]) -> Result<Vec<String>, Error> {
         serde_json::from_slice::<&RawValue>(bytes).map_err(|e| Error::unintelligible("PUT /api/providers/rest", e))
     };
     let mut keys = Vec::new();
-    compare(parse(sent)?.get(), Some(parse(echo)?.get()), "", &mut keys);
-    keys.truncate(MAX_NAMED_KEYS);
+    compare(parse(sent)?.get(), Some(parse(echo)?.get()), &mut Vec::new(), &mut keys);
     Ok(keys)
 }
 
@@ -37,18 +58,20 @@ fn came_back(sent: &[u8], echo: &[u8]) -> bool {
 
 type Object<'a> = BTreeMap<BorrowedText<'a>, &'a RawValue>;
 
-/// Adds to `keys` each key of `sent` that `echo` lacks or changes.
+/// Adds to `keys` each key of `sent` that `echo` lacks or changes, up to a few of each item. `path` leads to `sent`.
 ///
 /// Traefik leaves out values that are empty, false or zero; all others have to be there. Additions do not matter.
-fn compare(sent: &str, echo: Option<&str>, key: &str, keys: &mut Vec<String>) {
-    if keys.len() > MAX_NAMED_KEYS || echo == Some(sent) {
+fn compare(sent: &str, echo: Option<&str>, path: &mut Vec<String>, keys: &mut Vec<Key>) {
+    let of_this_item = keys.iter().rev().take_while(|key| key.0.starts_with(item_of(path)));
+    if echo == Some(sent) || of_this_item.count() >= MAX_KEYS_PER_ITEM {
         return;
     }
     let echo = echo.unwrap_or("null");
     if let (Ok(sent), Ok(echo)) = (serde_json::from_str::<Object<'_>>(sent), serde_json::from_str::<Object<'_>>(echo)) {
         for (name, value) in sent {
-            let key = if key.is_empty() { name.to_string() } else { format!("{key}.{name}") };
-            compare(value.get(), echo.get(name.as_str()).map(|value| value.get()), &key, keys);
+            path.push(name.to_string());
+            compare(value.get(), echo.get(name.as_str()).map(|value| value.get()), path, keys);
+            path.pop();
         }
         return;
     }
@@ -56,15 +79,27 @@ fn compare(sent: &str, echo: Option<&str>, key: &str, keys: &mut Vec<String>) {
         && sent.len() == echo.len()
     {
         for (index, (value, echo)) in sent.iter().zip(echo).enumerate() {
-            compare(value.get(), Some(echo.get()), &format!("{key}[{index}]"), keys);
+            let length = path.last().map_or(0, String::len);
+            if let Some(last) = path.last_mut() {
+                last.push_str(&format!("[{index}]"));
+            }
+            compare(value.get(), Some(echo.get()), path, keys);
+            if let Some(last) = path.last_mut() {
+                last.truncate(length);
+            }
         }
         return;
     }
     // Both are valid JSON: they were parsed as parts of a whole.
     let (sent, echo) = (value(sent), value(echo));
     if sent != echo && !(echo.is_null() && is_empty_value(&sent)) {
-        keys.push(key.to_owned());
+        keys.push(Key(path.clone()));
     }
+}
+
+/// Returns the part of a path that leads to an item: protocol, kind and name.
+fn item_of(path: &[String]) -> &[String] {
+    &path[..path.len().min(3)]
 }
 
 fn items(text: &str) -> serde_json::Result<Vec<&RawValue>> {
@@ -105,7 +140,7 @@ mod tests {
     #[case::shortened(r#"{"a":[1,2]}"#, r#"{"a":[1]}"#, &["a"])]
     #[case::emptied(r#"{"a":{"b":{"version":2}}}"#, "{}", &["a"])]
     fn a_key_that_did_not_come_back_is_named(#[case] sent: &str, #[case] echo: &str, #[case] keys: &[&str]) {
-        assert_eq!(dropped(sent.as_bytes(), echo.as_bytes()).unwrap(), keys);
+        assert_eq!(texts(&dropped(sent.as_bytes(), echo.as_bytes()).unwrap()), keys);
     }
 
     #[test]
@@ -116,6 +151,23 @@ mod tests {
     #[test]
     fn a_value_is_never_named() {
         let keys = dropped(br#"{"keyFile":"secret"}"#, br#"{"keyFile":"other"}"#).unwrap();
-        assert_eq!(keys, ["keyFile"]);
+        assert_eq!(texts(&keys), ["keyFile"]);
+    }
+
+    #[test]
+    fn each_item_has_its_own_keys_and_only_a_few_of_them() {
+        let many = (0..20).map(|i| format!(r#""k{i}":1"#)).collect::<Vec<_>>().join(",");
+        let sent = format!(r#"{{"tcp":{{"services":{{"a":{{{many}}},"b.1":{{"x":1}}}}}},"tls":{{"y":1}}}}"#);
+        let keys = dropped(sent.as_bytes(), b"{}").unwrap();
+        assert_eq!(texts(&keys), ["tcp", "tls"]);
+        let echo = br#"{"tcp":{"services":{"a":{},"b.1":{}}},"tls":{}}"#;
+        let keys = dropped(sent.as_bytes(), echo).unwrap();
+        let items: Vec<_> = keys.iter().map(Key::item).collect();
+        let (a, b) = (Some(("services", "a")), Some(("services", "b.1")));
+        assert_eq!(items, [a, a, a, a, a, b, None]);
+    }
+
+    fn texts(keys: &[Key]) -> Vec<String> {
+        keys.iter().map(Key::to_string).collect()
     }
 }

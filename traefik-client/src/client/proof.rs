@@ -1,14 +1,15 @@
 //! Proof that Traefik uses the routers and servers of a configuration.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
     sync::{Mutex, PoisonError},
 };
 
 use super::{
     http::{Http, MAX_FIXED_RESPONSE_BYTES, MAX_LISTING_BYTES},
-    readback::{Coverage, Listed, Process, Routers, ServerProof, Snapshot, reachable},
+    reach::reachable,
+    readback::{Findings, Listed, Process, Routers, ServerProof, Snapshot},
 };
 use crate::{
     Configuration, Error, Name,
@@ -48,7 +49,7 @@ pub(super) struct Fact<'a> {
 }
 
 impl Prover {
-    /// Checks that `process`, which has the revision in force, also uses the routers and has the servers.
+    /// Returns what `process`, which has the revision in force, does not have as configured.
     pub(super) async fn prove(
         &self,
         http: &Http,
@@ -56,37 +57,42 @@ impl Prover {
         payload: &Payload,
         facts: &[Fact<'_>],
         process: &Process,
-    ) -> Result<(), Error> {
+    ) -> Result<BTreeMap<Name, Error>, Error> {
         let unseen: Vec<_> = {
             let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
             let same_process = seen.started.as_ref() == Some(&process.start_date);
             facts.iter().filter(|fact| !same_process || !seen.services.contains(&fact.fingerprint)).collect()
         };
         let is_small = unseen.len() <= MAX_SINGLE_LOOKUPS && configuration.udp.is_empty();
-        if !is_small || prove_few(http, configuration, &unseen, process).await? == Coverage::Partial {
+        let few = if is_small { prove_few(http, configuration, &unseen, process).await? } else { None };
+        let findings = if let Some(findings) = few {
+            findings
+        } else {
             let max_bytes = MAX_LISTING_BYTES + 8 * payload.bytes().len();
             let body = http.get("api/rawdata", "GET /api/rawdata", max_bytes).await?;
-            Snapshot::parse(&body)?.check(configuration, payload.revision(), process)?;
-        }
-        let services = facts.iter().map(|fact| fact.fingerprint).collect();
+            Snapshot::parse(&body)?.findings(configuration, payload.revision(), process)?
+        };
+        let behind_disabled = findings.behind_disabled(configuration);
+        let proved = facts.iter().filter(|fact| findings.is_proved(fact.name, &behind_disabled));
+        let services = proved.map(|fact| fact.fingerprint).collect();
         let seen = Seen { started: Some(process.start_date.clone()), services };
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
-        Ok(())
+        Ok(findings.faults)
     }
 }
 
-/// Checks the routers on the first page of the list and, if these are all, the `unseen` services.
+/// Compares the routers on the first page of the list and, if these are all, the `unseen` services; `None` if they are
+/// not.
 async fn prove_few(
     http: &Http,
     configuration: &Configuration,
     unseen: &[&Fact<'_>],
     process: &Process,
-) -> Result<Coverage, Error> {
+) -> Result<Option<Findings>, Error> {
     let body = http.get("api/tcp/routers?per_page=1000", "the routers", MAX_LISTING_BYTES).await?;
-    if Routers::parse(&body)?.check(configuration)? == Coverage::Partial {
-        return Ok(Coverage::Partial);
-    }
-    for fact in unseen {
+    let Some(mut findings) = Routers::parse(&body)?.findings(configuration) else { return Ok(None) };
+    let skipped = findings.behind_disabled(configuration);
+    for fact in unseen.iter().filter(|fact| !skipped.contains(fact.name)) {
         let path = format!("api/tcp/services/{}@rest", fact.name);
         let max_bytes = MAX_FIXED_RESPONSE_BYTES + 256 * fact.balancer.servers.len();
         let body = match http.get(&path, "a service", max_bytes).await {
@@ -96,9 +102,10 @@ async fn prove_few(
         };
         let listed = body.as_deref().map(Listed::parse).transpose()?;
         let proof = if fact.routed { process.server_proof() } else { ServerProof::Listed };
-        Listed::check_servers(listed.as_ref(), fact.name, &fact.balancer.servers, proof)?;
+        let check = Listed::check_servers(listed.as_ref(), fact.name, &fact.balancer.servers, proof);
+        findings.take_in(configuration, fact.name, check)?;
     }
-    Ok(Coverage::Complete)
+    Ok(Some(findings))
 }
 
 /// Returns what has to be proved of `configuration`, besides its routers.

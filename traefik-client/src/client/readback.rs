@@ -4,10 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::Deserialize;
 
-use super::borrowed_text::BorrowedText;
+use super::{
+    borrowed_text::BorrowedText,
+    reach::{reachable, reachable_by, routers_of},
+};
 use crate::{
     Configuration, Error, Name, Revision,
-    model::{Server, Service, TcpRouter, TcpService, UdpService},
+    model::{Server, TcpRouter, TcpService, UdpService},
     process::{StartDate, Version},
 };
 
@@ -41,11 +44,62 @@ pub(super) enum ServerProof {
     Built,
 }
 
-/// Part of the configured routers that the first page of the list contains.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Coverage {
-    Complete,
-    Partial,
+/// What Traefik has otherwise than configured.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    /// TCP routers that are not in force as configured, each with the first reason.
+    pub(super) faults: BTreeMap<Name, Error>,
+    /// Routers among them that are disabled, so that nothing behind them was built.
+    disabled: HashSet<Name>,
+    /// Services that were found to differ.
+    differing: HashSet<Name>,
+}
+
+impl Findings {
+    fn check_router(&mut self, name: &Name, listed: Option<&Listed<'_>>) {
+        if let Err(error) = check_router(name, listed) {
+            self.faults.insert(name.clone(), error);
+            self.disabled.insert(name.clone());
+        }
+    }
+
+    /// Returns the services that only disabled routers use. Traefik has not built them, so they prove nothing.
+    pub(super) fn behind_disabled<'a>(&self, configuration: &'a Configuration) -> HashSet<&'a Name> {
+        if self.disabled.is_empty() {
+            return HashSet::new();
+        }
+        let (disabled, enabled): (Vec<_>, Vec<_>) =
+            configuration.tcp.routers.iter().partition(|(name, _)| self.disabled.contains(*name));
+        let used = |routers: Vec<(&Name, &'a TcpRouter)>| {
+            reachable_by(configuration, routers.into_iter().map(|(_, router)| router))
+        };
+        let used_by_enabled = used(enabled);
+        used(disabled).into_iter().filter(|name| !used_by_enabled.contains(name)).collect()
+    }
+
+    /// Returns whether the service was looked at and is as configured, or is known to be.
+    pub(super) fn is_proved(&self, service: &Name, behind_disabled: &HashSet<&Name>) -> bool {
+        !self.differing.contains(service) && !behind_disabled.contains(service)
+    }
+
+    /// Takes in the check of a service. A service that no router uses belongs to no router, so its fault is an error.
+    pub(super) fn take_in(
+        &mut self,
+        configuration: &Configuration,
+        service: &Name,
+        check: Result<(), Error>,
+    ) -> Result<(), Error> {
+        let Err(error) = check else { return Ok(()) };
+        let routers: Vec<_> = routers_of(configuration, |name, _| name == service).collect();
+        if routers.is_empty() {
+            return Err(error);
+        }
+        self.differing.insert(service.clone());
+        for router in routers {
+            self.faults.entry(router.clone()).or_insert_with(|| error.clone());
+        }
+        Ok(())
+    }
 }
 
 /// Names of the revision markers that are in force, from `GET /api/tcp/services?search=rev-`.
@@ -97,16 +151,15 @@ impl<'a> Routers<'a> {
         parse(body, "the routers")
     }
 
-    /// Checks that each listed router of `configuration` is enabled, and returns whether all of them are listed.
-    pub(super) fn check(&self, configuration: &Configuration) -> Result<Coverage, Error> {
+    /// Returns what differs from the routers of `configuration`; `None` if not all of them are listed.
+    pub(super) fn findings(&self, configuration: &Configuration) -> Option<Findings> {
+        let mut findings = Findings::default();
         for name in configuration.tcp.routers.keys() {
             let full_name = at_rest(name);
-            let Some(router) = self.0.iter().find(|router| router.name.as_str() == full_name) else {
-                return Ok(Coverage::Partial);
-            };
-            check_router(name, Some(&router.listed))?;
+            let router = self.0.iter().find(|router| router.name.as_str() == full_name)?;
+            findings.check_router(name, Some(&router.listed));
         }
-        Ok(Coverage::Complete)
+        Some(findings)
     }
 }
 
@@ -142,30 +195,37 @@ impl<'a> Snapshot<'a> {
         parse(body, "GET /api/rawdata")
     }
 
-    /// Checks that `configuration` is in force: its marker, its routers enabled, its services with their servers.
-    pub(super) fn check(
+    /// Returns what differs from `configuration`, whose marker has to be in force.
+    pub(super) fn findings(
         &self,
         configuration: &Configuration,
         revision: &Revision,
         process: &Process,
-    ) -> Result<(), Error> {
+    ) -> Result<Findings, Error> {
         if !self.tcp_services.contains_key(at_rest(revision.name()).as_str()) {
             return Err(Error::Overwritten(revision.clone()));
         }
-        let tcp = configuration.tcp.routers.keys().map(|name| (name, &self.tcp_routers));
-        let udp = configuration.udp.routers.keys().map(|name| (name, &self.udp_routers));
-        for (name, listed) in tcp.chain(udp) {
-            check_router(name, listed.get(at_rest(name).as_str()))?;
+        self.check_udp(configuration)?;
+        let mut findings = Findings::default();
+        for name in configuration.tcp.routers.keys() {
+            findings.check_router(name, self.tcp_routers.get(at_rest(name).as_str()));
         }
-        let reached = reachable(configuration);
-        for (name, service) in configuration.tcp.services.iter() {
+        let (reached, skipped) = (reachable(configuration), findings.behind_disabled(configuration));
+        for (name, service) in configuration.tcp.services.iter().filter(|(name, _)| !skipped.contains(name)) {
             let listed = self.tcp_services.get(at_rest(name).as_str());
             let servers = match service {
                 TcpService::LoadBalancer(balancer) => balancer.servers.as_slice(),
                 TcpService::Weighted(_) => &[],
             };
             let proof = if reached.contains(name) { process.server_proof() } else { ServerProof::Listed };
-            Listed::check_servers(listed, name, servers, proof)?;
+            findings.take_in(configuration, name, Listed::check_servers(listed, name, servers, proof))?;
+        }
+        Ok(findings)
+    }
+
+    fn check_udp(&self, configuration: &Configuration) -> Result<(), Error> {
+        for name in configuration.udp.routers.keys() {
+            check_router(name, self.udp_routers.get(at_rest(name).as_str()))?;
         }
         for (name, service) in configuration.udp.services.iter() {
             let servers = match service {
@@ -234,20 +294,6 @@ fn difference<'a>(meant: impl Iterator<Item = &'a str>, there: impl Iterator<Ite
         if each.is_empty() { "none".to_owned() } else { each.join(" ") }
     };
     format!("missing {}, too much {}", list(&meant, &there), list(&there, &meant))
-}
-
-/// Returns the services that a router uses, directly or through other services. Traefik builds no others.
-pub(super) fn reachable(configuration: &Configuration) -> HashSet<&Name> {
-    let mut reached = HashSet::new();
-    let mut left: Vec<_> = configuration.tcp.routers.values().map(TcpRouter::service).collect();
-    while let Some(name) = left.pop() {
-        if let Some(service) = configuration.tcp.services.get(name.as_str())
-            && reached.insert(name)
-        {
-            left.extend(service.children());
-        }
-    }
-    reached
 }
 
 /// Returns the name under which Traefik lists what its REST provider configured.

@@ -1,13 +1,18 @@
 //! Settings of a [`Fleet`].
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use tokio::sync::watch;
 
 use super::{
     Fleet, Quorum,
     dns::ResolvedName,
-    instance::{Instance, Task},
+    instance::{Instance, Shared, Task},
     members::Members,
 };
 use crate::{
@@ -93,20 +98,22 @@ impl FleetBuilder {
     /// Starts the tasks of the fleet. Has to be called within a Tokio runtime.
     pub fn start(self) -> Fleet {
         let (desired, first) = watch::channel(None);
-        let (desired, members) = (Arc::new(desired), Arc::new(Members::default()));
-        let check_every = self.check_every;
-        let start = move |label: String, sink| Arc::new(Instance::start(label, sink, first.clone(), check_every));
+        let (desired, members, changes) =
+            (Arc::new(desired), Arc::new(Members::default()), Arc::new(watch::Sender::new(())));
+        let shared = Shared { desired: first, changes: Arc::clone(&changes), check_every: self.check_every };
+        let start = move |label: String, sink| Arc::new(Instance::start(label, sink, shared.clone()));
         for (label, sink) in self.fixed {
             members.insert(label.clone(), start(label, sink));
         }
         let (known, is_known) = watch::channel(self.name.is_none());
         let resolver = self.name.map(|name| {
-            let (members, resolve_every) = (members.clone(), self.resolve_every);
+            let (members, changes, resolve_every) = (members.clone(), changes.clone(), self.resolve_every);
             Task::spawn(async move {
                 loop {
                     if let Some(addresses) = name.look_up().await {
                         members.update(&addresses, &name, &start);
                         known.send_replace(true);
+                        changes.send_replace(());
                     }
                     tokio::time::sleep(resolve_every).await;
                 }
@@ -116,7 +123,8 @@ impl FleetBuilder {
             members,
             desired,
             known: is_known,
-            generation: 0.into(),
+            changes,
+            proved: Mutex::default(),
             patience: self.patience,
             quorum: self.quorum,
             _resolver: resolver,

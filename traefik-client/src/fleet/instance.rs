@@ -1,22 +1,24 @@
 //! A Traefik of a fleet, with the task that keeps its configuration in force.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use tokio::{
     sync::watch,
     task::AbortHandle,
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep_until},
 };
 
 use crate::{
-    Applied, ConfigSink, Configuration, Error, Revision,
+    Applied, ConfigSink, Configuration, Error, Member, Name,
     breaker::{Breaker, BreakerState},
+    rivalry::Rivalry,
 };
 
 /// The configuration that each instance should have in force.
 #[derive(Clone)]
 pub(super) struct Desired {
-    /// Number that grows with each call of `apply`.
+    /// Number that grows with each configuration that differs from the one before.
     pub(super) generation: u64,
     pub(super) configuration: Arc<Configuration>,
 }
@@ -39,6 +41,8 @@ pub struct InstanceState {
     pub applied: Option<Applied>,
     /// Error of the latest attempt or check; `None` after a success.
     pub error: Option<Error>,
+    /// True while another client keeps replacing the configuration.
+    pub has_rival: bool,
     /// Generation of the latest configuration that was tried.
     tried: u64,
 }
@@ -58,16 +62,29 @@ impl Drop for Task {
     }
 }
 
+/// Properties that the instances of a fleet share.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) desired: watch::Receiver<Option<Desired>>,
+    /// Notified of each change of a state.
+    pub(super) changes: Arc<watch::Sender<()>>,
+    pub(super) check_every: Duration,
+}
+
 impl Instance {
-    pub(super) fn start(
-        label: String,
-        sink: Arc<dyn ConfigSink>,
-        desired: watch::Receiver<Option<Desired>>,
-        check_every: Duration,
-    ) -> Self {
-        let untried = InstanceState { breaker: BreakerState::Closed, applied: None, error: None, tried: 0 };
+    pub(super) fn start(label: String, sink: Arc<dyn ConfigSink>, shared: Shared) -> Self {
+        let untried =
+            InstanceState { breaker: BreakerState::Closed, applied: None, error: None, has_rival: false, tried: 0 };
         let (published, state) = watch::channel(untried);
-        let keeper = Keeper { sink: sink.clone(), desired, published, breaker: Breaker::new(), check_every };
+        let keeper = Keeper {
+            sink: sink.clone(),
+            shared,
+            published,
+            breaker: Breaker::new(),
+            rivalry: Rivalry::new(),
+            not_before: None,
+            faults: None,
+        };
         Self { label, sink, state, _task: Task::spawn(keeper.run()) }
     }
 
@@ -82,43 +99,66 @@ impl Instance {
     }
 
     /// Waits for the outcome of the attempt with `generation` or a later one. Returns the latest error at once while the
-    /// breaker is open.
+    /// instance is left alone.
     pub(super) async fn outcome_of(&self, generation: u64) -> (String, Result<Applied, Error>) {
         let is_known = |state: &InstanceState| state.tried >= generation || state.is_left_alone();
         let outcome = match self.state.clone().wait_for(is_known).await {
-            Ok(state) => match (&state.applied, &state.error) {
-                (Some(applied), None) => Ok(applied.clone()),
-                (_, Some(error)) => Err(error.clone()),
-                (None, None) => Err(Error::unreachable("it has not been tried yet")),
-            },
+            Ok(state) => state.outcome(),
             Err(_) => Err(Error::unreachable("its task has ended")),
         };
         (self.label.clone(), outcome)
     }
 
-    /// Checks that `revision` is in force.
-    pub(super) async fn verify(&self, revision: &Revision) -> Result<Applied, Error> {
-        let InstanceState { applied, error, .. } = self.state();
-        match applied {
-            Some(applied) if applied.revision == *revision => self.sink.verify(&applied).await.map(|()| applied),
-            _ => Err(error.unwrap_or_else(|| Error::Overwritten(revision.clone()))),
+    /// Checks that the configuration of `generation` or a later one is still in force, and returns its proof.
+    pub(super) async fn verify(&self, generation: u64) -> Result<Applied, Error> {
+        let state = self.state();
+        let applied = state.outcome()?;
+        if state.tried < generation {
+            return Err(Error::Overwritten(applied.revision));
         }
+        self.sink.verify(&applied).await.map(|()| applied)
+    }
+
+    /// Returns the members of each pool that is in force.
+    pub(super) async fn pools_in_force(&self) -> Result<BTreeMap<Name, Vec<Member>>, Error> {
+        self.sink.pools_in_force().await
     }
 }
 
 impl InstanceState {
+    /// Returns the proof of the configuration in force, or the reason why there is none. What a rival may replace at any
+    /// moment is not in force.
+    pub(super) fn outcome(&self) -> Result<Applied, Error> {
+        match (&self.applied, &self.error) {
+            (Some(applied), None) if self.has_rival => Err(Error::Overwritten(applied.revision.clone())),
+            (Some(applied), None) => Ok(applied.clone()),
+            (_, Some(error)) => Err(error.clone()),
+            (None, None) => Err(Error::unreachable("it has not been tried yet")),
+        }
+    }
+
     fn is_left_alone(&self) -> bool {
-        matches!(self.breaker, BreakerState::Open { .. })
+        self.has_rival || matches!(self.breaker, BreakerState::Open { .. })
     }
 }
 
 /// State of an instance's task.
 struct Keeper {
     sink: Arc<dyn ConfigSink>,
-    desired: watch::Receiver<Option<Desired>>,
+    shared: Shared,
     published: watch::Sender<InstanceState>,
     breaker: Breaker,
-    check_every: Duration,
+    rivalry: Rivalry,
+    /// End of the pause because of a rival.
+    not_before: Option<Instant>,
+    /// Repetitions that find out whether the faults of some routers are gone; `None` without faults.
+    faults: Option<Repetition>,
+}
+
+/// The next repetition of a configuration that has faults, and the pauses after it.
+struct Repetition {
+    at: Instant,
+    pauses: ExponentialBackoff,
 }
 
 impl Keeper {
@@ -126,57 +166,122 @@ impl Keeper {
     async fn run(mut self) {
         let (mut latest, mut is_in_force) = (None, true);
         // An instance that joins later starts with the configuration that is desired already.
-        self.desired.mark_changed();
+        self.shared.desired.mark_changed();
         loop {
-            if self.desired.has_changed().unwrap_or(false)
-                && let Some(desired) = self.desired.borrow_and_update().clone()
+            if self.shared.desired.has_changed().unwrap_or(false)
+                && let Some(desired) = self.shared.desired.borrow_and_update().clone()
             {
                 (latest, is_in_force) = (Some(desired), false);
                 self.breaker.skip_pause();
             }
-            match (&latest, self.breaker.paused_until(Instant::now().into_std())) {
-                (Some(desired), None) if !is_in_force => is_in_force = self.attempt(desired).await,
-                (Some(_), Some(until)) if !is_in_force => self.wait(sleep_until(until.into())).await,
+            let now = Instant::now();
+            match (&latest, self.paused_until(now)) {
+                (Some(desired), None) if !is_in_force || self.is_repetition_due(now) => {
+                    is_in_force = self.attempt(desired).await;
+                }
+                (Some(_), Some(until)) if !is_in_force => self.wait_until(until).await,
                 _ => {
-                    let pause = sleep(self.check_every);
-                    self.wait(pause).await;
+                    self.wait_until(now + self.shared.check_every).await;
                     is_in_force = self.is_still_in_force().await;
                 }
             }
         }
     }
 
+    fn paused_until(&self, now: Instant) -> Option<Instant> {
+        let by_breaker = self.breaker.paused_until(now.into_std()).map(Instant::from_std);
+        by_breaker.max(self.not_before.filter(|until| *until > now))
+    }
+
+    fn is_repetition_due(&self, now: Instant) -> bool {
+        self.faults.as_ref().is_some_and(|repetition| repetition.at <= now)
+    }
+
     /// Applies `desired` once, and returns whether that succeeded.
     async fn attempt(&mut self, desired: &Desired) -> bool {
         let outcome = self.sink.apply(&desired.configuration).await;
-        let now = Instant::now().into_std();
+        let now = Instant::now();
         match &outcome {
             Ok(_) => self.breaker.succeeded(),
-            Err(_) => self.breaker.failed(now),
+            Err(Error::Overwritten(_)) => self.replaced(now),
+            Err(_) => self.breaker.failed(now.into_std()),
         }
-        let breaker = self.breaker.state(now);
+        let has_faults = outcome.as_ref().is_ok_and(|applied| !applied.faults.is_empty());
+        self.faults = has_faults.then(|| Repetition::after(self.faults.take(), now));
         let (applied, error) = outcome.map_or_else(|e| (None, Some(e)), |applied| (Some(applied), None));
         let succeeded = applied.is_some();
-        self.published.send_replace(InstanceState { breaker, applied, error, tried: desired.generation });
+        let breaker = self.breaker.state(now.into_std());
+        let has_rival = self.rivalry.has_rival(now.into_std());
+        self.publish(InstanceState { breaker, applied, error, has_rival, tried: desired.generation });
         succeeded
     }
 
     /// Returns false if the latest proof is not valid any more, or cannot be checked.
-    async fn is_still_in_force(&self) -> bool {
-        let applied = self.published.borrow().applied.clone();
-        let Some(applied) = applied else { return true };
-        let Err(error) = self.sink.verify(&applied).await else { return true };
-        tracing::info!(traefik = applied.instance, %error, "a check failed: applying again");
-        self.published.send_modify(|state| (state.applied, state.error) = (None, Some(error)));
-        false
-    }
-
-    /// Waits for the end of the `pause`, or less if another configuration is desired.
-    async fn wait(&mut self, pause: tokio::time::Sleep) {
-        tokio::select! {
-            // An error means that the fleet was dropped; this task is about to be aborted, too.
-            Ok(()) = self.desired.changed() => self.desired.mark_changed(),
-            () = pause => {}
+    async fn is_still_in_force(&mut self) -> bool {
+        let state = self.published.borrow().clone();
+        let Some(applied) = &state.applied else { return true };
+        let outcome = self.sink.verify(applied).await;
+        if let Err(error) = &outcome {
+            tracing::debug!(traefik = applied.instance, %error, "a check failed");
+        }
+        let now = Instant::now();
+        if matches!(outcome, Err(Error::Overwritten(_))) {
+            self.replaced(now);
+        }
+        let has_rival = self.rivalry.has_rival(now.into_std());
+        match outcome {
+            Ok(()) => {
+                self.publish(InstanceState { has_rival, ..state });
+                true
+            }
+            Err(error) => {
+                self.publish(InstanceState { applied: None, error: Some(error), has_rival, ..state });
+                false
+            }
         }
     }
+
+    fn replaced(&mut self, now: Instant) {
+        self.not_before = self.rivalry.replaced(now.into_std()).map(Instant::from_std);
+    }
+
+    fn publish(&self, state: InstanceState) {
+        let has_changed = self.published.send_if_modified(|published| {
+            let differs = *published != state;
+            *published = state;
+            differs
+        });
+        if has_changed {
+            self.shared.changes.send_replace(());
+        }
+    }
+
+    /// Waits until `moment`, or less if another configuration is desired.
+    async fn wait_until(&mut self, moment: Instant) {
+        tokio::select! {
+            // An error means that the fleet was dropped; this task is about to be aborted, too.
+            Ok(()) = self.shared.desired.changed() => self.shared.desired.mark_changed(),
+            () = sleep_until(moment) => {}
+        }
+    }
+}
+
+impl Repetition {
+    const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
+    const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+    /// Returns the repetition that follows `before`.
+    fn after(before: Option<Self>, now: Instant) -> Self {
+        let mut pauses = before.map_or_else(pauses, |before| before.pauses);
+        // The sequence has no end; if it had one, the longest pause would be right.
+        Self { at: now + pauses.next().unwrap_or(Self::LONGEST_PAUSE), pauses }
+    }
+}
+
+fn pauses() -> ExponentialBackoff {
+    ExponentialBuilder::default()
+        .with_min_delay(Repetition::SHORTEST_PAUSE)
+        .with_max_delay(Repetition::LONGEST_PAUSE)
+        .without_max_times()
+        .build()
 }

@@ -2,7 +2,10 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Mutex, atomic::AtomicBool},
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use proptest::prelude::*;
@@ -106,6 +109,106 @@ async fn a_restarted_or_overwritten_instance_is_configured_again_within_the_inte
         until(|| fakes["a"].in_force() == Some(configuration("x"))).await;
         assert!(spoilt.elapsed() <= SECOND + Duration::from_millis(20));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_configuration_is_sent_to_nobody_again_while_an_instance_is_away() {
+    let fakes = fakes(&["a", "b"]);
+    fakes["b"].script(vec![away(); 100]);
+    let fleet = fleet(&fakes).start();
+    for _ in 0..50 {
+        fleet.apply(&configuration("x")).await.unwrap_err();
+        tokio::time::sleep(SECOND / 2).await;
+    }
+    assert_eq!(fakes["a"].seen(), [configuration("x")]);
+    let tries = fakes["b"].seen().len();
+    assert!((3..15).contains(&tries), "{tries} tries in 25 s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_router_is_in_force_if_as_many_instances_have_it_as_the_quorum_asks_for() {
+    let router = |text: &str| text.parse::<Name>().unwrap();
+    let missing = |text: &str| Error::EntryPointMissing { missing: vec![text.to_owned()], known: Vec::new() };
+    for (quorum, expected) in [(Quorum::AtLeast(1), vec![]), (Quorum::All, vec!["x"])] {
+        let fakes = fakes(&["a", "b"]);
+        fakes["b"].script([Script::SucceedExcept([(router("x"), missing("tcp"))].into())]);
+        let fleet = fleet(&fakes).quorum(quorum).start();
+        let applied = fleet.apply(&configuration("x")).await.unwrap();
+        assert_eq!(applied.faults.keys().map(Name::as_str).collect::<Vec<_>>(), expected);
+        let [(_, b)] = &applied.others[..] else { panic!("{applied:?}") };
+        assert_eq!(b.as_ref().unwrap().faults.len(), 1, "its own fault is shown");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_router_with_a_fault_is_tried_again_with_growing_pauses() {
+    let fakes = fakes(&["a"]);
+    let fault = Error::RouterDisabled { router: "x".to_owned(), reason: "no".to_owned() };
+    let faults: BTreeMap<Name, Error> = [("x".parse().unwrap(), fault)].into();
+    fakes["a"].script(vec![Script::SucceedExcept(faults); 5]);
+    let fleet = fleet(&fakes).start();
+    assert_eq!(fleet.apply(&configuration("x")).await.unwrap().faults.len(), 1);
+    let started = Instant::now();
+    until(|| fleet.instances()[0].1.applied.as_ref().is_some_and(|applied| applied.faults.is_empty())).await;
+    assert!(started.elapsed() > SECOND * (1 + 2 + 4 + 8), "{:?}", started.elapsed());
+    assert_eq!(fakes["a"].seen().len(), 6);
+    assert_eq!(fleet.apply(&configuration("x")).await.unwrap().faults.len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rival_is_shown_counts_as_no_proof_and_is_answered_ever_more_slowly() {
+    let fakes = fakes(&["a"]);
+    let fleet = fleet(&fakes).start();
+    let applied = fleet.apply(&configuration("x")).await.unwrap();
+    let has_rival = || fleet.instances()[0].1.has_rival;
+    let (started, mut writes) = (Instant::now(), 0);
+    while started.elapsed() < SECOND * 120 {
+        fakes["a"].overwrite(configuration("foreign"));
+        writes += 1;
+        until(|| fakes["a"].in_force() == Some(configuration("x"))).await;
+        assert!(writes < 3 || has_rival());
+    }
+    assert!(writes < 15, "{writes} writes in two minutes");
+    assert!(matches!(fleet.apply(&configuration("x")).await, Err(Error::Fleet { .. })));
+    assert!(fleet.verify(&applied).await.is_err());
+    until(|| !has_rival()).await;
+    fleet.verify(&fleet.apply(&configuration("x")).await.unwrap()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_change_of_an_instance_is_in_the_stream() {
+    let fakes = fakes(&["a", "b"]);
+    fakes["b"].script([away()]);
+    let fleet = fleet(&fakes).start();
+    let mut changes = fleet.watch_instances();
+    let mut next = async || {
+        let change = timeout(SECOND * 60, changes.next()).await.expect("there is a change").unwrap();
+        let state = change.state.unwrap();
+        (change.instance, state.applied.is_some(), state.error.is_some())
+    };
+    let (a, b) = ("a".to_owned(), "b".to_owned());
+    assert_eq!([next().await, next().await], [(a.clone(), false, false), (b.clone(), false, false)]);
+    let _ = fleet.apply(&configuration("x")).await;
+    assert_eq!([next().await, next().await], [(a.clone(), true, false), (b.clone(), false, true)]);
+    assert_eq!(next().await, (b, true, false));
+    fakes["a"].script([away()]);
+    fakes["a"].restart();
+    assert_eq!(next().await, (a.clone(), false, true));
+    assert_eq!(next().await, (a, true, false));
+    drop(fleet);
+    assert_eq!(changes.next().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_pools_of_a_fleet_are_those_of_the_instances_that_can_be_asked() {
+    let fakes = fakes(&["a", "b"]);
+    let mut pool = Configuration::default();
+    let member = Member::new("10.0.0.1:1".parse().unwrap(), 3);
+    let x = crate::TcpPool::new("x".parse().unwrap(), "tcp".parse().unwrap()).member(member);
+    x.add_to(&mut pool);
+    fakes["b"].overwrite(pool);
+    let fleet = fleet(&fakes).start();
+    assert_eq!(fleet.pools_in_force().await.unwrap(), [("x".parse().unwrap(), vec![member])].into());
 }
 
 #[tokio::test(start_paused = true)]

@@ -55,6 +55,16 @@ impl TcpRouter {
         self
     }
 
+    /// Returns the names of the entry points.
+    pub fn entry_points(&self) -> &[Name] {
+        &self.entry_points
+    }
+
+    /// Returns the middlewares that connections pass through.
+    pub fn middlewares(&self) -> &[Name] {
+        &self.middlewares
+    }
+
     /// Returns the service that gets the connections.
     pub fn service(&self) -> &Name {
         &self.service

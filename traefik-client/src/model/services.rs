@@ -117,6 +117,12 @@ impl<S> Services<S> {
         self.by_name.insert(name, service);
     }
 
+    /// Keeps only the services whose names `keep` accepts: with each service those that it contains.
+    #[cfg(feature = "client")]
+    pub(crate) fn retain(&mut self, keep: impl Fn(&Name) -> bool) {
+        self.by_name.retain(|name, _| keep(name));
+    }
+
     /// Returns the service of that name.
     pub fn get(&self, name: &str) -> Option<&S> {
         self.by_name.get(name)

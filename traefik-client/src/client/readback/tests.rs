@@ -30,10 +30,13 @@ fn listed() -> Value {
     })
 }
 
+/// Returns the fault of the only router.
 fn check(listed: &Value, version: &str) -> Result<(), Error> {
     let process = Process { version: version.into(), start_date: "then".into() };
     let (configuration, body) = (configuration(), listed.to_string());
-    Snapshot::parse(body.as_bytes())?.check(&configuration, &Revision::from(&configuration), &process)
+    let snapshot = Snapshot::parse(body.as_bytes())?;
+    let findings = snapshot.findings(&configuration, &Revision::from(&configuration), &process)?;
+    findings.faults.into_values().next().map_or(Ok(()), Err)
 }
 
 #[test]
