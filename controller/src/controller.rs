@@ -3,14 +3,17 @@
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use futures_util::{
-    FutureExt,
+    FutureExt, Stream, StreamExt,
     future::{BoxFuture, select_all},
+    stream::BoxStream,
 };
 use ilb_reconciler::{
     Pushes,
     pushes::{Failure, Next},
 };
-use ilb_traefik_client::{Applied, ConfigSink, Configuration, Name};
+use ilb_traefik_client::{
+    Applied, ConfigSink, Configuration, Error, Member, Name, fleet::InstanceChange, rivalry::Rivalry,
+};
 use tokio::{
     sync::mpsc,
     time::{self, Instant},
@@ -20,6 +23,7 @@ use crate::{
     counting::sleep_until,
     desired::{Desired, DesiredPools},
     event::{Event, Observer, Observers},
+    first_push::FirstPush,
     pool::{Pool, PoolWakeUp},
 };
 
@@ -30,14 +34,19 @@ use crate::{
 pub struct Controller {
     pools: BTreeMap<Name, Pool>,
     changes: Option<mpsc::Receiver<PoolChanges>>,
+    instances: Option<BoxStream<'static, InstanceChange>>,
     /// The configuration that the pools are added to.
     base: Configuration,
     sink: Arc<dyn ConfigSink>,
     observers: Observers,
-    /// Moment until which the first push waits for pools whose backends are not known; `None` after that push.
-    first_push_deadline: Option<Instant>,
+    first_push: FirstPush,
     pushes: Pushes<DesiredPools, Applied>,
-    /// The push or proof under way: one at a time.
+    /// The part of the last successful push that was in force, even if it has been lost since.
+    in_force: DesiredPools,
+    rivalry: Rivalry,
+    /// Whether observers know of a rival.
+    has_rival: bool,
+    /// The push, proof or question under way: one at a time.
     work: Option<BoxFuture<'static, Outcome>>,
 }
 
@@ -52,8 +61,9 @@ pub struct PoolChanges {
 
 /// Outcome of work with the sink.
 enum Outcome {
-    Push(DesiredPools, Result<Applied, ilb_traefik_client::Error>),
-    Proof(Result<(), ilb_traefik_client::Error>),
+    Push(DesiredPools, Result<Applied, Error>),
+    Proof(Result<(), Error>),
+    PoolsInForce(Result<BTreeMap<Name, Vec<Member>>, Error>),
 }
 
 impl Controller {
@@ -63,7 +73,8 @@ impl Controller {
     /// Maximum time for which the first push waits for pools whose backends are not known yet.
     ///
     /// A push replaces everything that Traefik has from this process. After a restart of this process Traefik still
-    /// serves all pools, and a push without one of them would take that pool out of service.
+    /// serves all pools, and a push without one of them would take that pool out of service. So after this time Traefik
+    /// is asked which backends it has of the pools that are still unknown, and these stay until discovery knows better.
     pub const MAX_FIRST_PUSH_DELAY: Duration = Duration::from_secs(10);
 
     /// Creates a controller of `pools` that configures `sink`.
@@ -71,11 +82,15 @@ impl Controller {
         Self {
             pools: pools.into_iter().map(|pool| (pool.name().clone(), pool)).collect(),
             changes: None,
+            instances: None,
             base: Configuration::default(),
             sink,
             observers: Observers::default(),
-            first_push_deadline: None,
+            first_push: FirstPush::Over,
             pushes: Pushes::new(),
+            in_force: DesiredPools::new(),
+            rivalry: Rivalry::new(),
+            has_rival: false,
             work: None,
         }
     }
@@ -93,6 +108,13 @@ impl Controller {
         Self { changes: Some(changes), ..self }
     }
 
+    /// Reports the changes of a fleet's instances, which [`Fleet::watch_instances`](ilb_traefik_client::Fleet) returns, to
+    /// the observers.
+    #[must_use]
+    pub fn with_instances(self, instances: impl Stream<Item = InstanceChange> + Send + 'static) -> Self {
+        Self { instances: Some(instances.boxed()), ..self }
+    }
+
     /// Pushes the pools together with `base`, for example a default certificate.
     #[must_use]
     pub fn with_base(self, base: Configuration) -> Self {
@@ -103,7 +125,7 @@ impl Controller {
     /// either as a whole or not at all.
     pub async fn run(mut self, stop: impl Future<Output = ()>) {
         let mut stop = std::pin::pin!(stop);
-        self.first_push_deadline = Some(Instant::now() + Self::MAX_FIRST_PUSH_DELAY);
+        self.first_push = FirstPush::Waiting { until: Instant::now() + Self::MAX_FIRST_PUSH_DELAY };
         for pool in self.pools.values() {
             pool.announce(&mut self.observers);
         }
@@ -115,6 +137,10 @@ impl Controller {
                 () = &mut stop => return,
                 outcome = finished(&mut self.work) => self.finish(outcome),
                 Some(changes) = received(&mut self.changes) => self.apply_changes(changes),
+                Some(change) = next_of(&mut self.instances) => {
+                    let InstanceChange { instance, state, .. } = &change;
+                    self.observers.on(&Event::InstanceChanged { instance, state: state.as_ref() });
+                }
                 Some((pool, wake_up)) = next(&mut self.pools) => pool.handle(wake_up, &mut self.observers),
                 () = sleep_until(wake_up) => {}
                 () = time::sleep(Self::HEARTBEAT) => {}
@@ -124,10 +150,17 @@ impl Controller {
 
     /// Starts what is due. Returns the moment at which to advance again if nothing else happens.
     fn advance(&mut self) -> Option<Instant> {
+        let now = Instant::now();
+        self.report_rival(now);
         if let Some(desired) = self.decide() {
             self.pushes.desire(desired);
         }
-        match self.pushes.next(Instant::now().into_std()) {
+        if self.work.is_none() && self.first_push.is_question_due(now) {
+            self.first_push = FirstPush::Asking;
+            let sink = Arc::clone(&self.sink);
+            self.work = Some(Box::pin(async move { Outcome::PoolsInForce(sink.pools_in_force().await) }));
+        }
+        match self.pushes.next(now.into_std()) {
             Next::Push(desired) => {
                 self.observers.on(&Event::PushStarted { desired: &desired });
                 let (sink, configuration) = (Arc::clone(&self.sink), self.configuration(&desired));
@@ -140,7 +173,7 @@ impl Controller {
                 None
             }
             Next::WaitUntil(moment) => Some(moment.into()),
-            Next::Idle => None,
+            Next::Idle => self.first_push.wake_up(),
         }
     }
 
@@ -148,20 +181,29 @@ impl Controller {
     /// which too little is known is not part of it.
     fn decide(&mut self) -> Option<DesiredPools> {
         let desired = self.advance_pools();
-        let may_wait = self.first_push_deadline.is_some_and(|deadline| Instant::now() < deadline);
-        if desired.is_empty() || (may_wait && desired.len() < self.pools.len()) {
+        if !self.pools.is_empty() && desired.len() == self.pools.len() {
+            self.first_push = FirstPush::Over;
+        }
+        if desired.is_empty() || !self.first_push.is_over() {
             return None;
         }
-        self.first_push_deadline = None;
         let before = self.pushes.acknowledged().filter(|before| **before != desired && !self.pushes.is_pushing());
         let Some(before) = before.filter(|_| desired.len() > 1) else { return Some(desired) };
+        let is_changed = |name: &Name| before.get(name) != desired.get(name);
+        if !desired.keys().chain(before.keys()).any(|name| is_changed(name) && !self.is_left_out(name)) {
+            return Some(desired);
+        }
         // The push of one pool makes Traefik start the round robin of every pool from the top.
-        for (name, pool) in &mut self.pools {
-            if before.get(name) == desired.get(name) {
-                pool.renew();
-            }
+        for (_, pool) in self.pools.iter_mut().filter(|(name, _)| !is_changed(name)) {
+            pool.renew();
         }
         Some(self.advance_pools())
+    }
+
+    /// Returns whether the last push went to Traefik without this pool, so that changes of the pool change nothing there.
+    fn is_left_out(&self, name: &Name) -> bool {
+        let fault = self.pushes.proof().and_then(|proof| proof.faults.get(name));
+        matches!(fault, Some(Error::EntryPointMissing { .. }))
     }
 
     /// Starts what is due in each pool and returns the desired state of those that know enough.
@@ -206,30 +248,88 @@ impl Controller {
     }
 
     fn finish(&mut self, outcome: Outcome) {
-        let now = Instant::now().into_std();
+        let now = Instant::now();
         match outcome {
-            Outcome::Push(desired, Ok(applied)) => {
-                let none = DesiredPools::new();
-                let previous = self.pushes.acknowledged().unwrap_or(&none);
-                self.observers.on(&Event::Pushed { desired: &desired, previous, applied: &applied });
-                for (pool, desired) in pools_of(&mut self.pools, &desired) {
-                    pool.acknowledged(desired, applied.took);
-                }
-                self.pushes.succeeded(applied, now);
-            }
+            Outcome::Push(desired, Ok(applied)) => self.pushed(&desired, applied, now),
             Outcome::Push(_, Err(error)) => {
-                self.observers.on(&Event::PushFailed { error: &error });
                 let failure = if error.is_retryable() { Failure::Retryable } else { Failure::Permanent };
-                self.pushes.failed(failure, now);
+                self.pushes.failed(failure, now.into_std());
+                self.note_replacement(&error, now);
+                self.observers.on(&Event::PushFailed { error: &error });
             }
             Outcome::Proof(Ok(())) => {
                 self.observers.on(&Event::ProofHeld);
-                self.pushes.proved(now);
+                self.pushes.proved(now.into_std());
             }
             Outcome::Proof(Err(error)) => {
-                self.observers.on(&Event::ProofLost { error: &error });
                 self.pushes.lost();
+                self.note_replacement(&error, now);
+                self.observers.on(&Event::ProofLost { error: &error });
             }
+            Outcome::PoolsInForce(answer) => self.pools_in_force(answer, now),
+        }
+    }
+
+    /// Takes in a push of which at least a part is in force.
+    fn pushed(&mut self, desired: &DesiredPools, applied: Applied, now: Instant) {
+        let is_in_force = |name: &Name| !applied.faults.contains_key(name);
+        let in_force: DesiredPools =
+            desired.iter().filter(|(name, _)| is_in_force(name)).map(|(n, d)| (n.clone(), d.clone())).collect();
+        self.observers.on(&Event::Pushed { desired: &in_force, previous: &self.in_force, applied: &applied });
+        // Traefik ignores a configuration that it has already: its round robin goes on where it is.
+        let was_ignored = self.pushes.proof().is_some_and(|proof| {
+            (&proof.revision, &proof.instance, &proof.started)
+                == (&applied.revision, &applied.instance, &applied.started)
+        });
+        for (pool, desired) in pools_of(&mut self.pools, &in_force) {
+            if !(was_ignored && self.in_force.get(pool.name()) == Some(desired)) {
+                pool.acknowledged(desired, applied.took);
+            }
+        }
+        self.in_force = in_force;
+        if applied.faults.is_empty() {
+            self.pushes.succeeded(applied, now.into_std());
+        } else {
+            self.pushes.succeeded_in_part(applied, now.into_std());
+        }
+    }
+
+    /// Takes in the backends that Traefik has, for the pools whose own are not known.
+    fn pools_in_force(&mut self, answer: Result<BTreeMap<Name, Vec<Member>>, Error>, now: Instant) {
+        match answer {
+            Ok(in_force) => {
+                for (name, pool) in &mut self.pools {
+                    if let Some(members) = in_force.get(name)
+                        && pool.inherit(members)
+                    {
+                        self.observers.on(&Event::BackendsInherited { pool: name, backends: members.len() });
+                    }
+                }
+                self.first_push = FirstPush::Over;
+            }
+            Err(error) => {
+                // Where it cannot be asked, a push would fail as well.
+                self.first_push = if error.is_retryable() { FirstPush::unanswered(now) } else { FirstPush::Over };
+                self.observers.on(&Event::PushFailed { error: &error });
+            }
+        }
+    }
+
+    /// Takes in a failure, which may mean that another client has replaced the configuration.
+    fn note_replacement(&mut self, error: &Error, now: Instant) {
+        if matches!(error, Error::Overwritten(_)) {
+            if let Some(moment) = self.rivalry.replaced(now.into_std()) {
+                self.pushes.hold_until(moment);
+            }
+            self.report_rival(now);
+        }
+    }
+
+    /// Reports a rival that was found, or that is gone.
+    fn report_rival(&mut self, now: Instant) {
+        let has_rival = self.rivalry.has_rival(now.into_std());
+        if std::mem::replace(&mut self.has_rival, has_rival) != has_rival {
+            self.observers.on(if has_rival { &Event::RivalFound } else { &Event::RivalGone });
         }
     }
 }
@@ -239,7 +339,7 @@ impl fmt::Debug for Controller {
         f.debug_struct("Controller")
             .field("pools", &self.pools)
             .field("pushes", &self.pushes)
-            .field("first_push_deadline", &self.first_push_deadline)
+            .field("first_push", &self.first_push)
             .finish_non_exhaustive()
     }
 }
@@ -259,6 +359,11 @@ async fn next(pools: &mut BTreeMap<Name, Pool>) -> Option<(&mut Pool, PoolWakeUp
     }
     let (wake_up, index, _) = select_all(pools.values_mut().map(|pool| pool.next().boxed())).await;
     pools.values_mut().nth(index).map(|pool| (pool, wake_up))
+}
+
+/// Waits for the next item; `None` at the end of the stream, or if there is none.
+async fn next_of<T>(stream: &mut Option<BoxStream<'static, T>>) -> Option<T> {
+    stream.as_mut()?.next().await
 }
 
 /// Waits for changes of pools; `None` if the channel is closed or there is none.

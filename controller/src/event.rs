@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use ilb_connections::Sample;
 use ilb_discovery::BackendSet;
 use ilb_reconciler::{Decision, LeastConnections, least_connections::ProbeResult};
-use ilb_traefik_client::{Applied, Name};
+use ilb_traefik_client::{Applied, Name, fleet::InstanceState};
 
 use crate::{desired::DesiredPools, pool_info::PoolInfo};
 
@@ -86,16 +86,24 @@ pub enum Event<'a> {
         /// Content of the push.
         desired: &'a DesiredPools,
     },
-    /// A push is proved to be in force.
+    /// The backends of a pool are not known yet, and it keeps those that Traefik has of it until they are.
+    BackendsInherited {
+        /// Name of the pool.
+        pool: &'a Name,
+        /// Number of backends in Traefik.
+        backends: usize,
+    },
+    /// A push is proved to be in force, at least for some pools. It is repeated for the others, which `applied.faults`
+    /// names with the reasons.
     Pushed {
         /// The state that is in force.
         desired: &'a DesiredPools,
-        /// The state that was in force before; empty if that was unknown.
+        /// The state that was in force after the last push, even if it has been lost since.
         previous: &'a DesiredPools,
         /// The proof.
         applied: &'a Applied,
     },
-    /// A push failed and will be repeated.
+    /// A push failed, or the question before the first push what Traefik has. It will be repeated.
     PushFailed {
         /// The error of the sink.
         error: &'a ilb_traefik_client::Error,
@@ -106,6 +114,17 @@ pub enum Event<'a> {
     ProofLost {
         /// The error of the sink.
         error: &'a ilb_traefik_client::Error,
+    },
+    /// Another client keeps replacing the configuration. It is pushed again only after pauses.
+    RivalFound,
+    /// No other client has replaced the configuration for a while.
+    RivalGone,
+    /// An instance of a fleet joined, changed or left.
+    InstanceChanged {
+        /// Host and port of the instance.
+        instance: &'a str,
+        /// Its state from now on; `None` if it has left.
+        state: Option<&'a InstanceState>,
     },
 }
 

@@ -5,6 +5,7 @@ mod controller;
 mod counting;
 mod desired;
 mod event;
+mod first_push;
 mod plan;
 mod policy;
 mod pool;

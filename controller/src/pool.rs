@@ -1,11 +1,11 @@
 //! The pools that a controller serves.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream::BoxStream};
-use ilb_discovery::{BackendSet, Discovery};
-use ilb_reconciler::Decision;
-use ilb_traefik_client::Name;
+use ilb_discovery::{Backend, BackendSet, Capacity, Discovery, State};
+use ilb_reconciler::{Decision, RoundRobin};
+use ilb_traefik_client::{Member, Name};
 
 use crate::{
     counting::CountingWakeUp,
@@ -29,8 +29,8 @@ pub struct Pool {
     /// The backends of `seen` that may take new connections.
     ready: Option<Arc<BackendSet>>,
     decided: Option<Arc<Decision>>,
-    /// The desired state of the pool that this one has replaced. It is in use until this pool has a decision of its
-    /// own.
+    /// The desired state of the pool that this one has replaced, or of an earlier process. It is in use until this pool
+    /// has a decision of its own.
     inherited: Option<Desired>,
 }
 
@@ -79,6 +79,29 @@ impl Pool {
         if let Some(inherited) = &self.inherited {
             self.policy.inherit(&inherited.decision);
         }
+    }
+
+    /// Takes over the backends that Traefik has from an earlier process, unless the own ones are known. Returns whether it
+    /// does.
+    ///
+    /// They are taken in turn, whatever their weights were: those suited the counts of that time.
+    pub(crate) fn inherit(&mut self, members: &[Member]) -> bool {
+        if self.desired().is_some() {
+            return false;
+        }
+        let mut shares: BTreeMap<SocketAddr, u8> = BTreeMap::new();
+        for member in members {
+            let shares = shares.entry(member.address).or_default();
+            *shares = shares.saturating_add(1);
+        }
+        let backend = |(address, shares): (&SocketAddr, &u8)| {
+            Backend::new(*address, State::Ready).with_capacity(Capacity::try_from(*shares).unwrap_or_default())
+        };
+        let backends = Arc::new(shares.iter().map(backend).collect::<BackendSet>());
+        let decision = RoundRobin::new().decide(&backends);
+        self.policy.inherit(&decision);
+        self.inherited = Some(Desired::new(Arc::clone(&self.info.spec), backends, decision));
+        true
     }
 
     /// Waits for something that may change the desired state. Dropping the future loses nothing.

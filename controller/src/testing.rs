@@ -11,7 +11,7 @@ use futures_util::{FutureExt, StreamExt, stream, stream::BoxStream};
 use ilb_connections::{Load, MockConnectionSource, Sample};
 use ilb_discovery::{Backend, BackendSet, Discovery, State};
 use ilb_reconciler::least_connections::ProbeResult;
-use ilb_traefik_client::{Applied, Configuration, Error, MockConfigSink, Name, Revision, model::TcpService};
+use ilb_traefik_client::{Applied, Configuration, Error, Member, MockConfigSink, Name, Revision, model::TcpService};
 use tokio::sync::mpsc;
 
 use crate::{counting::Counter, event::Event, policy::Policy, pool::Pool, spec::PoolSpec};
@@ -133,11 +133,18 @@ impl Push {
     }
 }
 
+/// Pools that a Traefik has in force.
+pub(crate) type PoolsInForce = BTreeMap<Name, Vec<Member>>;
+
 /// Errors with which Traefik answers the next calls. When none is left, every call succeeds.
 #[derive(Default)]
 pub(crate) struct Script {
     pub(crate) applies: Mutex<VecDeque<Error>>,
     pub(crate) proofs: Mutex<VecDeque<Error>>,
+    /// Answers to the question which pools are in force. When none is left, there are none.
+    pub(crate) in_force: Mutex<VecDeque<Result<PoolsInForce, Error>>>,
+    /// Faults of each push that succeeds.
+    pub(crate) faults: Mutex<BTreeMap<Name, Error>>,
 }
 
 impl Script {
@@ -154,16 +161,28 @@ impl Script {
         sink.expect_apply().returning(move |configuration| {
             let at = tokio::time::Instant::now();
             let _ = sender.send(Push { at, configuration: configuration.clone() });
-            next(&script.applies).map_or_else(|| Ok(applied(configuration)), Err)
+            if let Some(error) = next(&script.applies) {
+                return Err(error);
+            }
+            let mut applied = applied(configuration);
+            applied.faults = script.faults.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            Ok(applied)
         });
         let script = Arc::clone(self);
         sink.expect_verify().returning(move |_| next(&script.proofs).map_or(Ok(()), Err));
+        let script = Arc::clone(self);
+        sink.expect_pools_in_force().returning(move || next(&script.in_force).unwrap_or(Ok(BTreeMap::new())));
         (sink, pushed)
+    }
+
+    /// Makes each push that succeeds have this fault.
+    pub(crate) fn refuse(&self, pool: &str, error: Error) {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner).insert(pool.parse().unwrap(), error);
     }
 }
 
-fn next(errors: &Mutex<VecDeque<Error>>) -> Option<Error> {
-    errors.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+fn next<T>(answers: &Mutex<VecDeque<T>>) -> Option<T> {
+    answers.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
 }
 
 pub(crate) fn applied(configuration: &Configuration) -> Applied {
@@ -188,10 +207,14 @@ pub(crate) fn name_of(event: &Event<'_>) -> &'static str {
         Event::CountingImpossible { .. } => "CountingImpossible",
         Event::Probed { .. } => "Probed",
         Event::Decided { .. } => "Decided",
+        Event::BackendsInherited { .. } => "BackendsInherited",
         Event::PushStarted { .. } => "PushStarted",
         Event::Pushed { .. } => "Pushed",
         Event::PushFailed { .. } => "PushFailed",
         Event::ProofHeld => "ProofHeld",
         Event::ProofLost { .. } => "ProofLost",
+        Event::RivalFound => "RivalFound",
+        Event::RivalGone => "RivalGone",
+        Event::InstanceChanged { .. } => "InstanceChanged",
     }
 }

@@ -16,7 +16,8 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 ///
 /// Holds the desired state (`S`), the one in flight, and the acknowledged one with the proof (`P`) that it is in force.
 /// There is one push at a time; while it runs, a newer desired state replaces the one that waits. A failed push is
-/// repeated with the desired state of that moment. If a proof fails, the desired state is pushed again.
+/// repeated with the desired state of that moment. If a proof fails, the desired state is pushed again. A state of which
+/// some parts are not in force is acknowledged as a whole, and repeated with growing pauses.
 #[derive(Debug)]
 pub struct Pushes<S, P> {
     desired: Option<S>,
@@ -25,6 +26,10 @@ pub struct Pushes<S, P> {
     /// Moment at which the acknowledged state has to be proved again; `None` while a proof is under way.
     proof_due: Option<Instant>,
     retry: Option<Retry>,
+    /// The repetition of an acknowledged state of which some parts are not in force.
+    repetition: Option<Repetition>,
+    /// Moment before which no push starts.
+    held_until: Option<Instant>,
 }
 
 /// Step that the caller of [`Pushes::next`] has to take.
@@ -59,6 +64,12 @@ struct Retry {
     pauses: ExponentialBackoff,
 }
 
+#[derive(Debug)]
+struct Repetition {
+    at: Instant,
+    pauses: ExponentialBackoff,
+}
+
 impl<S, P> Pushes<S, P> {
     /// Time between two proofs, and so the longest delay in noticing that Traefik has restarted.
     pub const PROOF_INTERVAL: Duration = Duration::from_millis(500);
@@ -70,12 +81,20 @@ impl<S, P> Pushes<S, P> {
     /// Longest pause after a refusal, which only a repair of Traefik's static configuration can end.
     pub const LONGEST_PAUSE_AFTER_REFUSAL: Duration = Duration::from_secs(5);
 
+    /// Pause before the first repetition of a state of which some parts are not in force; each further one doubles it.
+    pub const SHORTEST_PAUSE_IN_PART: Duration = Duration::from_secs(1);
+
+    /// Longest pause before such a repetition. It is long, because it seldom helps, and because a Traefik with a throttle
+    /// delays the next change after each push.
+    pub const LONGEST_PAUSE_IN_PART: Duration = Duration::from_secs(60);
+
     /// Creates a schedule without a desired and without an acknowledged state.
     pub fn new() -> Self {
-        Self { desired: None, in_flight: None, acknowledged: None, proof_due: None, retry: None }
+        let (desired, in_flight, acknowledged, proof_due) = (None, None, None, None);
+        Self { desired, in_flight, acknowledged, proof_due, retry: None, repetition: None, held_until: None }
     }
 
-    /// Returns the state that is proved to be in force.
+    /// Returns the state that is proved to be in force, with the parts that are not.
     pub fn acknowledged(&self) -> Option<&S> {
         self.acknowledged.as_ref().map(|(state, _)| state)
     }
@@ -83,6 +102,11 @@ impl<S, P> Pushes<S, P> {
     /// Returns `true` while a push is under way.
     pub fn is_pushing(&self) -> bool {
         self.in_flight.is_some()
+    }
+
+    /// Returns the proof that the acknowledged state is in force.
+    pub fn proof(&self) -> Option<&P> {
+        self.acknowledged.as_ref().map(|(_, proof)| proof)
     }
 }
 
@@ -101,37 +125,54 @@ impl<S: Clone + PartialEq, P: Clone> Pushes<S, P> {
         if self.in_flight.is_some() {
             return Next::Idle;
         }
-        match &self.desired {
-            Some(desired) if self.acknowledged() != Some(desired) => match &self.retry {
-                Some(retry) if retry.at > now => Next::WaitUntil(retry.at),
-                _ => {
-                    self.in_flight = Some(desired.clone());
-                    Next::Push(desired.clone())
-                }
-            },
-            _ => match (self.proof_due, &self.acknowledged) {
-                (Some(due), Some((_, proof))) if due <= now => {
-                    self.proof_due = None;
-                    Next::Prove(proof.clone())
-                }
-                (Some(due), Some(_)) => Next::WaitUntil(due),
-                _ => Next::Idle,
-            },
+        let is_new = self.desired.is_some() && self.acknowledged() != self.desired.as_ref();
+        let due = if is_new {
+            Some(self.retry.as_ref().map_or(now, |retry| retry.at))
+        } else {
+            self.repetition.as_ref().map(|repetition| repetition.at)
+        };
+        let push_due = due.map(|due| self.held_until.map_or(due, |held_until| due.max(held_until)));
+        // What is about to be replaced is not proved again.
+        let proof_due = self.proof_due.filter(|_| !is_new);
+        match (&self.desired, &self.acknowledged) {
+            (Some(desired), _) if push_due.is_some_and(|due| due <= now) => {
+                self.in_flight = Some(desired.clone());
+                Next::Push(desired.clone())
+            }
+            (_, Some((_, proof))) if proof_due.is_some_and(|due| due <= now) => {
+                self.proof_due = None;
+                Next::Prove(proof.clone())
+            }
+            _ => proof_due.into_iter().chain(push_due).min().map_or(Next::Idle, Next::WaitUntil),
         }
+    }
+
+    /// Allows no push before `moment`.
+    pub fn hold_until(&mut self, moment: Instant) {
+        self.held_until = Some(moment);
     }
 
     /// Takes in that the push in flight is in force, and the proof of that.
     pub fn succeeded(&mut self, proof: P, now: Instant) {
         self.acknowledged = self.in_flight.take().map(|state| (state, proof));
-        self.retry = None;
+        (self.retry, self.repetition) = (None, None);
         self.proved(now);
+    }
+
+    /// Takes in that the push in flight is in force except for some parts, and the proof of that.
+    pub fn succeeded_in_part(&mut self, proof: P, now: Instant) {
+        let mut pauses = self.repetition.take().map_or_else(pauses_in_part, |repetition| repetition.pauses);
+        self.succeeded(proof, now);
+        // The sequence never ends. If it did, the longest pause would be right.
+        let pause = pauses.next().unwrap_or(Self::LONGEST_PAUSE_IN_PART);
+        self.repetition = Some(Repetition { at: now + pause, pauses });
     }
 
     /// Takes in that the push in flight failed: from now on it is unknown what is in force.
     pub fn failed(&mut self, failure: Failure, now: Instant) {
         self.in_flight = None;
         self.acknowledged = None;
-        self.proof_due = None;
+        (self.proof_due, self.repetition) = (None, None);
         let mut pauses = match self.retry.take() {
             Some(retry) if retry.failure == failure => retry.pauses,
             _ => failure.pauses(),
@@ -149,7 +190,7 @@ impl<S: Clone + PartialEq, P: Clone> Pushes<S, P> {
     /// Takes in that the last push is no longer in force, or that its proof failed: it is due again.
     pub fn lost(&mut self) {
         self.acknowledged = None;
-        self.proof_due = None;
+        (self.proof_due, self.repetition) = (None, None);
     }
 }
 
@@ -173,6 +214,12 @@ impl Failure {
             Self::Permanent => Pushes::<(), ()>::LONGEST_PAUSE_AFTER_REFUSAL,
         }
     }
+}
+
+fn pauses_in_part() -> ExponentialBackoff {
+    type Constants = Pushes<(), ()>;
+    let (shortest, longest) = (Constants::SHORTEST_PAUSE_IN_PART, Constants::LONGEST_PAUSE_IN_PART);
+    ExponentialBuilder::default().with_min_delay(shortest).with_max_delay(longest).without_max_times().build()
 }
 
 #[cfg(test)]
@@ -297,6 +344,64 @@ mod tests {
         let mut pushes = acknowledged(1, now);
         assert_eq!(pushes.next(now + SECOND), Next::Prove("proof"));
         pushes.desire(2);
+        assert_eq!(pushes.next(now + SECOND), Next::Push(2));
+    }
+
+    #[test]
+    fn a_state_that_is_in_force_in_part_is_proved_as_usual_and_repeated_with_growing_pauses() {
+        let mut now = Instant::now();
+        let mut pushes = Pushes::new();
+        pushes.desire(1);
+        assert_eq!(pushes.next(now), Next::Push(1));
+        let mut pauses = Vec::new();
+        for _ in 0..10 {
+            let pushed = now;
+            pushes.succeeded_in_part("proof", now);
+            assert_eq!(pushes.acknowledged(), Some(&1));
+            loop {
+                match pushes.next(now) {
+                    Next::WaitUntil(at) => now = at,
+                    Next::Prove(_) => pushes.proved(now),
+                    Next::Push(state) => break assert_eq!(state, 1),
+                    Next::Idle => panic!("a proof is due"),
+                }
+            }
+            pauses.push(now - pushed);
+        }
+        assert_eq!(pauses[..3], [SECOND, SECOND * 2, SECOND * 4]);
+        assert_eq!(pauses[9], Pushes::<u8, ()>::LONGEST_PAUSE_IN_PART);
+        pushes.succeeded("proof", now);
+        assert_eq!(
+            pushes.next(now),
+            Next::WaitUntil(now + Pushes::<u8, ()>::PROOF_INTERVAL),
+            "nothing is left to repeat"
+        );
+    }
+
+    #[test]
+    fn another_state_does_not_wait_for_a_repetition_and_does_not_shorten_its_pauses() {
+        let now = Instant::now();
+        let mut pushes = Pushes::new();
+        for state in 1..=5 {
+            pushes.desire(state);
+            assert_eq!(pushes.next(now), Next::Push(state));
+            pushes.succeeded_in_part("proof", now);
+        }
+        for moment in [now + SECOND * 15, now + SECOND * 16] {
+            pushes.proved(moment - Pushes::<u8, ()>::PROOF_INTERVAL);
+            assert_eq!(matches!(pushes.next(moment), Next::Push(5)), moment == now + SECOND * 16);
+        }
+    }
+
+    #[test]
+    fn a_held_push_waits_whatever_is_desired() {
+        let now = Instant::now();
+        let mut pushes = acknowledged(1, now);
+        pushes.lost();
+        pushes.hold_until(now + SECOND);
+        assert_eq!(pushes.next(now), Next::WaitUntil(now + SECOND));
+        pushes.desire(2);
+        assert_eq!(pushes.next(now), Next::WaitUntil(now + SECOND));
         assert_eq!(pushes.next(now + SECOND), Next::Push(2));
     }
 }

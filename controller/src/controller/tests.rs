@@ -12,9 +12,12 @@ use crate::{
 };
 
 mod events;
+mod faults;
+mod first_push;
 mod least_connections;
 mod pools;
 mod pushes;
+mod rivals;
 
 /// A running controller of pools balanced by round robin.
 struct Running {
@@ -66,6 +69,16 @@ impl Running {
 
     async fn next_push(&mut self) -> Push {
         timeout(Duration::from_secs(60), self.pushed.recv()).await.expect("there is a push").unwrap()
+    }
+
+    /// Counts the pushes within this time.
+    async fn pushes_within(&mut self, time: Duration) -> usize {
+        let (end, mut pushes) = (Instant::now() + time, 0);
+        while let Ok(push) = time::timeout_at(end, self.pushed.recv()).await {
+            push.unwrap();
+            pushes += 1;
+        }
+        pushes
     }
 
     /// Checks that there is no push within a minute.

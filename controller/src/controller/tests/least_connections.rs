@@ -167,3 +167,16 @@ async fn a_lost_configuration_is_pushed_again_as_it_was() {
     counted.script.proofs.lock().unwrap().push_back(Error::Restarted);
     assert_eq!(counted.next().await, first);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_beside_one_that_traefik_does_not_take_is_balanced() {
+    let mut counted = Counted::start(&["a", "b"]);
+    counted.script.refuse("b", Error::RouterDisabled { router: "b".to_owned(), reason: "no".to_owned() });
+    counted.counts[0].set(&[7, 7, 7]);
+    counted.found(0, 3).await;
+    counted.found(1, 2).await;
+    counted.next().await;
+    counted.counts[0].set(&[7, 0, 7]);
+    let pushed = counted.next_of(Reason::Balance).await;
+    assert_eq!((pushed.len(), gaps(&pushed, 0)), (1, vec![0, 7, 0]));
+}
