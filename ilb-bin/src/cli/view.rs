@@ -96,6 +96,10 @@ fn head(status: &Status, room: Room) -> Vec<String> {
     if let Some(problem) = &status.traefik.problem {
         lines.push(fact("", QUIET_STYLE, &problem.text, "", width));
     }
+    for instance in &status.traefik.instances {
+        let text = format!("{}: {}", instance.instance, instance.summary.text);
+        lines.push(fact("", severity_style(instance.summary.severity), &text, &instance.summary.detail, width));
+    }
     if let Some(push) = last_push(&status.traefik) {
         lines.push(fact("Last push", Style::new(), &push, "", width));
     }

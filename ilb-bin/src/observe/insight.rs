@@ -3,6 +3,7 @@
 //! The loop reports events, and the facts are updated by each. A status, a metric or a page is made from them only on
 //! request, so nothing outlives its backend and nothing is computed that is not read.
 
+mod degraded;
 mod events;
 mod facts;
 mod imbalance;

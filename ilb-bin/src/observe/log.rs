@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use ilb_controller::{DesiredPools, Event, Observer};
 use ilb_discovery::{BackendSet, State};
 use ilb_reconciler::{Action, Decision, Method, least_connections::ProbeResult, reconcile};
-use ilb_traefik_client::{Applied, Error, Name};
+use ilb_traefik_client::{Applied, Error, Name, fleet::InstanceState};
 use tokio::time::Instant;
 
 use super::{
@@ -13,12 +13,21 @@ use super::{
     settings_event::SettingsEvent,
 };
 
+const ANOTHER_PROGRAM: &str = "Another program writes to this Traefik";
+const NO_OTHER_PROGRAM: &str = "No other program writes to this Traefik any more";
+const HELP_WITH_RIVAL: &str = "end one of them, or give each a Traefik of its own";
+
 /// Logs the events of the loop. A failure that lasts is summed up once a minute.
 #[derive(Debug)]
 pub(crate) struct LogObserver {
     startup: Startup,
     failing: Option<Failing>,
     pools: BTreeMap<Name, PoolLog>,
+    /// True if the last push has been lost since.
+    lost: bool,
+    /// Replacements of the configuration by another program, while there is one.
+    rival: Option<Repeats>,
+    instances: BTreeMap<String, InstanceLog>,
     /// Reason logged last for which connections can never be counted. It is the same for all pools.
     impossible: Option<String>,
 }
@@ -40,6 +49,15 @@ struct PoolLog {
     stale: Option<Repeats>,
     without_backend: bool,
     counting_failed: bool,
+    /// Kind of the fault because of which the pool is not active.
+    fault: Option<&'static str>,
+}
+
+/// State of one Traefik of a fleet as logged last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct InstanceLog {
+    failing: bool,
+    has_rival: bool,
 }
 
 #[derive(Debug)]
@@ -55,20 +73,28 @@ impl LogObserver {
 
     pub(crate) fn new() -> Self {
         let startup = Startup::Waiting { until: Instant::now() + Self::TRAEFIK_STARTUP, attempts: 0 };
-        Self { startup, failing: None, pools: BTreeMap::new(), impossible: None }
+        let (pools, instances) = (BTreeMap::new(), BTreeMap::new());
+        Self { startup, failing: None, pools, lost: false, rival: None, instances, impossible: None }
     }
 
     fn pushed(&mut self, desired: &DesiredPools, previous: &DesiredPools, applied: &Applied) {
         let waited = std::mem::replace(&mut self.startup, Startup::Over).attempts();
         let failed_attempts = self.failing.take().map_or(0, |f| f.attempts) + waited;
+        let is_recovery = std::mem::take(&mut self.lost) && self.rival.is_none() || failed_attempts > 0;
         let none = BackendSet::empty();
         for (pool, desired) in desired {
             log_rows(pool, &desired.decision);
-            let before = previous.get(pool).map_or(&none, |before| &*before.backends);
-            let (added, removed, updated) = match reconcile(before, &desired.backends) {
+            let is_active_again = self.pool(pool).fault.take().is_some();
+            if is_active_again {
+                tracing::info!(%pool, "The pool is active again");
+            }
+            let before = previous.get(pool);
+            let backends_before = before.map_or(&none, |before| &*before.backends);
+            let (added, removed, updated) = match reconcile(backends_before, &desired.backends) {
                 Action::Apply(change) => (change.added.len(), change.removed.len(), change.updated.len()),
-                // There are several pushes for balance a second.
-                _ if desired.decision.reason.is_load() && failed_attempts == 0 => continue,
+                _ if is_recovery || before.is_none() => (0, 0, 0),
+                // There are several pushes for balance a second, and pushes for another pool alone.
+                _ if desired.decision.reason.is_load() || before == Some(desired) => continue,
                 _ => (0, 0, 0),
             };
             tracing::info!(
@@ -84,10 +110,70 @@ impl LogObserver {
                 "Updated"
             );
         }
+        self.refused(&applied.faults);
+    }
+
+    /// Logs the pools that a push did not put in force.
+    fn refused(&mut self, faults: &BTreeMap<Name, Error>) {
+        for (pool, error) in faults {
+            let kind = error.kind();
+            if self.pool(pool).fault.replace(kind) != Some(kind) {
+                tracing::error!(%pool, %error, kind, "A pool is not active");
+            }
+        }
+    }
+
+    fn proof_lost(&mut self, error: &Error) {
+        self.lost = true;
+        match &mut self.rival {
+            Some(repeats) => {
+                if let Some(Summary { times, seconds }) = repeats.add(Instant::now()) {
+                    tracing::error!(times, "{ANOTHER_PROGRAM}: it has done so {times} times in {seconds} s");
+                }
+            }
+            None => tracing::warn!(%error, "Traefik's configuration is no longer verified: updating again"),
+        }
+    }
+
+    fn rival_found(&mut self) {
+        self.rival = Some(Repeats::new("overwritten", Instant::now()));
+        tracing::error!(help = HELP_WITH_RIVAL, "{ANOTHER_PROGRAM}");
+    }
+
+    fn rival_gone(&mut self) {
+        self.rival = None;
+        tracing::info!("{NO_OTHER_PROGRAM}");
+    }
+
+    fn instance_changed(&mut self, traefik: &str, state: Option<&InstanceState>) {
+        let Some(state) = state else {
+            self.instances.remove(traefik);
+            return;
+        };
+        let (before, error) = (self.instances.get(traefik).copied().unwrap_or_default(), state.error.as_ref());
+        let now = InstanceLog { failing: error.is_some(), has_rival: state.has_rival };
+        match (before.has_rival, now.has_rival) {
+            (false, true) => tracing::error!(traefik, help = HELP_WITH_RIVAL, "{ANOTHER_PROGRAM}"),
+            (true, false) => tracing::info!(traefik, "{NO_OTHER_PROGRAM}"),
+            // While there is a rival, the configuration is lost and active again and again.
+            (true, true) => return,
+            (false, false) => {}
+        }
+        match (before.failing, error) {
+            (false, Some(error)) if !now.has_rival => {
+                tracing::warn!(traefik, %error, kind = error.kind(), "A Traefik does not have the configuration");
+            }
+            (true, None) => tracing::info!(traefik, "A Traefik has the configuration again"),
+            _ => {}
+        }
+        self.instances.insert(traefik.to_owned(), now);
     }
 
     fn push_failed(&mut self, error: &Error) {
         let (kind, now) = (error.kind(), Instant::now());
+        if self.rival.is_some() && matches!(error, Error::Overwritten(_)) {
+            return self.proof_lost(error);
+        }
         if let Startup::Waiting { until, attempts } = &mut self.startup
             && now < *until
             && matches!(error, Error::Unreachable { .. } | Error::NotReady(_))
@@ -149,11 +235,15 @@ impl Observer for LogObserver {
             Event::Probed { pool, backend, result: ProbeResult::Unanswered } => {
                 tracing::warn!(%pool, %backend, "A backend does not answer: no new connections until it does");
             }
+            Event::BackendsInherited { pool, backends } => {
+                tracing::warn!(%pool, backends, "The backends are not known yet: Traefik keeps those that it has");
+            }
             Event::Pushed { desired, previous, applied } => self.pushed(desired, previous, applied),
             Event::PushFailed { error } => self.push_failed(error),
-            Event::ProofLost { error } => {
-                tracing::warn!(%error, "Traefik's configuration is no longer verified: updating again");
-            }
+            Event::ProofLost { error } => self.proof_lost(error),
+            Event::RivalFound => self.rival_found(),
+            Event::RivalGone => self.rival_gone(),
+            Event::InstanceChanged { instance, state } => self.instance_changed(instance, *state),
             _ => {}
         }
     }

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use ilb_controller::Shares;
 use ilb_discovery::{BackendPort, Families, Selector, ipnet::IpNet};
 use ilb_reconciler::Method;
-use ilb_traefik_client::{Name, ProxyProtocol};
+use ilb_traefik_client::{Name, ProxyProtocol, fleet::Quorum};
 use tracing_subscriber::filter::LevelFilter;
 
 use super::{
@@ -69,6 +69,16 @@ pub(super) static TRAEFIK_DNS: Setting<String> = Setting {
     form: "a URL whose host resolves to all instances, such as http://traefik.apps:8080",
     about: "URL of a fleet, instead of `traefik.urls`: each address that its host resolves to, now or later, is a Traefik \
             that gets the configuration.",
+};
+
+pub(super) static TRAEFIK_QUORUM: Setting<Quorum> = Setting {
+    path: "traefik.quorum",
+    variables: &["ILB_TRAEFIK_QUORUM"],
+    parse: parsers::quorum,
+    default: Text("1"),
+    form: "all, or a number of Traefiks such as 1",
+    about: "Number of Traefiks of a fleet that have to run the configuration for ilb to be ready, and for a change to count \
+            as done; all of them if there are fewer. The others get it as soon as they can.",
 };
 
 pub(super) static TRAEFIK_USERNAME: Setting<String> = Setting {
@@ -323,6 +333,7 @@ pub(crate) static KEYS: &[Key] = &[
     ADMIN_ADDRESS.key(),
     TRAEFIK_URLS.key(),
     TRAEFIK_DNS.key(),
+    TRAEFIK_QUORUM.key(),
     TRAEFIK_USERNAME.key(),
     TRAEFIK_PASSWORD_FILE.key(),
     TRAEFIK_BEARER_TOKEN_FILE.key(),

@@ -1,12 +1,12 @@
 //! Parsers of single values. Their errors complete a message of the form "NAME=VALUE cannot be used (…)".
 
-use std::{error::Error, path::PathBuf, str::FromStr, time::Duration};
+use std::{error::Error, num::NonZeroUsize, path::PathBuf, str::FromStr, time::Duration};
 
 use anyhow::{Context, anyhow, ensure};
 use ilb_controller::Shares;
 use ilb_discovery::{Families, ipnet::IpNet};
 use ilb_reconciler::Method;
-use ilb_traefik_client::{ProxyProtocol, Traefik, client::BuildError};
+use ilb_traefik_client::{ProxyProtocol, Traefik, client::BuildError, fleet::Quorum};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::process::logging::LogFormat;
@@ -72,6 +72,14 @@ pub(super) fn families(text: &str) -> anyhow::Result<Families> {
         "only-ipv6" => Ok(Families::OnlyIpv6),
         _ => Err(anyhow!("unknown option")),
     }
+}
+
+/// Takes `all`, or a number of instances.
+pub(super) fn quorum(text: &str) -> anyhow::Result<Quorum> {
+    if text == "all" {
+        return Ok(Quorum::All);
+    }
+    Ok(Quorum::AtLeast(text.parse::<NonZeroUsize>()?.get()))
 }
 
 pub(super) fn network(text: &str) -> anyhow::Result<IpNet> {

@@ -310,6 +310,8 @@ fn a_mistake_in_the_file_is_named_with_its_line(#[case] text: &str, #[case] prob
     "pools[0] has the name a already"
 )]
 #[case("traefik: {urls: [http://a], dns: http://b}\npools: [{selector: a}]\n", "exclude each other")]
+#[case("traefik: {urls: [http://a], quorum: all}\npools: [{selector: a}]\n", "has no effect with one Traefik")]
+#[case("traefik: {dns: http://a, quorum: 0}\npools: [{selector: a}]\n", "all, or a number of Traefiks such as 1")]
 #[case("traefik: {basicAuth: {username: me}}\npools: [{selector: a}]\n", "needs traefik.basicAuth.passwordFile")]
 #[case("traefik: {urls: [\"https://a\"]}\npools: [{selector: a}]\n", "ilb.yaml:1: traefik.urls is https and needs")]
 #[case("pools: [{selector: a, method: roundrobin, slowStart: 30s}]\n", "pools[0].slowStart has no effect with")]

@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use ilb_traefik_client::fleet::Quorum;
+
 use super::{
     definitions::{
         TRAEFIK_BEARER_TOKEN_FILE, TRAEFIK_CA_FILE, TRAEFIK_CERT_FILE, TRAEFIK_DNS, TRAEFIK_KEY_FILE,
-        TRAEFIK_PASSWORD_FILE, TRAEFIK_URLS, TRAEFIK_USERNAME,
+        TRAEFIK_PASSWORD_FILE, TRAEFIK_QUORUM, TRAEFIK_URLS, TRAEFIK_USERNAME,
     },
     reading::{Reading, Reported},
     setting::Key,
@@ -15,6 +17,8 @@ use super::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TraefikSettings {
     pub(crate) instances: Instances,
+    /// Number of instances that have to have the configuration in force.
+    pub(crate) quorum: Quorum,
     pub(crate) authentication: Option<Authentication>,
     pub(crate) ca_file: Option<PathBuf>,
     /// Files of the client certificate and its key.
@@ -41,6 +45,7 @@ impl TraefikSettings {
     /// Reads and checks the settings under `traefik`.
     pub(super) fn read(reading: &mut Reading<'_>) -> Result<Self, Reported> {
         let instances = instances(reading)?;
+        let quorum = quorum(reading, &instances)?;
         let authentication = authentication(reading);
         let ca_file = reading.get_optional(&TRAEFIK_CA_FILE);
         let identity = identity(reading);
@@ -55,7 +60,7 @@ impl TraefikSettings {
                 reading.name(key)
             ));
         }
-        Ok(Self { instances, authentication, ca_file, identity })
+        Ok(Self { instances, quorum, authentication, ca_file, identity })
     }
 }
 
@@ -63,6 +68,18 @@ fn instances(reading: &mut Reading<'_>) -> Result<Instances, Reported> {
     report_both(reading, TRAEFIK_URLS.key(), TRAEFIK_DNS.key());
     let urls = reading.get_list(&TRAEFIK_URLS)?;
     Ok(reading.get_optional(&TRAEFIK_DNS).map_or(Instances::Urls(urls), Instances::Resolved))
+}
+
+fn quorum(reading: &mut Reading<'_>, instances: &Instances) -> Result<Quorum, Reported> {
+    let quorum = reading.get(&TRAEFIK_QUORUM)?;
+    let is_fleet = !matches!(instances, Instances::Urls(urls) if urls.len() == 1);
+    if quorum != Quorum::AtLeast(1) && !is_fleet {
+        let name = reading.name(TRAEFIK_QUORUM.key());
+        reading.report(format!(
+            "{name} has no effect with one Traefik: remove it, or name several by traefik.urls or traefik.dns"
+        ));
+    }
+    Ok(quorum)
 }
 
 fn authentication(reading: &mut Reading<'_>) -> Option<Authentication> {

@@ -56,6 +56,9 @@ async fn start(inputs: Inputs, settings: Settings, level: LevelHandle) -> Result
     }
     let observer = SettingsObserver::new(insight.clone());
     let changes = reload::start(Reloader::new(inputs, settings, factory, level, observer));
-    let controller = Controller::new(traefik.sink, pools).with_base(base).with_changes(changes);
+    let mut controller = Controller::new(traefik.sink, pools).with_base(base).with_changes(changes);
+    if let Some(instances) = traefik.instances {
+        controller = controller.with_instances(instances);
+    }
     Ok(controller.with_observer(LogObserver::new()).with_observer(insight))
 }

@@ -3,13 +3,16 @@
 use std::{fs, path::Path, sync::Arc};
 
 use anyhow::Context;
-use ilb_traefik_client::{ConfigSink, Fleet, Traefik, TraefikBuilder};
+use futures_util::stream::BoxStream;
+use ilb_traefik_client::{ConfigSink, Fleet, Traefik, TraefikBuilder, fleet::InstanceChange};
 
 use crate::settings::{Authentication, Instances, TraefikSettings};
 
 /// Clients of one Traefik or of several, as one sink.
 pub(crate) struct TraefikClients {
     pub(crate) sink: Arc<dyn ConfigSink>,
+    /// Changes of the instances, if there may be several.
+    pub(crate) instances: Option<BoxStream<'static, InstanceChange>>,
     /// Host and port of the API of the only Traefik; `None` if there may be several.
     pub(crate) single: Option<(String, u16)>,
 }
@@ -21,14 +24,16 @@ impl TraefikClients {
             Instances::Urls(urls) if urls.len() == 1 => {
                 let traefik = builder(settings, &urls[0])?.build()?;
                 let (host, port) = traefik.host_and_port();
-                return Ok(Self { single: Some((host.to_owned(), port)), sink: Arc::new(traefik) });
+                let single = Some((host.to_owned(), port));
+                return Ok(Self { single, instances: None, sink: Arc::new(traefik) });
             }
             Instances::Urls(urls) => urls
                 .iter()
                 .try_fold(Fleet::builder(), |fleet, url| anyhow::Ok(fleet.instance(builder(settings, url)?)?))?,
             Instances::Resolved(url) => Fleet::builder().resolved(builder(settings, url)?)?,
         };
-        Ok(Self { sink: Arc::new(fleet.start()), single: None })
+        let fleet = fleet.quorum(settings.quorum).start();
+        Ok(Self { instances: Some(fleet.watch_instances()), sink: Arc::new(fleet), single: None })
     }
 }
 

@@ -16,8 +16,7 @@ fn settings(traefiks: [&BareTraefik; 2], more: &str, file: &std::path::Path) -> 
 #[ignore = "needs the testbed: make test"]
 async fn a_traefik_that_is_away_is_shown_and_the_other_one_is_served_and_left_alone() {
     let folder = folder();
-    let (one, mut two) =
-        (BareTraefik::builder().start().await.unwrap(), BareTraefik::builder().start().await.unwrap());
+    let (one, mut two) = (BareTraefik::builder().start().await.unwrap(), BareTraefik::builder().start().await.unwrap());
     let (backend, file) = listed(&folder, "backends").await;
     two.kill().unwrap();
     let configured = Configured::start(folder, &settings([&one, &two], "", &file), &[]);
@@ -61,8 +60,7 @@ async fn a_traefik_that_is_away_is_shown_and_the_other_one_is_served_and_left_al
 #[ignore = "needs the testbed: make test"]
 async fn where_all_traefiks_are_asked_for_one_that_is_away_makes_ilb_unready() {
     let folder = folder();
-    let (one, mut two) =
-        (BareTraefik::builder().start().await.unwrap(), BareTraefik::builder().start().await.unwrap());
+    let (one, mut two) = (BareTraefik::builder().start().await.unwrap(), BareTraefik::builder().start().await.unwrap());
     let (_backend, file) = listed(&folder, "backends").await;
     let configured = Configured::start(folder, &settings([&one, &two], ", quorum: all", &file), &[]);
     configured.admin.wait_until_ok("/readyz").await.unwrap();

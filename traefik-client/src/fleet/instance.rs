@@ -73,9 +73,7 @@ pub(super) struct Shared {
 
 impl Instance {
     pub(super) fn start(label: String, sink: Arc<dyn ConfigSink>, shared: Shared) -> Self {
-        let untried =
-            InstanceState { breaker: BreakerState::Closed, applied: None, error: None, has_rival: false, tried: 0 };
-        let (published, state) = watch::channel(untried);
+        let (published, state) = watch::channel(InstanceState::new(None));
         let keeper = Keeper {
             sink: sink.clone(),
             shared,
@@ -126,6 +124,16 @@ impl Instance {
 }
 
 impl InstanceState {
+    /// Creates the state of an instance without a rival, after an attempt with this outcome or before the first one.
+    pub fn new(outcome: Option<Result<Applied, Error>>) -> Self {
+        let (applied, error) = match outcome {
+            None => (None, None),
+            Some(Ok(applied)) => (Some(applied), None),
+            Some(Err(error)) => (None, Some(error)),
+        };
+        Self { breaker: BreakerState::Closed, applied, error, has_rival: false, tried: 0 }
+    }
+
     /// Returns the proof of the configuration in force, or the reason why there is none. What a rival may replace at any
     /// moment is not in force.
     pub(super) fn outcome(&self) -> Result<Applied, Error> {

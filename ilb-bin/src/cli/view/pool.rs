@@ -29,7 +29,11 @@ enum Columns {
 /// Writes the state of a pool.
 pub(super) fn section(pool: &PoolStatus, room: Room) -> Vec<String> {
     let width = room.width;
-    let mut lines = vec![title(pool, width), summary("API server", &pool.discovery.summary, width)];
+    let mut lines = vec![title(pool, width)];
+    if !pool.degraded.is_empty() {
+        lines.push(fact("Degraded", WARN_STYLE, &pool.degraded.join("; "), "", width));
+    }
+    lines.push(summary("API server", &pool.discovery.summary, width));
     if let Some(problem) = &pool.discovery.problem {
         lines.push(fact("", QUIET_STYLE, &problem.text, "", width));
     }

@@ -74,12 +74,13 @@ async fn livez(State(sources): State<Sources>) -> Response {
     probe(hangs.as_slice())
 }
 
-/// Answers whether the backends are known. It does not depend on Traefik, which may be started after ilb.
+/// Answers whether the backends are known, or have been waited for long enough. It does not depend on Traefik, which may be
+/// started after ilb.
 async fn startupz(State(sources): State<Sources>) -> Response {
-    probe(&sources.insight.read(crate::observe::insight::Facts::not_started))
+    probe(&sources.insight.read(|facts| facts.not_started(Instant::now())))
 }
 
-/// Answers whether the configuration is proved to be in force.
+/// Answers whether the configuration of any pool is proved to be in force.
 async fn readyz(State(sources): State<Sources>) -> Response {
     probe(&sources.insight.read(|facts| facts.not_ready(Instant::now())))
 }

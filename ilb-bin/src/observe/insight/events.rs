@@ -1,9 +1,9 @@
 //! The way from the loop's events to the facts.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use ilb_controller::{DesiredPools, Event};
-use ilb_traefik_client::Name;
+use ilb_traefik_client::{Error, Name};
 use tokio::time::Instant;
 
 use super::{Facts, PoolFacts, words::PushReason};
@@ -27,7 +27,6 @@ impl Facts {
             }
             Event::PoolAdded { pool } => {
                 let facts = PoolFacts::new(pool, now);
-                let facts = if self.is_serving() { facts.late() } else { facts };
                 let facts = match self.pools.remove(pool.spec.name.as_str()) {
                     Some(before) => facts.replacing(before),
                     None => facts,
@@ -55,10 +54,14 @@ impl Facts {
             Event::PushStarted { desired } => self.push_started(desired, now),
             Event::Pushed { desired, applied, .. } => {
                 self.in_force(desired, now);
+                self.refused(&applied.faults, now);
                 self.traefik.pushed(applied, now);
             }
             Event::PushFailed { error } => {
                 self.pools.values_mut().for_each(PoolFacts::push_failed);
+                if let Error::NoneInForce { faults } = error {
+                    self.refused(faults, now);
+                }
                 self.traefik.push_failed(error, now);
             }
             Event::ProofHeld => {
@@ -66,6 +69,9 @@ impl Facts {
                 return Urgency::Routine;
             }
             Event::ProofLost { error } => self.traefik.proof_lost(error, now),
+            Event::RivalFound => self.traefik.has_rival = true,
+            Event::RivalGone => self.traefik.has_rival = false,
+            Event::InstanceChanged { instance, state } => self.traefik.instance_changed(instance, *state, now),
             _ => return Urgency::Routine,
         }
         Urgency::Now
@@ -75,6 +81,13 @@ impl Facts {
     pub(super) fn in_force(&mut self, desired: &DesiredPools, now: Instant) {
         for (pool, desired) in desired {
             self.in_pool(pool, |pool| pool.pushed(desired, now));
+        }
+    }
+
+    /// Takes in that these pools are not in force.
+    fn refused(&mut self, faults: &BTreeMap<Name, Error>, now: Instant) {
+        for (pool, error) in faults {
+            self.in_pool(pool, |pool| pool.refused(error, now));
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use ilb_controller::Controller;
 use tokio::time::Instant;
 
 use super::{PoolFacts, TraefikFacts, reload::ReloadFacts};
@@ -38,38 +39,40 @@ impl Facts {
         now.saturating_duration_since(self.beat) <= Self::MAX_BEAT_AGE
     }
 
-    /// Returns whether any pool is in force, or was at the last proof.
-    pub(super) fn is_serving(&self) -> bool {
-        self.pools.values().any(|pool| pool.in_force.is_some())
-    }
-
-    /// Lists what the start still waits for: the first complete set of backends of each pool.
-    pub(crate) fn not_started(&self) -> Vec<String> {
+    /// Lists what the start still waits for: the first complete set of backends of each pool, for as long as the first push
+    /// waits for it.
+    ///
+    /// Traefik is started after ilb, so that it need not wait long for its configuration. A pool that cannot be known must
+    /// not keep it from being started for the others.
+    pub(crate) fn not_started(&self, now: Instant) -> Vec<String> {
         if self.pools.is_empty() {
             return vec!["there is no pool yet".to_owned()];
+        }
+        if now.saturating_duration_since(self.started) >= Controller::MAX_FIRST_PUSH_DELAY {
+            return Vec::new();
         }
         let waiting = self.pools.iter().filter(|(_, pool)| !pool.is_known());
         waiting.map(|(name, _)| format!("pool {name}: its backends are not known yet")).collect()
     }
 
-    /// Lists the pools that are not proved to be in force in the Traefik process that runs now, with the reasons.
+    /// Lists the reasons why no pool is proved to be in force in the Traefik process that runs now. It is empty while any
+    /// pool is: without this pod the clients of that pool would lose because of the others.
     ///
-    /// The API server does not matter here: without it the last known backends stay in force. Neither does a pool that was
-    /// added later and has never been in force: the clients of the other pools would lose this pod because of it.
+    /// The API server does not matter here: without it the last known backends stay in force.
     pub(crate) fn not_ready(&self, now: Instant) -> Vec<String> {
         if self.pools.is_empty() {
-            return self.not_started();
+            return vec!["there is no pool yet".to_owned()];
         }
         let not_proved = self.traefik.not_proved(now);
-        let serving = self.is_serving();
-        let reason = |pool: &PoolFacts| match &not_proved {
-            _ if pool.is_late() && serving => not_proved.clone(),
-            _ if !pool.is_known() => Some("its backends are not known yet".to_owned()),
-            Some(reason) => Some(reason.clone()),
-            None if pool.in_force.is_none() => Some("it has not been pushed yet".to_owned()),
-            None => None,
+        if not_proved.is_none() && self.pools.values().any(|pool| pool.in_force.is_some()) {
+            return Vec::new();
+        }
+        let reason = |pool: &PoolFacts| match (&pool.fault, &not_proved) {
+            (Some(fault), _) => fault.text.clone(),
+            _ if !pool.is_known() => "its backends are not known yet".to_owned(),
+            (None, Some(reason)) => reason.clone(),
+            (None, None) => "it has not been pushed yet".to_owned(),
         };
-        let reasons = self.pools.iter().filter_map(|(name, pool)| Some((name, reason(pool)?)));
-        reasons.map(|(name, reason)| format!("pool {name}: {reason}")).collect()
+        self.pools.iter().map(|(name, pool)| format!("pool {name}: {}", reason(pool))).collect()
     }
 }

@@ -9,6 +9,7 @@ use ilb_connections::Sample;
 use ilb_controller::{Desired, PoolInfo};
 use ilb_discovery::{Backend, BackendSet, Discovery, State};
 use ilb_reconciler::{Decision, LeastConnections, Method, Reason, decision::Standing};
+use ilb_traefik_client::Error;
 use prometheus_client::metrics::histogram::Histogram;
 use tokio::time::Instant;
 
@@ -31,6 +32,8 @@ pub(crate) struct PoolFacts {
     pub(crate) errors: BTreeMap<&'static str, u64>,
     /// The last decision, with the suspects of this moment.
     pub(super) decided: Option<Arc<Decision>>,
+    /// The reason why Traefik does not have the pool in force, while it has others.
+    pub(crate) fault: Option<OngoingProblem>,
     /// The decision that is in force, or was at the last proof.
     pub(crate) in_force: Option<Arc<Decision>>,
     pub(crate) load: LoadFacts,
@@ -41,8 +44,6 @@ pub(crate) struct PoolFacts {
     /// Seconds from a change of the ready backends to the proof that it is in force.
     pub(crate) propagation: Histogram,
     added: Instant,
-    /// The pool was added while other pools were in force.
-    added_late: bool,
 }
 
 impl PoolFacts {
@@ -56,19 +57,14 @@ impl PoolFacts {
             sets: 0,
             errors: BTreeMap::new(),
             decided: None,
+            fault: None,
             in_force: None,
             load: LoadFacts::default(),
             changed: None,
             change_in_flight: None,
             propagation: duration_histogram(),
             added: now,
-            added_late: false,
         }
-    }
-
-    /// Marks the pool as added while other pools were in force.
-    pub(super) fn late(self) -> Self {
-        Self { added_late: true, ..self }
     }
 
     /// Takes over what is in force from the pool of the same name that this one replaces, if it has the same entry point.
@@ -126,7 +122,15 @@ impl PoolFacts {
             self.changed = None;
         }
         self.in_force = Some(Arc::clone(&desired.decision));
+        self.fault = None;
         self.load.pushed();
+    }
+
+    /// Takes in that the push that has ended did not put this pool in force.
+    pub(super) fn refused(&mut self, error: &Error, now: Instant) {
+        self.push_failed();
+        self.in_force = None;
+        self.fault = Some(OngoingProblem::after(self.fault.take(), error.kind(), error.to_string(), now));
     }
 
     pub(super) fn push_failed(&mut self) {
@@ -142,11 +146,6 @@ impl PoolFacts {
     /// Returns how often the source had to be listed again.
     pub(crate) fn relists(&self) -> Option<u64> {
         self.discovery.relists()
-    }
-
-    /// Returns whether the pool was added while others were in force, and has not been in force since.
-    pub(super) fn is_late(&self) -> bool {
-        self.added_late && self.in_force.is_none()
     }
 
     /// Returns whether the backends are known, or were before the settings of the pool changed: those stay in force until

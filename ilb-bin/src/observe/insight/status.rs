@@ -26,10 +26,13 @@ pub(crate) struct Status {
     /// Version of ilb.
     pub(crate) version: String,
     pub(crate) uptime_seconds: f64,
-    /// Every pool is proved to be in force in the Traefik process that runs now.
+    /// At least one pool is proved to be in force in the Traefik process that runs now.
     pub(crate) ready: bool,
     /// The reasons why ilb is not ready.
     pub(crate) not_ready: Vec<String>,
+    /// The reasons for which clients may be hurt although ilb works.
+    #[serde(default)]
+    pub(crate) degraded: Vec<String>,
     pub(crate) summary: StatusSummary,
     pub(crate) traefik: TraefikStatus,
     pub(crate) pools: Vec<PoolStatus>,
@@ -51,6 +54,12 @@ pub(crate) struct TraefikStatus {
     pub(crate) push_state: PushState,
     pub(crate) summary: StatusSummary,
     pub(crate) problem: Option<Problem>,
+    /// Another program keeps replacing the configuration.
+    #[serde(default)]
+    pub(crate) has_rival: bool,
+    /// Instances of a fleet; empty if there is only one Traefik.
+    #[serde(default)]
+    pub(crate) instances: Vec<InstanceStatus>,
     pub(crate) in_force_seconds: Option<f64>,
     pub(crate) proof_age_seconds: Option<f64>,
     pub(crate) revision: Option<String>,
@@ -60,6 +69,21 @@ pub(crate) struct TraefikStatus {
     pub(crate) restarts_seen: u64,
     /// The last pushes, newest first.
     pub(crate) pushes: Vec<PushStatus>,
+}
+
+/// Status of one Traefik of a fleet.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct InstanceStatus {
+    /// Host and port.
+    pub(crate) instance: String,
+    /// It has the whole configuration in force, and no other program keeps replacing that.
+    pub(crate) in_force: bool,
+    pub(crate) has_rival: bool,
+    pub(crate) summary: StatusSummary,
+    pub(crate) problem: Option<Problem>,
+    pub(crate) version: Option<String>,
+    /// Start of the process, as Traefik reports it.
+    pub(crate) started: Option<String>,
 }
 
 /// A problem that has not been solved yet.
@@ -87,6 +111,9 @@ pub(crate) struct PoolStatus {
     pub(crate) entry_point: String,
     pub(crate) method: BalancingMethod,
     pub(crate) in_force: bool,
+    /// The reasons for which its clients may be hurt.
+    #[serde(default)]
+    pub(crate) degraded: Vec<String>,
     /// Counts of backends and connections in words.
     pub(crate) text: String,
     /// Consequence of an extraordinary state, such as a pool without backends.

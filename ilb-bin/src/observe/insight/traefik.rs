@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use ilb_traefik_client::{Applied, Error};
+use ilb_traefik_client::{Applied, Error, fleet::InstanceState, process::StartDate};
 use prometheus_client::metrics::histogram::Histogram;
 use tokio::time::Instant;
 
@@ -26,6 +26,12 @@ pub(crate) struct TraefikFacts {
     pub(crate) process: Option<Applied>,
     /// The current problem with pushes or proofs.
     pub(crate) problem: Option<OngoingProblem>,
+    /// Whether another program keeps replacing the configuration.
+    pub(crate) has_rival: bool,
+    /// Instances of a fleet, by host and port.
+    pub(crate) instances: BTreeMap<String, InstanceFacts>,
+    /// Starts of the processes that were configured last, by host and port.
+    processes: BTreeMap<Option<String>, StartDate>,
     in_flight: Option<PushInFlight>,
     /// The last [`MAX_REMEMBERED_PUSHES`] pushes, oldest first.
     pub(crate) finished: VecDeque<FinishedPush>,
@@ -37,6 +43,14 @@ pub(crate) struct TraefikFacts {
     pub(crate) success_durations: Histogram,
     /// Seconds that failed pushes took.
     pub(crate) failure_durations: Histogram,
+}
+
+/// Facts about one instance of a fleet.
+#[derive(Debug)]
+pub(crate) struct InstanceFacts {
+    pub(crate) state: InstanceState,
+    /// The current problem with the instance.
+    pub(crate) problem: Option<OngoingProblem>,
 }
 
 /// Proof that a configuration is in force.
@@ -89,6 +103,9 @@ impl Default for TraefikFacts {
             proof: None,
             process: None,
             problem: None,
+            has_rival: false,
+            instances: BTreeMap::new(),
+            processes: BTreeMap::new(),
             in_flight: None,
             finished: VecDeque::new(),
             pushes: BTreeMap::new(),
@@ -100,16 +117,45 @@ impl Default for TraefikFacts {
     }
 }
 
+impl InstanceFacts {
+    /// Returns whether the instance has the whole configuration in force.
+    pub(crate) fn is_in_force(&self) -> bool {
+        self.degraded().is_none()
+    }
+
+    /// Returns what is wrong with the instance.
+    pub(crate) fn degraded(&self) -> Option<String> {
+        let InstanceState { applied, has_rival, .. } = &self.state;
+        match (&self.problem, applied) {
+            _ if *has_rival => Some("another program keeps replacing its configuration".to_owned()),
+            (Some(problem), _) => Some(problem.text.clone()),
+            (None, None) => Some("it has not been configured yet".to_owned()),
+            (None, Some(applied)) if applied.faults.is_empty() => None,
+            (None, Some(applied)) => {
+                let faults: Vec<_> =
+                    applied.faults.iter().map(|(pool, error)| format!("pool {pool}: {error}")).collect();
+                Some(faults.join("; "))
+            }
+        }
+    }
+}
+
 impl TraefikFacts {
     pub(super) fn push_started(&mut self, reason: PushReason, entries: usize, now: Instant) {
         self.in_flight = Some(PushInFlight { reason, entries, begun: now });
     }
 
     pub(super) fn pushed(&mut self, applied: &Applied, now: Instant) {
-        self.finish(PushResult::InForce, None, now);
-        if self.process.as_ref().is_some_and(|before| before.started != applied.started) {
-            self.restarts += 1;
-        }
+        let faults: Vec<_> = applied.faults.iter().map(|(pool, error)| format!("pool {pool}: {error}")).collect();
+        let (result, error) =
+            if faults.is_empty() { (PushResult::InForce, None) } else { (PushResult::Partly, Some(faults.join("; "))) };
+        self.finish(result, error, now);
+        self.saw_process(applied);
+        applied
+            .others
+            .iter()
+            .filter_map(|(_, outcome)| outcome.as_ref().ok())
+            .for_each(|other| self.saw_process(other));
         self.process = Some(applied.clone());
         let since = self.proof.as_ref().map_or(now, |proof| proof.since);
         self.proof = Some(Proof { since, at: now });
@@ -131,9 +177,31 @@ impl TraefikFacts {
         self.failed(Operation::Proof, error, now);
     }
 
+    pub(super) fn instance_changed(&mut self, instance: &str, state: Option<&InstanceState>, now: Instant) {
+        let before = self.instances.remove(instance);
+        let Some(state) = state else {
+            self.processes.remove(&Some(instance.to_owned()));
+            return;
+        };
+        if let Some(applied) = &state.applied {
+            self.saw_process(applied);
+        }
+        let problem = state.error.as_ref().map(|error| {
+            OngoingProblem::after(before.and_then(|before| before.problem), error.kind(), error.to_string(), now)
+        });
+        self.instances.insert(instance.to_owned(), InstanceFacts { state: state.clone(), problem });
+    }
+
+    /// Takes in the process of one Traefik. Another one at the same address is a restart; the first one there is not.
+    fn saw_process(&mut self, applied: &Applied) {
+        let before = self.processes.insert(applied.instance.clone(), applied.started.clone());
+        self.restarts += u64::from(before.is_some_and(|before| before != applied.started));
+    }
+
     /// Returns why no configuration is proved to be in force now, or `None` if one is.
     pub(crate) fn not_proved(&self, now: Instant) -> Option<String> {
         match (&self.proof, &self.problem) {
+            _ if self.has_rival => Some("another program keeps replacing the configuration of this Traefik".to_owned()),
             (Some(proof), _) if now.saturating_duration_since(proof.at) <= MAX_PROOF_AGE => None,
             (Some(_), _) => {
                 Some(format!("the configuration was last verified more than {} s ago", MAX_PROOF_AGE.as_secs()))
@@ -178,7 +246,7 @@ impl TraefikFacts {
             self.finished.pop_front();
         }
         let took = now.saturating_duration_since(begun);
-        let durations = if error.is_none() { &self.success_durations } else { &self.failure_durations };
+        let durations = if result != PushResult::Failed { &self.success_durations } else { &self.failure_durations };
         durations.observe(took.as_secs_f64());
         self.finished.push_back(FinishedPush { ended: now, took, reason, result, entries, error });
     }

@@ -75,6 +75,8 @@ pub(crate) enum PushReason {
 pub(crate) enum PushResult {
     #[serde(rename = "in force")]
     InForce,
+    /// Some pools are in force, and some are not.
+    Partly,
     Failed,
     #[serde(other)]
     Unknown,

@@ -10,6 +10,32 @@ use crate::observe::insight::BackendState;
 
 pub(super) const METRICS: &[Metric] = &[
     Metric {
+        name: "ilb_pool_in_force",
+        kind: Kind::Gauge,
+        unit: None,
+        help: "1 while the pool is verified in the Traefik process that runs now, else 0",
+        labels: &["pool"],
+        read: |s, series| {
+            let is_proved = s.facts.traefik.not_proved(s.now).is_none();
+            s.pools(series, |pool| Some(yes_or_no(is_proved && pool.in_force.is_some())));
+        },
+    },
+    Metric {
+        name: "ilb_pool_degraded",
+        kind: Kind::Gauge,
+        unit: None,
+        help: "1 for each reason for which clients of the pool may be hurt; absent without a reason",
+        labels: &["pool", "reason"],
+        read: |s, series| {
+            let is_proved = s.facts.traefik.not_proved(s.now).is_none();
+            for pool in &s.pools {
+                for reason in pool.facts.degraded(is_proved) {
+                    series(&[pool.name, reason.kind], Value::Number(1.0));
+                }
+            }
+        },
+    },
+    Metric {
         name: "ilb_pool_backends",
         kind: Kind::Gauge,
         unit: None,

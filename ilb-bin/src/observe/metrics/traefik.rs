@@ -29,10 +29,34 @@ pub(super) const METRICS: &[Metric] = &[
         },
     },
     Metric {
+        name: "ilb_traefik_rival",
+        kind: Kind::Gauge,
+        unit: None,
+        help: "1 while another program keeps replacing the configuration of Traefik, or of an instance of a fleet, else 0",
+        labels: &[],
+        read: |s, series| {
+            let traefik = &s.facts.traefik;
+            let has_rival = traefik.has_rival || traefik.instances.values().any(|instance| instance.state.has_rival);
+            series(&[], Value::Number(yes_or_no(has_rival)));
+        },
+    },
+    Metric {
+        name: "ilb_traefik_instance_in_force",
+        kind: Kind::Gauge,
+        unit: None,
+        help: "1 for each Traefik of a fleet that has the whole configuration in force, else 0; absent without a fleet",
+        labels: &["instance"],
+        read: |s, series| {
+            for (instance, facts) in &s.facts.traefik.instances {
+                series(&[instance], Value::Number(yes_or_no(facts.is_in_force())));
+            }
+        },
+    },
+    Metric {
         name: "ilb_traefik_restarts",
         kind: Kind::Counter,
         unit: None,
-        help: "Pushes that found another Traefik process than the push before",
+        help: "Traefik processes that were found in place of an earlier one at the same address",
         labels: &[],
         read: |s, series| series(&[], Value::Number(number(s.facts.traefik.restarts))),
     },
@@ -77,7 +101,8 @@ pub(super) const METRICS: &[Metric] = &[
         name: "ilb_pushes",
         kind: Kind::Counter,
         unit: None,
-        help: "Pushes that have ended, by reason (repair: Traefik had lost its configuration) and result",
+        help: "Pushes that have ended, by reason (repair: Traefik had lost its configuration) and result (partly: some \
+               pools are not in force)",
         labels: &["reason", "result"],
         read: |s, series| {
             for ((reason, result), count) in &s.facts.traefik.pushes {

@@ -3,22 +3,22 @@
 use tokio::time::Instant;
 
 use super::{
-    BackendStatus, CountingStatus, DiscoveryStatus, ImbalanceStatus, PoolStatus, Problem, PushStatus, StateCounts,
-    Status, TraefikStatus, text,
+    BackendStatus, CountingStatus, DiscoveryStatus, ImbalanceStatus, InstanceStatus, PoolStatus, Problem, PushStatus,
+    StateCounts, Status, TraefikStatus, text,
 };
 use crate::observe::insight::{
     Facts, PoolFacts, TraefikFacts,
     imbalance::ImbalanceHistory,
     numbers::age,
     problem::OngoingProblem,
-    traefik::FinishedPush,
+    traefik::{FinishedPush, InstanceFacts},
     words::{BackendState, CountingState, DiscoveryState},
 };
 
 impl Facts {
     /// Returns the status, with at most `max_backends` backends per pool.
     pub(crate) fn status(&self, max_backends: usize, now: Instant) -> Status {
-        let not_ready = self.not_ready(now);
+        let (not_ready, degraded) = (self.not_ready(now), self.degraded(now));
         let is_proved = self.traefik.not_proved(now).is_none();
         let pools = self.pools.iter();
         Status {
@@ -26,8 +26,9 @@ impl Facts {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_seconds: age(self.started, now),
             ready: not_ready.is_empty(),
-            summary: text::readiness(&not_ready, age(self.started, now)),
+            summary: text::readiness(&not_ready, &degraded, age(self.started, now)),
             not_ready,
+            degraded,
             traefik: self.traefik.status(now),
             pools: pools.map(|(name, pool)| pool.status(name, max_backends, is_proved, now)).collect(),
         }
@@ -41,6 +42,8 @@ impl TraefikFacts {
             push_state: self.push_state(),
             summary: text::traefik(self, now),
             problem: self.problem.as_ref().map(|problem| problem.status(now)),
+            has_rival: self.has_rival,
+            instances: self.instances.iter().map(|(instance, facts)| facts.status(instance, now)).collect(),
             in_force_seconds: self.proof.as_ref().map(|proof| age(proof.since, now)),
             proof_age_seconds: self.proof.as_ref().map(|proof| age(proof.at, now)),
             revision: self.process.as_ref().map(|process| process.revision.to_string()),
@@ -48,6 +51,21 @@ impl TraefikFacts {
             started: self.process.as_ref().map(|process| process.started.to_string()),
             restarts_seen: self.restarts,
             pushes: self.finished.iter().rev().map(|push| push.status(now)).collect(),
+        }
+    }
+}
+
+impl InstanceFacts {
+    fn status(&self, instance: &str, now: Instant) -> InstanceStatus {
+        let applied = self.state.applied.as_ref();
+        InstanceStatus {
+            instance: instance.to_owned(),
+            in_force: self.is_in_force(),
+            has_rival: self.state.has_rival,
+            summary: text::instance(self),
+            problem: self.problem.as_ref().map(|problem| problem.status(now)),
+            version: applied.map(|applied| applied.version.to_string()),
+            started: applied.map(|applied| applied.started.to_string()),
         }
     }
 }
@@ -87,6 +105,7 @@ impl PoolFacts {
             entry_point: self.entry_point.clone(),
             method: self.method.into(),
             in_force: is_proved && self.in_force.is_some(),
+            degraded: self.degraded(is_proved).into_iter().map(|reason| reason.text).collect(),
             text,
             note: text::note(self),
             discovery: DiscoveryStatus {

@@ -7,6 +7,7 @@ use ilb_reconciler::{
     LeastConnections, Pacing,
     least_connections::{Count, ProbeResult},
 };
+use ilb_traefik_client::fleet::InstanceState;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::time::advance;
@@ -154,6 +155,7 @@ fn the_published_schema_is_that_of_the_status() {
         pool.push_started(&round_robin(&backends));
         pool.push_failed(&unreachable_traefik());
         pool.stale(&unreachable_api_server());
+        pool.instance("a:1", Some(&InstanceState::new(Some(Err(unreachable_traefik())))));
         status(&insight)
     });
     assert_eq!(differences(&schema, &schema, &status, ""), Vec::<String>::new());

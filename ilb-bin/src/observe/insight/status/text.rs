@@ -10,6 +10,7 @@ use crate::observe::insight::{
     PoolFacts, TraefikFacts,
     imbalance::Imbalance,
     numbers::{age, ago, many, span},
+    traefik::InstanceFacts,
     words::{BackendState, DiscoveryState, Severity},
 };
 
@@ -19,16 +20,33 @@ impl StatusSummary {
     }
 }
 
-pub(super) fn readiness(not_ready: &[String], uptime_seconds: f64) -> StatusSummary {
+pub(super) fn readiness(not_ready: &[String], degraded: &[String], uptime_seconds: f64) -> StatusSummary {
     let about = format!("ilb {}, up for {}", env!("CARGO_PKG_VERSION"), span(uptime_seconds));
-    match not_ready {
-        [] => StatusSummary::new(Severity::Ok, "ready: all pools active", about),
-        reasons => StatusSummary::new(Severity::Error, format!("not ready: {}", reasons.join("; ")), about),
+    match (not_ready, degraded) {
+        ([], []) => StatusSummary::new(Severity::Ok, "ready: all pools active", about),
+        ([], reasons) => {
+            StatusSummary::new(Severity::Warning, format!("ready, degraded: {}", reasons.join("; ")), about)
+        }
+        (reasons, _) => StatusSummary::new(Severity::Error, format!("not ready: {}", reasons.join("; ")), about),
+    }
+}
+
+pub(super) fn instance(facts: &InstanceFacts) -> StatusSummary {
+    let version = facts.state.applied.as_ref().map(|applied| format!("version {}", applied.version));
+    let version = version.unwrap_or_default();
+    match facts.degraded() {
+        None => StatusSummary::new(Severity::Ok, "Configuration active", version),
+        Some(reason) => StatusSummary::new(Severity::Error, reason, version),
     }
 }
 
 pub(super) fn traefik(facts: &TraefikFacts, now: Instant) -> StatusSummary {
     match (&facts.problem, &facts.proof) {
+        _ if facts.has_rival => StatusSummary::new(
+            Severity::Error,
+            "Another program writes to this Traefik",
+            "each replaces the configuration of the other: end one of them",
+        ),
         (Some(problem), _) => {
             let tried = format!("for {}, {}", span(age(problem.since, now)), many(problem.attempts, "attempt"));
             StatusSummary::new(Severity::Error, format!("Configuration not verified: {}", problem.kind), tried)
