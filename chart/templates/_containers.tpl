@@ -36,12 +36,12 @@ ports:
     protocol: TCP
 startupProbe:
   httpGet:
-    path: /startupz # the backends are known; Traefik is started after this
+    path: /startupz # the backends are known, or 10 s are over; Traefik is started after this
     port: 8081
   {{- toYaml .Values.ilb.startupProbe | nindent 2 }}
 readinessProbe:
   httpGet:
-    path: /readyz # the configuration is proved to be in force
+    path: /readyz # a pool is proved to be in force
     port: 8081
   {{- toYaml .Values.ilb.readinessProbe | nindent 2 }}
 livenessProbe:

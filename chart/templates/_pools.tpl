@@ -1,17 +1,19 @@
 {{/*
 The pools, whichever way they are given, with everything that Kubernetes and Traefik have to know about them filled in:
 name, entryPoint, port (where Traefik listens), servicePort, portName, nodePort, namespaces, allNamespaces, service.
+
+What is filled in for a pool must not depend on the others: pods of before an upgrade read the new settings with the
+entry points that their Traefik was started with.
 */}}
 {{- define "ilb.pools" -}}
 {{- $pools := list -}}
 {{- if .Values.pools -}}
-{{- $alone := eq (len .Values.pools) 1 -}}
 {{- range .Values.pools -}}
 {{- $name := .name | default "default" -}}
 {{- $port := .port | default 3333 | int -}}
 {{- $pools = append $pools (dict
   "name" $name
-  "entryPoint" (.entryPoint | default (ternary "tcp" $name $alone))
+  "entryPoint" (.entryPoint | default (ternary "tcp" $name (eq $name "default")))
   "port" $port
   "servicePort" (.servicePort | default $port | int)
   "portName" (.portName | default ($name | trunc 15 | trimSuffix "-"))

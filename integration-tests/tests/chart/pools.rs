@@ -39,3 +39,26 @@ fn ilb_reads_the_file_and_no_variable_of_a_single_pool() {
     assert_eq!(rendered.file("ilb.yaml").unwrap()["log"], json!({"level": "debug"}));
     assert_eq!(variables[1]["value"], "/etc/ilb/ilb.yaml");
 }
+
+#[test]
+#[ignore = "needs the testbed: make test"]
+fn a_pool_that_is_added_changes_nothing_about_the_others() {
+    let chart = Chart::new().unwrap();
+    for first in ["{name: postgres, selector: app=pg}", "{selector: app=pg}"] {
+        let name = if first.contains("name") { "postgres" } else { "default" };
+        let rendered = |pools: &str| {
+            let rendered = chart.render(&format!("pools: [{pools}]")).unwrap();
+            let settings = rendered.file("ilb.yaml").unwrap()["pools"][0].clone();
+            let entry_point = settings["entryPoint"].as_str().unwrap().to_owned();
+            let listener = rendered.file("traefik.yml").unwrap()["entryPoints"][&entry_point].clone();
+            assert_eq!(listener["address"], ":3333");
+            (settings, listener, rendered.only("Service").unwrap()["spec"]["ports"][0].clone())
+        };
+        let second = "{name: mqtt, service: mosquitto, port: 1883}";
+        let named = if name == "default" { first.replace('{', "{name: default, ") } else { first.to_owned() };
+        assert_eq!(rendered(first), rendered(&format!("{named}, {second}")));
+    }
+    let single = chart.render("env: {relay: app=pg}").unwrap();
+    let entry_points = single.file("traefik.yml").unwrap()["entryPoints"].clone();
+    assert!(entry_points["tcp"].is_object(), "{entry_points}");
+}

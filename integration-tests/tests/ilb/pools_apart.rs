@@ -47,6 +47,7 @@ async fn a_pool_at_an_entry_point_that_does_not_exist_is_shown_and_the_others_ar
     let ((one, first), (two, second)) = (listed(&folder, "first").await, listed(&folder, "second").await);
     let settings = |file: &Path, entry_point: &str| {
         format!("{}{}{}", head(&traefik), pool("a", "tcp", file), pool("b", entry_point, file))
+            .replace('}', ", method: roundrobin}")
     };
     let configured = Configured::start(folder, &settings(&first, "nope"), &[]);
     configured.admin.wait_until_ok("/readyz").await.unwrap();
@@ -108,9 +109,10 @@ async fn least_connections_go_on_beside_a_pool_that_is_not_active() {
     }
     held.retain(|connection| connection.backend() == addresses[0]);
     assert_eq!(held.len(), 5);
-    eventually("a push for balance", async || {
-        let pushes = configured.admin.metric(r#"ilb_pushes_total{reason="balance",result="partly"}"#).await?;
-        ensure!(pushes > 0.0);
+    let head_start = format!("ilb_backend_head_start{{pool=\"a\",backend=\"{}\"}}", addresses[1]);
+    eventually("the next ones lead to the backend without connections", async || {
+        let next = configured.admin.metric(&head_start).await?;
+        ensure!(next == 5.0, "{next}");
         Ok(())
     })
     .await
