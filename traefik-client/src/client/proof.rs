@@ -34,6 +34,8 @@ struct Seen {
     started: Option<StartDate>,
     /// Fingerprints of the services that had all their servers.
     services: HashSet<u64>,
+    /// Fingerprints of the services that had none, because the routers that use them were disabled.
+    behind_disabled: HashSet<u64>,
 }
 
 /// Maximum number of new services that are requested one by one. More are cheaper to get in one response with all others.
@@ -58,13 +60,18 @@ impl Prover {
         facts: &[Fact<'_>],
         process: &Process,
     ) -> Result<BTreeMap<Name, Error>, Error> {
-        let unseen: Vec<_> = {
+        let (unseen, behind_disabled): (Vec<_>, Vec<_>) = {
             let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
             let same_process = seen.started.as_ref() == Some(&process.start_date);
-            facts.iter().filter(|fact| !same_process || !seen.services.contains(&fact.fingerprint)).collect()
+            let unproved = facts.iter().filter(|fact| !same_process || !seen.services.contains(&fact.fingerprint));
+            unproved.partition(|fact| !same_process || !seen.behind_disabled.contains(&fact.fingerprint))
         };
         let is_small = unseen.len() <= MAX_SINGLE_LOOKUPS && configuration.udp.is_empty();
-        let few = if is_small { prove_few(http, configuration, &unseen, process).await? } else { None };
+        let few = if is_small {
+            prove_few(http, configuration, unseen.into_iter().chain(behind_disabled), process).await?
+        } else {
+            None
+        };
         let findings = if let Some(findings) = few {
             findings
         } else {
@@ -72,27 +79,38 @@ impl Prover {
             let body = http.get("api/rawdata", "GET /api/rawdata", max_bytes).await?;
             Snapshot::parse(&body)?.findings(configuration, payload.revision(), process)?
         };
-        let behind_disabled = findings.behind_disabled(configuration);
-        let proved = facts.iter().filter(|fact| findings.is_proved(fact.name, &behind_disabled));
-        let services = proved.map(|fact| fact.fingerprint).collect();
-        let seen = Seen { started: Some(process.start_date.clone()), services };
+        let unbuilt = findings.behind_disabled(configuration);
+        let fingerprints = |is_meant: &dyn Fn(&Fact<'_>) -> bool| {
+            facts.iter().filter(|fact| is_meant(fact)).map(|fact| fact.fingerprint).collect()
+        };
+        let seen = Seen {
+            started: Some(process.start_date.clone()),
+            services: fingerprints(&|fact| findings.is_proved(fact.name, &unbuilt)),
+            behind_disabled: fingerprints(&|fact| unbuilt.contains(fact.name)),
+        };
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
         Ok(findings.faults)
     }
 }
 
-/// Compares the routers on the first page of the list and, if these are all, the `unseen` services; `None` if they are
-/// not.
-async fn prove_few(
+/// Compares the routers on the first page of the list and, if these are all, the `unseen` services that Traefik should have
+/// built; `None` if the page does not list all routers, or if these services are many.
+async fn prove_few<'a>(
     http: &Http,
     configuration: &Configuration,
-    unseen: &[&Fact<'_>],
+    unseen: impl Iterator<Item = &'a Fact<'a>>,
     process: &Process,
 ) -> Result<Option<Findings>, Error> {
     let body = http.get("api/tcp/routers?per_page=1000", "the routers", MAX_LISTING_BYTES).await?;
     let Some(mut findings) = Routers::parse(&body)?.findings(configuration) else { return Ok(None) };
-    let skipped = findings.behind_disabled(configuration);
-    for fact in unseen.iter().filter(|fact| !skipped.contains(fact.name)) {
+    let expected: Vec<_> = {
+        let unbuilt = findings.behind_disabled(configuration);
+        unseen.filter(|fact| !unbuilt.contains(fact.name)).collect()
+    };
+    if expected.len() > MAX_SINGLE_LOOKUPS {
+        return Ok(None);
+    }
+    for fact in expected {
         let path = format!("api/tcp/services/{}@rest", fact.name);
         let max_bytes = MAX_FIXED_RESPONSE_BYTES + 256 * fact.balancer.servers.len();
         let body = match http.get(&path, "a service", max_bytes).await {

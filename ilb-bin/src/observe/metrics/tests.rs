@@ -77,7 +77,8 @@ fn names_follow_the_conventions_of_prometheus() {
         assert!(metric.help.starts_with(|c: char| c.is_uppercase() || c.is_ascii_digit()), "{name}: {:?}", metric.help);
         for label in metric.labels {
             // There is an instance per Traefik of the fleet at the moment.
-            let known = ["pool", "backend", "instance", "state", "reason", "result", "kind", "during", "version", "arch"];
+            let known =
+                ["pool", "backend", "instance", "state", "reason", "result", "kind", "during", "version", "arch"];
             assert!(known.contains(label), "{name}: the values of {label} are not known to be bounded");
         }
     }
