@@ -180,6 +180,11 @@ impl Controller {
     /// Lets each pool decide and returns what should be in force; `None` as long as nothing should be pushed. A pool of
     /// which too little is known is not part of it.
     fn decide(&mut self) -> Option<DesiredPools> {
+        // What is decided during a push cannot be pushed before its end, and with thousands of backends a decision about
+        // each set would cost more than the push.
+        if !self.pushes.is_pushing() {
+            self.pools.values_mut().for_each(Pool::take_in_set);
+        }
         let desired = self.advance_pools();
         if !self.pools.is_empty() && desired.len() == self.pools.len() {
             self.first_push = FirstPush::Over;

@@ -24,6 +24,7 @@ pub async fn plan(pools: impl IntoIterator<Item = Pool>, observer: &mut dyn Obse
 async fn first_desired(mut pool: Pool, observer: &mut dyn Observer) -> (Name, Desired) {
     pool.announce(observer);
     loop {
+        pool.take_in_set();
         pool.advance(observer);
         if let Some(desired) = pool.desired() {
             return (pool.name().clone(), desired);

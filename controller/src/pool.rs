@@ -26,7 +26,9 @@ pub struct Pool {
     policy: Policy,
     /// The last set, whatever the states of its backends.
     seen: Option<Arc<BackendSet>>,
-    /// The backends of `seen` that may take new connections.
+    /// True while the policy does not know of `seen`.
+    is_undecided: bool,
+    /// The backends that may take new connections, of the last set that the policy knows.
     ready: Option<Arc<BackendSet>>,
     decided: Option<Arc<Decision>>,
     /// The desired state of the pool that this one has replaced, or of an earlier process. It is in use until this pool
@@ -47,7 +49,7 @@ impl Pool {
     pub fn new(spec: PoolSpec, discovery: impl Discovery) -> Self {
         let (sets, policy) = (discovery.watch(), Policy::round_robin());
         let info = PoolInfo::new(Arc::new(spec), policy.method(), Arc::new(discovery));
-        Self { info, sets, policy, seen: None, ready: None, decided: None, inherited: None }
+        Self { info, sets, policy, seen: None, is_undecided: false, ready: None, decided: None, inherited: None }
     }
 
     /// Replaces the policy.
@@ -126,13 +128,21 @@ impl Pool {
 
     fn discovered(&mut self, set: Arc<BackendSet>, observer: &mut dyn Observer) {
         let set = self.info.spec.shares.apply(set);
-        self.policy.set_backends(&set);
-        self.ready = Some(Arc::new(set.ready()));
         let previous = self.seen.replace(Arc::clone(&set));
+        self.is_undecided = true;
         observer.on(&Event::Discovered { pool: self.name(), set: &set, previous: previous.as_deref() });
     }
 
-    /// Starts the counting and probing that is due, and decides by what is known now.
+    /// Passes the last set to the policy, unless it knows it already. Of the sets that arrive during a push only the last
+    /// matters, so the caller calls this when a decision about it can be pushed.
+    pub(crate) fn take_in_set(&mut self) {
+        if let Some(set) = self.seen.as_ref().filter(|_| std::mem::take(&mut self.is_undecided)) {
+            self.policy.set_backends(set);
+            self.ready = Some(Arc::new(set.ready()));
+        }
+    }
+
+    /// Starts the counting and probing that is due, and decides by what the policy knows now.
     pub(crate) fn advance(&mut self, observer: &mut dyn Observer) {
         let decided = self.policy.advance();
         if let Some(decision) = &decided

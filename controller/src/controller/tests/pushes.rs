@@ -87,24 +87,61 @@ async fn a_change_during_a_push_is_pushed_after_it_and_the_latest_wins() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_that_is_undone_during_a_push_is_not_pushed() {
-    let (sender, mut starts) = mpsc::unbounded_channel();
-    let (pool, discovery) = pool("default", "tcp", Policy::round_robin());
-    let (decided, mut decisions) = mpsc::unbounded_channel();
-    let controller =
-        Controller::new(Arc::new(Slow { started: sender }), [pool]).with_observer(move |event: &Event<'_>| {
-            if let Event::Decided { decision, .. } = event {
-                decided.send(decision.plan.entries().len()).unwrap();
-            }
-        });
-    let _task = tokio::spawn(controller.run(std::future::pending()));
-    for ready in [1, 2, 1] {
-        discovery.send(Ok(set(ready))).await.unwrap();
-        let decided = timeout(Duration::from_secs(60), decisions.recv());
-        assert_eq!(decided.await, Ok(Some(ready.into())));
+async fn sets_during_a_push_are_reported_at_once_and_only_the_last_one_is_decided_about() {
+    let mut running = SlowlyPushed::start(&[1, 2, 3, 4]).await;
+    assert_eq!((running.starts.recv().await, running.starts.recv().await), (Some(1), Some(4)));
+    let mut events = Vec::new();
+    while let Ok(event) = running.events.try_recv() {
+        events.push(event);
     }
-    assert_eq!(starts.recv().await, Some(1));
-    timeout(Duration::from_secs(60), starts.recv()).await.expect_err("it is in force already");
+    let first_push = events.iter().position(|event| *event == "PushStarted").unwrap();
+    let sets = ["Discovered", "Discovered", "Discovered"];
+    assert_eq!(events[first_push + 1..], [&sets[..], &["Pushed", "Decided", "PushStarted"]].concat());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_is_undone_during_a_push_is_not_pushed() {
+    let mut running = SlowlyPushed::start(&[1, 2, 1]).await;
+    assert_eq!(running.starts.recv().await, Some(1));
+    timeout(Duration::from_secs(60), running.starts.recv()).await.expect_err("it is in force already");
+}
+
+/// A controller in front of a [`Slow`] Traefik, whose first push is under way.
+struct SlowlyPushed {
+    /// Names of the events but for heartbeats.
+    events: mpsc::UnboundedReceiver<&'static str>,
+    /// Number of backends of each push.
+    starts: mpsc::UnboundedReceiver<usize>,
+    _discovery: mpsc::Sender<Published>,
+    _task: JoinHandle<()>,
+}
+
+impl SlowlyPushed {
+    /// Starts one pool and publishes sets with these numbers of ready backends: the first one is pushed, and the others
+    /// are reported before that push ends.
+    async fn start(ready: &[u8]) -> Self {
+        let ((sender, starts), (reporter, events)) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());
+        let (discovered, mut reports) = mpsc::unbounded_channel();
+        let (pool, discovery) = pool("default", "tcp", Policy::round_robin());
+        let controller =
+            Controller::new(Arc::new(Slow { started: sender }), [pool]).with_observer(move |event: &Event<'_>| {
+                let name = name_of(event);
+                if name == "Discovered" {
+                    discovered.send(()).unwrap();
+                }
+                if name != "Alive" {
+                    reporter.send(name).unwrap();
+                }
+            });
+        let task = tokio::spawn(controller.run(std::future::pending()));
+        let started = Instant::now();
+        for ready in ready {
+            discovery.send(Ok(set(*ready))).await.unwrap();
+            reports.recv().await.unwrap();
+        }
+        assert_eq!(started.elapsed(), Duration::ZERO, "the sets are reported during the first push");
+        Self { events, starts, _discovery: discovery, _task: task }
+    }
 }
 
 #[tokio::test(start_paused = true)]
