@@ -45,10 +45,15 @@ impl BackendSet {
         self.iter().filter(|b| b.state() == state).count()
     }
 
+    /// Iterates over the backends that are [`State::Ready`], in the order of their addresses.
+    pub fn iter_ready(&self) -> impl Iterator<Item = &Backend> + Clone {
+        self.iter().filter(|b| b.state() == State::Ready)
+    }
+
     /// Returns the set of backends that are [`State::Ready`] and so may take new connections.
     #[must_use]
     pub fn ready(&self) -> Self {
-        self.iter().filter(|b| b.state() == State::Ready).cloned().collect()
+        self.iter_ready().cloned().collect()
     }
 }
 
@@ -56,9 +61,12 @@ impl BackendSet {
 impl FromIterator<Backend> for BackendSet {
     fn from_iter<I: IntoIterator<Item = Backend>>(backends: I) -> Self {
         let mut backends: Vec<_> = backends.into_iter().collect();
-        backends.reverse();
-        backends.sort_by_key(Backend::address); // stable: of equal addresses the later one comes first now
-        backends.dedup_by_key(|b| b.address());
+        // Mostly they come from another set, or sorted.
+        if !backends.is_sorted_by(|a, b| a.address() < b.address()) {
+            backends.reverse();
+            backends.sort_by_key(Backend::address); // stable: of equal addresses the later one comes first now
+            backends.dedup_by_key(|b| b.address());
+        }
         Self { backends: backends.into_boxed_slice() }
     }
 }

@@ -48,15 +48,19 @@ impl Change {
 /// # Ok::<(), std::net::AddrParseError>(())
 /// ```
 pub fn reconcile(old: &BackendSet, new: &BackendSet) -> Action {
-    let mut change = Change::default();
+    let (mut change, mut left) = (Change::default(), old.iter().peekable());
+    // Both are in the order of addresses.
     for backend in new.iter() {
-        match old.get(&backend.address()) {
+        while let Some(gone) = left.next_if(|before| before.address() < backend.address()) {
+            change.removed.push(gone.clone());
+        }
+        match left.next_if(|before| before.address() == backend.address()) {
             None => change.added.push(backend.clone()),
             Some(before) if before != backend => change.updated.push(backend.clone()),
             Some(_) => {}
         }
     }
-    change.removed.extend(old.iter().filter(|b| new.get(&b.address()).is_none()).cloned());
+    change.removed.extend(left.cloned());
     if change == Change::default() { Action::Noop } else { Action::Apply(change) }
 }
 

@@ -78,7 +78,7 @@ impl PoolFacts {
     pub(super) fn discovered(&mut self, set: &Arc<BackendSet>, now: Instant) {
         self.stale = None;
         self.sets += 1;
-        if self.backends.as_ref().is_none_or(|before| before.ready() != set.ready()) {
+        if self.backends.as_ref().is_none_or(|before| !before.iter_ready().eq(set.iter_ready())) {
             self.changed.get_or_insert(now);
         }
         self.load.retain(|address| set.get(address).is_some());
@@ -118,7 +118,7 @@ impl PoolFacts {
             self.propagation.observe(now.saturating_duration_since(changed).as_secs_f64());
         }
         // A change that was undone while the push was in flight needs no other push.
-        if self.backends.as_ref().is_some_and(|backends| backends.ready() == *desired.backends) {
+        if self.backends.as_ref().is_some_and(|backends| backends.iter_ready().eq(desired.backends.iter())) {
             self.changed = None;
         }
         self.in_force = Some(Arc::clone(&desired.decision));
