@@ -1,19 +1,12 @@
 //! The bars that ilb is to meet.
 
-use std::fmt;
+use ilb_benches::bar::Bar;
 
 use crate::{
     contender::Contender,
     measurements::{Measurement, Measurements},
     soak::Soak,
 };
-
-/// A limit that was promised, and the measured value.
-pub(crate) struct Bar {
-    name: &'static str,
-    value: f64,
-    limit: f64,
-}
 
 /// Returns the bars whose values have been measured.
 pub(crate) fn bars(measurements: &Measurements) -> Vec<Bar> {
@@ -54,25 +47,4 @@ pub(crate) fn bars(measurements: &Measurements) -> Vec<Bar> {
         bar("soak: heap goal after 2 000 pushes, relative to before", growth(Soak::heap_growth), 1.1),
     ];
     bars.into_iter().flatten().collect()
-}
-
-impl Bar {
-    pub(crate) fn is_met(&self) -> bool {
-        self.value <= self.limit
-    }
-
-    /// Formats a line of a table.
-    pub(crate) fn row(&self) -> String {
-        format!("| {} | {:.3} | {:.3} | {} |\n", self.name, self.value, self.limit, self.verdict())
-    }
-
-    fn verdict(&self) -> &'static str {
-        if self.is_met() { "met" } else { "missed" }
-    }
-}
-
-impl fmt::Display for Bar {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:<7}{:>8.3} (at most {:.3})  {}", self.verdict(), self.value, self.limit, self.name)
-    }
 }

@@ -8,7 +8,6 @@ mod contender;
 mod load;
 mod measurements;
 mod plot;
-mod processor_time;
 mod random;
 mod report;
 mod scenario;

@@ -2,10 +2,11 @@
 
 use std::{fmt::Write as _, fs};
 
+use ilb_benches::bar::Bar;
 use ilb_testbed::in_checkout;
 
 use crate::{
-    bars::{Bar, bars},
+    bars::bars,
     measurements::{Measurement, Measurements},
     plot,
 };

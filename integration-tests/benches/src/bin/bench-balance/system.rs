@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::bail;
+use ilb_benches::processor_time::seconds_of;
 use ilb_testbed::{ApiServer, Ilb, Net, Pods, Process, Readiness, Signal, Traefik, eventually, tools};
 use tempfile::TempDir;
 use tokio::{
@@ -17,7 +18,7 @@ use tokio::{
     net::{TcpStream, UnixStream},
 };
 
-use crate::{contender::Contender, processor_time::seconds_of, scenario::Scenario};
+use crate::{contender::Contender, scenario::Scenario};
 
 /// A contender that runs, in front of backends of its own.
 pub(crate) struct System {
