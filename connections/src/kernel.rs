@@ -16,7 +16,7 @@ use crate::{
     own_ports::OwnPorts,
     probe::Prober,
     process::socket_inodes,
-    sample::{Load, Sample},
+    sample::{Ending, Load, Sample},
     socket::{Family, Pass, Query},
     source::ConnectionSource,
     table::{Method, Table},
@@ -33,8 +33,9 @@ use crate::{
 /// processor time per socket. Between samples, about 48 bytes are kept per connection and 200 per remote address. If the
 /// table changes while it is read, it is read again, up to five times in all.
 ///
-/// Clones share one state: they sample one after the other, and each counts the connections opened and closed since the
-/// last sample of any of them.
+/// A process needs one of them, of which each user has a [`handle`](Self::handle) of its own. Clones share one state:
+/// they sample one after the other, and each counts the connections opened and closed since the last sample of any of
+/// them.
 ///
 /// # Errors
 ///
@@ -43,8 +44,10 @@ use crate::{
 #[derive(Clone)]
 pub struct KernelConnections {
     reader: Arc<Mutex<Reader>>,
+    table: Arc<Mutex<Table>>,
     own_ports: Arc<OwnPorts>,
     method: Method,
+    options: Options,
 }
 
 /// The choice of connections to count. The default is every outgoing connection of the network namespace.
@@ -90,17 +93,28 @@ impl KernelConnections {
         self.method
     }
 
-    /// Returns a prober whose connections never count.
+    /// Returns a handle for another user, such as another pool. It counts the connections opened and closed since its own
+    /// last sample, and shares everything else: the table, the options, and the probes that never count.
+    #[must_use]
+    pub fn handle(&self) -> Self {
+        Self::new(Arc::clone(&self.table), Arc::clone(&self.own_ports), self.method, self.options.clone())
+    }
+
+    /// Returns a prober whose connections never count, in the samples of no handle.
     pub fn prober(&self) -> Prober {
         Prober::new(Arc::clone(&self.own_ports))
     }
 
     fn with_table(table: Table, options: Options) -> Self {
-        let own_ports = Arc::new(OwnPorts::default());
         let method = table.method();
+        Self::new(Arc::new(Mutex::new(table)), Arc::default(), method, options)
+    }
+
+    fn new(table: Arc<Mutex<Table>>, own_ports: Arc<OwnPorts>, method: Method, options: Options) -> Self {
         let tracker = Tracker::new(options.listener_port);
-        let reader = Reader { table, tracker, options, own_ports: Arc::clone(&own_ports) };
-        Self { reader: Arc::new(Mutex::new(reader)), own_ports, method }
+        let reader =
+            Reader { table: Arc::clone(&table), tracker, options: options.clone(), own_ports: Arc::clone(&own_ports) };
+        Self { reader: Arc::new(Mutex::new(reader)), table, own_ports, method, options }
     }
 }
 
@@ -110,8 +124,10 @@ impl ConnectionSource for KernelConnections {
         let (reader, query) = (Arc::clone(&self.reader), Query::from_remotes(backends));
         let reading =
             tokio::task::spawn_blocking(move || reader.lock().unwrap_or_else(PoisonError::into_inner).sample(query));
-        let (loads, cost) = reading.await.map_err(|_| Error::Cancelled)??;
-        Ok(loads.into_iter().filter(|(address, _)| backends.contains(address)).collect::<Sample>().with_cost(cost))
+        let (loads, endings, cost): Reading = reading.await.map_err(|_| Error::Cancelled)??;
+        let loads: Sample = loads.into_iter().filter(|(address, _)| backends.contains(address)).collect();
+        let endings = endings.into_iter().filter(|ending| backends.contains(&ending.backend));
+        Ok(loads.with_endings(endings).with_cost(cost))
     }
 }
 
@@ -121,39 +137,43 @@ impl fmt::Debug for KernelConnections {
     }
 }
 
+/// The loads of a sample, the connections that ended, and the processor time that it took.
+type Reading = (Vec<(SocketAddr, Load)>, Vec<Ending>, Duration);
+
 /// The state of sampling.
 struct Reader {
-    table: Table,
+    table: Arc<Mutex<Table>>,
     tracker: Tracker,
     options: Options,
     own_ports: Arc<OwnPorts>,
 }
 
 impl Reader {
-    /// Returns the load of each remote address that has one, and the processor time that it took.
-    fn sample(&mut self, mut query: Query) -> Result<(Vec<(SocketAddr, Load)>, Duration), Error> {
+    fn sample(&mut self, mut query: Query) -> Result<Reading, Error> {
         let before = thread_processor_time();
         // Without an IPv6 backend there is nothing to find among the IPv6 sockets: a listener for both families is one
         // of them, and so are the connections that it accepts.
         if self.options.ipv4_mapped && query.families.contains(&Family::V4) {
             query.families.insert(Family::V6);
         }
+        let table = Arc::clone(&self.table);
+        let mut table = table.lock().unwrap_or_else(PoisonError::into_inner);
         self.own_ports.begin_sample();
         self.tracker.begin_sample(&query.ports);
         let inodes = self.options.process_id.map(socket_inodes).transpose()?;
-        self.read(&query, inodes.as_ref())?;
-        let loads = self.tracker.end_sample();
-        Ok((loads, thread_processor_time().saturating_sub(before)))
+        self.read(&mut table, &query, inodes.as_ref())?;
+        let (loads, endings) = self.tracker.end_sample(Instant::now());
+        Ok((loads, endings, thread_processor_time().saturating_sub(before)))
     }
 
-    fn read(&mut self, query: &Query, inodes: Option<&HashSet<u32>>) -> Result<(), ReadError> {
+    fn read(&mut self, table: &mut Table, query: &Query, inodes: Option<&HashSet<u32>>) -> Result<(), ReadError> {
         const MAX_READ_ATTEMPTS: u32 = 5;
         let criteria = Criteria { own_ports: &self.own_ports, inodes };
         let now = Instant::now();
         for _ in 0..MAX_READ_ATTEMPTS {
             self.tracker.begin_attempt();
             let tracker = &mut self.tracker;
-            match self.table.visit(query, &mut |socket| tracker.see(socket, &criteria, now))? {
+            match table.visit(query, &mut |socket| tracker.see(socket, &criteria, now))? {
                 Pass::Consistent => return Ok(()),
                 Pass::Interrupted => {}
             }

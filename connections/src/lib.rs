@@ -19,8 +19,8 @@ pub use crate::{
     error::{Error, ReadError},
     kernel::{KernelConnections, Options},
     locality::is_local,
-    probe::Prober,
-    sample::{Load, Sample},
+    probe::{ProbeError, Probed, Prober},
+    sample::{EndedBy, Ending, Load, MAX_ENDINGS_PER_SAMPLE, Sample},
     source::ConnectionSource,
     table::Method,
 };

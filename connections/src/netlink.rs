@@ -11,7 +11,7 @@ use crate::{
         request::{Request, connections, listeners},
         response::{Progress, read},
     },
-    socket::{Pass, Query, Socket},
+    socket::{Family, Pass, Query, Socket},
 };
 
 /// A netlink socket for requests to `sock_diag`.
@@ -35,7 +35,7 @@ impl Netlink {
 
     /// Visits the listening sockets, then the connections.
     pub(crate) fn visit(&mut self, query: &Query, visit: &mut dyn FnMut(&Socket)) -> Result<Pass, ReadError> {
-        let listeners = query.families.iter().map(|family| listeners(*family));
+        let listeners = Family::ALL.into_iter().map(listeners);
         let connections = query.families.iter().map(|family| connections(*family, &query.ports));
         let mut pass = Pass::Consistent;
         for request in listeners.chain(connections) {

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{BufRead, BufReader},
+    io::{self, BufRead, BufReader},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
@@ -11,32 +11,50 @@ use crate::{
     socket::{Family, Query, Socket, State, Traffic, canonical},
 };
 
-/// Visits the listening sockets and connections of this network namespace.
+/// Visits the listening sockets of this network namespace, then the connections.
 pub(crate) fn visit(query: &Query, visit: &mut dyn FnMut(&Socket)) -> Result<(), ReadError> {
-    const BUFFER_BYTES: usize = 64 * 1024;
-    let mut line = String::new();
-    for family in &query.families {
-        let (path, reading) = match family {
-            Family::V4 => ("/proc/self/net/tcp", "reading /proc/self/net/tcp"),
-            Family::V6 => ("/proc/self/net/tcp6", "reading /proc/self/net/tcp6"),
-        };
-        let file = File::open(path).map_err(ReadError::io(reading))?;
-        let mut table = BufReader::with_capacity(BUFFER_BYTES, file);
-        table.read_line(&mut line).map_err(ReadError::io(reading))?; // the headings
-        loop {
-            line.clear();
-            if table.read_line(&mut line).map_err(ReadError::io(reading))? == 0 {
-                break;
-            }
-            let socket = parse_socket(&line).map_err(|Malformed| ReadError::MalformedLine(line.trim().to_owned()))?;
-            if let Some(socket) = socket
-                && (socket.state == State::Listening || query.ports.contains(&socket.remote.port()))
-            {
+    // Which connections count depends on the listening sockets, those of the other family included.
+    let mut connections = Vec::new();
+    for family in Family::ALL {
+        let is_queried = query.families.contains(&family);
+        let read = read_table(family, &mut |socket| {
+            if socket.state == State::Listening {
                 visit(&socket);
+            } else if is_queried && query.ports.contains(&socket.remote.port()) {
+                connections.push(socket);
             }
+        });
+        match read {
+            // A kernel without IPv6 does not have the table.
+            Err(ReadError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound && !is_queried => {}
+            read => read?,
         }
     }
+    connections.iter().for_each(visit);
     Ok(())
+}
+
+fn read_table(family: Family, visit: &mut dyn FnMut(Socket)) -> Result<(), ReadError> {
+    const BUFFER_BYTES: usize = 64 * 1024;
+    let (path, reading) = match family {
+        Family::V4 => ("/proc/self/net/tcp", "reading /proc/self/net/tcp"),
+        Family::V6 => ("/proc/self/net/tcp6", "reading /proc/self/net/tcp6"),
+    };
+    let file = File::open(path).map_err(ReadError::io(reading))?;
+    let mut table = BufReader::with_capacity(BUFFER_BYTES, file);
+    let mut line = String::new();
+    table.read_line(&mut line).map_err(ReadError::io(reading))?; // the headings
+    loop {
+        line.clear();
+        if table.read_line(&mut line).map_err(ReadError::io(reading))? == 0 {
+            return Ok(());
+        }
+        if let Some(socket) =
+            parse_socket(&line).map_err(|Malformed| ReadError::MalformedLine(line.trim().to_owned()))?
+        {
+            visit(socket);
+        }
+    }
 }
 
 /// The error of a line that does not have the format that the kernel documents.
@@ -52,6 +70,8 @@ fn parse_socket(line: &str) -> Result<Option<Socket>, Malformed> {
     let state = match fields.next().ok_or(Malformed)? {
         "01" => State::Established,
         "02" => State::Opening,
+        "04" | "05" => State::EndedHere,
+        "08" => State::EndedByRemote,
         "0A" => State::Listening,
         _ => return Ok(None),
     };

@@ -24,6 +24,10 @@ pub(crate) struct Socket {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     Established,
+    /// CLOSE-WAIT: the remote side has ended its half.
+    EndedByRemote,
+    /// FIN-WAIT-1 or FIN-WAIT-2: this side has ended its half.
+    EndedHere,
     /// SYN-SENT: the remote side has not answered yet.
     Opening,
     Listening,
@@ -34,6 +38,8 @@ pub(crate) enum State {
 pub(crate) struct Traffic {
     /// Bytes of data received and acknowledged.
     pub(crate) bytes: u64,
+    /// Bytes of data received, which are part of `bytes`.
+    pub(crate) received: u64,
     /// Segments sent again.
     pub(crate) retransmits: u32,
     /// Smoothed round-trip time.
@@ -45,9 +51,25 @@ pub(crate) struct Traffic {
 /// It only saves work: a reader may return sockets outside of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Query {
+    /// Families of connections. Listening sockets are selected whatever their family: one of the IPv6 family may
+    /// listen for IPv4 as well.
     pub(crate) families: BTreeSet<Family>,
     /// Remote ports of connections, in ascending order. Listening sockets are selected whatever their port.
     pub(crate) ports: Vec<u16>,
+}
+
+impl State {
+    /// Returns `true` if one side has ended its half of the connection.
+    pub(crate) fn is_half_closed(self) -> bool {
+        matches!(self, Self::EndedByRemote | Self::EndedHere)
+    }
+}
+
+impl Socket {
+    /// Returns `true` if the process that opened the connection has closed it, and the kernel only ends it properly.
+    pub(crate) fn is_orphan(&self) -> bool {
+        self.state.is_half_closed() && self.inode == 0
+    }
 }
 
 impl Query {
@@ -76,6 +98,10 @@ pub(crate) enum Pass {
     Consistent,
     /// The table changed meanwhile: sockets may be missing or listed twice.
     Interrupted,
+}
+
+impl Family {
+    pub(crate) const ALL: [Self; 2] = [Self::V4, Self::V6];
 }
 
 impl Pass {

@@ -13,4 +13,10 @@ pub trait ConnectionSource: Send + Sync + 'static {
     /// Counts the connections to each of `backends` now, and those opened and closed since the last successful sample.
     /// Connections to any other address do not count. A backend whose load is zero is missing in the sample.
     async fn sample(&self, backends: &BTreeSet<SocketAddr>) -> Result<Sample, Error>;
+
+    /// Waits until a connection to a backend of the last sample has ended since then. Where endings are only found by
+    /// samples, which is what this default says, it never returns. Dropping the future loses nothing.
+    async fn ended(&self) {
+        std::future::pending::<()>().await;
+    }
 }

@@ -8,8 +8,8 @@ use std::{
 
 use crate::{
     own_ports::OwnPorts,
-    sample::Load,
-    socket::{Socket, State},
+    sample::{EndedBy, Ending, Load, MAX_ENDINGS_PER_SAMPLE},
+    socket::{Socket, State, Traffic},
 };
 
 /// Derives loads from successive readings of the socket table.
@@ -46,6 +46,10 @@ struct Connection {
     first_sample: u64,
     /// Time of the sample that saw it first.
     first_seen: Instant,
+    /// Bytes received, when it was seen last.
+    received: u64,
+    /// State in which it was seen last.
+    state: State,
 }
 
 /// The load of a remote address while a table is read.
@@ -103,27 +107,34 @@ impl Tracker {
         }
         let (attempt, sample) = (self.attempt, self.sample);
         if let Some(connection) = self.connections.get_mut(&socket.identity) {
-            if connection.last_attempt != attempt {
+            if connection.last_attempt != attempt && !socket.is_orphan() {
                 connection.last_attempt = attempt;
+                (connection.received, connection.state) = (socket.traffic.received, socket.state);
                 self.remotes[connection.slot].add(socket, now - connection.first_seen);
             }
         } else if self.counts(socket, criteria) {
             let slot = self.slot(socket.remote);
-            let connection = Connection { slot, last_attempt: attempt, first_sample: sample, first_seen: now };
+            let Socket { traffic: Traffic { received, .. }, state, .. } = *socket;
+            let connection =
+                Connection { slot, last_attempt: attempt, first_sample: sample, first_seen: now, received, state };
             self.connections.insert(socket.identity, connection);
             self.remotes[slot].add(socket, Duration::ZERO);
         }
     }
 
-    /// Ends the sample, and returns the load of each remote address that has one.
-    pub(crate) fn end_sample(&mut self) -> Vec<(SocketAddr, Load)> {
+    /// Ends the sample, and returns the load of each remote address that has one, and the connections that ended.
+    pub(crate) fn end_sample(&mut self, now: Instant) -> (Vec<(SocketAddr, Load)>, Vec<Ending>) {
         let (attempt, sample) = (self.attempt, self.sample);
         let (remotes, ports) = (&mut self.remotes, &self.ports);
+        let mut endings = Vec::new();
         self.connections.retain(|_, connection| {
             let remote = &mut remotes[connection.slot];
             let is_new = connection.first_sample == sample;
             if connection.last_attempt != attempt {
                 remote.load.closed += u32::from(!is_new);
+                if !is_new && endings.len() < MAX_ENDINGS_PER_SAMPLE {
+                    endings.push(connection.ending(remote.address, now));
+                }
                 return false;
             }
             let port_is_new = ports.get(&remote.address.port()).is_none_or(|first_sample| *first_sample == sample);
@@ -132,12 +143,13 @@ impl Tracker {
         });
         let loads = self.remotes.iter().map(Remote::load).filter(|(_, load)| *load != Load::default()).collect();
         self.forget_idle_remotes();
-        loads
+        (loads, endings)
     }
 
     /// Returns `true` if a connection that is seen for the first time counts.
     fn counts(&self, socket: &Socket, criteria: &Criteria<'_>) -> bool {
-        self.ports.contains_key(&socket.remote.port())
+        !socket.is_orphan()
+            && self.ports.contains_key(&socket.remote.port())
             && !self.listening.contains(&socket.local.port())
             && !criteria.own_ports.contains(socket.local.port())
             && criteria.inodes.is_none_or(|inodes| inodes.contains(&socket.inode))
@@ -179,6 +191,14 @@ impl Tracker {
     }
 }
 
+impl Connection {
+    /// Returns how it ended, as far as two samples can tell.
+    fn ending(&self, backend: SocketAddr, now: Instant) -> Ending {
+        let by = if self.state == State::EndedByRemote { EndedBy::Backend } else { EndedBy::Unknown };
+        Ending::new(backend, now.saturating_duration_since(self.first_seen), self.received, by)
+    }
+}
+
 impl Remote {
     fn new(address: SocketAddr) -> Self {
         Self { address, load: Load::default(), rtt_sum: Duration::ZERO, rtt_count: 0 }
@@ -193,6 +213,7 @@ impl Remote {
                 load.opening += 1;
                 load.oldest_opening = load.oldest_opening.max(Some(age));
             }
+            State::EndedByRemote | State::EndedHere => load.half_closed += 1,
             State::Established | State::Listening => {
                 load.established += 1;
                 if let Some(rtt) = socket.traffic.rtt {

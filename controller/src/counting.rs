@@ -7,7 +7,7 @@ use futures_util::{
     future::{BoxFuture, Fuse, FusedFuture},
     stream::FuturesUnordered,
 };
-use ilb_connections::{ConnectionSource, KernelConnections, Load, Sample};
+use ilb_connections::{ConnectionSource, KernelConnections, Load, ProbeError, Prober, Sample};
 use ilb_discovery::{Backend, BackendSet};
 use ilb_reconciler::{
     Decision, LeastConnections,
@@ -39,15 +39,21 @@ impl From<KernelConnections> for Counter {
         let prober = connections.prober();
         let probe = move |backend| {
             let prober = prober.clone();
-            async move {
-                match prober.probe(backend).await {
-                    Ok(_) => ProbeResult::Answered,
-                    Err(_) => ProbeResult::Unanswered,
-                }
-            }
-            .boxed()
+            async move { probe(&prober, backend).await }.boxed()
         };
         Self::new(Arc::new(connections), Box::new(probe))
+    }
+}
+
+/// Probes a backend until there is a result that says something about it.
+async fn probe(prober: &Prober, backend: SocketAddr) -> ProbeResult {
+    const PAUSE: Duration = Duration::from_secs(1);
+    loop {
+        match prober.probe(backend).await {
+            Ok(_) => return ProbeResult::Answered,
+            Err(ProbeError::Local(_)) => time::sleep(PAUSE).await,
+            Err(_) => return ProbeResult::Unanswered,
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::*;
-use crate::{procfs, socket::State};
+use crate::{netlink::Netlink, probe::ProbeError, procfs, socket::State};
 
 /// A listener, whose connections are accepted only on demand.
 struct Backend {
@@ -121,7 +121,8 @@ async fn a_probe_in_progress_never_counts() {
         opening += opening_in_procfs(backend.address);
     }
     assert!(opening > 0, "the probe was never visible");
-    assert_eq!(probe.await.unwrap().unwrap_err().kind(), io::ErrorKind::TimedOut);
+    let Err(ProbeError::Backend(error)) = probe.await.unwrap() else { panic!("the backend did not respond") };
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     drop(filling);
 }
 
@@ -142,7 +143,97 @@ async fn a_probe_tells_a_backend_that_accepts_from_one_that_refuses() {
     assert!(prober.probe(backend.address).await.is_ok());
     let closed = backend.address;
     drop(backend);
-    assert_eq!(prober.probe(closed).await.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+    let Err(ProbeError::Backend(error)) = prober.probe(closed).await else { panic!("nothing listens there") };
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+}
+
+#[tokio::test]
+async fn a_probe_tells_a_backend_that_closes_at_once_from_one_that_greets_and_waits() {
+    let backend = Backend::at("127.0.0.1", 128);
+    let prober = netlink().await.prober();
+    let closes = async {
+        drop(backend.listener.accept().await.unwrap());
+    };
+    let (result, ()) = tokio::join!(prober.probe(backend.address), closes);
+    assert!(result.unwrap().closed_by_backend);
+    let greets_and_closes = async {
+        backend.listener.accept().await.unwrap().0.write_all(b"too many connections").await.unwrap();
+    };
+    let (result, ()) = tokio::join!(prober.reprobe(backend.address), greets_and_closes);
+    assert!(result.unwrap().closed_by_backend);
+    let waits = async {
+        let (mut stream, _) = backend.listener.accept().await.unwrap();
+        stream.write_all(b"welcome").await.unwrap();
+        stream
+    };
+    let (result, _stream) = tokio::join!(prober.probe(backend.address), waits);
+    assert!(!result.unwrap().closed_by_backend);
+}
+
+#[tokio::test]
+async fn a_probe_waits_for_no_place_among_the_repeated_ones() {
+    let (backend, filling) = Backend::that_drops_packets("127.0.0.1").await;
+    let prober = netlink().await.prober().with_timeout(Duration::from_secs(600));
+    let reprobes: Vec<_> = (0..Prober::MAX_CONCURRENT_REPEATED_PROBES)
+        .map(|_| {
+            let prober = prober.clone();
+            tokio::spawn(async move { prober.reprobe(backend.address).await })
+        })
+        .collect();
+    while opening_in_procfs(backend.address) < reprobes.len() {
+        tokio::task::yield_now().await;
+    }
+    let other = Backend::at("127.0.0.1", 128);
+    let prober = prober.with_hold_time(Duration::ZERO);
+    assert!(prober.probe(other.address).await.is_ok());
+    reprobes.iter().for_each(tokio::task::JoinHandle::abort);
+    drop(filling);
+}
+
+#[rstest]
+#[case("[::]:0", "127.0.0.1:1")]
+#[case("127.0.0.1:0", "[::1]:1")]
+fn a_listener_is_found_whatever_the_family_of_the_backends(#[case] listener: SocketAddr, #[case] backend: SocketAddr) {
+    let listener = std::net::TcpListener::bind(listener).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    for mut table in [Table::Netlink(Netlink::open().unwrap()), Table::Procfs] {
+        let mut found = false;
+        let _ = table
+            .visit(&Query::from_remotes([&backend]), &mut |socket| {
+                found |= socket.state == State::Listening && socket.local.port() == port;
+            })
+            .unwrap();
+        assert!(found, "{}", table.method());
+    }
+}
+
+#[rstest]
+#[case(Method::Netlink)]
+#[case(Method::Procfs)]
+#[tokio::test]
+async fn a_half_closed_connection_counts_until_it_is_closed(#[case] method: Method) {
+    let backend = Backend::at("127.0.0.1", 128);
+    let table = match method {
+        Method::Netlink => Table::Netlink(Netlink::open().unwrap()),
+        Method::Procfs => Table::Procfs,
+    };
+    let connections = KernelConnections::with_table(table, Options::default());
+    let (mut waits, mut works) = backend.connect().await;
+    let (_keeps, leaves) = backend.connect().await;
+    waits.shutdown().await.unwrap();
+    drop(leaves);
+    let mut end = [0];
+    assert_eq!(works.read(&mut end).await.unwrap(), 0);
+    let seen = loop {
+        let load = load(&connections, &backend).await;
+        if load.half_closed == 2 {
+            break load;
+        }
+    };
+    assert_eq!((seen.established, seen.connections(), seen.closed), (0, 2, 0));
+    drop(waits);
+    let load = load(&connections, &backend).await;
+    assert_eq!((load.half_closed, load.connections(), load.closed), (1, 1, 1), "an orphan in FIN-WAIT-2 is no load");
 }
 
 #[tokio::test]
@@ -221,6 +312,25 @@ fn an_empty_table_is_not_taken_for_no_connections() {
     let missing = || ReadError::ProofMissing("127.0.0.1:1".parse().unwrap());
     let message = Error::Unavailable { netlink: missing(), procfs: missing() }.to_string();
     assert!(message.contains("tcp_diag") && message.contains("only round robin is possible"), "{message}");
+}
+
+#[tokio::test]
+async fn each_handle_counts_what_opened_since_its_own_sample_and_no_probe() {
+    let backend = Backend::at("127.0.0.1", 128);
+    let one = netlink().await;
+    let other = one.handle();
+    for handle in [&one, &other] {
+        load(handle, &backend).await;
+    }
+    let _first = backend.connect().await;
+    assert_eq!(load(&one, &backend).await.opened, 1);
+    let _second = backend.connect().await;
+    let prober = one.prober().with_hold_time(Duration::from_secs(600));
+    let probe = tokio::spawn(async move { prober.probe(backend.address).await });
+    let _probed = backend.listener.accept().await.unwrap();
+    let opened = [load(&one, &backend).await.opened, load(&other, &backend).await.opened];
+    assert_eq!(opened, [1, 2]);
+    probe.abort();
 }
 
 #[tokio::test]

@@ -28,7 +28,8 @@ pub(super) fn listeners(family: Family) -> Request {
 ///
 /// Half of a proxy's sockets belong to its clients: leaving them out in the kernel makes a sample a third cheaper.
 pub(super) fn connections(family: Family, ports: &[u16]) -> Request {
-    let states = StateFlags::ESTABLISHED | StateFlags::SYN_SENT;
+    let half_closed = StateFlags::FIN_WAIT1 | StateFlags::FIN_WAIT2 | StateFlags::CLOSE_WAIT;
+    let states = StateFlags::ESTABLISHED | StateFlags::SYN_SENT | half_closed;
     Request { inet: inet(family, states, ExtensionFlags::INFO), filter: remote_port_filter(ports) }
 }
 

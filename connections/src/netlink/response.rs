@@ -5,7 +5,9 @@ use std::{io, net::SocketAddr, time::Duration};
 use netlink_packet_core::{NLMSG_DONE, NLMSG_ERROR, NlasIterator, Parseable};
 use netlink_packet_sock_diag::{
     SOCK_DIAG_BY_FAMILY,
-    constants::{INET_DIAG_INFO, TCP_ESTABLISHED, TCP_LISTEN, TCP_SYN_SENT},
+    constants::{
+        INET_DIAG_INFO, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_LISTEN, TCP_SYN_SENT,
+    },
     inet::InetResponseHeader,
 };
 
@@ -82,13 +84,15 @@ fn parse_socket(message: &[u8]) -> Result<Option<Socket>, ReadError> {
         TCP_ESTABLISHED => State::Established,
         TCP_SYN_SENT => State::Opening,
         TCP_LISTEN => State::Listening,
+        TCP_CLOSE_WAIT => State::EndedByRemote,
+        TCP_FIN_WAIT1 | TCP_FIN_WAIT2 => State::EndedHere,
         _ => return Ok(None),
     };
     let mut traffic = Traffic::default();
     for attribute in NlasIterator::new(message.get(INET_DIAG_MSG_BYTES..).unwrap_or_default()) {
         let attribute = attribute.map_err(ReadError::undecodable)?;
         if attribute.kind() == INET_DIAG_INFO {
-            traffic = parse_tcp_info(attribute.value());
+            traffic = parse_tcp_info(attribute.value(), header.state);
         }
     }
     let id = header.socket_id;
@@ -105,15 +109,18 @@ fn parse_socket(message: &[u8]) -> Result<Option<Socket>, ReadError> {
 
 /// Parses `tcp_info` of `linux/tcp.h`. The struct only ever grows at its end, so an old kernel sends less of it;
 /// missing fields are zero.
-fn parse_tcp_info(info: &[u8]) -> Traffic {
+fn parse_tcp_info(info: &[u8], state: u8) -> Traffic {
     const RTT_OFFSET: usize = 68; // microseconds
     const TOTAL_RETRANS_OFFSET: usize = 100;
     const BYTES_ACKED_OFFSET: usize = 120;
     const BYTES_RECEIVED_OFFSET: usize = 128;
-    // The kernel counts the SYN as the first acknowledged byte.
-    let acknowledged = u64_at(info, BYTES_ACKED_OFFSET).unwrap_or(0).saturating_sub(1);
+    // The kernel counts the SYN as the first acknowledged byte, and a FIN as the last byte of its side.
+    let (fin_acknowledged, fin_received) = (u64::from(state == TCP_FIN_WAIT2), u64::from(state == TCP_CLOSE_WAIT));
+    let acknowledged = u64_at(info, BYTES_ACKED_OFFSET).unwrap_or(0).saturating_sub(1 + fin_acknowledged);
+    let received = u64_at(info, BYTES_RECEIVED_OFFSET).unwrap_or(0).saturating_sub(fin_received);
     Traffic {
-        bytes: acknowledged.saturating_add(u64_at(info, BYTES_RECEIVED_OFFSET).unwrap_or(0)),
+        bytes: acknowledged.saturating_add(received),
+        received,
         retransmits: u32_at(info, TOTAL_RETRANS_OFFSET).unwrap_or(0),
         rtt: u32_at(info, RTT_OFFSET).filter(|rtt| *rtt > 0).map(|rtt| Duration::from_micros(rtt.into())),
     }
@@ -195,7 +202,7 @@ mod tests {
         let mut info = vec![0; 104];
         info[68..72].copy_from_slice(&250u32.to_ne_bytes());
         info[100..104].copy_from_slice(&3u32.to_ne_bytes());
-        let expected = Traffic { bytes: 0, retransmits: 3, rtt: Some(Duration::from_micros(250)) };
-        assert_eq!(parse_tcp_info(&info), expected);
+        let expected = Traffic { retransmits: 3, rtt: Some(Duration::from_micros(250)), ..Traffic::default() };
+        assert_eq!(parse_tcp_info(&info, TCP_ESTABLISHED), expected);
     }
 }

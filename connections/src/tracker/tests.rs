@@ -58,7 +58,7 @@ impl Bench {
     }
 
     fn load(&mut self) -> Load {
-        let loads: HashMap<_, _> = self.tracker.end_sample().into_iter().collect();
+        let loads: HashMap<_, _> = self.tracker.end_sample(self.now).0.into_iter().collect();
         loads.get(&BACKEND.parse().unwrap()).copied().unwrap_or_default()
     }
 }
@@ -88,6 +88,37 @@ fn opening_connections_count_as_load_and_their_age_is_known() {
     let established = bench.sample(&established([1]));
     assert_eq!((established.established, established.opened, established.closed), (1, 0, 1));
     assert_eq!(established.oldest_opening, None);
+}
+
+#[test]
+fn a_half_closed_connection_counts_as_long_as_a_process_holds_it() {
+    let mut bench = Bench::new();
+    bench.sample(&[]);
+    let half_closed = [connection(1, State::EndedHere), connection(2, State::EndedByRemote)];
+    let load = bench.sample(&half_closed);
+    assert_eq!((load.half_closed, load.connections(), load.opened, load.closed), (2, 2, 2, 0));
+    let orphans = half_closed.map(|socket| Socket { inode: 0, ..socket });
+    let load = bench.sample(&orphans);
+    assert_eq!((load.half_closed, load.connections(), load.opened, load.closed), (0, 0, 0, 2));
+}
+
+#[test]
+fn an_ending_has_the_age_and_bytes_that_were_seen() {
+    let mut bench = Bench::new();
+    let received = |identity, received, state| {
+        let traffic = Traffic { received, ..Traffic::default() };
+        Socket { traffic, ..connection(identity, state) }
+    };
+    bench.sample(&[received(1, 0, State::Established), received(2, 0, State::Established)]);
+    bench.now += Duration::from_secs(2);
+    bench.sample(&[received(1, 10, State::Established), received(2, 20, State::EndedByRemote)]);
+    bench.now += Duration::from_secs(1);
+    bench.tracker.begin_sample(&[80]);
+    bench.attempt(&[]);
+    let (_, mut endings) = bench.tracker.end_sample(bench.now);
+    endings.sort_by_key(|ending| ending.received);
+    let ending = |received, by| Ending::new(BACKEND.parse().unwrap(), Duration::from_secs(3), received, by);
+    assert_eq!(endings, [ending(10, EndedBy::Unknown), ending(20, EndedBy::Backend)]);
 }
 
 #[test]
@@ -142,7 +173,7 @@ fn connections_of_other_users_than_the_listener_do_not_count() {
 fn traffic_is_summed_and_round_trips_are_averaged() {
     let mut bench = Bench::new();
     let with = |identity, bytes, rtt| {
-        let traffic = Traffic { bytes, retransmits: 2, rtt: Some(Duration::from_micros(rtt)) };
+        let traffic = Traffic { bytes, received: 0, retransmits: 2, rtt: Some(Duration::from_micros(rtt)) };
         Socket { traffic, ..connection(identity, State::Established) }
     };
     let load = bench.sample(&[with(1, 10, 100), with(2, 30, 300)]);

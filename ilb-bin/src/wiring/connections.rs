@@ -3,6 +3,7 @@
 use ilb_connections::{KernelConnections, Options, is_local};
 use ilb_controller::Policy;
 use ilb_reconciler::Pacing;
+use tokio::sync::OnceCell;
 
 /// Visibility of Traefik's connections to this process.
 pub(crate) enum Visibility {
@@ -10,6 +11,8 @@ pub(crate) enum Visibility {
     Visible {
         /// Port of Traefik's API, by which its sockets are recognised.
         api_port: u16,
+        /// What counts for all pools. Started when the first pool needs it.
+        connections: OnceCell<KernelConnections>,
     },
     Hidden {
         reason: String,
@@ -24,7 +27,7 @@ impl Visibility {
             Some((host, port)) if is_elsewhere(host, *port).await => {
                 format!("Traefik at {host} runs in another network namespace, where its connections cannot be seen")
             }
-            Some((_, port)) => return Self::Visible { api_port: *port },
+            Some((_, port)) => return Self::Visible { api_port: *port, connections: OnceCell::new() },
         };
         Self::Hidden { reason }
     }
@@ -32,20 +35,23 @@ impl Visibility {
     /// Starts to count, and creates least connections by the counts. Where the connections cannot be counted, it balances
     /// by round robin and reports why.
     pub(crate) async fn start_least_connections(&self, pacing: Pacing) -> Policy {
-        let port = match self {
-            Self::Visible { api_port } => *api_port,
+        let (port, connections) = match self {
+            Self::Visible { api_port, connections } => (*api_port, connections),
             Self::Hidden { reason } => return Policy::least_connections_without_counts(reason, pacing),
         };
-        // Counts only connections of the user that listens at this port: in a pod with a service mesh, the mesh connects
-        // to the backends too, as another user.
-        match KernelConnections::start(Options::default().with_listener_port(port)).await {
-            Ok(connections) => {
-                tracing::info!(by = %connections.method(), "Counting connections");
-                Policy::least_connections(connections, pacing)
-            }
+        match connections.get_or_try_init(|| start(port)).await {
+            Ok(connections) => Policy::least_connections(connections.handle(), pacing),
             Err(error) => Policy::least_connections_without_counts(error.with_causes().to_string(), pacing),
         }
     }
+}
+
+/// Starts to count the connections of the user that listens at this port: in a pod with a service mesh, the mesh connects
+/// to the backends too, as another user.
+async fn start(api_port: u16) -> Result<KernelConnections, ilb_connections::Error> {
+    let connections = KernelConnections::start(Options::default().with_listener_port(api_port)).await?;
+    tracing::info!(by = %connections.method(), "Counting connections");
+    Ok(connections)
 }
 
 /// Returns true if none of the host's addresses is local. A name that cannot be resolved may become local later.
