@@ -2,9 +2,6 @@
 
 use std::time::Duration;
 
-/// Minimum period of every activity: neither samples nor pushes for balance are more frequent.
-pub(crate) const MIN_PERIOD: Duration = Duration::from_millis(50);
-
 /// Limits an activity to a fixed part of the time.
 ///
 /// Holds a running mean of its cost. The period is a multiple of that mean, within bounds.
@@ -12,6 +9,7 @@ pub(crate) const MIN_PERIOD: Duration = Duration::from_millis(50);
 pub(crate) struct Budget {
     /// The period divided by the mean cost: with 80, the activity takes at most 1/80 of the time.
     period_per_cost: u32,
+    min_period: Duration,
     max_period: Duration,
     mean_cost: Option<Duration>,
 }
@@ -19,26 +17,30 @@ pub(crate) struct Budget {
 /// The part of the old mean that a new cost replaces: one in 8.
 const SMOOTHING: u32 = 8;
 
+/// Cost below which a measured mean is taken for the resolution of the clock.
+const MIN_COST: Duration = Duration::from_micros(10);
+
 impl Budget {
-    /// Creates a budget with a period of at least [`MIN_PERIOD`] and at most `max_period`, which wins if it is the
-    /// shorter one. Until a cost is known, the period is the minimum.
-    pub(crate) fn new(period_per_cost: u32, max_period: Duration) -> Self {
-        Self { period_per_cost, max_period, mean_cost: None }
+    /// Creates a budget with a period of at least `min_period` and at most `max_period`, which wins if it is the shorter
+    /// one. Until a cost is known, the period is the minimum.
+    pub(crate) fn new(period_per_cost: u32, min_period: Duration, max_period: Duration) -> Self {
+        Self { period_per_cost, min_period, max_period, mean_cost: None }
     }
 
     /// Takes in the cost of one more run. A single costly run, for example on a busy machine, changes little.
     pub(crate) fn spent(&mut self, cost: Duration) {
         self.mean_cost = Some(match self.mean_cost {
             None => cost,
-            // A mean that is far too high has to fall quickly, because until then everything is slow.
-            Some(mean) => (mean * (SMOOTHING - 1) + cost.min(mean * 2)) / SMOOTHING,
+            // A mean that is far too high has to fall quickly, because until then everything is slow. A clock that only
+            // ticks now and then measures 0 for most runs, and must not make the first cost above that look like one.
+            Some(mean) => (mean * (SMOOTHING - 1) + cost.min(mean.max(MIN_COST) * 2)) / SMOOTHING,
         });
     }
 
     /// Returns the time from one run to the next.
     pub(crate) fn period(&self) -> Duration {
         let affordable = self.mean_cost.unwrap_or_default().saturating_mul(self.period_per_cost);
-        affordable.clamp(MIN_PERIOD.min(self.max_period), self.max_period)
+        affordable.clamp(self.min_period.min(self.max_period), self.max_period)
     }
 }
 
@@ -49,7 +51,7 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     fn period_after(costs: &[Duration]) -> Duration {
-        let mut budget = Budget::new(100, 1000 * MS);
+        let mut budget = Budget::new(100, 50 * MS, 1000 * MS);
         for cost in costs {
             budget.spent(*cost);
         }
@@ -81,7 +83,14 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_first_measured_nothing_does_not_hide_the_cost() {
+        let mut costs = vec![Duration::ZERO];
+        costs.extend([40 * MS; 120]);
+        assert_eq!(period_after(&costs), 1000 * MS);
+    }
+
+    #[test]
     fn the_maximum_period_wins_over_the_minimum() {
-        assert_eq!(Budget::new(100, 10 * MS).period(), 10 * MS);
+        assert_eq!(Budget::new(100, 50 * MS, 10 * MS).period(), 10 * MS);
     }
 }

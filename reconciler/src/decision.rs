@@ -24,7 +24,16 @@ pub struct Decision {
     /// Facts about each backend, by address, including those that get no new connections. Empty for round robin, which
     /// needs no counts.
     pub rows: Vec<Row>,
-    pub(crate) suspects: Vec<SocketAddr>,
+    pub(crate) restricted: Vec<(SocketAddr, Restriction)>,
+}
+
+/// Restriction of a ready backend by what is known of its connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Restriction {
+    /// It gets at most an equal share.
+    EqualShare,
+    /// It gets no new connections.
+    LeftOut,
 }
 
 /// Method by which the connections of a pool are balanced.
@@ -38,8 +47,8 @@ pub enum Method {
 
 impl Decision {
     pub(crate) fn round_robin(number: u64, plan: Plan) -> Self {
-        let (rows, suspects) = (Vec::new(), Vec::new());
-        Self { method: Method::RoundRobin, number, plan, reason: Reason::Backends, rows, suspects }
+        let (rows, restricted) = (Vec::new(), Vec::new());
+        Self { method: Method::RoundRobin, number, plan, reason: Reason::Backends, rows, restricted }
     }
 
     /// Returns the facts about `backend`; `None` for round robin and for an unknown backend.
@@ -72,6 +81,8 @@ pub struct Row {
     pub age: Option<Duration>,
     /// Availability for new connections.
     pub standing: Standing,
+    /// Facts behind the standing, if discovery does not report it.
+    pub evidence: Option<Evidence>,
     /// Weights, one per share; empty if the backend gets no new connections.
     pub weights: Vec<u32>,
 }
@@ -84,6 +95,40 @@ pub enum Standing {
     State(State),
     /// Ready according to discovery, but it does not answer.
     Suspect,
+    /// Ready according to discovery, but the connections that it accepts end early.
+    Failing,
+}
+
+/// Facts behind a standing that discovery does not report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Evidence {
+    /// The backend did not answer the last probe.
+    NoAnswer,
+    /// The backend closed a probe at once, and connections that it must have got did not appear.
+    ClosedProbe,
+    /// The connections of the backend end early, and those of its peers do not.
+    EarlyEndings(EarlyEndings),
+}
+
+/// The evidence that a backend fails: connections that ended early, compared with those of its peers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EarlyEndings {
+    /// Number of connections that the backend got while it was watched.
+    pub opened: u32,
+    /// Number of those that ended early.
+    pub ended: u32,
+    /// Number of connections that its peers got meanwhile.
+    pub opened_on_peers: u32,
+    /// Number of those that ended as early.
+    pub ended_on_peers: u32,
+    /// Age below which they ended.
+    pub within: Duration,
+    /// `true` if what they have in common is that the backend sent nothing.
+    pub without_data: bool,
+    /// Connections that the backend held nevertheless: if it is not 0, the backend is full.
+    pub held: u32,
 }
 
 /// Reason for a new plan. If several apply, a decision names the last of them in this order.
@@ -101,7 +146,7 @@ pub enum Reason {
     Blind,
     /// The capacity of a backend changed.
     Capacity,
-    /// A backend became a suspect, or is no longer one.
+    /// A backend became suspect or failing, or is no longer.
     Suspicion,
     /// A backend no longer takes new connections.
     Drain,
@@ -141,7 +186,34 @@ impl fmt::Display for Standing {
         match self {
             Self::State(state) => state.fmt(f),
             Self::Suspect => f.pad("suspect"),
+            Self::Failing => f.pad("failing"),
         }
+    }
+}
+
+impl fmt::Display for Evidence {
+    /// Writes `does not answer` or `7 of 8 connections ended within 50 ms (0 of 60 on its peers)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoAnswer => f.write_str("does not answer"),
+            Self::ClosedProbe => f.write_str("closes connections at once"),
+            Self::EarlyEndings(endings) => endings.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for EarlyEndings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { opened, ended, opened_on_peers, ended_on_peers, within, without_data, held } = self;
+        write!(f, "{ended} of {opened} connections ended within {within:?}")?;
+        if *without_data {
+            f.write_str(" without a byte from it")?;
+        }
+        write!(f, " ({ended_on_peers} of {opened_on_peers} on its peers)")?;
+        if *held > 0 {
+            write!(f, ", {held} others stayed open")?;
+        }
+        Ok(())
     }
 }
 
@@ -152,6 +224,9 @@ impl fmt::Display for Row {
         write!(f, "{backend} {standing}, {connections} connections, capacity {}", capacity.get())?;
         if let Some(age) = self.age {
             write!(f, ", for {} s", age.as_secs())?;
+        }
+        if let Some(evidence) = &self.evidence {
+            write!(f, ", {evidence}")?;
         }
         match self.weights.as_slice() {
             [] => f.write_str(", no new connections"),

@@ -49,18 +49,21 @@ impl InForce {
             opened: per_share(tracked.opened_since_push.into(), weights.entries),
             fresh: fresh.iter().map(|weight| f64::from(*weight)).sum::<f64>() / f64::from(weights.entries.max(1)),
             load: per_share(tracked.count.connections.into(), weights.entries),
+            shares: f64::from(weights.entries.max(1)),
         }
     }
 
     /// Returns for each backend how many connections this plan must have sent there without any having appeared.
     ///
     /// The connections opened elsewhere show which level Traefik's round robin has reached. Above that level it has
-    /// served every entry once per level.
+    /// served every entry once per level. A backend that is not in the plan shows nothing: what appears there was sent
+    /// by the plan before.
     pub(crate) fn missed<'a>(&self, backends: impl Iterator<Item = &'a Tracked> + Clone) -> Vec<u32> {
         let reached = |tracked: &Tracked| {
             let weights = self.weights_of(tracked);
-            let passes = tracked.opened_since_push.div_ceil(weights.entries.max(1));
-            (tracked.opened_since_push > 0).then(|| weights.highest.saturating_sub(passes).saturating_add(1))
+            let opened = tracked.opened_since_push.saturating_sub(tracked.opened_around_push);
+            let passes = opened.div_ceil(weights.entries.max(1));
+            (weights.entries > 0 && opened > 0).then(|| weights.highest.saturating_sub(passes).saturating_add(1))
         };
         let level = backends.clone().filter_map(reached).min();
         let missed = |tracked: &Tracked| match level {

@@ -15,21 +15,29 @@ pub struct LadderInput {
     /// Progress of the backend's slow start in parts of [`LadderInput::SLOW_START_DONE`]: the part of its share of the
     /// connections that it may already have.
     pub slow_start_progress: u32,
+    /// Maximum number of connections that the backend may get before the others because it has fewer.
+    pub max_head_start: u32,
 }
 
 impl LadderInput {
     /// Progress of a backend that may have its whole share.
     pub const SLOW_START_DONE: u32 = 1 << 16;
 
-    /// Creates the input for a backend with this many connections, a capacity of 1 and no slow start.
+    /// Creates the input for a backend with this many connections, a capacity of 1, no limit of its head start and no slow start.
     pub fn new(connections: u32) -> Self {
-        Self { connections, capacity: 1, slow_start_progress: Self::SLOW_START_DONE }
+        Self { connections, capacity: 1, slow_start_progress: Self::SLOW_START_DONE, max_head_start: u32::MAX }
     }
 
     /// Replaces the capacity.
     #[must_use]
     pub fn with_capacity(self, capacity: u8) -> Self {
         Self { capacity: capacity.max(1), ..self }
+    }
+
+    /// Limits the head start.
+    #[must_use]
+    pub fn with_max_head_start(self, max_head_start: u32) -> Self {
+        Self { max_head_start, ..self }
     }
 
     /// Sets the progress of the slow start to that of a backend of this age, which has its whole share after
@@ -81,7 +89,10 @@ pub fn weights(backends: &[LadderInput], decision_number: u64) -> Vec<Vec<u32>> 
 fn deficit(backend: &LadderInput, shares: u64, fullest: u64) -> u64 {
     let whole = u64::from(LadderInput::SLOW_START_DONE);
     let target = shares * fullest * u64::from(backend.slow_start_progress) / whole;
-    target.saturating_sub(backend.connections.into()).min(MAX_DEFICIT_PER_SHARE * shares)
+    target
+        .saturating_sub(backend.connections.into())
+        .min(MAX_DEFICIT_PER_SHARE * shares)
+        .min(backend.max_head_start.into())
 }
 
 /// Splits `deficit` into nearly equal parts, one per share.

@@ -1,6 +1,7 @@
 //! Least connections: decides from live counts which plan should be in force.
 
 use std::{
+    cell::OnceCell,
     collections::BTreeMap,
     net::SocketAddr,
     sync::Arc,
@@ -9,11 +10,13 @@ use std::{
 
 use ilb_discovery::{Backend, BackendSet, Capacity, State};
 
-pub use crate::observations::{Count, ProbeResult};
+pub use crate::observations::{Count, EndedBy, Ending, ProbeKind, ProbeResult};
 use crate::{
-    decision::{Decision, Method, Reason, Row},
+    admission::Peers,
+    decision::{Decision, Evidence, Method, Reason, Restriction, Row, Standing},
     in_force::InForce,
     ladder,
+    outcomes::{Outcomes, Sign, usual_share},
     pacing::Pacing,
     plan::{Plan, equal_shares},
     push_limit::PushLimit,
@@ -59,6 +62,15 @@ pub struct LeastConnections {
     has_fresh_counts: bool,
     sampling: Sampling,
     push_limit: PushLimit,
+    arrivals: Arrivals,
+    /// Outcomes of the connections of all open backends: those that a watched one is compared with.
+    peers: Outcomes,
+    /// Set by a push and cleared by the first sample after it.
+    has_just_pushed: bool,
+    /// Moment at which all backends were probed because several did not respond.
+    swept_at: Option<Instant>,
+    /// Moment from which on a decision is made without waiting for fresh counts any longer; `None` if none is awaited.
+    recount_until: Option<Instant>,
     /// Number of decisions made.
     decisions: u64,
 }
@@ -72,12 +84,28 @@ pub struct Work {
     /// It stays the same one until something better is decided.
     pub decision: Option<Arc<Decision>>,
     /// Backends to probe now. Their results are reported by [`probed`](LeastConnections::probed).
-    pub probes: Vec<SocketAddr>,
+    pub probes: Vec<(SocketAddr, ProbeKind)>,
+    /// Backends whose standing has changed since the last call.
+    pub changes: Vec<StandingChange>,
     /// Moment of the next sample, which is reported by [`sampled`](LeastConnections::sampled) or
     /// [`counting_failed`](LeastConnections::counting_failed).
     pub sample_at: Instant,
     /// Moment at which to decide again, if nothing is reported before.
     pub decide_again_at: Option<Instant>,
+}
+
+/// Change of the standing of one backend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StandingChange {
+    /// Address of the backend.
+    pub backend: SocketAddr,
+    /// Standing before.
+    pub from: Standing,
+    /// Standing from now on.
+    pub to: Standing,
+    /// Facts behind the new standing, if discovery does not report it.
+    pub evidence: Option<Evidence>,
 }
 
 /// State of the counting.
@@ -88,6 +116,16 @@ enum Counting {
     Working,
     Failing,
 }
+
+/// Number of backends without a response from which on all others are probed, too: together they may be those of one
+/// node or zone, of which the others just have had no connection yet.
+const MIN_SILENT_TO_SWEEP: usize = 3;
+
+/// Minimum time between two such sweeps.
+const SWEEP_PAUSE: Duration = Duration::from_secs(5);
+
+/// Maximum time for which a push waits for fresh counts.
+const MAX_RECOUNT_TIME: Duration = Duration::from_millis(100);
 
 impl LeastConnections {
     /// Creates a balancer that knows neither backends nor counts.
@@ -103,6 +141,11 @@ impl LeastConnections {
             has_fresh_counts: false,
             sampling: Sampling::new(pacing.max_sample_period),
             push_limit: PushLimit::new(),
+            arrivals: Arrivals::default(),
+            peers: Outcomes::default(),
+            has_just_pushed: false,
+            swept_at: None,
+            recount_until: None,
             decisions: 0,
         }
     }
@@ -132,6 +175,20 @@ impl LeastConnections {
         }
     }
 
+    /// Takes in the ends of connections since the last sample. They are judged together with the next one.
+    pub fn ended(&mut self, endings: impl IntoIterator<Item = (SocketAddr, Ending)>) {
+        for (address, ending) in endings {
+            if let Some(tracked) = self.backends.get_mut(&address) {
+                tracked.ended(&ending);
+            }
+        }
+    }
+
+    /// Takes in that a connection was heard to end: the next sample is due as soon as the budget allows.
+    pub fn heard_end(&mut self) {
+        self.sampling.heard();
+    }
+
     /// Takes in the counts of all backends, and their cost in processor time. A backend without a count has no
     /// connections. A sample before the first set of backends is ignored: it was taken without knowing the addresses.
     pub fn sampled(&mut self, counts: impl IntoIterator<Item = (SocketAddr, Count)>, cost: Duration, now: Instant) {
@@ -139,26 +196,87 @@ impl LeastConnections {
             return;
         }
         let mut counts: BTreeMap<_, _> = counts.into_iter().collect();
-        let mut activity = Activity::Idle;
+        let is_around_push = std::mem::take(&mut self.has_just_pushed);
+        // What opened since the sample before the push did so while the plan before was in force, for the most part.
+        let is_of_plan_before =
+            is_around_push && self.in_force.as_ref().is_some_and(|f| now.saturating_duration_since(f.since) <= f.took);
+        let (mut activity, mut opened) = (Activity::Idle, 0u32);
+        let mut concerned = Vec::new();
         for (address, tracked) in &mut self.backends {
             let count = counts.remove(address).unwrap_or_default();
             if count.opened > 0 || count.connections != tracked.count.connections {
                 activity = Activity::Busy;
             }
-            tracked.count = count;
-            tracked.opened_since_push = tracked.opened_since_push.saturating_add(count.opened);
+            opened = opened.saturating_add(count.opened);
+            let was_open = tracked.admission.is_open();
+            let outcomes = tracked.sampled(count, now);
+            if is_around_push {
+                tracked.opened_around_push = count.opened;
+            }
+            if is_of_plan_before {
+                tracked.opened_since_push = 0;
+            }
+            if tracked.is_ready() {
+                if was_open {
+                    self.peers.add(&outcomes);
+                }
+                if !was_open || outcomes != Outcomes::default() {
+                    concerned.push(*address);
+                }
+            }
         }
+        self.arrivals.add(opened, now);
         if std::mem::replace(&mut self.counting, Counting::Working) != Counting::Working {
             self.make_urgent(Some(Reason::Counting));
         }
-        let missed = self.missed();
-        for ((_, tracked), missed) in self.backends.iter_mut().zip(missed) {
+        self.judge(&concerned, now);
+        self.look_for_signs(is_around_push, now);
+        self.sampling.sampled(activity, cost, now);
+        self.has_fresh_counts = true;
+        if self.recount_until.take().is_some() {
+            self.renew();
+        }
+    }
+
+    /// Compares the outcomes of the backends concerned with those of their peers.
+    fn judge(&mut self, concerned: &[SocketAddr], now: Instant) {
+        if concerned.is_empty() {
+            return;
+        }
+        // They are all found with the outcomes of before any verdict of this sample.
+        let usual = {
+            let usual: [OnceCell<Option<f64>>; Sign::ALL.len()] = Default::default();
+            let backends = &self.backends;
+            let recent = || backends.values().filter(|t| t.is_ready()).map(|t| t.admission.recent());
+            let usual = |sign: Sign| *usual[sign.index()].get_or_init(|| usual_share(recent(), sign));
+            let peers = Peers { usual: &usual, total: self.peers };
+            let judged = concerned.iter().filter_map(|address| Some((*address, backends.get(address)?.clone())));
+            judged
+                .map(|(address, mut tracked)| {
+                    tracked.judge(&peers, now);
+                    (address, tracked)
+                })
+                .collect::<Vec<_>>()
+        };
+        self.backends.extend(usual);
+    }
+
+    /// Looks for backends that seem to take no connections.
+    fn look_for_signs(&mut self, is_around_push: bool, now: Instant) {
+        // What the first sample after a push sees may have opened under the plan before.
+        let missed = if is_around_push { vec![0; self.backends.len()] } else { self.missed() };
+        for (tracked, missed) in self.backends.values_mut().zip(missed) {
             if tracked.is_ready() {
                 tracked.guard.sampled(&tracked.count, missed, now);
             }
         }
-        self.sampling.sampled(activity, cost, now);
-        self.has_fresh_counts = true;
+        let silent = self.backends.values().filter(|t| t.is_ready() && t.guard.does_not_respond()).count();
+        if silent >= MIN_SILENT_TO_SWEEP && self.swept_at.is_none_or(|at| now >= at + SWEEP_PAUSE) {
+            self.swept_at = Some(now);
+            for tracked in self.backends.values_mut().filter(|t| t.is_ready()) {
+                tracked.guard.doubt();
+            }
+        }
     }
 
     /// Takes in that the connections cannot be counted: only round robin is possible until the next sample.
@@ -166,6 +284,7 @@ impl LeastConnections {
         if std::mem::replace(&mut self.counting, Counting::Failing) != Counting::Failing {
             self.make_urgent(Some(Reason::Blind));
         }
+        self.recount_until = None;
         self.sampling.failed(now);
     }
 
@@ -182,9 +301,12 @@ impl LeastConnections {
         for ((_, tracked), missed) in self.backends.iter_mut().zip(missed) {
             tracked.guard.pushed(missed);
             tracked.opened_since_push = 0;
+            tracked.opened_around_push = 0;
         }
+        self.has_just_pushed = true;
+        self.sampling.pushed();
         self.in_force = Some(InForce::new(decision, took, now));
-        self.push_limit.pushed(took);
+        self.push_limit.pushed(took, now);
     }
 
     /// Requests a plan for the present counts, because Traefik is about to start its round robin from the top for
@@ -195,6 +317,19 @@ impl LeastConnections {
         }
     }
 
+    /// Requests fresh counts and a plan for them, because what was decided before could not be pushed or is no longer in
+    /// force. Until the counts are there, but for no longer than 100 ms, [`awaits_counts`](Self::awaits_counts) is true.
+    pub fn recount(&mut self, now: Instant) {
+        if self.counting == Counting::Working && self.desired.is_some() {
+            self.recount_until = Some(now + MAX_RECOUNT_TIME);
+        }
+    }
+
+    /// Returns `true` if the next push should wait for counts that are about to be taken.
+    pub fn awaits_counts(&self, now: Instant) -> bool {
+        self.recount_until.is_some_and(|until| now < until)
+    }
+
     /// Returns how many connections `backend` has opened since the plan in force took effect. They use up its head
     /// start.
     pub fn opened_since_push(&self, backend: SocketAddr) -> u32 {
@@ -203,18 +338,23 @@ impl LeastConnections {
 
     /// Decides what to do at `now`. The probes that it returns count as started.
     pub fn decide(&mut self, now: Instant) -> Work {
-        let mut probes = Vec::new();
+        let (mut probes, mut changes) = (Vec::new(), Vec::new());
         for (address, tracked) in &mut self.backends {
-            if tracked.guard.take_due_probe(now) {
-                probes.push(*address);
+            probes.extend(tracked.take_due_probe(now).map(|kind| (*address, kind)));
+            let to = tracked.standing();
+            let from = std::mem::replace(&mut tracked.reported, to);
+            if from != to {
+                changes.push(StandingChange { backend: *address, from, to, evidence: tracked.evidence() });
             }
         }
+        probes.sort_by_key(|(_, kind)| *kind);
         if let Some(reason) = self.take_reason(now) {
             self.decisions += 1;
             self.desired = Some(Arc::new(self.new_decision(reason, now)));
         }
-        let decide_again_at = self.backends.values().filter_map(|t| t.guard.wake_up()).filter(|at| *at > now).min();
-        Work { decision: self.desired.clone(), probes, sample_at: self.sample_at(now), decide_again_at }
+        let wake_ups = self.backends.values().filter_map(Tracked::wake_up).chain(self.recount_until);
+        let decide_again_at = wake_ups.filter(|at| *at > now).min();
+        Work { decision: self.desired.clone(), probes, changes, sample_at: self.sample_at(now), decide_again_at }
     }
 
     /// Returns the reason for a new decision, if there is one, and takes it as settled.
@@ -227,21 +367,22 @@ impl LeastConnections {
             return Some(urgent);
         }
         let desired = self.desired.as_ref()?;
+        if self.restricted() != desired.restricted {
+            return Some(Reason::Suspicion);
+        }
         if self.counting == Counting::Failing {
             return None;
-        }
-        if !self.suspects(now).eq(desired.suspects.iter().copied()) {
-            return Some(Reason::Suspicion);
         }
         let in_force = self.in_force.as_ref().filter(|f| Arc::ptr_eq(&f.decision, desired))?;
         if !has_fresh_counts || now < self.next_push(in_force) {
             return None;
         }
-        reason_to_push(&self.drifts(in_force, now), now.saturating_duration_since(in_force.since))
+        let since_push = now.saturating_duration_since(in_force.since);
+        reason_to_push(&self.drifts(in_force, now), since_push, self.arrivals.expected())
     }
 
     fn new_decision(&self, reason: Reason, now: Instant) -> Decision {
-        let eligible = self.eligible(now);
+        let eligible = self.eligible();
         let weights = match self.counting {
             Counting::Working => self.ladder_weights(&eligible, now),
             Counting::Unknown | Counting::Failing => equal_shares(eligible.iter().map(|t| t.backend.capacity())),
@@ -258,33 +399,53 @@ impl LeastConnections {
             connections: tracked.count.connections,
             capacity: tracked.backend.capacity(),
             age: tracked.age(now),
-            standing: tracked.standing(now),
+            standing: tracked.standing(),
+            evidence: tracked.evidence(),
             weights: weights_by_address.remove(address).unwrap_or_default(),
         };
         let rows = self.backends.iter().map(row).collect();
-        let suspects = self.suspects(now).collect();
-        Decision { method: Method::LeastConnections, number: self.decisions, plan, reason, rows, suspects }
+        let restricted = self.restricted();
+        Decision { method: Method::LeastConnections, number: self.decisions, plan, reason, rows, restricted }
     }
 
-    /// Returns the backends that get new connections: those that are ready and not suspect, or all that are ready if
-    /// all of them are suspect.
-    fn eligible(&self, now: Instant) -> Vec<&Tracked> {
+    /// Returns the backends that get new connections: those that are ready and not left out, or all that are ready if
+    /// all of them are.
+    fn eligible(&self) -> Vec<&Tracked> {
         let ready = || self.backends.values().filter(|t| t.is_ready());
-        let trusted: Vec<_> = ready().filter(|t| !t.is_suspect(now)).collect();
-        if trusted.is_empty() { ready().collect() } else { trusted }
+        let needs_probe = self.needs_failed_probe();
+        let admitted: Vec<_> = ready().filter(|t| !is_left_out(t, needs_probe)).collect();
+        if admitted.is_empty() { ready().collect() } else { admitted }
     }
 
-    fn suspects(&self, now: Instant) -> impl Iterator<Item = SocketAddr> {
-        self.backends.iter().filter(move |(_, t)| t.is_suspect(now)).map(|(address, _)| *address)
+    /// Returns the ready backends that do not get what the counts say, by address.
+    fn restricted(&self) -> Vec<(SocketAddr, Restriction)> {
+        let needs_probe = self.needs_failed_probe();
+        let restriction = |tracked: &Tracked| match (is_left_out(tracked, needs_probe), tracked.admission.is_open()) {
+            (true, _) => Some(Restriction::LeftOut),
+            (false, false) => Some(Restriction::EqualShare),
+            (false, true) => None,
+        };
+        let ready = self.backends.iter().filter(|(_, t)| t.is_ready());
+        ready.filter_map(|(address, tracked)| Some((*address, restriction(tracked)?))).collect()
+    }
+
+    /// Returns `true` if so many backends look bad that a backend is only left out if a probe found it bad, too.
+    fn needs_failed_probe(&self) -> bool {
+        let ready = self.backends.values().filter(|t| t.is_ready()).count();
+        let bad = self.backends.values().filter(|t| t.is_ready() && is_left_out(t, false)).count();
+        bad * 2 > ready
     }
 
     fn ladder_weights(&self, eligible: &[&Tracked], now: Instant) -> Vec<Vec<u32>> {
-        let inputs: Vec<_> = eligible.iter().map(|t| t.ladder_input(self.slow_start, now)).collect();
+        let open = eligible.iter().filter(|t| t.admission.is_open()).count();
+        let open = u32::try_from(open).unwrap_or(u32::MAX);
+        let input = |t: &&Tracked| t.ladder_input(self.slow_start, &self.peers, open, now);
+        let inputs: Vec<_> = eligible.iter().map(input).collect();
         ladder::weights(&inputs, self.decisions)
     }
 
     fn drifts(&self, in_force: &InForce, now: Instant) -> Vec<Drift> {
-        let eligible = self.eligible(now);
+        let eligible = self.eligible();
         let fresh = self.ladder_weights(&eligible, now);
         eligible.iter().zip(fresh).map(|(tracked, fresh)| in_force.drift(tracked, &fresh)).collect()
     }
@@ -299,6 +460,7 @@ impl LeastConnections {
     fn sample_at(&self, now: Instant) -> Instant {
         match self.counting {
             Counting::Failing => self.sampling.next_attempt(now),
+            Counting::Working if self.recount_until.is_some() => now,
             Counting::Unknown | Counting::Working => {
                 self.sampling.next(self.in_force.as_ref().map(|in_force| self.next_push(in_force)), now)
             }
@@ -307,11 +469,41 @@ impl LeastConnections {
 
     /// Returns the earliest moment of the next push for balance.
     fn next_push(&self, in_force: &InForce) -> Instant {
-        in_force.since + self.push_limit.period().saturating_sub(in_force.took)
+        self.push_limit.next(in_force.since, in_force.took)
     }
 
     fn make_urgent(&mut self, reason: Option<Reason>) {
         self.urgent = self.urgent.max(reason);
+    }
+}
+
+/// Rate at which connections open, smoothed over about a second.
+#[derive(Debug, Default)]
+struct Arrivals {
+    per_second: f64,
+    last: Option<Instant>,
+}
+
+impl Arrivals {
+    /// Time until a later push could be in force instead of one now: the next sample, and the push.
+    const HORIZON_SECONDS: f64 = 0.03;
+
+    /// Number of connections beyond which looking ahead gains nothing.
+    const MAX_EXPECTED: u32 = 64;
+
+    fn add(&mut self, opened: u32, now: Instant) {
+        let Some(last) = self.last.replace(now) else { return };
+        let seconds = now.saturating_duration_since(last).as_secs_f64();
+        let kept = (-seconds).exp();
+        let rate = f64::from(opened) / seconds.max(f64::MIN_POSITIVE);
+        self.per_second = if seconds > 0.0 { self.per_second * kept + rate * (1.0 - kept) } else { self.per_second };
+    }
+
+    /// Returns the number of connections that are expected within the horizon, and at least the next one.
+    fn expected(&self) -> u32 {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
+        let expected = (self.per_second * Self::HORIZON_SECONDS).ceil() as u32;
+        expected.saturating_add(1).min(Self::MAX_EXPECTED)
     }
 }
 
@@ -325,6 +517,13 @@ fn reason_of_change(old: Option<&Backend>, new: Option<&Backend>) -> Option<Reas
         (Some(_), None) if new.is_some() => Some(Reason::Drain),
         _ => Some(Reason::Backends),
     }
+}
+
+/// Returns `true` if a ready backend gets no new connections. With `needs_probe`, evidence from connections alone is not
+/// enough.
+fn is_left_out(tracked: &Tracked, needs_probe: bool) -> bool {
+    let is_denied = !tracked.admission.admits() && (!needs_probe || tracked.admission.has_failed_probe());
+    tracked.is_suspect() || is_denied
 }
 
 fn is_ready(backend: &Backend) -> bool {

@@ -7,11 +7,13 @@ pub mod least_connections;
 pub mod plan;
 pub mod pushes;
 
+mod admission;
 mod budget;
 mod gcd;
 mod guard;
 mod in_force;
 mod observations;
+mod outcomes;
 mod pacing;
 mod push_limit;
 mod reconcile;

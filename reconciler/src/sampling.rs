@@ -12,19 +12,25 @@ pub(crate) struct Sampling {
     budget: Budget,
     max_period: Duration,
     last: Option<Instant>,
+    /// Cause for the next sample to come sooner, which it clears.
+    cause: Option<Cause>,
     /// Number of samples in a row in which no connection opened or closed.
     idle_samples: u32,
 }
 
-/// Period between samples divided by the cost of one: samples take at most 1/80 of a core, which is 1.25 %. With 1 %,
-/// the imbalance is 1.6 times that of a proxy that counts its own connections (300 connections with lives of 6 s); with
-/// 1.25 % it is 1.4 times.
-const PERIOD_PER_SAMPLE_COST: u32 = 80;
+/// Period between samples divided by the cost of one: samples take at most 1/100 of a core.
+const PERIOD_PER_SAMPLE_COST: u32 = 100;
+
+/// Minimum period between samples without a cause.
+pub(crate) const MIN_PERIOD: Duration = Duration::from_millis(12);
+
+/// Minimum period between samples for which there is a cause.
+const MIN_PERIOD_WITH_CAUSE: Duration = Duration::from_millis(5);
 
 impl Sampling {
     pub(crate) fn new(max_period: Duration) -> Self {
-        let budget = Budget::new(PERIOD_PER_SAMPLE_COST, max_period);
-        Self { budget, max_period, last: None, idle_samples: 0 }
+        let budget = Budget::new(PERIOD_PER_SAMPLE_COST, MIN_PERIOD_WITH_CAUSE, max_period);
+        Self { budget, max_period, last: None, cause: None, idle_samples: 0 }
     }
 
     /// Takes in that a sample ended at `now`, and its cost in processor time.
@@ -35,6 +41,18 @@ impl Sampling {
         };
         self.budget.spent(cost);
         self.last = Some(now);
+        self.cause = None;
+    }
+
+    /// Takes in that a connection ended, so that the counts are no longer true.
+    pub(crate) fn heard(&mut self) {
+        self.cause = self.cause.max(Some(Cause::Ended));
+    }
+
+    /// Takes in that another plan is in force. A sample at once tells the connections that it placed from those of the
+    /// plan before.
+    pub(crate) fn pushed(&mut self) {
+        self.cause = self.cause.max(Some(Cause::Pushed));
     }
 
     /// Takes in that counting failed at `now`.
@@ -51,14 +69,29 @@ impl Sampling {
     pub(crate) fn next(&self, next_push: Option<Instant>, now: Instant) -> Instant {
         let Some(last) = self.last else { return now };
         // While nothing changes there is nothing to see, so samples become rarer and hardly cost anything.
-        let period = self.budget.period().saturating_mul(self.idle_samples.saturating_add(1)).min(self.max_period);
-        let at = last + period;
+        let pace = self.budget.period().max(MIN_PERIOD).min(self.max_period);
+        let period = pace.saturating_mul(self.idle_samples.saturating_add(1)).min(self.max_period);
+        let affordable = self.budget.period();
+        let at = match self.cause {
+            Some(Cause::Pushed) if affordable <= MIN_PERIOD => return now,
+            Some(_) => last + affordable,
+            None => last + period,
+        };
         // A push should use fresh counts: if one may come soon, the sample waits for that moment.
         match next_push {
             Some(push) if push > at && push < at + period => push,
             _ => at,
         }
     }
+}
+
+/// Cause for a sample to come sooner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Cause {
+    /// A connection was heard to end.
+    Ended,
+    /// Another plan is in force.
+    Pushed,
 }
 
 /// Activity since the sample before.

@@ -5,13 +5,15 @@ use std::time::{Duration, Instant};
 use ilb_discovery::{Backend, State};
 
 use crate::{
-    decision::Standing,
+    admission::{Admission, Peers},
+    decision::{Evidence, Standing},
     guard::Guard,
     ladder::LadderInput,
-    observations::{Count, ProbeResult},
+    observations::{Count, EndedBy, Ending, ProbeKind, ProbeResult},
+    outcomes::Outcomes,
 };
 
-/// A backend, its last count and the state of its guard. [`LeastConnections`](crate::LeastConnections) updates it.
+/// A backend, its last count and what that says about it. [`LeastConnections`](crate::LeastConnections) updates it.
 #[derive(Clone, Debug)]
 pub(crate) struct Tracked {
     pub(crate) backend: Backend,
@@ -20,19 +22,81 @@ pub(crate) struct Tracked {
     pub(crate) count: Count,
     /// Connections that opened since the plan in force took effect. They use up the head start that it gave.
     pub(crate) opened_since_push: u32,
+    /// Those of them that the first sample after the push saw. They may have opened before it took effect.
+    pub(crate) opened_around_push: u32,
+    /// Outcomes since the last sample.
+    pub(crate) outcomes: Outcomes,
     pub(crate) guard: Guard,
+    pub(crate) admission: Admission,
+    /// The standing that was reported last.
+    pub(crate) reported: Standing,
 }
 
 impl Tracked {
     pub(crate) fn new(backend: Backend, since: Option<Instant>, count: Count) -> Self {
-        Self { backend, since, count, opened_since_push: 0, guard: Guard::new() }
+        let reported = Standing::State(backend.state());
+        Self {
+            backend,
+            since,
+            count,
+            opened_since_push: 0,
+            opened_around_push: 0,
+            outcomes: Outcomes::default(),
+            guard: Guard::new(),
+            admission: Admission::new(),
+            reported,
+        }
+    }
+
+    /// Takes in the end of a connection.
+    pub(crate) fn ended(&mut self, ending: &Ending) {
+        self.outcomes.ended(ending);
+        if ending.by == EndedBy::NeverAnswered && self.is_ready() {
+            self.guard.doubt();
+        }
+    }
+
+    /// Takes in the count of a sample, and returns the outcomes since the one before.
+    pub(crate) fn sampled(&mut self, count: Count, now: Instant) -> Outcomes {
+        let mut outcomes = std::mem::take(&mut self.outcomes);
+        if self.guard.would_fall(&count) {
+            // They ended all at once, for example because the backend restarted. That says nothing about how it treats
+            // single connections.
+            outcomes = Outcomes::default();
+        }
+        outcomes.opened = count.opened;
+        self.count = count;
+        self.opened_since_push = self.opened_since_push.saturating_add(count.opened);
+        self.admission.sampled(&outcomes, now);
+        outcomes
+    }
+
+    /// Compares the outcomes with those of the peers.
+    pub(crate) fn judge(&mut self, peers: &Peers<'_>, now: Instant) {
+        let was_failing = self.admission.evidence().is_some();
+        self.admission.judge(peers, self.count.connections, now);
+        if was_failing && self.admission.evidence().is_none() {
+            self.since = Some(now);
+        }
+    }
+
+    /// Returns the kind of probe that is due at `now`, and from then on takes that probe to be under way.
+    pub(crate) fn take_due_probe(&mut self, now: Instant) -> Option<ProbeKind> {
+        let of_guard = self.guard.take_due_probe(now);
+        let of_admission = self.admission.take_due_probe(now).then_some(ProbeKind::Again);
+        of_guard.or(of_admission)
     }
 
     /// Takes in the result of a probe. A suspect that answers is as old as a new backend.
     pub(crate) fn probed(&mut self, result: ProbeResult, now: Instant) {
-        let was_suspect = self.guard.is_suspect(now);
+        let was_suspect = self.guard.is_suspect();
+        if result == ProbeResult::Closed && self.guard.is_doubted() && self.guard.has_missed() {
+            self.admission.closed_probe(self.count.connections, now);
+        } else {
+            self.admission.probed(result, now);
+        }
         self.guard.probed(result, now);
-        if was_suspect && !self.guard.is_suspect(now) {
+        if was_suspect && !self.guard.is_suspect() {
             self.since = Some(now);
         }
     }
@@ -42,21 +106,55 @@ impl Tracked {
         self.backend.state() == State::Ready
     }
 
-    pub(crate) fn is_suspect(&self, now: Instant) -> bool {
-        self.is_ready() && self.guard.is_suspect(now)
+    pub(crate) fn is_suspect(&self) -> bool {
+        self.is_ready() && self.guard.is_suspect()
+    }
+
+    pub(crate) fn is_failing(&self) -> bool {
+        self.is_ready() && self.admission.evidence().is_some()
     }
 
     pub(crate) fn age(&self, now: Instant) -> Option<Duration> {
         self.since.map(|since| now.saturating_duration_since(since))
     }
 
-    pub(crate) fn ladder_input(&self, slow_start: Duration, now: Instant) -> LadderInput {
+    /// Returns the facts for the weights. `peers` and `open_peers` are the outcomes and the number of the backends that
+    /// get what the counts say.
+    pub(crate) fn ladder_input(
+        &self,
+        slow_start: Duration,
+        peers: &Outcomes,
+        open_peers: u32,
+        now: Instant,
+    ) -> LadderInput {
         let input = LadderInput::new(self.count.connections).with_capacity(self.backend.capacity().get());
-        self.age(now).map_or(input, |age| input.with_age(age, slow_start))
+        let input = self.age(now).map_or(input, |age| input.with_age(age, slow_start));
+        let limit = if self.guard.is_doubted() { Some(0) } else { self.admission.max_head_start(peers, open_peers) };
+        limit.map_or(input, |limit| input.with_max_head_start(limit))
     }
 
-    pub(crate) fn standing(&self, now: Instant) -> Standing {
-        if self.is_suspect(now) { Standing::Suspect } else { Standing::State(self.backend.state()) }
+    pub(crate) fn standing(&self) -> Standing {
+        if self.is_suspect() {
+            Standing::Suspect
+        } else if self.is_failing() {
+            Standing::Failing
+        } else {
+            Standing::State(self.backend.state())
+        }
+    }
+
+    /// Returns the evidence for a standing that discovery does not report.
+    pub(crate) fn evidence(&self) -> Option<Evidence> {
+        match self.standing() {
+            Standing::State(_) => None,
+            Standing::Suspect => Some(Evidence::NoAnswer),
+            Standing::Failing => self.admission.evidence().cloned(),
+        }
+    }
+
+    /// Returns the moment at which something is due, if nothing is reported before.
+    pub(crate) fn wake_up(&self) -> Option<Instant> {
+        [self.guard.wake_up(), self.admission.wake_up()].into_iter().flatten().min()
     }
 }
 
@@ -70,7 +168,7 @@ mod tests {
         let backend = Backend::new(([10, 0, 0, 1], 1).into(), State::Ready);
         let mut tracked = Tracked::new(backend, None, Count::default());
         tracked.guard.sampled(&Count::default(), 5, now);
-        assert!(tracked.guard.take_due_probe(now));
+        assert_eq!(tracked.take_due_probe(now), Some(ProbeKind::First));
         (tracked, now)
     }
 
@@ -78,15 +176,15 @@ mod tests {
     fn a_suspect_that_answers_is_as_old_as_a_new_backend() {
         let (mut tracked, now) = questioned();
         tracked.probed(ProbeResult::Unanswered, now);
-        assert_eq!((tracked.standing(now), tracked.age(now)), (Standing::Suspect, None));
+        assert_eq!((tracked.standing(), tracked.age(now)), (Standing::Suspect, None));
         tracked.probed(ProbeResult::Answered, now);
-        assert_eq!((tracked.standing(now), tracked.age(now)), (Standing::State(State::Ready), Some(Duration::ZERO)));
+        assert_eq!((tracked.standing(), tracked.age(now)), (Standing::State(State::Ready), Some(Duration::ZERO)));
     }
 
     #[test]
     fn a_backend_that_answers_before_it_is_a_suspect_keeps_its_age() {
         let (mut tracked, now) = questioned();
         tracked.probed(ProbeResult::Answered, now);
-        assert_eq!((tracked.standing(now), tracked.age(now)), (Standing::State(State::Ready), None));
+        assert_eq!((tracked.standing(), tracked.age(now)), (Standing::State(State::Ready), None));
     }
 }

@@ -15,33 +15,69 @@ pub(crate) struct Drift {
     pub(crate) fresh: f64,
     /// Live connections.
     pub(crate) load: f64,
+    /// Shares of the connections, relative to the other backends.
+    pub(crate) shares: f64,
 }
 
-/// Standard deviation of the loads, relative to their mean, that is tolerated right after a push.
+/// Number of connections, relative to the mean load, by which a backend may be fuller than the emptiest one and still
+/// get the next connection.
 ///
-/// Departures since a push add `T / (2 tau c)` to the square of that deviation (T: time since the push, tau: mean life,
-/// c: mean connections per backend). This bound asks for a push about every 60 ms with lives of 6 s and 30 connections
-/// each, and about every 100 s with lives of an hour and 100 each.
-const MAX_DEVIATION: f64 = 0.0125;
+/// It decides how many pushes long lives need: with 100 connections each and lives of 6 s there are about 11 a second,
+/// and the imbalance is half of that which the same number of pushes at fixed intervals gives (measured in the
+/// simulation). At least one connection is tolerated, which only matters while nobody is as full as the fullest.
+const MAX_EXCESS: f64 = 0.03;
 
-/// Difference between two backends, relative to the mean load, that is tolerated right after a push. Among very many
-/// backends a single one does not show in the deviation of all.
+/// Number of connections, relative to the mean load, by which one of the fullest backends has to be fuller than the
+/// emptiest one before that matters.
+const MAX_EXCESS_OF_FULLEST: f64 = 0.015;
+
+/// Difference between two backends, relative to the mean load, that is tolerated even if the next connections go where
+/// they should: a burst would reach what comes after them.
 const MAX_SINGLE_DRIFT: f64 = 0.1;
 
-/// Time since the last push after which both tolerances are halved: a small error costs more, the longer it lasts.
+/// Time since the last push after which the tolerances are halved: a small error costs more, the longer it lasts.
 const TOLERANCE_HALVED_AFTER: Duration = Duration::from_secs(60);
 
-/// Returns the reason for a push now; `None` if a push would gain too little.
-pub(crate) fn reason_to_push(drifts: &[Drift], since_push: Duration) -> Option<Reason> {
+/// Returns the reason for a push now; `None` if a push would gain too little. `picks` is the number of connections that
+/// are expected before a later push could be in force.
+pub(crate) fn reason_to_push(drifts: &[Drift], since_push: Duration, picks: u32) -> Option<Reason> {
     let tolerance = 1.0 / (1.0 + since_push.as_secs_f64() / TOLERANCE_HALVED_AFTER.as_secs_f64());
     let mean_load = mean(drifts.iter().map(|s| s.load));
-    let rest: Vec<f64> = drifts.iter().map(|s| s.pushed - s.opened - s.fresh).collect();
     let max_single_drift = (MAX_SINGLE_DRIFT * mean_load * tolerance).max(1.0);
-    if range(&rest) > max_single_drift || deviation(&rest) > MAX_DEVIATION * mean_load * tolerance {
+    let max_excess = [(MAX_EXCESS * mean_load * tolerance).max(1.0), MAX_EXCESS_OF_FULLEST * mean_load * tolerance];
+    let rest: Vec<f64> = drifts.iter().map(|s| s.pushed - s.opened - s.fresh).collect();
+    if range(&rest) > max_single_drift || leads_astray(drifts, picks, max_excess) {
         return Some(Reason::Balance);
     }
     let after_rebuild: Vec<f64> = drifts.iter().map(|s| s.pushed - s.fresh).collect();
     (range(&after_rebuild) > 2.0 * max_single_drift).then_some(Reason::Freshness)
+}
+
+/// Returns `true` if the plan in force gives one of the next connections to a backend that is too full: by more than
+/// `max_excess` fuller than the emptiest, or one of the fullest although there are emptier ones.
+///
+/// The weights that are left tell the order of the next connections. Among backends with the same weight left the order
+/// is unknown, and the fullest is taken to be the next.
+fn leads_astray(drifts: &[Drift], picks: u32, [max_excess, max_excess_of_fullest]: [f64; 2]) -> bool {
+    // Rounding errors of divisions by a number of shares are far below this.
+    const SAME: f64 = 1e-6;
+    let highest = drifts.iter().map(|s| s.fresh).fold(f64::NEG_INFINITY, f64::max);
+    let lowest = drifts.iter().map(|s| s.fresh).fold(f64::INFINITY, f64::min);
+    let mut left: Vec<f64> = drifts.iter().map(|s| s.pushed - s.opened).collect();
+    let mut excess: Vec<f64> = drifts.iter().map(|s| highest - s.fresh).collect();
+    let fullest = highest - lowest;
+    for _ in 0..picks {
+        let order = |a: &usize, b: &usize| left[*a].total_cmp(&left[*b]).then(excess[*a].total_cmp(&excess[*b]));
+        let Some(next) = (0..drifts.len()).max_by(order) else { return false };
+        let emptiest = excess.iter().copied().fold(f64::INFINITY, f64::min);
+        let over = excess[next] - emptiest;
+        if over > max_excess + SAME || (over > max_excess_of_fullest + SAME && excess[next] > fullest - SAME) {
+            return true;
+        }
+        left[next] -= 1.0 / drifts[next].shares;
+        excess[next] += 1.0 / drifts[next].shares;
+    }
+    false
 }
 
 fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
@@ -55,58 +91,75 @@ fn range(values: &[f64]) -> f64 {
     if values.is_empty() { 0.0 } else { largest - smallest }
 }
 
-fn deviation(values: &[f64]) -> f64 {
-    let middle = mean(values.iter().copied());
-    mean(values.iter().map(|value| (value - middle).powi(2))).sqrt()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const PICKS: u32 = 2;
+
     /// Returns backends with `load` connections each, of which some have ended and `opened` have opened since the push.
     fn drifts(load: f64, ended: &[f64], opened: f64) -> Vec<Drift> {
-        let drift = |ended: &f64| Drift { pushed: 1e6, opened, fresh: 1e6 - opened + ended, load };
+        let drift = |ended: &f64| Drift { pushed: 1e6, opened, fresh: 1e6 - opened + ended, load, shares: 1.0 };
         ended.iter().map(drift).collect()
     }
 
     #[test]
     fn arrivals_where_the_plan_puts_them_need_no_push() {
-        assert_eq!(reason_to_push(&drifts(30.0, &[0.0; 10], 7.0), Duration::ZERO), None);
+        assert_eq!(reason_to_push(&drifts(30.0, &[0.0; 10], 7.0), Duration::ZERO, PICKS), None);
     }
 
     #[test]
-    fn few_departures_matter_where_there_are_few_connections() {
-        let one = [1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
-        assert_eq!(reason_to_push(&drifts(3.0, &one, 0.0), Duration::ZERO), Some(Reason::Balance));
-        assert_eq!(reason_to_push(&drifts(100.0, &one, 0.0), Duration::ZERO), None);
+    fn a_departure_matters_once_the_next_connection_would_go_to_one_of_the_fullest() {
+        let mut drifts = drifts(3.0, &[1.0, 0.0, 0.0, 0.0], 0.0);
+        assert_eq!(reason_to_push(&drifts, Duration::ZERO, 1), Some(Reason::Balance));
+        // Two more backends are still to get one connection each by the plan in force, and have room for it.
+        for drift in &mut drifts[2..] {
+            (drift.pushed, drift.fresh) = (drift.pushed + 1.0, drift.fresh + 1.0);
+        }
+        assert_eq!(reason_to_push(&drifts, Duration::ZERO, PICKS), None);
+        assert_eq!(reason_to_push(&drifts, Duration::ZERO, PICKS + 2), Some(Reason::Balance));
     }
 
     #[test]
-    fn a_small_error_is_repaired_late_and_a_large_one_at_once() {
-        let small = [1.0, 0.0, 2.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0];
-        assert_eq!(reason_to_push(&drifts(100.0, &small, 0.0), Duration::ZERO), None);
-        assert_eq!(reason_to_push(&drifts(100.0, &small, 0.0), Duration::from_secs(120)), Some(Reason::Balance));
-        let large = small.map(|ended| ended * 8.0);
-        assert_eq!(reason_to_push(&drifts(100.0, &large, 0.0), Duration::ZERO), Some(Reason::Balance));
+    fn a_small_excess_is_repaired_late_and_a_large_one_at_once() {
+        let full = |ended: f64| {
+            let mut drifts = drifts(200.0, &[ended; 9], 0.0);
+            // Fuller than the others, but not the fullest, and the next one by the plan in force.
+            drifts.push(Drift { pushed: 1e6 + 1.0, fresh: 1e6, ..drifts[0] });
+            drifts.push(Drift { pushed: 1e6 - 9.0, fresh: 1e6 - 9.0, ..drifts[0] });
+            drifts
+        };
+        assert_eq!(reason_to_push(&full(4.0), Duration::ZERO, PICKS), None);
+        assert_eq!(reason_to_push(&full(4.0), Duration::from_secs(120), PICKS), Some(Reason::Balance));
+        assert_eq!(reason_to_push(&full(8.0), Duration::ZERO, PICKS), Some(Reason::Balance));
     }
 
     #[test]
     fn one_backend_far_off_among_a_thousand_is_seen() {
         let mut ended = vec![0.0; 1_000];
         ended[7] = 8.0;
-        assert_eq!(reason_to_push(&drifts(50.0, &ended, 0.0), Duration::ZERO), Some(Reason::Balance));
+        assert_eq!(reason_to_push(&drifts(50.0, &ended, 0.0), Duration::ZERO, PICKS), Some(Reason::Balance));
+    }
+
+    #[test]
+    fn a_backend_with_several_shares_takes_one_connection_per_share() {
+        // Both are as full as each other, and the second takes three connections where the first takes one.
+        let single = Drift { pushed: 1e6, opened: 0.0, fresh: 1e6, load: 20.0, shares: 1.0 };
+        let triple = Drift { pushed: 1e6 + 2.0, fresh: 1e6 + 2.0, shares: 3.0, ..single };
+        assert_eq!(reason_to_push(&[single, triple], Duration::ZERO, 6), None);
+        let lost = Drift { fresh: 1e6 + 1.0, ..single };
+        assert_eq!(reason_to_push(&[lost, triple], Duration::ZERO, 6), Some(Reason::Balance));
     }
 
     #[test]
     fn gaps_that_are_filled_by_now_are_a_reason_to_push() {
-        let filled = Drift { pushed: 1e6 + 40.0, opened: 40.0, fresh: 1e6, load: 50.0 };
-        let full = Drift { pushed: 1e6, opened: 0.0, fresh: 1e6, load: 50.0 };
-        assert_eq!(reason_to_push(&[filled, full], Duration::ZERO), Some(Reason::Freshness));
+        let filled = Drift { pushed: 1e6 + 40.0, opened: 40.0, fresh: 1e6, load: 50.0, shares: 1.0 };
+        let full = Drift { pushed: 1e6, opened: 0.0, fresh: 1e6, load: 50.0, shares: 1.0 };
+        assert_eq!(reason_to_push(&[filled, full], Duration::ZERO, PICKS), Some(Reason::Freshness));
     }
 
     #[test]
     fn without_backends_there_is_nothing_to_gain() {
-        assert_eq!(reason_to_push(&[], Duration::ZERO), None);
+        assert_eq!(reason_to_push(&[], Duration::ZERO, PICKS), None);
     }
 }

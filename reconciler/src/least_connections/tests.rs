@@ -3,7 +3,7 @@
 use ilb_discovery::Capacity;
 
 use super::*;
-use crate::{budget::MIN_PERIOD, decision::Standing};
+use crate::sampling::MIN_PERIOD;
 
 mod simulation;
 
@@ -99,7 +99,7 @@ fn the_first_plan_is_made_from_counts() {
 fn connections_that_end_lead_to_a_push_as_soon_as_the_budget_allows() {
     let mut bench = Bench::new(&ready(0..3));
     bench.sample(&[(30, 0), (30, 0), (30, 0)]).push();
-    assert_eq!(bench.after(10 * MS).sample(&[(30, 0), (25, 0), (30, 0)]).push(), None);
+    assert_eq!(bench.after(5 * MS).sample(&[(30, 0), (25, 0), (30, 0)]).push(), None);
     assert_eq!(bench.after(60 * MS).sample(&[(30, 0), (25, 0), (30, 0)]).push(), Some(Reason::Balance));
     assert_eq!(bench.gaps(), [Some(0), Some(5), Some(0)]);
 }
@@ -118,7 +118,7 @@ fn connections_that_open_where_the_plan_leads_need_no_push() {
 fn counts_that_are_not_fresh_lead_to_no_push() {
     let mut bench = Bench::new(&ready(0..2));
     bench.sample(&[(30, 0), (30, 0)]).push();
-    assert_eq!(bench.after(10 * MS).sample(&[(30, 0), (20, 0)]).push(), None);
+    assert_eq!(bench.after(5 * MS).sample(&[(30, 0), (20, 0)]).push(), None);
     assert_eq!(bench.after(500 * MS).push(), None);
 }
 
@@ -175,7 +175,7 @@ fn a_backend_that_loses_its_connections_is_probed_and_left_out_until_it_answers(
     let mut bench = Bench::new(&ready(0..3));
     bench.sample(&[(20, 0), (20, 0), (20, 0)]).push();
     bench.after(60 * MS).sample(&[(20, 0), (0, 0), (20, 0)]);
-    assert_eq!(bench.balancer.decide(bench.now).probes, [address(1)]);
+    assert_eq!(bench.balancer.decide(bench.now).probes, [(address(1), ProbeKind::First)]);
     bench.balancer.probed(address(1), ProbeResult::Unanswered, bench.now);
     assert_eq!(bench.push(), Some(Reason::Suspicion));
     assert_eq!(bench.gaps(), [Some(0), None, Some(0)]);
@@ -183,7 +183,7 @@ fn a_backend_that_loses_its_connections_is_probed_and_left_out_until_it_answers(
     let again = bench.balancer.decide(bench.now).decide_again_at.unwrap();
     assert!(bench.balancer.decide(bench.now).probes.is_empty());
     bench.now = again;
-    assert_eq!(bench.balancer.decide(bench.now).probes, [address(1)]);
+    assert_eq!(bench.balancer.decide(bench.now).probes, [(address(1), ProbeKind::Again)]);
     bench.balancer.probed(address(1), ProbeResult::Answered, bench.now);
     assert_eq!(bench.push(), Some(Reason::Suspicion));
     assert_eq!(bench.gaps(), [Some(0), Some(20), Some(0)]);
@@ -195,7 +195,7 @@ fn if_all_backends_are_suspects_all_are_used() {
     let mut bench = Bench::new(&ready(0..2));
     bench.sample(&[(20, 0), (20, 0)]).push();
     bench.after(60 * MS).sample(&[(0, 0), (0, 0)]);
-    for backend in bench.balancer.decide(bench.now).probes {
+    for (backend, _) in bench.balancer.decide(bench.now).probes {
         bench.balancer.probed(backend, ProbeResult::Unanswered, bench.now);
     }
     assert_eq!(bench.push(), Some(Reason::Suspicion));
@@ -208,7 +208,9 @@ fn a_backend_on_which_no_connection_appears_is_probed() {
     bench.sample(&[(9, 0), (9, 0), (0, 0)]).push();
     // The plan sent nine connections to the third backend before the others got theirs.
     bench.after(10 * MS).sample(&[(10, 1), (10, 1), (0, 0)]);
-    assert_eq!(bench.balancer.decide(bench.now).probes, [address(2)]);
+    assert!(bench.balancer.decide(bench.now).probes.is_empty(), "they may have opened before the plan took effect");
+    bench.after(10 * MS).sample(&[(11, 1), (11, 1), (0, 0)]);
+    assert_eq!(bench.balancer.decide(bench.now).probes, [(address(2), ProbeKind::First)]);
 }
 
 #[test]
@@ -216,8 +218,12 @@ fn samples_slow_down_while_nothing_happens_and_when_they_are_costly() {
     let mut bench = Bench::new(&ready(0..2));
     let pause = |bench: &mut Bench| bench.balancer.decide(bench.now).sample_at - bench.now;
     bench.sample(&[(9, 0), (9, 0)]).push();
+    assert_eq!(pause(&mut bench), Duration::ZERO, "what opened before the push is told from what opened after it");
+    bench.sample(&[(9, 1), (9, 0)]);
     assert_eq!(pause(&mut bench), MIN_PERIOD);
-    for _ in 0..30 {
+    bench.balancer.heard_end();
+    assert!(pause(&mut bench) < MIN_PERIOD, "an end that was heard");
+    for _ in 0..90 {
         bench.after(100 * MS).sample(&[(9, 0), (9, 0)]);
     }
     assert_eq!(pause(&mut bench), Pacing::default().max_sample_period);
