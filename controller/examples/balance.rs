@@ -13,7 +13,7 @@ use std::{error::Error, sync::Arc};
 use ilb_connections::{KernelConnections, Options};
 use ilb_controller::{Controller, Event, Policy, Pool, PoolSpec};
 use ilb_discovery::{BackendPort, ClientLimits, PodDiscovery, State, api_client, kube_client::Config};
-use ilb_reconciler::{Pacing, least_connections::ProbeResult};
+use ilb_reconciler::Pacing;
 use ilb_traefik_client::Traefik;
 
 #[tokio::main]
@@ -38,7 +38,10 @@ fn print(event: &Event<'_>) {
         Event::Discovered { set, .. } => println!("{} backends, {} ready", set.len(), set.count(State::Ready)),
         Event::DiscoveryStale { error, .. } => println!("keeping the last set of backends: {}", error.with_causes()),
         Event::CountingFailed { error, .. } => println!("round robin until counting works: {}", error.with_causes()),
-        Event::Probed { backend, result: ProbeResult::Unanswered, .. } => println!("{backend} does not answer"),
+        Event::StandingChanged { change, .. } => match &change.evidence {
+            Some(evidence) => println!("{} is {}: {evidence}", change.backend, change.to),
+            None => println!("{} is {}", change.backend, change.to),
+        },
         Event::Pushed { desired, applied, .. } => {
             println!("in force after {:?}", applied.took);
             let rows = desired.values().flat_map(|pool| &pool.decision.rows);

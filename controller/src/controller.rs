@@ -160,6 +160,10 @@ impl Controller {
             let sink = Arc::clone(&self.sink);
             self.work = Some(Box::pin(async move { Outcome::PoolsInForce(sink.pools_in_force().await) }));
         }
+        if self.pools.values().any(Pool::awaits_counts) {
+            // They arrive within milliseconds, and the pool wakes up for them.
+            return None;
+        }
         match self.pushes.next(now.into_std()) {
             Next::Push(desired) => {
                 self.observers.on(&Event::PushStarted { desired: &desired });
@@ -261,6 +265,7 @@ impl Controller {
                 self.pushes.failed(failure, now.into_std());
                 self.note_replacement(&error, now);
                 self.observers.on(&Event::PushFailed { error: &error });
+                self.recount();
             }
             Outcome::Proof(Ok(())) => {
                 self.observers.on(&Event::ProofHeld);
@@ -270,6 +275,7 @@ impl Controller {
                 self.pushes.lost();
                 self.note_replacement(&error, now);
                 self.observers.on(&Event::ProofLost { error: &error });
+                self.recount();
             }
             Outcome::PoolsInForce(answer) => self.pools_in_force(answer, now),
         }
@@ -336,6 +342,11 @@ impl Controller {
         if std::mem::replace(&mut self.has_rival, has_rival) != has_rival {
             self.observers.on(if has_rival { &Event::RivalFound } else { &Event::RivalGone });
         }
+    }
+
+    /// Lets the next push have the counts of its moment, not those of the push that is no longer or never was in force.
+    fn recount(&mut self) {
+        self.pools.values_mut().for_each(Pool::recount);
     }
 }
 

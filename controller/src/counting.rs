@@ -7,11 +7,11 @@ use futures_util::{
     future::{BoxFuture, Fuse, FusedFuture},
     stream::FuturesUnordered,
 };
-use ilb_connections::{ConnectionSource, KernelConnections, Load, ProbeError, Prober, Sample};
+use ilb_connections::{ConnectionSource, EndedBy, KernelConnections, Load, ProbeError, Probed, Sample};
 use ilb_discovery::{Backend, BackendSet};
 use ilb_reconciler::{
     Decision, LeastConnections,
-    least_connections::{Count, ProbeResult},
+    least_connections::{self, Count, Ending, ProbeKind, ProbeResult},
 };
 use ilb_traefik_client::Name;
 use tokio::time::{self, Instant};
@@ -24,8 +24,8 @@ pub struct Counter {
     probe: Probe,
 }
 
-/// A function that tries whether a backend accepts a connection.
-pub type Probe = Box<dyn Fn(SocketAddr) -> BoxFuture<'static, ProbeResult> + Send + Sync>;
+/// A function that tries whether a backend accepts a connection and keeps it.
+pub type Probe = Box<dyn Fn(SocketAddr, ProbeKind) -> BoxFuture<'static, Result<Probed, ProbeError>> + Send + Sync>;
 
 impl Counter {
     /// Creates a counter from its two parts.
@@ -37,23 +37,17 @@ impl Counter {
 impl From<KernelConnections> for Counter {
     fn from(connections: KernelConnections) -> Self {
         let prober = connections.prober();
-        let probe = move |backend| {
+        let probe = move |backend, kind| {
             let prober = prober.clone();
-            async move { probe(&prober, backend).await }.boxed()
+            async move {
+                match kind {
+                    ProbeKind::First => prober.probe(backend).await,
+                    ProbeKind::Again => prober.reprobe(backend).await,
+                }
+            }
+            .boxed()
         };
         Self::new(Arc::new(connections), Box::new(probe))
-    }
-}
-
-/// Probes a backend until there is a result that says something about it.
-async fn probe(prober: &Prober, backend: SocketAddr) -> ProbeResult {
-    const PAUSE: Duration = Duration::from_secs(1);
-    loop {
-        match prober.probe(backend).await {
-            Ok(_) => return ProbeResult::Answered,
-            Err(ProbeError::Local(_)) => time::sleep(PAUSE).await,
-            Err(_) => return ProbeResult::Unanswered,
-        }
     }
 }
 
@@ -71,7 +65,9 @@ pub(crate) struct Counting {
     /// The addresses to count; `None` before the first set of backends.
     backends: Option<Arc<BTreeSet<SocketAddr>>>,
     sampling: Fuse<BoxFuture<'static, Result<Sample, ilb_connections::Error>>>,
-    probes: FuturesUnordered<BoxFuture<'static, (SocketAddr, ProbeResult)>>,
+    probes: FuturesUnordered<BoxFuture<'static, (SocketAddr, Result<Probed, ProbeError>)>>,
+    /// Whether the end of a connection has been heard since the last sample.
+    has_heard_end: bool,
     wake_up: Option<Instant>,
 }
 
@@ -81,7 +77,9 @@ pub(crate) enum CountingWakeUp {
     /// A sample ended.
     Sampled(Result<Sample, ilb_connections::Error>),
     /// A probe ended.
-    Probed { backend: SocketAddr, result: ProbeResult },
+    Probed { backend: SocketAddr, outcome: Result<Probed, ProbeError> },
+    /// A connection was heard to end.
+    Ended,
     /// The moment for which the balancer asked has come.
     Due,
 }
@@ -89,7 +87,7 @@ pub(crate) enum CountingWakeUp {
 impl Counting {
     pub(crate) fn new(balancer: LeastConnections, counter: Result<Counter, String>) -> Self {
         let (sampling, probes) = (Fuse::terminated(), FuturesUnordered::new());
-        Self { balancer, counter, backends: None, sampling, probes, wake_up: None }
+        Self { balancer, counter, backends: None, sampling, probes, has_heard_end: false, wake_up: None }
     }
 
     /// Returns the reason why connections can never be counted; `None` if they can.
@@ -105,18 +103,22 @@ impl Counting {
 
     /// Starts the counting and probing that is due, and returns the decision of this moment; `None` as long as too
     /// little is known.
-    pub(crate) fn advance(&mut self) -> Option<Arc<Decision>> {
+    pub(crate) fn advance(&mut self, pool: &Name, observer: &mut dyn Observer) -> Option<Arc<Decision>> {
         let work = self.balancer.decide(Instant::now().into_std());
+        for change in &work.changes {
+            observer.on(&Event::StandingChanged { pool, change });
+        }
         self.wake_up = work.decide_again_at.map(Into::into);
         let Ok(counter) = &self.counter else { return work.decision };
-        for backend in work.probes {
-            let probe = (counter.probe)(backend);
-            self.probes.push(probe.map(move |result| (backend, result)).boxed());
+        for (backend, kind) in work.probes {
+            let probe = (counter.probe)(backend, kind);
+            self.probes.push(probe.map(move |outcome| (backend, outcome)).boxed());
         }
         if let (Some(backends), true) = (&self.backends, self.sampling.is_terminated()) {
             let sample_at = work.sample_at.into();
             if sample_at <= Instant::now() {
                 let (source, backends) = (Arc::clone(&counter.source), Arc::clone(backends));
+                self.has_heard_end = false;
                 self.sampling = async move { source.sample(&backends).await }.boxed().fuse();
             } else {
                 self.wake_up = Some(self.wake_up.map_or(sample_at, |at| at.min(sample_at)));
@@ -129,7 +131,8 @@ impl Counting {
     pub(crate) async fn next(&mut self) -> CountingWakeUp {
         tokio::select! {
             sample = &mut self.sampling, if !self.sampling.is_terminated() => CountingWakeUp::Sampled(sample),
-            Some((backend, result)) = self.probes.next() => CountingWakeUp::Probed { backend, result },
+            Some((backend, outcome)) = self.probes.next() => CountingWakeUp::Probed { backend, outcome },
+            () = heard_end(&self.counter), if self.listens() => CountingWakeUp::Ended,
             () = sleep_until(self.wake_up) => CountingWakeUp::Due,
         }
     }
@@ -140,6 +143,7 @@ impl Counting {
         match wake_up {
             CountingWakeUp::Sampled(Ok(sample)) => {
                 let counts = sample.iter().map(|(address, load)| (address, count(&load)));
+                self.balancer.ended(sample.endings().iter().map(|ended| (ended.backend, ending(ended))));
                 self.balancer.sampled(counts, sample.cost(), now);
                 observer.on(&Event::Sampled { pool, sample: &sample, balancer: &self.balancer });
             }
@@ -147,9 +151,13 @@ impl Counting {
                 self.balancer.counting_failed(now);
                 observer.on(&Event::CountingFailed { pool, error: &error });
             }
-            CountingWakeUp::Probed { backend, result } => {
-                self.balancer.probed(backend, result, now);
-                observer.on(&Event::Probed { pool, backend, result });
+            CountingWakeUp::Probed { backend, outcome } => {
+                self.balancer.probed(backend, result(&outcome), now);
+                observer.on(&Event::Probed { pool, backend, outcome: &outcome });
+            }
+            CountingWakeUp::Ended => {
+                self.has_heard_end = true;
+                self.balancer.heard_end();
             }
             CountingWakeUp::Due => {}
         }
@@ -158,6 +166,21 @@ impl Counting {
     /// Requests a plan for the present counts.
     pub(crate) fn renew(&mut self) {
         self.balancer.renew();
+    }
+
+    /// Requests fresh counts and a plan for them, because what was decided before is not in force.
+    pub(crate) fn recount(&mut self) {
+        self.balancer.recount(Instant::now().into_std());
+    }
+
+    /// Returns `true` if a push should wait for counts that are about to be taken.
+    pub(crate) fn awaits_counts(&self) -> bool {
+        self.balancer.awaits_counts(Instant::now().into_std())
+    }
+
+    /// Returns `true` if the end of a connection would be news: nothing is being counted, and none was heard since.
+    fn listens(&self) -> bool {
+        self.backends.is_some() && self.sampling.is_terminated() && !self.has_heard_end
     }
 
     /// Takes in that `decision` is in force, after a push of this duration.
@@ -177,6 +200,33 @@ impl fmt::Debug for Counting {
 
 fn count(load: &Load) -> Count {
     Count { connections: load.connections(), opened: load.opened, oldest_opening: load.oldest_opening }
+}
+
+fn ending(ended: &ilb_connections::Ending) -> Ending {
+    let by = match ended.by {
+        EndedBy::Backend => least_connections::EndedBy::Backend,
+        EndedBy::Proxy => least_connections::EndedBy::Proxy,
+        EndedBy::NeverAnswered => least_connections::EndedBy::NeverAnswered,
+        EndedBy::Unknown => least_connections::EndedBy::Unknown,
+    };
+    Ending { age: ended.age, received: ended.received, by }
+}
+
+fn result(outcome: &Result<Probed, ProbeError>) -> ProbeResult {
+    match outcome {
+        Ok(probed) if probed.closed_by_backend => ProbeResult::Closed,
+        Ok(_) => ProbeResult::Answered,
+        Err(ProbeError::Local(_)) => ProbeResult::NotMade,
+        Err(_) => ProbeResult::Unanswered,
+    }
+}
+
+/// Waits until the counter hears a connection end; without a counter it never returns.
+async fn heard_end(counter: &Result<Counter, String>) {
+    match counter {
+        Ok(counter) => counter.source.ended().await,
+        Err(_) => std::future::pending().await,
+    }
 }
 
 /// Sleeps until `moment`; without one it never returns.

@@ -2,9 +2,9 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use ilb_connections::Sample;
+use ilb_connections::{ProbeError, Probed, Sample};
 use ilb_discovery::BackendSet;
-use ilb_reconciler::{Decision, LeastConnections, least_connections::ProbeResult};
+use ilb_reconciler::{Decision, LeastConnections, least_connections::StandingChange};
 use ilb_traefik_client::{Applied, Name, fleet::InstanceState};
 
 use crate::{desired::DesiredPools, pool_info::PoolInfo};
@@ -65,14 +65,21 @@ pub enum Event<'a> {
         /// Reason that was given to the policy.
         reason: &'a str,
     },
-    /// The probe of a suspected backend ended.
+    /// A backend has become suspect or failing, or is no longer.
+    StandingChanged {
+        /// Name of the pool.
+        pool: &'a Name,
+        /// The backend, its standing before and from now on, and the evidence.
+        change: &'a StandingChange,
+    },
+    /// A probe ended: of a backend that is in doubt, or of one that is left out.
     Probed {
         /// Name of the pool.
         pool: &'a Name,
         /// Address of the backend.
         backend: SocketAddr,
-        /// Result of the probe.
-        result: ProbeResult,
+        /// Result of the probe. A [`ProbeError::Local`] says nothing about the backend.
+        outcome: &'a Result<Probed, ProbeError>,
     },
     /// A pool has another plan than before. It is pushed as soon as Traefik can take it.
     Decided {

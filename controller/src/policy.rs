@@ -81,10 +81,10 @@ impl Policy {
 
     /// Starts the counting and probing that is due, and returns the decision of this moment; `None` as long as too
     /// little is known.
-    pub(crate) fn advance(&mut self) -> Option<Arc<Decision>> {
+    pub(crate) fn advance(&mut self, pool: &Name, observer: &mut dyn Observer) -> Option<Arc<Decision>> {
         match &mut self.0 {
             Kind::RoundRobin(round_robin) => round_robin.decision().cloned(),
-            Kind::LeastConnections(counting) => counting.advance(),
+            Kind::LeastConnections(counting) => counting.advance(pool, observer),
         }
     }
 
@@ -107,6 +107,21 @@ impl Policy {
     pub(crate) fn renew(&mut self) {
         if let Kind::LeastConnections(counting) = &mut self.0 {
             counting.renew();
+        }
+    }
+
+    /// Requests fresh counts and a plan for them, because what was decided before is not in force.
+    pub(crate) fn recount(&mut self) {
+        if let Kind::LeastConnections(counting) = &mut self.0 {
+            counting.recount();
+        }
+    }
+
+    /// Returns `true` if a push should wait for counts that are about to be taken.
+    pub(crate) fn awaits_counts(&self) -> bool {
+        match &self.0 {
+            Kind::RoundRobin(_) => false,
+            Kind::LeastConnections(counting) => counting.awaits_counts(),
         }
     }
 

@@ -144,7 +144,7 @@ impl Pool {
 
     /// Starts the counting and probing that is due, and decides by what the policy knows now.
     pub(crate) fn advance(&mut self, observer: &mut dyn Observer) {
-        let decided = self.policy.advance();
+        let decided = self.policy.advance(&self.info.spec.name, observer);
         if let Some(decision) = &decided
             && !self.decided.as_ref().is_some_and(|before| Arc::ptr_eq(before, decision))
         {
@@ -167,6 +167,16 @@ impl Pool {
     /// Requests a plan for the present counts, because Traefik is about to start its round robin from the top.
     pub(crate) fn renew(&mut self) {
         self.policy.renew();
+    }
+
+    /// Requests fresh counts and a plan for them, because what was decided before is not in force.
+    pub(crate) fn recount(&mut self) {
+        self.policy.recount();
+    }
+
+    /// Returns `true` if a push should wait for counts that are about to be taken.
+    pub(crate) fn awaits_counts(&self) -> bool {
+        self.policy.awaits_counts()
     }
 
     /// Takes in that `desired` is in force, after a push of this duration.

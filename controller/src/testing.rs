@@ -1,18 +1,19 @@
 //! Sources and sinks that the tests of this crate script.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use async_trait::async_trait;
 use futures_util::{FutureExt, StreamExt, stream, stream::BoxStream};
-use ilb_connections::{Load, MockConnectionSource, Sample};
+use ilb_connections::{ConnectionSource, Load, ProbeError, Probed, Sample};
 use ilb_discovery::{Backend, BackendSet, Discovery, State};
 use ilb_reconciler::least_connections::ProbeResult;
 use ilb_traefik_client::{Applied, Configuration, Error, Member, MockConfigSink, Name, Revision, model::TcpService};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::{counting::Counter, event::Event, policy::Policy, pool::Pool, spec::PoolSpec};
 
@@ -45,7 +46,7 @@ pub(crate) fn pool(name: &str, entry_point: &str, policy: Policy) -> (Pool, mpsc
     (Pool::new(spec, Channel(Mutex::new(Some(receiver)))).with_policy(policy), sets)
 }
 
-pub(crate) fn address(last: u8) -> std::net::SocketAddr {
+pub(crate) fn address(last: u8) -> SocketAddr {
     ([10, 0, 0, last], 3333).into()
 }
 
@@ -57,12 +58,13 @@ pub(crate) fn set(ready: u8) -> Arc<BackendSet> {
 
 /// Scripts the counts and probes of least connections.
 #[derive(Clone, Default)]
-pub(crate) struct Counts(Arc<Mutex<CountsState>>);
+pub(crate) struct Counts(Arc<Mutex<CountsState>>, Arc<Notify>);
 
 #[derive(Default)]
 struct CountsState {
     established: Vec<u32>,
     counting_fails: bool,
+    counting_hangs: bool,
     probes: Option<ProbeResult>,
 }
 
@@ -78,24 +80,54 @@ impl Counts {
         self.lock().counting_fails = true;
     }
 
+    /// Makes the next samples never end.
+    pub(crate) fn hang(&self) {
+        self.lock().counting_hangs = true;
+    }
+
     /// Sets the result of the next probes. Without this call they are answered.
     pub(crate) fn set_probes(&self, result: ProbeResult) {
         self.lock().probes = Some(result);
     }
 
+    /// Lets the end of a connection be heard.
+    pub(crate) fn end_connection(&self) {
+        self.1.notify_one();
+    }
+
     pub(crate) fn counter(&self) -> Counter {
-        let (counts, mut source) = (self.clone(), MockConnectionSource::new());
-        source.expect_sample().returning(move |_| {
-            let state = counts.lock();
-            if state.counting_fails { Err(ilb_connections::Error::Cancelled) } else { Ok(sample(&state.established)) }
-        });
         let counts = self.clone();
-        let probe = move |_| std::future::ready(counts.lock().probes.unwrap_or(ProbeResult::Answered)).boxed();
-        Counter::new(Arc::new(source), Box::new(probe))
+        let probe = move |_, _| std::future::ready(outcome(counts.lock().probes)).boxed();
+        Counter::new(Arc::new(self.clone()), Box::new(probe))
     }
 
     fn lock(&self) -> MutexGuard<'_, CountsState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl ConnectionSource for Counts {
+    async fn sample(&self, _backends: &BTreeSet<SocketAddr>) -> Result<Sample, ilb_connections::Error> {
+        if self.lock().counting_hangs {
+            std::future::pending::<()>().await;
+        }
+        let state = self.lock();
+        if state.counting_fails { Err(ilb_connections::Error::Cancelled) } else { Ok(sample(&state.established)) }
+    }
+
+    async fn ended(&self) {
+        self.1.notified().await;
+    }
+}
+
+fn outcome(result: Option<ProbeResult>) -> Result<Probed, ProbeError> {
+    let error = || std::io::Error::other("scripted");
+    match result {
+        None | Some(ProbeResult::Answered) => Ok(Probed::new(Duration::ZERO, false)),
+        Some(ProbeResult::Closed) => Ok(Probed::new(Duration::ZERO, true)),
+        Some(ProbeResult::Unanswered) => Err(ProbeError::Backend(error())),
+        Some(ProbeResult::NotMade) => Err(ProbeError::Local(error())),
     }
 }
 
@@ -205,6 +237,7 @@ pub(crate) fn name_of(event: &Event<'_>) -> &'static str {
         Event::Sampled { .. } => "Sampled",
         Event::CountingFailed { .. } => "CountingFailed",
         Event::CountingImpossible { .. } => "CountingImpossible",
+        Event::StandingChanged { .. } => "StandingChanged",
         Event::Probed { .. } => "Probed",
         Event::Decided { .. } => "Decided",
         Event::BackendsInherited { .. } => "BackendsInherited",

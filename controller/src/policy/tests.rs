@@ -11,7 +11,7 @@ struct Bench {
     policy: Policy,
     counts: Counts,
     /// Names of the events that the tests look at.
-    events: Vec<&'static str>,
+    events: Vec<String>,
 }
 
 impl Bench {
@@ -27,7 +27,14 @@ impl Bench {
     async fn until(&mut self, matches: impl Fn(&Decision) -> bool) -> Arc<Decision> {
         let mut in_force: Option<Arc<Decision>> = None;
         for _ in 0..10_000 {
-            let decided = self.policy.advance();
+            let (pool, events) = ("default".parse().unwrap(), &mut self.events);
+            let mut observer = |event: &Event<'_>| match event {
+                Event::CountingFailed { .. } => events.push("CountingFailed".to_owned()),
+                Event::Probed { outcome: Err(_), .. } => events.push("Probed, unanswered".to_owned()),
+                Event::StandingChanged { change, .. } => events.push(format!("{} to {}", change.from, change.to)),
+                _ => {}
+            };
+            let decided = self.policy.advance(&pool, &mut observer);
             if let Some(decision) = &decided
                 && !in_force.as_ref().is_some_and(|before| Arc::ptr_eq(before, decision))
             {
@@ -38,13 +45,7 @@ impl Bench {
                 in_force = decided;
             }
             let wake_up = self.policy.next().await;
-            let events = &mut self.events;
-            let mut observer = |event: &Event<'_>| match event {
-                Event::CountingFailed { .. } => events.push("CountingFailed"),
-                Event::Probed { result: ProbeResult::Unanswered, .. } => events.push("Probed, unanswered"),
-                _ => {}
-            };
-            self.policy.handle(wake_up, &"default".parse().unwrap(), &mut observer);
+            self.policy.handle(wake_up, &pool, &mut observer);
         }
         panic!("no decision matches");
     }
@@ -88,10 +89,33 @@ async fn a_backend_that_loses_its_connections_and_does_not_answer_is_left_out_un
     bench.counts.set(&[20, 0, 20]);
     let without = bench.until(|decision| weight(decision, 1) == 0).await;
     assert_eq!((without.reason, without.rows[1].standing), (Reason::Suspicion, Standing::Suspect));
-    assert_eq!(bench.events, ["Probed, unanswered"]);
+    assert_eq!(bench.events, ["Probed, unanswered", "ready to suspect"]);
     bench.counts.set_probes(ProbeResult::Answered);
     let with = bench.until(|decision| weight(decision, 1) > 0).await;
     assert_eq!(with.reason, Reason::Suspicion);
+    assert_eq!(bench.events[2..], ["suspect to ready"], "once, however many probes there were");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_cannot_be_made_blames_no_backend() {
+    let mut bench = Bench::start(3, &[20, 20, 20]);
+    bench.until(|_| true).await;
+    bench.counts.set_probes(ProbeResult::NotMade);
+    bench.counts.set(&[20, 0, 20]);
+    tokio::time::timeout(Duration::from_secs(10), bench.until(|decision| weight(decision, 1) == 0)).await.unwrap_err();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_connection_that_is_heard_is_counted_at_once() {
+    let mut bench = Bench::start(2, &[20, 20]);
+    bench.until(|_| true).await;
+    // Nothing changes for so long that samples have become rare.
+    tokio::time::timeout(Duration::from_secs(60), bench.until(|_| false)).await.unwrap_err();
+    bench.counts.set(&[20, 13]);
+    let since = Instant::now();
+    bench.counts.end_connection();
+    bench.until(|decision| decision.reason == Reason::Balance).await;
+    assert!(since.elapsed() < Pacing::default().max_sample_period / 4, "{:?}", since.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
@@ -105,7 +129,7 @@ async fn where_connections_cannot_be_counted_it_is_round_robin_at_once_and_repor
     policy.announce(&"default".parse().unwrap(), &mut observer);
     assert_eq!(reasons, ["not in a test"]);
     policy.set_backends(&ready(2));
-    let decision = policy.advance().unwrap();
+    let decision = policy.advance(&"default".parse().unwrap(), &mut |_: &Event<'_>| {}).unwrap();
     assert_eq!(weight(&decision, 0), weight(&decision, 1));
 }
 

@@ -84,6 +84,8 @@ async fn the_first_push_and_the_next_one_are_made_from_counts() {
     assert_eq!((first[0].0, gaps(&first, 0)), (Reason::Backends, vec![0, 7, 3]));
     counted.assert_quiet().await;
     counted.counts[0].set(&[7, 7, 0]);
+    let cautious = counted.next().await;
+    assert_eq!((cautious[0].0, gaps(&cautious, 0)), (Reason::Balance, vec![0, 0, 0]), "until the third one has answered");
     let second = counted.next().await;
     assert_eq!((second[0].0, gaps(&second, 0)), (Reason::Balance, vec![0, 0, 7]));
 }
@@ -158,14 +160,43 @@ async fn a_backend_that_does_not_answer_is_left_out_until_it_does() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_configuration_is_pushed_again_as_it_was() {
+async fn a_lost_configuration_is_pushed_again_with_the_counts_of_that_moment() {
     let mut counted = Counted::start(&["a"]);
     counted.counts[0].set(&[7, 0]);
     counted.found(0, 2).await;
-    let first = counted.next().await;
+    counted.next().await;
     counted.assert_quiet().await;
     counted.script.proofs.lock().unwrap().push_back(Error::Restarted);
-    assert_eq!(counted.next().await, first);
+    let again = counted.next().await;
+    assert_eq!((again[0].0, gaps(&again, 0)), (Reason::Freshness, vec![0, 7]));
+    counted.assert_quiet().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_push_that_failed_is_repeated_with_the_counts_of_its_own_moment() {
+    let mut counted = Counted::start(&["a"]);
+    counted.counts[0].set(&[900, 900]);
+    counted.found(0, 2).await;
+    counted.next().await;
+    counted.assert_quiet().await;
+    // A backend is added while Traefik is away, and all clients are gone when it is back.
+    counted.script.applies.lock().unwrap().extend((0..20).map(|_| away()));
+    counted.found(0, 3).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    counted.counts[0].set(&[0, 0, 0]);
+    let late = counted.next().await;
+    assert_eq!(gaps(&late, 0), [0, 0, 0], "a head start of 900 for the third one would be one for nothing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_push_does_not_wait_for_counts_that_never_come() {
+    let mut counted = Counted::start(&["a"]);
+    counted.counts[0].set(&[7, 0]);
+    counted.found(0, 2).await;
+    counted.next().await;
+    counted.counts[0].hang();
+    counted.script.proofs.lock().unwrap().push_back(Error::Restarted);
+    counted.next().await;
 }
 
 #[tokio::test(start_paused = true)]
