@@ -108,6 +108,13 @@ pub struct StandingChange {
     pub evidence: Option<Evidence>,
 }
 
+impl StandingChange {
+    /// Creates the change of `backend` to this standing.
+    pub fn new(backend: SocketAddr, from: Standing, to: Standing, evidence: Option<Evidence>) -> Self {
+        Self { backend, from, to, evidence }
+    }
+}
+
 /// State of the counting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Counting {

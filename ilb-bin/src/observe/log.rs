@@ -1,10 +1,11 @@
-//! The log of the events: one line per change of state, and none per attempt, except for probes that fail.
+//! The log of the events: one line per change of state, and none per attempt.
 
 use std::{collections::BTreeMap, time::Duration};
 
+use ilb_connections::{ProbeError, Probed};
 use ilb_controller::{DesiredPools, Event, Observer};
 use ilb_discovery::{BackendSet, State};
-use ilb_reconciler::{Action, Decision, Method, least_connections::ProbeResult, reconcile};
+use ilb_reconciler::{Action, Decision, Method, decision::Standing, least_connections::StandingChange, reconcile};
 use ilb_traefik_client::{Applied, Error, Name, fleet::InstanceState};
 use tokio::time::Instant;
 
@@ -49,6 +50,8 @@ struct PoolLog {
     stale: Option<Repeats>,
     without_backend: bool,
     counting_failed: bool,
+    /// Whether the last probe could not be made.
+    probing_failed: bool,
     /// Kind of the fault because of which the pool is not active.
     fault: Option<&'static str>,
 }
@@ -232,9 +235,8 @@ impl Observer for LogObserver {
             Event::Sampled { pool, .. } => self.pool(pool).counted(pool),
             Event::CountingFailed { pool, error } => self.pool(pool).counting_failed(pool, error),
             Event::CountingImpossible { pool, reason } => self.counting_impossible(pool, reason),
-            Event::Probed { pool, backend, result: ProbeResult::Unanswered } => {
-                tracing::warn!(%pool, %backend, "A backend does not answer: no new connections until it does");
-            }
+            Event::StandingChanged { pool, change } => standing_changed(pool, change),
+            Event::Probed { pool, outcome, .. } => self.pool(pool).probed(pool, outcome),
             Event::BackendsInherited { pool, backends } => {
                 tracing::warn!(%pool, backends, "The backends are not known yet: Traefik keeps those that it has");
             }
@@ -268,6 +270,18 @@ impl PoolLog {
             tracing::warn!(%pool, "No pod is ready: new connections are closed at once until one is");
         }
         self.without_backend = without_backend;
+    }
+
+    fn probed(&mut self, pool: &Name, outcome: &Result<Probed, ProbeError>) {
+        let is_local = matches!(outcome, Err(ProbeError::Local(_)));
+        let was_local = std::mem::replace(&mut self.probing_failed, is_local);
+        match outcome {
+            Err(error @ ProbeError::Local(cause)) if !was_local => {
+                tracing::warn!(%pool, %error, %cause, "Backends cannot be probed from here: those in doubt stay in use");
+            }
+            _ if was_local && !is_local => tracing::info!(%pool, "Backends can be probed again"),
+            _ => {}
+        }
     }
 
     fn counted(&mut self, pool: &Name) {
@@ -335,6 +349,21 @@ impl Startup {
             Self::Waiting { attempts, .. } => *attempts,
             Self::Over => 0,
         }
+    }
+}
+
+/// Logs that a backend has become suspect or failing, or is no longer.
+fn standing_changed(pool: &Name, change: &StandingChange) {
+    let StandingChange { backend, from, to, evidence, .. } = change;
+    let evidence = evidence.as_ref().map(ToString::to_string);
+    match to {
+        Standing::Suspect => {
+            tracing::warn!(%pool, %backend, evidence, "A backend is suspect: no new connections until it answers");
+        }
+        Standing::Failing => {
+            tracing::warn!(%pool, %backend, evidence, "A backend is failing: few new connections until it works");
+        }
+        _ => tracing::info!(%pool, %backend, before = %from, "A backend takes new connections again"),
     }
 }
 

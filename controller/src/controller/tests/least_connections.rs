@@ -85,7 +85,11 @@ async fn the_first_push_and_the_next_one_are_made_from_counts() {
     counted.assert_quiet().await;
     counted.counts[0].set(&[7, 7, 0]);
     let cautious = counted.next().await;
-    assert_eq!((cautious[0].0, gaps(&cautious, 0)), (Reason::Balance, vec![0, 0, 0]), "until the third one has answered");
+    assert_eq!(
+        (cautious[0].0, gaps(&cautious, 0)),
+        (Reason::Balance, vec![0, 0, 0]),
+        "until the third one has answered"
+    );
     let second = counted.next().await;
     assert_eq!((second[0].0, gaps(&second, 0)), (Reason::Balance, vec![0, 0, 7]));
 }

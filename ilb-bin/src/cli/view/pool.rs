@@ -121,13 +121,16 @@ impl Columns {
     fn row(self, backend: &BackendStatus, most: f64, bar_width: usize) -> Vec<Cell> {
         let style = match backend.state {
             BackendState::Ready => GOOD_STYLE,
-            BackendState::Suspect => BAD_STYLE,
+            BackendState::Suspect | BackendState::Failing => BAD_STYLE,
             BackendState::Draining | BackendState::NotReady | BackendState::Unknown => WARN_STYLE,
         };
         let state = Cell::left(backend.state.to_string()).style(style);
         let count = backend.connections();
         let counted = Cell::right(match backend.opening {
-            Some(opening @ 1..) => format!("{} + {opening} opening", backend.established.unwrap_or(0)),
+            Some(opening @ 1..) => {
+                let open = count.map_or(0, |count| count.saturating_sub(opening));
+                format!("{open} + {opening} opening")
+            }
             _ => count.map_or("–".to_owned(), |count| count.to_string()),
         });
         let head_start = Cell::right(match backend.head_start {

@@ -84,6 +84,14 @@ impl PoolFacts {
                 );
                 reasons.push(Degradation::new("suspects", text));
             }
+            let failing = count.get(BackendState::Failing);
+            if failing > 0 {
+                let text = format!(
+                    "connections to {} end early: few new ones until that ends",
+                    many(failing as u64, "backend")
+                );
+                reasons.push(Degradation::new("failing backends", text));
+            }
         }
         if self.method == Method::LeastConnections
             && let Some(problem) = &self.load.problem

@@ -46,7 +46,8 @@ impl Facts {
                 self.in_pool(pool, |pool| pool.load.failed(&error.with_causes().to_string()));
             }
             Event::CountingImpossible { pool, reason } => self.in_pool(pool, |pool| pool.load.failed(reason)),
-            Event::Probed { pool, result, .. } => self.in_pool(pool, |pool| pool.load.probed(*result)),
+            Event::StandingChanged { pool, change } => self.in_pool(pool, |pool| pool.standing_changed(change)),
+            Event::Probed { pool, outcome, .. } => self.in_pool(pool, |pool| pool.load.probed(outcome)),
             Event::Decided { pool, decision } => {
                 self.in_pool(pool, |pool| pool.decided = Some(Arc::clone(decision)));
                 return Urgency::Routine;

@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
-use ilb_connections::{Load, Sample};
-use ilb_reconciler::{LeastConnections, least_connections::ProbeResult};
+use ilb_connections::{EndedBy, Load, ProbeError, Probed, Sample};
+use ilb_reconciler::LeastConnections;
 use tokio::time::Instant;
 
 use super::imbalance::ImbalanceHistory;
@@ -22,8 +22,18 @@ pub(crate) struct LoadFacts {
     pub(crate) failures: u64,
     /// Processor time of all samples.
     pub(crate) cpu_time: Duration,
-    pub(crate) probes_answered: u64,
-    pub(crate) probes_unanswered: u64,
+    pub(crate) probes: ProbeCounts,
+}
+
+/// Number of probes that ended, by result.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ProbeCounts {
+    pub(crate) answered: u64,
+    /// Accepted and closed at once by the backend.
+    pub(crate) closed: u64,
+    pub(crate) unanswered: u64,
+    /// Not made, for want of local ports, open files or memory.
+    pub(crate) not_made: u64,
 }
 
 /// Load of each backend in the last sample.
@@ -38,6 +48,10 @@ pub(crate) struct LatestSample {
 pub(crate) struct ConnectionTotals {
     pub(crate) opened: u64,
     pub(crate) closed: u64,
+    /// Connections among the closed ones that the backend closed first.
+    pub(crate) closed_by_backend: u64,
+    /// Connections among the closed ones that the backend never answered.
+    pub(crate) unanswered: u64,
     /// Connections opened since the plan in force took effect. The balancer counts them; this is a copy from the last
     /// sample, reset with each push as the balancer's own count is.
     pub(crate) opened_since_push: u64,
@@ -60,6 +74,14 @@ impl LoadFacts {
             totals.closed += u64::from(load.closed);
             totals.opened_since_push = balancer.opened_since_push(address).into();
         }
+        for ending in sample.endings().iter().filter(|ending| is_known(&ending.backend)) {
+            let totals = self.totals.entry(ending.backend).or_default();
+            match ending.by {
+                EndedBy::Backend => totals.closed_by_backend += 1,
+                EndedBy::NeverAnswered => totals.unanswered += 1,
+                EndedBy::Proxy | EndedBy::Unknown => {}
+            }
+        }
         self.latest = Some(LatestSample { at: now, loads: sample.iter().collect() });
     }
 
@@ -73,10 +95,12 @@ impl LoadFacts {
         self.problem = Some(reason.to_owned());
     }
 
-    pub(super) fn probed(&mut self, result: ProbeResult) {
-        *match result {
-            ProbeResult::Answered => &mut self.probes_answered,
-            ProbeResult::Unanswered => &mut self.probes_unanswered,
+    pub(super) fn probed(&mut self, outcome: &Result<Probed, ProbeError>) {
+        *match outcome {
+            Ok(probed) if probed.closed_by_backend => &mut self.probes.closed,
+            Ok(_) => &mut self.probes.answered,
+            Err(ProbeError::Local(_)) => &mut self.probes.not_made,
+            Err(_) => &mut self.probes.unanswered,
         } += 1;
     }
 

@@ -3,12 +3,16 @@
 //! They repeat what the loop's events report, for readers. `in_force` is the decision of the last push that was reported
 //! as proved; what has to be pushed is decided from `Pushes` in the loop, never from here.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use ilb_connections::Sample;
 use ilb_controller::{Desired, PoolInfo};
 use ilb_discovery::{Backend, BackendSet, Discovery, State};
-use ilb_reconciler::{Decision, LeastConnections, Method, Reason, decision::Standing};
+use ilb_reconciler::{
+    Decision, LeastConnections, Method, Reason,
+    decision::{Evidence, Standing},
+    least_connections::StandingChange,
+};
 use ilb_traefik_client::Error;
 use prometheus_client::metrics::histogram::Histogram;
 use tokio::time::Instant;
@@ -30,8 +34,10 @@ pub(crate) struct PoolFacts {
     pub(crate) sets: u64,
     /// Errors that made the set stale or kept it so, by kind.
     pub(crate) errors: BTreeMap<&'static str, u64>,
-    /// The last decision, with the suspects of this moment.
+    /// The last decision.
     pub(super) decided: Option<Arc<Decision>>,
+    /// The backends that are suspect or failing at this moment, also while a plan without them cannot be pushed.
+    misfits: BTreeMap<SocketAddr, Misfit>,
     /// The reason why Traefik does not have the pool in force, while it has others.
     pub(crate) fault: Option<OngoingProblem>,
     /// The decision that is in force, or was at the last proof.
@@ -46,6 +52,13 @@ pub(crate) struct PoolFacts {
     added: Instant,
 }
 
+/// State of a backend that is ready for discovery and does not serve connections, and the evidence.
+#[derive(Debug)]
+struct Misfit {
+    state: BackendState,
+    evidence: Evidence,
+}
+
 impl PoolFacts {
     pub(super) fn new(pool: &PoolInfo, now: Instant) -> Self {
         Self {
@@ -57,6 +70,7 @@ impl PoolFacts {
             sets: 0,
             errors: BTreeMap::new(),
             decided: None,
+            misfits: BTreeMap::new(),
             fault: None,
             in_force: None,
             load: LoadFacts::default(),
@@ -71,6 +85,7 @@ impl PoolFacts {
     pub(super) fn replacing(mut self, before: Self) -> Self {
         if before.entry_point == self.entry_point {
             (self.decided, self.in_force) = (before.decided, before.in_force);
+            self.misfits = before.misfits;
         }
         self
     }
@@ -82,6 +97,7 @@ impl PoolFacts {
             self.changed.get_or_insert(now);
         }
         self.load.retain(|address| set.get(address).is_some());
+        self.misfits.retain(|address, _| set.get(address).is_some());
         self.backends = Some(Arc::clone(set));
     }
 
@@ -163,13 +179,30 @@ impl PoolFacts {
         }
     }
 
-    /// Returns the state of a backend. Suspects are those of this moment, also while a plan without them cannot be pushed.
+    /// Takes in that a backend has become suspect or failing, or is no longer.
+    pub(super) fn standing_changed(&mut self, change: &StandingChange) {
+        match (change.to, &change.evidence) {
+            (Standing::State(_), _) | (_, None) => self.misfits.remove(&change.backend),
+            (standing, Some(evidence)) => {
+                let misfit = Misfit { state: standing.into(), evidence: evidence.clone() };
+                self.misfits.insert(change.backend, misfit)
+            }
+        };
+    }
+
+    /// Returns the state of a backend. Suspect and failing ones are those of this moment, also while a plan without them
+    /// cannot be pushed.
     pub(crate) fn state(&self, backend: &Backend) -> BackendState {
-        let row = self.decided.as_ref().and_then(|decided| decided.row(backend.address()));
-        match row {
-            Some(row) if row.standing == Standing::Suspect && backend.state() == State::Ready => BackendState::Suspect,
+        match self.misfits.get(&backend.address()) {
+            Some(misfit) if backend.state() == State::Ready => misfit.state,
             _ => backend.state().into(),
         }
+    }
+
+    /// Returns the evidence against a backend that is suspect or failing.
+    pub(crate) fn evidence(&self, backend: &Backend) -> Option<&Evidence> {
+        let misfit = self.misfits.get(&backend.address()).filter(|_| backend.state() == State::Ready);
+        misfit.map(|misfit| &misfit.evidence)
     }
 
     /// Returns the imbalance; `None` where connections are not counted or there is nothing to compare.

@@ -144,13 +144,15 @@ pub(crate) struct CountingStatus {
     pub(crate) age_seconds: Option<f64>,
 }
 
-/// Number of backends in each state. A suspect counts as nothing else.
+/// Number of backends in each state. One that is suspect or failing counts as nothing else.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 pub(crate) struct StateCounts {
     pub(crate) ready: usize,
     pub(crate) draining: usize,
     pub(crate) not_ready: usize,
     pub(crate) suspect: usize,
+    #[serde(default)]
+    pub(crate) failing: usize,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -178,14 +180,26 @@ pub(crate) struct BackendStatus {
     pub(crate) weights: Vec<u32>,
     /// Number of new connections that the plan in force gives it before the fullest backend gets one.
     pub(crate) head_start: Option<u64>,
+    /// Evidence against a backend that is suspect or failing.
+    #[serde(default)]
+    pub(crate) evidence: Option<String>,
     /// Established connections.
     pub(crate) established: Option<u32>,
+    /// Connections of which one side has ended its half, and which are still in use.
+    #[serde(default)]
+    pub(crate) half_closed: Option<u32>,
     /// Connections that are being opened.
     pub(crate) opening: Option<u32>,
     /// Connections opened since ilb started or the backend appeared.
     pub(crate) opened: Option<u64>,
     /// Connections closed since ilb started or the backend appeared.
     pub(crate) closed: Option<u64>,
+    /// Connections among the closed ones that the backend closed or reset first.
+    #[serde(default)]
+    pub(crate) closed_by_backend: Option<u64>,
+    /// Connections among the closed ones that the backend refused or never answered.
+    #[serde(default)]
+    pub(crate) unanswered: Option<u64>,
     /// Mean of the smoothed round-trip times of its connections.
     pub(crate) rtt_seconds: Option<f64>,
     /// Retransmitted segments of its present connections.
@@ -199,6 +213,7 @@ impl StateCounts {
         match state {
             BackendState::Ready => self.ready,
             BackendState::Suspect => self.suspect,
+            BackendState::Failing => self.failing,
             BackendState::Draining => self.draining,
             BackendState::NotReady => self.not_ready,
             BackendState::Unknown => 0,
@@ -209,7 +224,8 @@ impl StateCounts {
 impl BackendStatus {
     /// Returns established and opening connections; `None` where connections are not counted.
     pub(crate) fn connections(&self) -> Option<u32> {
-        Some(self.established?.saturating_add(self.opening.unwrap_or(0)))
+        let others = self.half_closed.unwrap_or(0).saturating_add(self.opening.unwrap_or(0));
+        Some(self.established?.saturating_add(others))
     }
 
     /// Leaves out the least interesting backends so that at most `limit` are left, and returns how many were left out.

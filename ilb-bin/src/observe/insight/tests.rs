@@ -1,6 +1,7 @@
 //! The facts after events of a loop: readiness, pushes, changes.
 
 use std::{
+    net::SocketAddr,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -8,7 +9,11 @@ use std::{
 use ilb_connections::{Load, Sample};
 use ilb_controller::{Desired, PoolInfo, PoolSpec};
 use ilb_discovery::{Backend, BackendSet, Cause, State, testing::FakeDiscovery};
-use ilb_reconciler::{Decision, LeastConnections, Method, Pacing, RoundRobin, least_connections::Count};
+use ilb_reconciler::{
+    Decision, LeastConnections, Method, Pacing, RoundRobin,
+    decision::{Evidence, Standing},
+    least_connections::{Count, StandingChange},
+};
 use ilb_traefik_client::{Applied, Error, Revision, fleet::InstanceState};
 use serde_json::{Value, json};
 use tokio::time::advance;
@@ -75,6 +80,11 @@ impl Reporter {
 
     pub(crate) fn decided(&self, decision: &Arc<Decision>) {
         self.report(&Event::Decided { pool: &self.spec.name, decision });
+    }
+
+    pub(crate) fn standing_changed(&self, backend: SocketAddr, to: Standing, evidence: Option<Evidence>) {
+        let change = StandingChange::new(backend, Standing::State(State::Ready), to, evidence);
+        self.report(&Event::StandingChanged { pool: &self.spec.name, change: &change });
     }
 
     pub(crate) fn planned(&self, decision: &Arc<Decision>, backends: &BackendSet) {

@@ -16,6 +16,8 @@ pub(crate) enum BackendState {
     Ready,
     /// Ready for discovery, but it does not answer.
     Suspect,
+    /// Ready for discovery, but it ends the connections that it accepts.
+    Failing,
     Draining,
     #[serde(rename = "not ready")]
     NotReady,
@@ -147,7 +149,7 @@ pub(crate) enum Severity {
 
 impl BackendState {
     /// All states that a backend may have, the ordinary one first.
-    pub(crate) const ALL: [Self; 4] = [Self::Ready, Self::Suspect, Self::Draining, Self::NotReady];
+    pub(crate) const ALL: [Self; 5] = [Self::Ready, Self::Suspect, Self::Failing, Self::Draining, Self::NotReady];
 }
 
 impl PushState {
@@ -176,6 +178,7 @@ impl From<Standing> for BackendState {
         match standing {
             Standing::State(state) => state.into(),
             Standing::Suspect => Self::Suspect,
+            Standing::Failing => Self::Failing,
             _ => Self::Unknown,
         }
     }
@@ -228,7 +231,9 @@ mod tests {
         for state in [State::Ready, State::Draining, State::NotReady] {
             assert_eq!(BackendState::from(state).to_string(), state.as_str());
         }
-        assert_eq!(BackendState::from(Standing::Suspect).to_string(), Standing::Suspect.to_string());
+        for standing in [Standing::Suspect, Standing::Failing] {
+            assert_eq!(BackendState::from(standing).to_string(), standing.to_string());
+        }
         for method in [Method::LeastConnections, Method::RoundRobin] {
             assert_eq!(serde_json::to_value(BalancingMethod::from(method)).unwrap(), method.as_str());
         }
@@ -249,7 +254,7 @@ mod tests {
     #[test]
     fn words_of_a_newer_ilb_are_read_as_unknown() {
         assert_eq!(serde_json::from_str::<BackendState>(r#""not ready""#).unwrap(), BackendState::NotReady);
-        assert_eq!(serde_json::from_str::<BackendState>(r#""failing""#).unwrap(), BackendState::Unknown);
+        assert_eq!(serde_json::from_str::<BackendState>(r#""dozing""#).unwrap(), BackendState::Unknown);
         assert_eq!(serde_json::from_str::<PushReason>(r#""whim""#).unwrap(), PushReason::Unknown);
         assert_eq!(serde_json::from_str::<BalancingMethod>(r#""random""#).unwrap(), BalancingMethod::Unknown);
     }

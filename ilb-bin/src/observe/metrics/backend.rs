@@ -13,12 +13,17 @@ pub(super) const METRICS: &[Metric] = &[
         name: "ilb_backend_connections",
         kind: Kind::Gauge,
         unit: None,
-        help: "Open connections by state: established or opening",
+        help: "Open connections by state: established, half-closed but still in use, or opening",
         labels: &["pool", "backend", "state"],
         read: |s, series| {
             for pool in &s.pools {
                 for (address, backend) in &pool.backends {
-                    for (state, count) in [("established", backend.established), ("opening", backend.opening)] {
+                    let states = [
+                        ("established", backend.established),
+                        ("half-closed", backend.half_closed),
+                        ("opening", backend.opening),
+                    ];
+                    for (state, count) in states {
                         if let Some(count) = count {
                             series(&[pool.name, address, state], Value::Number(count.into()));
                         }
@@ -42,6 +47,22 @@ pub(super) const METRICS: &[Metric] = &[
         help: "Connections closed since the start; one that is open for less than a sampling interval may be missed",
         labels: LABELS,
         read: |s, series| s.backends(series, |backend| backend.closed.map(number)),
+    },
+    Metric {
+        name: "ilb_backend_connections_closed_by_backend",
+        kind: Kind::Counter,
+        unit: None,
+        help: "Connections that the backend closed or reset before its client did, since the start",
+        labels: LABELS,
+        read: |s, series| s.backends(series, |backend| backend.closed_by_backend.map(number)),
+    },
+    Metric {
+        name: "ilb_backend_connections_unanswered",
+        kind: Kind::Counter,
+        unit: None,
+        help: "Connections that the backend refused or never answered, since the start",
+        labels: LABELS,
+        read: |s, series| s.backends(series, |backend| backend.unanswered.map(number)),
     },
     Metric {
         name: "ilb_backend_rtt_seconds",

@@ -39,7 +39,8 @@ pub(super) const METRICS: &[Metric] = &[
         name: "ilb_pool_backends",
         kind: Kind::Gauge,
         unit: None,
-        help: "Backends by state; a suspect, which is ready for discovery but does not answer, counts only as a suspect",
+        help: "Backends by state; one that is ready for discovery and does not answer counts only as suspect, and one whose \
+               connections end early only as failing",
         labels: &["pool", "state"],
         read: |s, series| {
             for pool in &s.pools {
@@ -117,12 +118,21 @@ pub(super) const METRICS: &[Metric] = &[
         name: "ilb_pool_probes",
         kind: Kind::Counter,
         unit: None,
-        help: "Probes of suspects that have ended, by result",
+        help: "Probes that have ended, by result: answered, closed at once, unanswered, or not made for want of local \
+               ports, files or memory",
         labels: &["pool", "result"],
         read: |s, series| {
             for pool in &s.pools {
-                series(&[pool.name, "answered"], Value::Number(number(pool.facts.load.probes_answered)));
-                series(&[pool.name, "unanswered"], Value::Number(number(pool.facts.load.probes_unanswered)));
+                let probes = &pool.facts.load.probes;
+                let results = [
+                    ("answered", probes.answered),
+                    ("closed", probes.closed),
+                    ("unanswered", probes.unanswered),
+                    ("not made", probes.not_made),
+                ];
+                for (result, count) in results {
+                    series(&[pool.name, result], Value::Number(number(count)));
+                }
             }
         },
     },

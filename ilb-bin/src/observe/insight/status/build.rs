@@ -140,6 +140,7 @@ impl PoolFacts {
             *match self.state(backend) {
                 BackendState::Ready => &mut count.ready,
                 BackendState::Suspect => &mut count.suspect,
+                BackendState::Failing => &mut count.failing,
                 BackendState::Draining => &mut count.draining,
                 BackendState::NotReady | BackendState::Unknown => &mut count.not_ready,
             } += 1;

@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use ilb_discovery::State;
-use ilb_reconciler::{
-    LeastConnections, Pacing,
-    least_connections::{Count, ProbeResult},
-};
+use ilb_reconciler::decision::{Evidence, Standing};
 use ilb_traefik_client::fleet::InstanceState;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -64,28 +61,22 @@ async fn a_head_start_is_used_up_by_new_connections() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_suspect_is_shown_at_once_also_while_a_plan_without_it_cannot_be_pushed() {
+async fn suspect_and_failing_backends_are_shown_with_the_evidence_also_while_no_plan_can_be_pushed() {
     let (insight, pool) = insight();
     let backends = set(&[State::Ready; 3]);
     pool.discovered(&backends);
-    let (now, mut balancer) = (std::time::Instant::now(), LeastConnections::new(Pacing::default()));
-    let mut counted = |established: [u32; 3], at: Duration, silent: Option<u8>| {
-        let count = |connections: u32| Count { connections, ..Count::default() };
-        let counts = (1..).map(address).zip(established.map(count));
-        balancer.set_backends(&backends, now + at);
-        balancer.sampled(counts, Duration::ZERO, now + at);
-        let decision = balancer.decide(now + at).decision.unwrap();
-        balancer.acknowledged(&decision, Duration::ZERO, now + at);
-        if let Some(backend) = silent {
-            balancer.probed(address(backend), ProbeResult::Unanswered, now + at);
-        }
-        balancer.decide(now + at).decision.unwrap()
-    };
-    push(&pool, &counted([20, 20, 20], Duration::ZERO, None), &backends, "one");
+    push(&pool, &least_connections(&backends, &[20, 20, 20]), &backends, "one");
     pool.push_failed(&unreachable_traefik());
-    pool.decided(&counted([20, 0, 20], Duration::from_millis(60), Some(2)));
-    let shown = &status(&insight)["pools"][0]["backends"][1]["state"];
-    assert_eq!(shown, "suspect");
+    let shown = || status(&insight)["pools"][0]["backends"][1].clone();
+    for evidence in [Evidence::NoAnswer, Evidence::ClosedProbe] {
+        let to = if evidence == Evidence::NoAnswer { Standing::Suspect } else { Standing::Failing };
+        pool.standing_changed(address(2), to, Some(evidence.clone()));
+        assert_eq!(shown()["state"], to.to_string());
+        assert_eq!(shown()["evidence"], evidence.to_string());
+    }
+    assert_eq!(status(&insight)["pools"][0]["count"]["failing"], 1);
+    pool.standing_changed(address(2), Standing::State(State::Ready), None);
+    assert_eq!((&shown()["state"], &shown()["evidence"]), (&json!("ready"), &json!(null)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use ilb_reconciler::Method;
+use ilb_reconciler::{Method, decision::Evidence};
 use tokio::time::Instant;
 
 use super::{BackendStatus, StateCounts, StatusSummary, plan_in_force::Balancing};
@@ -135,11 +135,20 @@ pub(super) fn imbalance(imbalance: Option<Imbalance>) -> String {
 }
 
 /// Explains the share of new connections that a backend gets.
-pub(super) fn why(state: BackendState, balancing: Balancing, head_start: Option<u64>) -> String {
+pub(super) fn why(
+    state: BackendState,
+    balancing: Balancing,
+    head_start: Option<u64>,
+    evidence: Option<&Evidence>,
+) -> String {
     let text = match (state, balancing, head_start) {
         (BackendState::Draining, ..) => "leaving: keeps existing connections",
         (BackendState::NotReady | BackendState::Unknown, ..) => "not ready: keeps existing connections",
         (BackendState::Suspect, ..) => "does not answer: no new connections until it does",
+        (BackendState::Failing, ..) => {
+            let evidence = evidence.map_or("its connections end early".to_owned(), ToString::to_string);
+            return format!("{evidence}: gets few new connections until that ends");
+        }
         (_, Balancing::None, _) | (_, Balancing::LeastConnections, None) => "not active yet",
         (_, Balancing::RoundRobin, _) => "round robin",
         (_, Balancing::Blind, _) => "round robin: connections cannot be counted",
