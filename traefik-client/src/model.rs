@@ -14,11 +14,13 @@ mod router;
 mod rule;
 mod service;
 mod services;
+mod socket_address;
 mod tls;
 mod transport;
 mod udp;
 mod weight;
 
+pub(crate) use self::socket_address::push_address;
 pub use self::{
     address::{InvalidAddress, IpRange, ServerName},
     configuration::{Configuration, Tcp, Tls, Udp},

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use serde::{Serialize, Serializer};
 
 use crate::{
@@ -17,13 +18,16 @@ use crate::{
 pub(crate) struct Payload {
     revision: Revision,
     #[cfg_attr(not(any(feature = "client", test)), expect(dead_code, reason = "only the client sends it"))]
-    bytes: Vec<u8>,
+    bytes: Bytes,
 }
+
+/// Bytes of a backend in a configuration: about its longest, so that a payload is never moved while it grows.
+const BYTES_PER_SERVICE: usize = 200;
 
 impl Payload {
     pub(crate) fn new(configuration: &Configuration) -> Self {
         let zero = Revision::zero();
-        let mut bytes = Vec::with_capacity(256 + 160 * configuration.tcp.services.len());
+        let mut bytes = Vec::with_capacity(4096 + BYTES_PER_SERVICE * configuration.tcp.services.len());
         // Writing to a vector cannot fail, and all keys of the model are texts.
         let written = serde_json::to_writer(&mut bytes, &Marked::new(configuration, zero.name()));
         debug_assert!(written.is_ok(), "{written:?}");
@@ -34,7 +38,7 @@ impl Payload {
             let name = revision.name().as_str().as_bytes();
             bytes[at + 1..at + 1 + name.len()].copy_from_slice(name);
         }
-        Self { revision, bytes }
+        Self { revision, bytes: bytes.into() }
     }
 }
 
@@ -51,7 +55,7 @@ impl Payload {
         &self.revision
     }
 
-    pub(crate) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &Bytes {
         &self.bytes
     }
 }

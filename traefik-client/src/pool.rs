@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use crate::{
     Configuration, Name, ProxyProtocol, Timeouts,
-    model::{Child, LoadBalancer, ServersTransport, TcpRouter, TcpService, Weight, Weighted},
+    model::{Child, LoadBalancer, ServersTransport, TcpRouter, TcpService, Weight, Weighted, push_address},
 };
 
 /// Builds the part of a configuration that serves one pool.
@@ -93,8 +93,9 @@ impl TcpPool {
     pub fn add_to(self, configuration: &mut Configuration) {
         let tcp = &mut configuration.tcp;
         let mut children = Vec::with_capacity(self.members.len());
+        let mut names = ChildNames::new(&self.name);
         for (address, weight) in &self.members {
-            let name = self.child(*address);
+            let name = names.name(*address);
             children.push(Child::new(name.clone(), *weight));
             let balancer = LoadBalancer::new(self.name.clone(), [(*address).into()]);
             tcp.services.set_pool(name, balancer.into());
@@ -110,12 +111,31 @@ impl TcpPool {
         }
         tcp.servers_transports.insert(self.name, transport);
     }
+}
+
+/// Names of the services of a pool's members. Its texts are used again for each of them.
+struct ChildNames<'a> {
+    pool: &'a Name,
+    address: String,
+    name: String,
+}
+
+impl<'a> ChildNames<'a> {
+    fn new(pool: &'a Name) -> Self {
+        Self { pool, address: String::new(), name: String::new() }
+    }
 
     /// Returns the name of a member's service. It consists of the pool's name and the address, which is unique, and
     /// contains no text that a pod controls.
-    fn child(&self, address: SocketAddr) -> Name {
-        let text = address.to_string().replace(['.', ':'], "-").replace(['[', ']'], "");
-        Name::derived(&format!("{}.{text}", self.name))
+    fn name(&mut self, address: SocketAddr) -> Name {
+        self.address.clear();
+        push_address(&mut self.address, address);
+        self.name.clear();
+        self.name.push_str(self.pool.as_str());
+        self.name.push('.');
+        let allowed = |c: &char| !matches!(c, '[' | ']');
+        self.name.extend(self.address.chars().filter(allowed).map(|c| if matches!(c, '.' | ':') { '-' } else { c }));
+        Name::derived(&self.name)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use reqwest::{Client, Method, Response, StatusCode, Url, header};
 
 use super::credentials::Credentials;
@@ -43,7 +44,7 @@ impl Http {
         &self,
         path: &str,
         what: &'static str,
-        body: &[u8],
+        body: &Bytes,
         max_bytes: usize,
     ) -> Result<Vec<u8>, Error> {
         self.call(Method::PUT, path, Some(body), what, max_bytes).await
@@ -53,7 +54,7 @@ impl Http {
         &self,
         method: Method,
         path: &str,
-        body: Option<&[u8]>,
+        body: Option<&Bytes>,
         what: &'static str,
         max_bytes: usize,
     ) -> Result<Vec<u8>, Error> {
@@ -66,12 +67,12 @@ impl Http {
             request = request.header(header::AUTHORIZATION, authorization);
         }
         if let Some(body) = body {
-            request = request.header(header::CONTENT_TYPE, "application/json").body(body.to_vec());
+            request = request.header(header::CONTENT_TYPE, "application/json").body(body.clone());
         }
         let response = request.send().await.map_err(unreachable)?;
         match response.status() {
             // Traefik echoes the body without announcing its length.
-            StatusCode::OK => read(response, what, max_bytes, body.map_or(0, <[u8]>::len)).await,
+            StatusCode::OK => read(response, what, max_bytes, body.map_or(0, Bytes::len)).await,
             StatusCode::NOT_FOUND => Err(Error::NotReady(what)),
             status => Err(refused(what, status, response).await),
         }

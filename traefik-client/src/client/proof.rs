@@ -81,7 +81,9 @@ impl Prover {
         };
         let unbuilt = findings.behind_disabled(configuration);
         let fingerprints = |is_meant: &dyn Fn(&Fact<'_>) -> bool| {
-            facts.iter().filter(|fact| is_meant(fact)).map(|fact| fact.fingerprint).collect()
+            let mut fingerprints = HashSet::with_capacity(facts.len());
+            fingerprints.extend(facts.iter().filter(|fact| is_meant(fact)).map(|fact| fact.fingerprint));
+            fingerprints
         };
         let seen = Seen {
             started: Some(process.start_date.clone()),

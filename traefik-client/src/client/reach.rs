@@ -1,6 +1,6 @@
 //! The services that routers use, and the routers that use a service.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::{
     Configuration, Name,
@@ -25,13 +25,17 @@ pub(super) fn below<'a>(
     configuration: &'a Configuration,
     services: impl IntoIterator<Item = &'a Name>,
 ) -> HashSet<&'a Name> {
+    let all = &configuration.tcp.services;
+    // Only few services contain others, and they contain none that is not there.
+    let parents: BTreeMap<_, _> = all.iter().filter(|(_, service)| service.children().next().is_some()).collect();
     let mut reached = HashSet::new();
-    let mut left: Vec<_> = services.into_iter().collect();
+    let mut left: Vec<_> = services.into_iter().filter(|name| all.get(name.as_str()).is_some()).collect();
     while let Some(name) = left.pop() {
-        if let Some(service) = configuration.tcp.services.get(name.as_str())
-            && reached.insert(name)
+        if reached.insert(name)
+            && let Some(parent) = parents.get(name)
         {
-            left.extend(service.children());
+            reached.reserve(parent.children().count());
+            left.extend(parent.children());
         }
     }
     reached

@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
-use super::{HealthCheck, Name, Service, Weight, services::sealed::Sealed};
+use super::{HealthCheck, Name, Service, Weight, services::sealed::Sealed, socket_address};
 
 /// A service for TCP, which sends connections to servers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -46,6 +46,7 @@ impl LoadBalancer {
 #[non_exhaustive]
 pub struct Server {
     /// Address, written with brackets if it is IPv6.
+    #[serde(serialize_with = "socket_address::serialize")]
     pub address: SocketAddr,
     /// True if Traefik connects by TLS.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -59,8 +60,8 @@ impl From<SocketAddr> for Server {
 }
 
 /// Services that are used by weight.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(from = "RawWeighted", into = "RawWeighted")]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(from = "RawWeighted<Vec<Child>>")]
 #[non_exhaustive]
 pub struct Weighted {
     /// Services. Each may be listed several times, each time with a weight.
@@ -135,26 +136,27 @@ impl Service for TcpService {
 }
 
 /// A weighted service as Traefik writes it, with a health check that is an object without fields.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct RawWeighted {
+struct RawWeighted<Services> {
     #[serde(default)]
-    services: Vec<Child>,
+    services: Services,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     health_check: Option<Present>,
 }
 
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct Present {}
 
-impl From<RawWeighted> for Weighted {
-    fn from(raw: RawWeighted) -> Self {
+impl From<RawWeighted<Vec<Child>>> for Weighted {
+    fn from(raw: RawWeighted<Vec<Child>>) -> Self {
         Self { services: raw.services, health_check: raw.health_check.is_some() }
     }
 }
 
-impl From<Weighted> for RawWeighted {
-    fn from(weighted: Weighted) -> Self {
-        Self { services: weighted.services, health_check: weighted.health_check.then_some(Present {}) }
+impl Serialize for Weighted {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let health_check = self.health_check.then_some(Present {});
+        RawWeighted { services: self.services.as_slice(), health_check }.serialize(serializer)
     }
 }

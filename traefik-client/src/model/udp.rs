@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Child, Name, Service, services::sealed::Sealed};
+use super::{Child, Name, Service, services::sealed::Sealed, socket_address};
 
 /// A service for UDP, which sends datagrams to servers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +32,7 @@ pub struct UdpLoadBalancer {
 #[non_exhaustive]
 pub struct UdpServer {
     /// Address, written with brackets if it is IPv6.
+    #[serde(serialize_with = "socket_address::serialize")]
     pub address: SocketAddr,
 }
 
