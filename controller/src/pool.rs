@@ -24,6 +24,9 @@ pub struct Pool {
     info: PoolInfo,
     sets: BoxStream<'static, Result<Arc<BackendSet>, ilb_discovery::Error>>,
     policy: Policy,
+    /// True if something has happened since the policy advanced last. With thousands of backends a look at all of them
+    /// at each event of any pool would cost more than the pushes.
+    is_due: bool,
     /// The last set, whatever the states of its backends.
     seen: Option<Arc<BackendSet>>,
     /// True while the policy does not know of `seen`.
@@ -49,7 +52,17 @@ impl Pool {
     pub fn new(spec: PoolSpec, discovery: impl Discovery) -> Self {
         let (sets, policy) = (discovery.watch(), Policy::round_robin());
         let info = PoolInfo::new(Arc::new(spec), policy.method(), Arc::new(discovery));
-        Self { info, sets, policy, seen: None, is_undecided: false, ready: None, decided: None, inherited: None }
+        Self {
+            info,
+            sets,
+            policy,
+            is_due: true,
+            seen: None,
+            is_undecided: false,
+            ready: None,
+            decided: None,
+            inherited: None,
+        }
     }
 
     /// Replaces the policy.
@@ -122,7 +135,10 @@ impl Pool {
             PoolWakeUp::Discovered(Err(error)) => {
                 observer.on(&Event::DiscoveryStale { pool: self.name(), error: &error });
             }
-            PoolWakeUp::Counting(wake_up) => self.policy.handle(wake_up, &self.info.spec.name, observer),
+            PoolWakeUp::Counting(wake_up) => {
+                self.is_due = true;
+                self.policy.handle(wake_up, &self.info.spec.name, observer);
+            }
         }
     }
 
@@ -137,6 +153,7 @@ impl Pool {
     /// matters, so the caller calls this when a decision about it can be pushed.
     pub(crate) fn take_in_set(&mut self) {
         if let Some(set) = self.seen.as_ref().filter(|_| std::mem::take(&mut self.is_undecided)) {
+            self.is_due = true;
             self.policy.set_backends(set);
             self.ready = Some(Arc::new(set.ready()));
         }
@@ -144,6 +161,10 @@ impl Pool {
 
     /// Starts the counting and probing that is due, and decides by what the policy knows now.
     pub(crate) fn advance(&mut self, observer: &mut dyn Observer) {
+        // The policy itself wakes this pool up when time alone makes something due.
+        if !std::mem::take(&mut self.is_due) {
+            return;
+        }
         let decided = self.policy.advance(&self.info.spec.name, observer);
         if let Some(decision) = &decided
             && !self.decided.as_ref().is_some_and(|before| Arc::ptr_eq(before, decision))
@@ -166,11 +187,13 @@ impl Pool {
 
     /// Requests a plan for the present counts, because Traefik is about to start its round robin from the top.
     pub(crate) fn renew(&mut self) {
+        self.is_due = true;
         self.policy.renew();
     }
 
     /// Requests fresh counts and a plan for them, because what was decided before is not in force.
     pub(crate) fn recount(&mut self) {
+        self.is_due = true;
         self.policy.recount();
     }
 
@@ -181,6 +204,7 @@ impl Pool {
 
     /// Takes in that `desired` is in force, after a push of this duration.
     pub(crate) fn acknowledged(&mut self, desired: &Desired, took: Duration) {
+        self.is_due = true;
         self.policy.acknowledged(&desired.decision, took);
     }
 }
