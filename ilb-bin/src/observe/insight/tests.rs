@@ -78,10 +78,6 @@ impl Reporter {
         self.report(&Event::CountingImpossible { pool: &self.spec.name, reason });
     }
 
-    pub(crate) fn decided(&self, decision: &Arc<Decision>) {
-        self.report(&Event::Decided { pool: &self.spec.name, decision });
-    }
-
     pub(crate) fn standing_changed(&self, backend: SocketAddr, to: Standing, evidence: Option<Evidence>) {
         let change = StandingChange::new(backend, Standing::State(State::Ready), to, evidence);
         self.report(&Event::StandingChanged { pool: &self.spec.name, change: &change });

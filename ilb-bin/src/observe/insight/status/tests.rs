@@ -55,6 +55,7 @@ async fn a_head_start_is_used_up_by_new_connections() {
     pool.sampled(&sample(&[7, 4])); // one is opened on each
     push(&pool, &least_connections(&backends, &[7, 4]), &backends, "one");
     let head_start = || status(&insight)["pools"][0]["backends"][1]["head_start"].clone();
+    pool.sampled(&sample(&[7, 4])); // those may have opened before the push took effect
     assert_eq!(head_start(), 3);
     pool.sampled(&sample(&[7, 5]));
     assert_eq!(head_start(), 2);
