@@ -1,12 +1,19 @@
 //! The loop: one task that owns all state.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::{
     FutureExt, Stream, StreamExt,
     future::{BoxFuture, select_all},
     stream::BoxStream,
 };
+use ilb_discovery::{Backend, BackendSet};
 use ilb_reconciler::{
     Pushes,
     pushes::{Failure, Next},
@@ -187,7 +194,10 @@ impl Controller {
         // What is decided during a push cannot be pushed before its end, and with thousands of backends a decision about
         // each set would cost more than the push.
         if !self.pushes.is_pushing() {
-            self.pools.values_mut().for_each(Pool::take_in_set);
+            let has_new_set = self.pools.values_mut().fold(false, |before, pool| pool.take_in_set() || before);
+            if has_new_set {
+                self.find_shared_backends();
+            }
         }
         let desired = self.advance_pools();
         if !self.pools.is_empty() && desired.len() == self.pools.len() {
@@ -207,6 +217,22 @@ impl Controller {
             pool.renew();
         }
         Some(self.advance_pools())
+    }
+
+    /// Tells each pool which of its backends other pools have, too.
+    fn find_shared_backends(&mut self) {
+        let mut shared = BTreeSet::new();
+        if self.pools.len() > 1 {
+            let mut seen = BTreeSet::new();
+            let all = self.pools.values().filter_map(Pool::backends).flat_map(BackendSet::iter).map(Backend::address);
+            shared.extend(all.filter(|address| !seen.insert(*address)));
+        }
+        let Self { pools, observers, .. } = self;
+        for pool in pools.values_mut() {
+            let is_own = |address: &&SocketAddr| pool.backends().is_some_and(|own| own.get(address).is_some());
+            let own = shared.iter().filter(is_own).copied().collect();
+            pool.set_shared(&own, observers);
+        }
     }
 
     /// Returns whether the last push went to Traefik without this pool, so that changes of the pool change nothing there.
@@ -246,6 +272,7 @@ impl Controller {
             self.pools.insert(pool.name().clone(), pool);
         }
         self.remove(&removed);
+        self.find_shared_backends();
     }
 
     fn remove(&mut self, names: &[Name]) {

@@ -101,6 +101,11 @@ impl Counting {
         self.balancer.set_backends(set, Instant::now().into_std());
     }
 
+    /// Takes in which backends other pools have, too.
+    pub(crate) fn set_shared(&mut self, shared: &BTreeSet<SocketAddr>) {
+        self.balancer.set_shared(shared);
+    }
+
     /// Starts the counting and probing that is due, and returns the decision of this moment; `None` as long as too
     /// little is known.
     pub(crate) fn advance(&mut self, pool: &Name, observer: &mut dyn Observer) -> Option<Arc<Decision>> {

@@ -35,6 +35,14 @@ pub enum Event<'a> {
         /// The set before; `None` for the first one.
         previous: Option<&'a BackendSet>,
     },
+    /// The number of backends that a pool has in common with other pools has changed. Connections to them count as load in
+    /// each of these pools.
+    BackendsShared {
+        /// Name of the pool.
+        pool: &'a Name,
+        /// Number of its backends that another pool has, too.
+        backends: usize,
+    },
     /// Discovery cannot see changes for the time being. The last set stays in use.
     DiscoveryStale {
         /// Name of the pool whose backends may be out of date.

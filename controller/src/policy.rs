@@ -1,6 +1,6 @@
 //! The policies by which pools are balanced.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use ilb_discovery::BackendSet;
 use ilb_reconciler::{Decision, LeastConnections, Method, Pacing, RoundRobin};
@@ -76,6 +76,13 @@ impl Policy {
                 round_robin.decide(set);
             }
             Kind::LeastConnections(counting) => counting.set_backends(set),
+        }
+    }
+
+    /// Takes in which backends other pools have, too.
+    pub(crate) fn set_shared(&mut self, shared: &BTreeSet<SocketAddr>) {
+        if let Kind::LeastConnections(counting) = &mut self.0 {
+            counting.set_shared(shared);
         }
     }
 

@@ -1,6 +1,12 @@
 //! The pools that a controller serves.
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::{StreamExt, stream::BoxStream};
 use ilb_discovery::{Backend, BackendSet, Capacity, Discovery, State};
@@ -29,6 +35,8 @@ pub struct Pool {
     is_due: bool,
     /// The last set, whatever the states of its backends.
     seen: Option<Arc<BackendSet>>,
+    /// Number of backends that other pools have, too.
+    shared: usize,
     /// True while the policy does not know of `seen`.
     is_undecided: bool,
     /// The backends that may take new connections, of the last set that the policy knows.
@@ -58,6 +66,7 @@ impl Pool {
             policy,
             is_due: true,
             seen: None,
+            shared: 0,
             is_undecided: false,
             ready: None,
             decided: None,
@@ -151,11 +160,25 @@ impl Pool {
 
     /// Passes the last set to the policy, unless it knows it already. Of the sets that arrive during a push only the last
     /// matters, so the caller calls this when a decision about it can be pushed.
-    pub(crate) fn take_in_set(&mut self) {
-        if let Some(set) = self.seen.as_ref().filter(|_| std::mem::take(&mut self.is_undecided)) {
-            self.is_due = true;
-            self.policy.set_backends(set);
-            self.ready = Some(Arc::new(set.ready()));
+    /// Returns `true` if there was a set to pass.
+    pub(crate) fn take_in_set(&mut self) -> bool {
+        let Some(set) = self.seen.as_ref().filter(|_| std::mem::take(&mut self.is_undecided)) else { return false };
+        self.is_due = true;
+        self.policy.set_backends(set);
+        self.ready = Some(Arc::new(set.ready()));
+        true
+    }
+
+    /// Returns the backends of the last set; `None` before the first.
+    pub(crate) fn backends(&self) -> Option<&BackendSet> {
+        self.seen.as_deref()
+    }
+
+    /// Takes in which backends other pools have, too.
+    pub(crate) fn set_shared(&mut self, shared: &BTreeSet<SocketAddr>, observer: &mut dyn Observer) {
+        self.policy.set_shared(shared);
+        if std::mem::replace(&mut self.shared, shared.len()) != shared.len() {
+            observer.on(&Event::BackendsShared { pool: self.name(), backends: shared.len() });
         }
     }
 

@@ -237,6 +237,7 @@ pub(crate) fn name_of(event: &Event<'_>) -> &'static str {
         Event::Sampled { .. } => "Sampled",
         Event::CountingFailed { .. } => "CountingFailed",
         Event::CountingImpossible { .. } => "CountingImpossible",
+        Event::BackendsShared { .. } => "BackendsShared",
         Event::StandingChanged { .. } => "StandingChanged",
         Event::Probed { .. } => "Probed",
         Event::Decided { .. } => "Decided",

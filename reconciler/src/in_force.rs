@@ -57,17 +57,20 @@ impl InForce {
     ///
     /// The connections opened elsewhere show which level Traefik's round robin has reached. Above that level it has
     /// served every entry once per level. A backend that is not in the plan shows nothing: what appears there was sent
-    /// by the plan before.
+    /// by the plan before. Neither does one that another pool has, too: the other pool's plan may have sent it.
     pub(crate) fn missed<'a>(&self, backends: impl Iterator<Item = &'a Tracked> + Clone) -> Vec<u32> {
         let reached = |tracked: &Tracked| {
             let weights = self.weights_of(tracked);
             let opened = tracked.opened_since_push.saturating_sub(tracked.opened_around_push);
             let passes = opened.div_ceil(weights.entries.max(1));
-            (weights.entries > 0 && opened > 0).then(|| weights.highest.saturating_sub(passes).saturating_add(1))
+            (weights.entries > 0 && opened > 0 && !tracked.is_shared)
+                .then(|| weights.highest.saturating_sub(passes).saturating_add(1))
         };
         let level = backends.clone().filter_map(reached).min();
         let missed = |tracked: &Tracked| match level {
-            Some(level) if tracked.opened_since_push == 0 => self.weights_of(tracked).highest.saturating_sub(level),
+            Some(level) if tracked.opened_since_push == 0 && !tracked.is_shared => {
+                self.weights_of(tracked).highest.saturating_sub(level)
+            }
             _ => 0,
         };
         backends.map(missed).collect()

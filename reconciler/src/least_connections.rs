@@ -2,7 +2,7 @@
 
 use std::{
     cell::OnceCell,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -179,6 +179,14 @@ impl LeastConnections {
         }
         for removed in before.values() {
             self.make_urgent(reason_of_change(Some(&removed.backend), None));
+        }
+    }
+
+    /// Takes in which backends other pools have, too. Their connections are load here as well, but do not tell what became
+    /// of this pool's plan.
+    pub fn set_shared(&mut self, shared: &BTreeSet<SocketAddr>) {
+        for (address, tracked) in &mut self.backends {
+            tracked.is_shared = shared.contains(address);
         }
     }
 

@@ -26,6 +26,8 @@ pub(crate) struct Tracked {
     pub(crate) opened_around_push: u32,
     /// Outcomes since the last sample.
     pub(crate) outcomes: Outcomes,
+    /// Whether another pool has the backend, too, so that it is unknown whose connections open there.
+    pub(crate) is_shared: bool,
     pub(crate) guard: Guard,
     pub(crate) admission: Admission,
     /// The standing that was reported last.
@@ -42,6 +44,7 @@ impl Tracked {
             opened_since_push: 0,
             opened_around_push: 0,
             outcomes: Outcomes::default(),
+            is_shared: false,
             guard: Guard::new(),
             admission: Admission::new(),
             reported,

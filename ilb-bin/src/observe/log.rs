@@ -235,6 +235,10 @@ impl Observer for LogObserver {
             Event::Sampled { pool, .. } => self.pool(pool).counted(pool),
             Event::CountingFailed { pool, error } => self.pool(pool).counting_failed(pool, error),
             Event::CountingImpossible { pool, reason } => self.counting_impossible(pool, reason),
+            Event::BackendsShared { pool, backends } if *backends > 0 => {
+                tracing::info!(%pool, backends, "Other pools have some of these backends, too: all connections count in each");
+            }
+            Event::BackendsShared { pool, .. } => tracing::info!(%pool, "No other pool has any of these backends"),
             Event::StandingChanged { pool, change } => standing_changed(pool, change),
             Event::Probed { pool, outcome, .. } => self.pool(pool).probed(pool, outcome),
             Event::BackendsInherited { pool, backends } => {

@@ -214,6 +214,18 @@ fn a_backend_on_which_no_connection_appears_is_probed() {
 }
 
 #[test]
+fn a_backend_that_another_pool_has_as_well_is_not_doubted_by_what_opens_there() {
+    let mut bench = Bench::new(&ready(0..3));
+    bench.sample(&[(9, 0), (9, 0), (0, 0)]).push();
+    bench.balancer.set_shared(&[address(0), address(1)].into());
+    for _ in 0..3 {
+        // The other pool sends connections to the two that it has.
+        bench.after(10 * MS).sample(&[(10, 1), (10, 1), (0, 0)]);
+        assert!(bench.balancer.decide(bench.now).probes.is_empty());
+    }
+}
+
+#[test]
 fn samples_slow_down_while_nothing_happens_and_when_they_are_costly() {
     let mut bench = Bench::new(&ready(0..2));
     let pause = |bench: &mut Bench| bench.balancer.decide(bench.now).sample_at - bench.now;

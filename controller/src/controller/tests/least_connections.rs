@@ -215,3 +215,26 @@ async fn a_pool_beside_one_that_traefik_does_not_take_is_balanced() {
     let pushed = counted.next_of(Reason::Balance).await;
     assert_eq!((pushed.len(), gaps(&pushed, 0)), (1, vec![0, 7, 0]));
 }
+
+#[tokio::test(start_paused = true)]
+async fn pools_that_share_backends_are_told_so_and_when_they_no_longer_do() {
+    let (counts, (sink, _)) = (Counts::default(), Arc::new(Script::default()).sink());
+    let shared = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let (a, a_sets) = pool("a", "a", least_connections(&counts));
+    let (b, b_sets) = pool("b", "b", Policy::round_robin());
+    let seen = Arc::clone(&shared);
+    let controller = Controller::new(Arc::new(sink), [a, b]).with_observer(move |event: &Event<'_>| {
+        if let Event::BackendsShared { pool, backends } = event {
+            seen.lock().unwrap().push((pool.to_string(), *backends));
+        }
+    });
+    tokio::spawn(controller.run(std::future::pending()));
+    a_sets.send(Ok(set(3))).await.unwrap();
+    b_sets.send(Ok(set(2))).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    // Two are ready, and the two that take no connections are those of both pools.
+    assert_eq!(shared.lock().unwrap().drain(..).collect::<Vec<_>>(), [("a".to_owned(), 4), ("b".to_owned(), 4)]);
+    b_sets.send(Ok(Arc::new(ilb_discovery::BackendSet::empty()))).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(*shared.lock().unwrap(), [("a".to_owned(), 0), ("b".to_owned(), 0)]);
+}

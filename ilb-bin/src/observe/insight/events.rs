@@ -46,6 +46,7 @@ impl Facts {
                 self.in_pool(pool, |pool| pool.load.failed(&error.with_causes().to_string()));
             }
             Event::CountingImpossible { pool, reason } => self.in_pool(pool, |pool| pool.load.failed(reason)),
+            Event::BackendsShared { pool, backends } => self.in_pool(pool, |pool| pool.shared = *backends),
             Event::StandingChanged { pool, change } => self.in_pool(pool, |pool| pool.standing_changed(change)),
             Event::Probed { pool, outcome, .. } => self.in_pool(pool, |pool| pool.load.probed(outcome)),
             Event::Decided { pool, decision } => {

@@ -36,6 +36,8 @@ pub(crate) struct PoolFacts {
     pub(crate) errors: BTreeMap<&'static str, u64>,
     /// The last decision.
     pub(super) decided: Option<Arc<Decision>>,
+    /// Number of backends that other pools have, too.
+    pub(crate) shared: usize,
     /// The backends that are suspect or failing at this moment, also while a plan without them cannot be pushed.
     misfits: BTreeMap<SocketAddr, Misfit>,
     /// The reason why Traefik does not have the pool in force, while it has others.
@@ -70,6 +72,7 @@ impl PoolFacts {
             sets: 0,
             errors: BTreeMap::new(),
             decided: None,
+            shared: 0,
             misfits: BTreeMap::new(),
             fault: None,
             in_force: None,

@@ -122,7 +122,15 @@ pub(super) fn counts(pool: &PoolFacts, count: &StateCounts, backends: &[BackendS
 
 pub(super) fn note(pool: &PoolFacts) -> Option<String> {
     let is_empty = pool.backends.as_ref().is_some_and(|backends| backends.is_empty());
-    is_empty.then(|| "There is no backend: new connections are closed at once until there is one.".to_owned())
+    let is_shared = pool.shared > 0;
+    if is_empty {
+        Some("There is no backend: new connections are closed at once until there is one.".to_owned())
+    } else if is_shared {
+        let backends = many(pool.shared as u64, "backend");
+        Some(format!("Other pools have {backends} of this pool, too: all connections count in each of the pools."))
+    } else {
+        None
+    }
 }
 
 pub(super) fn imbalance(imbalance: Option<Imbalance>) -> String {
