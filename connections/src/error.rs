@@ -47,12 +47,18 @@ pub enum ReadError {
     /// `tcp_diag` responds this way, and so do some sandboxes: with an empty table instead of an error.
     #[error("a connection opened to {0} as a proof is missing in the table; is the kernel module tcp_diag loaded?")]
     ProofMissing(SocketAddr),
-    /// The table changed during each attempt to read it.
-    #[error("the table changed during each of {attempts} attempts to read it")]
-    Interrupted {
-        /// Number of attempts.
-        attempts: u32,
-    },
+    /// The kernel does not announce the end of a connection that was closed to prove that it does.
+    #[error("the end of a connection to {0}, closed as a proof, was not announced")]
+    AnnouncementMissing(SocketAddr),
+    /// The kernel's counter of opened connections does not count a connection that was opened to prove that it does.
+    #[error("the counter of opened connections in /proc/self/net/snmp does not count a connection opened as a proof")]
+    UncountedOpening,
+    /// The kernel dropped announcements of closed connections.
+    #[error("the kernel dropped announcements of closed connections, because they were not received fast enough")]
+    Overrun,
+    /// A file of `/proc` does not have the documented format.
+    #[error("{0} does not have the documented format")]
+    MalformedFile(&'static str),
     /// A netlink message does not have the documented layout.
     #[error("a netlink message of the kernel cannot be decoded")]
     Undecodable(#[source] Box<dyn std::error::Error + Send + Sync>),

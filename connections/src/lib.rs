@@ -1,19 +1,35 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod accounts;
+mod announced;
+mod counters;
+mod dump_budget;
 mod error;
+mod following;
 mod kernel;
+mod ledger;
 mod locality;
 mod netlink;
-mod own_ports;
+mod openings;
+mod own_sockets;
+mod port_range;
 mod probe;
 mod process;
+mod processor_time;
 mod procfs;
+mod reader;
+mod remotes;
 mod sample;
+mod search;
+mod settled;
 mod socket;
 mod source;
+mod system;
 mod table;
-mod tracker;
+#[cfg(test)]
+mod testing;
+mod view;
 
 pub use crate::{
     error::{Error, ReadError},

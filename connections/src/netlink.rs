@@ -1,28 +1,43 @@
 //! Reads the socket table by netlink (`sock_diag`): with cookies and traffic, and without any privilege.
 
+mod announcements;
+mod fields;
 mod request;
 mod response;
+mod tcp_info;
+
+use std::time::Duration;
 
 use netlink_sys::protocols::NETLINK_SOCK_DIAG;
+use socket2::SockRef;
 
+pub(crate) use crate::netlink::{
+    announcements::{Announcements, Received},
+    response::Announcement,
+};
 use crate::{
     error::ReadError,
     netlink::{
-        request::{Request, connections, listeners},
-        response::{Progress, read},
+        request::{Request, connections, exact, listeners},
+        response::{Progress, read_dump, read_exact},
     },
-    socket::{Family, Pass, Query, Socket},
+    socket::{Family, Pair, Query, Socket},
 };
 
 /// A netlink socket for requests to `sock_diag`.
 pub(crate) struct Netlink {
     socket: netlink_sys::Socket,
     buffer: Vec<u8>,
+    request: Vec<u8>,
     sequence: u32,
 }
 
 /// Size of the receive buffer; the kernel fills at most 32 KiB per response, however large the buffer.
 const BUFFER_BYTES: usize = 32 * 1024;
+
+/// Number of sockets requested at a time. The answers of all have to fit into the receive buffer that the kernel gives
+/// a socket by default, in which each takes about 1 KiB.
+const MAX_EXACT_REQUESTS: usize = 64;
 
 impl Netlink {
     pub(crate) fn open() -> Result<Self, ReadError> {
@@ -30,31 +45,76 @@ impl Netlink {
         let mut socket = socket.map_err(ReadError::io("opening a netlink socket"))?;
         socket.bind_auto().map_err(ReadError::io("binding a netlink socket"))?;
         socket.connect(&netlink_sys::SocketAddr::new(0, 0)).map_err(ReadError::io("connecting a netlink socket"))?;
-        Ok(Self { socket, buffer: Vec::with_capacity(BUFFER_BYTES), sequence: 0 })
+        // Errors come without the request that they answer.
+        socket.set_cap_ack(true).map_err(ReadError::io("setting up a netlink socket"))?;
+        // The kernel answers at once. Whatever keeps it from that must not keep the caller for good.
+        let timeout = SockRef::from(&socket).set_read_timeout(Some(Duration::from_secs(5)));
+        timeout.map_err(ReadError::io("setting up a netlink socket"))?;
+        Ok(Self { socket, buffer: Vec::with_capacity(BUFFER_BYTES), request: Vec::new(), sequence: 0 })
     }
 
     /// Visits the listening sockets, then the connections.
-    pub(crate) fn visit(&mut self, query: &Query, visit: &mut dyn FnMut(&Socket)) -> Result<Pass, ReadError> {
-        let listeners = Family::ALL.into_iter().map(listeners);
-        let connections = query.families.iter().map(|family| connections(*family, &query.ports));
-        let mut pass = Pass::Consistent;
-        for request in listeners.chain(connections) {
-            pass = pass.and(self.dump(&request, visit)?);
+    ///
+    /// A socket may be missing if others are closed meanwhile: the kernel continues after each response by counting the
+    /// sockets of a bucket.
+    pub(crate) fn visit(&mut self, query: &Query, visit: &mut dyn FnMut(&Socket)) -> Result<(), ReadError> {
+        for family in Family::ALL {
+            self.dump(&listeners(family), visit)?;
         }
-        Ok(pass)
+        for family in &query.families {
+            self.dump(&connections(*family, &query.ports), visit)?;
+        }
+        Ok(())
     }
 
-    fn dump(&mut self, request: &Request, visit: &mut dyn FnMut(&Socket)) -> Result<Pass, ReadError> {
-        self.sequence = self.sequence.wrapping_add(1);
-        self.socket.send(&request.bytes(self.sequence), 0).map_err(ReadError::io("requesting sockets by netlink"))?;
-        let mut pass = Pass::Consistent;
-        loop {
-            self.buffer.clear();
-            self.socket.recv(&mut self.buffer, 0).map_err(ReadError::io("receiving sockets by netlink"))?;
-            match read(&self.buffer, self.sequence, &mut pass, visit)? {
-                Progress::MoreToCome => {}
-                Progress::Done => return Ok(pass),
+    /// Looks up the sockets with these addresses, in whatever state they are, and appends one result for each to
+    /// `found`. Costs 1 to 2 µs each, however many sockets there are.
+    pub(crate) fn look_up(&mut self, pairs: &[Pair], found: &mut Vec<Option<Socket>>) -> Result<(), ReadError> {
+        for pairs in pairs.chunks(MAX_EXACT_REQUESTS) {
+            let first_sequence = self.sequence.wrapping_add(1);
+            self.request.clear();
+            for pair in pairs {
+                self.sequence = self.sequence.wrapping_add(1);
+                exact(pair).append_to(&mut self.request, self.sequence);
+            }
+            self.send()?;
+            let start = found.len();
+            found.resize(start + pairs.len(), None);
+            let mut answers = 0;
+            while answers < pairs.len() {
+                self.receive()?;
+                answers += read_exact(&self.buffer, first_sequence, &mut found[start..])?;
+            }
+            // If there is no connection with these addresses, the kernel answers with a listener of the local port.
+            for (found, pair) in found[start..].iter_mut().zip(pairs) {
+                *found = found.filter(|socket| (socket.local, socket.remote) == (pair.local, pair.remote));
             }
         }
+        Ok(())
+    }
+
+    fn dump(&mut self, request: &Request, visit: &mut dyn FnMut(&Socket)) -> Result<(), ReadError> {
+        self.sequence = self.sequence.wrapping_add(1);
+        self.request.clear();
+        request.append_to(&mut self.request, self.sequence);
+        self.send()?;
+        loop {
+            self.receive()?;
+            match read_dump(&self.buffer, self.sequence, visit)? {
+                Progress::MoreToCome => {}
+                Progress::Done => return Ok(()),
+            }
+        }
+    }
+
+    fn send(&self) -> Result<(), ReadError> {
+        self.socket.send(&self.request, 0).map_err(ReadError::io("requesting sockets by netlink"))?;
+        Ok(())
+    }
+
+    fn receive(&mut self) -> Result<(), ReadError> {
+        self.buffer.clear();
+        self.socket.recv(&mut self.buffer, 0).map_err(ReadError::io("receiving sockets by netlink"))?;
+        Ok(())
     }
 }

@@ -8,13 +8,14 @@ use std::{
 };
 
 use rustix::io::Errno;
+use socket2::SockRef;
 use tokio::{
     net::{TcpSocket, TcpStream},
     sync::Semaphore,
     time::timeout,
 };
 
-use crate::own_ports::{OwnPort, OwnPorts};
+use crate::own_sockets::{OwnSocket, OwnSockets};
 
 /// Probes by TCP connect whether backends accept connections, and keep them.
 ///
@@ -25,7 +26,7 @@ use crate::own_ports::{OwnPort, OwnPorts};
 /// connection whether the backend lives or not: there, a probe that only connects proves nothing.
 #[derive(Clone, Debug)]
 pub struct Prober {
-    own_ports: Arc<OwnPorts>,
+    own_sockets: Arc<OwnSockets>,
     first_permits: Arc<Semaphore>,
     repeat_permits: Arc<Semaphore>,
     timeout: Duration,
@@ -67,9 +68,9 @@ impl Prober {
     /// Default time for which an accepted connection is held, to see whether the backend closes it.
     pub const DEFAULT_HOLD_TIME: Duration = Duration::from_millis(250);
 
-    pub(crate) fn new(own_ports: Arc<OwnPorts>) -> Self {
+    pub(crate) fn new(own_sockets: Arc<OwnSockets>) -> Self {
         Self {
-            own_ports,
+            own_sockets,
             first_permits: Arc::new(Semaphore::new(Self::MAX_CONCURRENT_FIRST_PROBES)),
             repeat_permits: Arc::new(Semaphore::new(Self::MAX_CONCURRENT_REPEATED_PROBES)),
             timeout: Self::DEFAULT_TIMEOUT,
@@ -114,8 +115,8 @@ impl Prober {
     async fn run(&self, backend: SocketAddr, permits: &Semaphore) -> Result<Probed, ProbeError> {
         let _permit = permits.acquire().await.map_err(|closed| ProbeError::Local(io::Error::other(closed)))?;
         let started = Instant::now();
-        // Dropped after the stream: its port is reserved for as long as the connection exists.
-        let (socket, _own_port) = self.open_socket(backend).map_err(ProbeError::Local)?;
+        // Dropped after the stream: the socket is reserved for as long as it exists.
+        let (socket, _own_socket) = self.open_socket(backend).map_err(ProbeError::Local)?;
         let Ok(connected) = timeout(self.timeout, socket.connect(backend)).await else {
             let error = io::Error::new(io::ErrorKind::TimedOut, format!("no response within {:?}", self.timeout));
             return Err(ProbeError::Backend(error));
@@ -126,15 +127,16 @@ impl Prober {
         Ok(Probed { connected_after, closed_by_backend })
     }
 
-    /// Returns a socket whose local port is reserved before a sample can see its connection.
-    fn open_socket(&self, backend: SocketAddr) -> io::Result<(TcpSocket, OwnPort)> {
+    /// Returns a socket that is reserved before a sample can see its connection.
+    fn open_socket(&self, backend: SocketAddr) -> io::Result<(TcpSocket, OwnSocket)> {
         let (socket, any): (_, IpAddr) = match backend {
             SocketAddr::V4(_) => (TcpSocket::new_v4()?, Ipv4Addr::UNSPECIFIED.into()),
             SocketAddr::V6(_) => (TcpSocket::new_v6()?, Ipv6Addr::UNSPECIFIED.into()),
         };
         socket.bind((any, 0).into())?;
         let port = socket.local_addr()?.port();
-        Ok((socket, self.own_ports.reserve(port)))
+        let cookie = SockRef::from(&socket).cookie().ok();
+        Ok((socket, self.own_sockets.reserve(cookie, port)))
     }
 }
 

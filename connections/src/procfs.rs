@@ -50,7 +50,7 @@ fn read_table(family: Family, visit: &mut dyn FnMut(Socket)) -> Result<(), ReadE
             return Ok(());
         }
         if let Some(socket) =
-            parse_socket(&line).map_err(|Malformed| ReadError::MalformedLine(line.trim().to_owned()))?
+            parse_socket(&line, family).map_err(|Malformed| ReadError::MalformedLine(line.trim().to_owned()))?
         {
             visit(socket);
         }
@@ -63,15 +63,15 @@ struct Malformed;
 
 /// Parses a line: number, local and remote address, state, queues, timer, retransmits, user, timeout, inode, and more.
 /// Returns `None` if the state does not matter for counting.
-fn parse_socket(line: &str) -> Result<Option<Socket>, Malformed> {
+fn parse_socket(line: &str, family: Family) -> Result<Option<Socket>, Malformed> {
     let mut fields = line.split_ascii_whitespace().skip(1);
     let local = canonical(parse_address(fields.next().ok_or(Malformed)?)?);
     let remote = canonical(parse_address(fields.next().ok_or(Malformed)?)?);
     let state = match fields.next().ok_or(Malformed)? {
         "01" => State::Established,
         "02" => State::Opening,
-        "04" | "05" => State::EndedHere,
-        "08" => State::EndedByRemote,
+        "04" | "05" | "0B" => State::EndedHere,
+        "08" | "09" => State::EndedByRemote,
         "0A" => State::Listening,
         _ => return Ok(None),
     };
@@ -80,7 +80,7 @@ fn parse_socket(line: &str) -> Result<Option<Socket>, Malformed> {
     // The kernel may give the inode of a closed socket to another one soon, and its local port as well, but hardly
     // both.
     let identity = u64::from(inode) << 16 | u64::from(local.port());
-    Ok(Some(Socket { identity, local, remote, state, inode, user, traffic: Traffic::default() }))
+    Ok(Some(Socket { identity, family, local, remote, state, inode, user, traffic: Traffic::default() }))
 }
 
 /// Parses `0100007F:1F90` as `127.0.0.1:8080`: the address in words of 32 bits, each in the byte order of the machine.
@@ -127,7 +127,7 @@ mod tests {
     fn a_line_gives_addresses_state_user_and_inode() {
         let line =
             "   3: 0100007F:D6D8 0500007F:0D05 02 00000001:00000000 01:00000064 00000000  1000        0 31415 2 00";
-        let socket = parse_socket(line).unwrap().unwrap();
+        let socket = parse_socket(line, Family::V4).unwrap().unwrap();
         assert_eq!(socket.remote, "127.0.0.5:3333".parse().unwrap());
         assert_eq!((socket.state, socket.user, socket.inode), (State::Opening, 1000, 31415));
     }
@@ -136,7 +136,7 @@ mod tests {
     fn an_ipv4_address_of_an_ipv6_socket_is_an_ipv4_address() {
         let line =
             "0: 0000000000000000FFFF00000100007F:D6D8 0000000000000000FFFF00000500007F:0D05 01 0:0 0:0 0 0 0 7 1";
-        assert_eq!(parse_socket(line).unwrap().unwrap().remote, "127.0.0.5:3333".parse().unwrap());
+        assert_eq!(parse_socket(line, Family::V6).unwrap().unwrap().remote, "127.0.0.5:3333".parse().unwrap());
     }
 
     #[rstest]
@@ -144,6 +144,6 @@ mod tests {
     #[case("0: 0100007F 0500007F:0D05 01")]
     #[case("0: 0100007F:D6D8 0500007F:0D05 01 0:0 0:0 0 nobody 0 7")]
     fn a_line_of_another_format_is_an_error(#[case] line: &str) {
-        assert_eq!(parse_socket(line), Err(Malformed));
+        assert_eq!(parse_socket(line, Family::V4), Err(Malformed));
     }
 }

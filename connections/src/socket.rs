@@ -1,19 +1,25 @@
-//! The sockets of the kernel's table, as both ways of reading it return them.
+//! The sockets of the kernel's table, as all ways of reading it return them.
 
 use std::{
     collections::BTreeSet,
-    net::{SocketAddr, SocketAddrV4},
-    time::Duration,
+    net::{IpAddr, SocketAddr, SocketAddrV4},
+    time::{Duration, Instant},
 };
+
+use crate::sample::EndedBy;
 
 /// A TCP socket of the kernel's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Socket {
     /// Distinguishes this socket from all others while it lives: its cookie if known, else derived from its inode.
+    /// Cookies are never given to another socket.
     pub(crate) identity: u64,
+    /// Family of the socket. One of the IPv6 family may have IPv4 addresses.
+    pub(crate) family: Family,
     pub(crate) local: SocketAddr,
     pub(crate) remote: SocketAddr,
     pub(crate) state: State,
+    /// Zero if no process has the socket open.
     pub(crate) inode: u32,
     /// Id of the user that owns the socket.
     pub(crate) user: u32,
@@ -24,9 +30,9 @@ pub(crate) struct Socket {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     Established,
-    /// CLOSE-WAIT: the remote side has ended its half.
+    /// CLOSE-WAIT or LAST-ACK: the remote side has ended its half, and did so first.
     EndedByRemote,
-    /// FIN-WAIT-1 or FIN-WAIT-2: this side has ended its half.
+    /// FIN-WAIT, CLOSING or TIME-WAIT: this side has ended its half, and did so first.
     EndedHere,
     /// SYN-SENT: the remote side has not answered yet.
     Opening,
@@ -46,68 +52,68 @@ pub(crate) struct Traffic {
     pub(crate) rtt: Option<Duration>,
 }
 
+/// A socket that the kernel has destroyed: its process has closed it, and no more data is in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Destroyed {
+    pub(crate) identity: u64,
+    pub(crate) family: Family,
+    pub(crate) local: SocketAddr,
+    /// Its port is zero if the kernel has forgotten it: after some refused attempts, and if this side reset the
+    /// connection.
+    pub(crate) remote: SocketAddr,
+    /// Moment at which its end was noticed.
+    pub(crate) at: Instant,
+    /// Lower bound of the time that it was established.
+    pub(crate) age: Duration,
+    /// Bytes of data received.
+    pub(crate) received: u64,
+    pub(crate) by: EndedBy,
+}
+
+/// Both addresses of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Pair {
+    pub(crate) local: SocketAddr,
+    pub(crate) remote: SocketAddr,
+}
+
 /// Selects the part of the table to read.
 ///
 /// It only saves work: a reader may return sockets outside of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Query {
     /// Families of connections. Listening sockets are selected whatever their family: one of the IPv6 family may
     /// listen for IPv4 as well.
     pub(crate) families: BTreeSet<Family>,
-    /// Remote ports of connections, in ascending order. Listening sockets are selected whatever their port.
-    pub(crate) ports: Vec<u16>,
-}
-
-impl State {
-    /// Returns `true` if one side has ended its half of the connection.
-    pub(crate) fn is_half_closed(self) -> bool {
-        matches!(self, Self::EndedByRemote | Self::EndedHere)
-    }
-}
-
-impl Socket {
-    /// Returns `true` if the process that opened the connection has closed it, and the kernel only ends it properly.
-    pub(crate) fn is_orphan(&self) -> bool {
-        self.state.is_half_closed() && self.inode == 0
-    }
-}
-
-impl Query {
-    /// Selects the ports and address families of `remotes`.
-    pub(crate) fn from_remotes<'a>(remotes: impl IntoIterator<Item = &'a SocketAddr>) -> Self {
-        let (mut families, mut ports) = (BTreeSet::new(), BTreeSet::new());
-        for remote in remotes {
-            families.insert(if remote.is_ipv4() { Family::V4 } else { Family::V6 });
-            ports.insert(remote.port());
-        }
-        Self { families, ports: ports.into_iter().collect() }
-    }
+    /// Remote ports of connections. Listening sockets are selected whatever their port.
+    pub(crate) ports: BTreeSet<u16>,
 }
 
 /// The address family of a socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Family {
     V4,
     V6,
 }
 
-/// The consistency of one pass over the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub(crate) enum Pass {
-    Consistent,
-    /// The table changed meanwhile: sockets may be missing or listed twice.
-    Interrupted,
+impl Socket {
+    /// Returns `true` if a process uses the connection. Without one, the kernel only ends it properly.
+    pub(crate) fn is_held(&self) -> bool {
+        match self.state {
+            State::Established | State::Opening => true,
+            State::EndedByRemote | State::EndedHere => self.inode != 0,
+            State::Listening => false,
+        }
+    }
 }
 
 impl Family {
     pub(crate) const ALL: [Self; 2] = [Self::V4, Self::V6];
 }
 
-impl Pass {
-    /// Returns `Consistent` only if both passes are.
-    pub(crate) fn and(self, other: Self) -> Self {
-        if self == Self::Consistent { other } else { self }
+impl From<IpAddr> for Family {
+    fn from(address: IpAddr) -> Self {
+        if address.is_ipv4() { Self::V4 } else { Self::V6 }
     }
 }
 

@@ -3,19 +3,24 @@
 use std::{
     fmt,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream},
+    time::{Duration, Instant},
 };
 
 use crate::{
+    counters::OpenedCounter,
     error::{Chain, Error, ReadError},
-    netlink::Netlink,
+    netlink::{Announcements, Netlink},
     procfs,
-    socket::{Pass, Query, Socket, State},
+    socket::{Pair, Query, Socket, State},
 };
 
 /// A way of reading the kernel's socket table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Method {
+    /// Netlink announces each closed connection at once, so the table is read only now and then. Otherwise it is the same
+    /// as [`Netlink`](Self::Netlink).
+    NetlinkAnnouncements,
     /// Netlink reports opened and closed connections by cookie, bytes and round-trip times.
     Netlink,
     /// `/proc/net/tcp` is slower and reports neither bytes, retransmits nor round-trip times.
@@ -25,6 +30,7 @@ pub enum Method {
 impl fmt::Display for Method {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::NetlinkAnnouncements => "netlink announcements",
             Self::Netlink => "netlink",
             Self::Procfs => "/proc/net/tcp",
         })
@@ -60,24 +66,35 @@ impl Table {
     pub(crate) fn proved(mut self) -> Result<Self, ReadError> {
         let own = OwnConnection::open().map_err(ReadError::io("opening a connection to itself as a proof"))?;
         let mut seen = false;
-        // An interrupted pass is good enough as long as it shows the connection.
-        let _ = self.visit(&Query::from_remotes([&own.to]), &mut |socket| {
+        let query = Query { families: [own.to.ip().into()].into(), ports: [own.to.port()].into() };
+        self.visit(&query, &mut |socket| {
             seen |= socket.state == State::Established && socket.local == own.from && socket.remote == own.to;
         })?;
         if seen { Ok(self) } else { Err(ReadError::ProofMissing(own.to)) }
     }
 
     /// Visits the listening sockets and connections of `query`, and possibly others.
-    pub(crate) fn visit(&mut self, query: &Query, visit: &mut dyn FnMut(&Socket)) -> Result<Pass, ReadError> {
+    pub(crate) fn visit(&mut self, query: &Query, visit: &mut dyn FnMut(&Socket)) -> Result<(), ReadError> {
         match self {
-            Self::Netlink(netlink) => netlink.visit(query, visit).inspect_err(|_| {
-                // The rest of a failed response must not be taken for the next one.
-                if let Ok(fresh) = Netlink::open() {
-                    *netlink = fresh;
-                }
-            }),
-            Self::Procfs => procfs::visit(query, visit).map(|()| Pass::Consistent),
+            Self::Netlink(netlink) => {
+                let result = netlink.visit(query, visit);
+                renew_after_error(netlink, result)
+            }
+            Self::Procfs => procfs::visit(query, visit),
         }
+    }
+
+    /// Looks up the sockets with these addresses, in whatever state they are. Without netlink, none is found.
+    pub(crate) fn look_up(&mut self, pairs: &[Pair]) -> Result<Vec<Option<Socket>>, ReadError> {
+        let mut found = Vec::with_capacity(pairs.len());
+        match self {
+            Self::Netlink(netlink) => {
+                let result = netlink.look_up(pairs, &mut found);
+                renew_after_error(netlink, result)?;
+            }
+            Self::Procfs => found.resize(pairs.len(), None),
+        }
+        Ok(found)
     }
 
     pub(crate) fn method(&self) -> Method {
@@ -86,6 +103,46 @@ impl Table {
             Self::Procfs => Method::Procfs,
         }
     }
+}
+
+/// Opens another socket after an error: the rest of a failed response must not be taken for the next one.
+fn renew_after_error(netlink: &mut Netlink, result: Result<(), ReadError>) -> Result<(), ReadError> {
+    if result.is_err()
+        && let Ok(fresh) = Netlink::open()
+    {
+        *netlink = fresh;
+    }
+    result
+}
+
+/// Returns what announces closed connections and counts opened ones, if both do for a connection of this process.
+pub(crate) fn prove_announcements() -> Result<(Announcements, OpenedCounter), ReadError> {
+    const TIME_LIMIT: Duration = Duration::from_secs(1);
+    let (mut announcements, mut counter) = (Announcements::open()?, OpenedCounter::open()?);
+    let before = counter.read()?;
+    let own = OwnConnection::open().map_err(ReadError::io("opening a connection to itself as a proof"))?;
+    if counter.read()? <= before {
+        return Err(ReadError::UncountedOpening);
+    }
+    let (remote, mut found) = (own.to, Vec::new());
+    Netlink::open()?.look_up(&[Pair { local: own.from, remote }], &mut found)?;
+    let Some(Some(socket)) = found.pop() else { return Err(ReadError::ProofMissing(remote)) };
+    drop(own);
+    let closed = Instant::now();
+    let mut is_announced = false;
+    while !is_announced {
+        if closed.elapsed() > TIME_LIMIT {
+            return Err(ReadError::AnnouncementMissing(remote));
+        }
+        // The kernel announces it a moment later.
+        std::thread::sleep(Duration::from_millis(1));
+        match announcements.receive(256, &mut |announcement| is_announced |= announcement.identity == socket.identity) {
+            // Others close connections, too.
+            Ok(_) | Err(ReadError::Overrun) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((announcements, counter))
 }
 
 /// A connection of this process to itself.

@@ -1,6 +1,6 @@
 //! Promises of counting and probing, on real connections.
 
-use std::{error::Error as _, io, net::Ipv4Addr};
+use std::{error::Error as _, net::IpAddr, sync::atomic::AtomicU8, time::Duration};
 
 use rstest::rstest;
 use tokio::{
@@ -9,7 +9,13 @@ use tokio::{
 };
 
 use super::*;
-use crate::{netlink::Netlink, probe::ProbeError, procfs, socket::State};
+use crate::{
+    netlink::Netlink,
+    probe::ProbeError,
+    procfs,
+    sample::{EndedBy, Ending, Load},
+    socket::{Query, State},
+};
 
 /// A listener, whose connections are accepted only on demand.
 struct Backend {
@@ -26,6 +32,16 @@ impl Backend {
         Self { address: listener.local_addr().unwrap(), listener }
     }
 
+    /// Listens at an IP address of its own, so that nothing else connects there.
+    fn alone() -> Self {
+        Self::at(&Self::next_ip(), 1024)
+    }
+
+    fn next_ip() -> String {
+        static NEXT_HOST: AtomicU8 = AtomicU8::new(1);
+        format!("127.0.78.{}", NEXT_HOST.fetch_add(1, Ordering::Relaxed))
+    }
+
     /// Opens a connection and returns both ends.
     async fn connect(&self) -> (TcpStream, TcpStream) {
         let (ours, theirs) = tokio::join!(TcpStream::connect(self.address), self.listener.accept());
@@ -33,8 +49,8 @@ impl Backend {
     }
 
     /// Returns a backend whose accept queue is full, so that the kernel drops every further SYN, and what fills it.
-    async fn that_drops_packets(ip: &str) -> (Self, Vec<TcpStream>) {
-        let backend = Self::at(ip, 1);
+    async fn that_drops_packets() -> (Self, Vec<TcpStream>) {
+        let backend = Self::at(&Self::next_ip(), 1);
         let mut filling = Vec::new();
         while let Ok(Ok(stream)) =
             tokio::time::timeout(Duration::from_millis(300), TcpStream::connect(backend.address)).await
@@ -49,24 +65,70 @@ impl Backend {
     }
 }
 
-async fn netlink() -> KernelConnections {
-    let connections = KernelConnections::start(Options::default()).await.unwrap();
-    assert_eq!(connections.method(), Method::Netlink);
-    connections
+/// Time limit for what should happen at once.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Starts to count in this way.
+fn counting_by(method: Method) -> KernelConnections {
+    counting_with(method, &Options::default())
+}
+
+fn counting_with(method: Method, options: &Options) -> KernelConnections {
+    let table = match method {
+        Method::NetlinkAnnouncements | Method::Netlink => Table::Netlink(Netlink::open().unwrap()).proved().unwrap(),
+        Method::Procfs => Table::Procfs.proved().unwrap(),
+    };
+    if method == Method::NetlinkAnnouncements {
+        let (announcements, counter) = prove_announcements().unwrap();
+        return KernelConnections::with_announcements(table, announcements, counter, options).unwrap();
+    }
+    KernelConnections::with_dumps(table, options)
 }
 
 async fn load(connections: &KernelConnections, backend: &Backend) -> Load {
     connections.sample(&backend.set()).await.unwrap().get(backend.address)
 }
 
-#[rstest]
-#[case("127.0.0.1")]
-#[case("127.0.0.7")]
-#[case("::1")]
+/// Samples until the load is as expected, and returns it with what was opened and closed until then, and the endings.
+/// Announcements arrive a moment after the end of a connection.
+async fn sampled_until(
+    connections: &KernelConnections,
+    backend: &Backend,
+    expected: impl Fn(&Load) -> bool,
+) -> (Load, Vec<Ending>) {
+    let (mut opened, mut closed, mut endings) = (0, 0, Vec::new());
+    let started = std::time::Instant::now();
+    loop {
+        let sample = connections.sample(&backend.set()).await.unwrap();
+        let load = sample.get(backend.address);
+        opened += load.opened;
+        closed += load.closed;
+        endings.extend(sample.endings());
+        let load = Load { opened, closed, ..load };
+        if expected(&load) {
+            return (load, endings);
+        }
+        assert!(started.elapsed() < LIMIT, "{load:?}");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
 #[tokio::test]
-async fn connections_are_counted_per_backend_with_opened_closed_bytes_and_rtt(#[case] ip: &str) {
+async fn the_best_way_of_reading_is_used() {
+    let connections = KernelConnections::start(Options::default()).await.unwrap();
+    assert_eq!(connections.method(), Method::NetlinkAnnouncements);
+    let process = Options::default().with_process_id(std::process::id());
+    assert_eq!(KernelConnections::start(process).await.unwrap().method(), Method::Netlink);
+}
+
+#[rstest]
+#[tokio::test]
+async fn connections_are_counted_per_backend_with_opened_closed_bytes_and_rtt(
+    #[values("127.0.0.7", "127.0.0.8", "::1")] ip: &str,
+    #[values(Method::Netlink, Method::NetlinkAnnouncements)] method: Method,
+) {
     let (backend, other) = (Backend::at(ip, 128), Backend::at(ip, 128));
-    let connections = netlink().await;
+    let connections = counting_by(method);
     let (mut first, mut far) = backend.connect().await;
     let second = backend.connect().await;
     let _other = other.connect().await;
@@ -79,78 +141,89 @@ async fn connections_are_counted_per_backend_with_opened_closed_bytes_and_rtt(#[
     far.read_exact(&mut answer).await.unwrap();
     far.write_all(&answer).await.unwrap();
     first.read_exact(&mut answer).await.unwrap();
-    let load = load(&connections, &backend).await;
-    assert_eq!((load.established, load.opening, load.opened, load.closed), (3, 0, 2, 1));
-    assert_eq!((load.bytes, load.retransmits), (24, 0));
+    let (load, _) = sampled_until(&connections, &backend, |load| load.bytes == 24 && load.closed == 1).await;
+    assert_eq!((load.established, load.opening, load.opened, load.retransmits), (3, 0, 2, 0));
     assert!(load.rtt.is_some());
 }
 
+#[rstest]
 #[tokio::test]
-async fn connections_without_a_response_are_counted_as_opening() {
-    let (backend, filling) = Backend::that_drops_packets("127.0.0.1").await;
-    let connections = netlink().await;
+async fn connections_without_a_response_are_counted_as_opening(
+    #[values(Method::Netlink, Method::NetlinkAnnouncements)] method: Method,
+) {
+    let (backend, filling) = Backend::that_drops_packets().await;
+    let connections = counting_by(method);
     let dials: Vec<_> = (0..3).map(|_| tokio::spawn(TcpStream::connect(backend.address))).collect();
-    let seen = loop {
-        let load = load(&connections, &backend).await;
-        if load.opening == 3 {
-            break load;
-        }
-        tokio::task::yield_now().await;
-    };
+    let (seen, _) = sampled_until(&connections, &backend, |load| load.opening == 3).await;
     assert_eq!(seen.established as usize, filling.len());
-    let later = loop {
-        let load = load(&connections, &backend).await;
-        if load.oldest_opening > seen.oldest_opening {
-            break load;
-        }
-    };
+    let (later, _) = sampled_until(&connections, &backend, |load| load.oldest_opening > seen.oldest_opening).await;
     assert_eq!(later.opening, 3);
     dials.iter().for_each(tokio::task::JoinHandle::abort);
+    let (end, endings) = sampled_until(&connections, &backend, |load| load.closed == 3).await;
+    assert_eq!(end.opening, 0);
+    if method == Method::NetlinkAnnouncements {
+        assert!(endings.iter().all(|ending| ending.by == EndedBy::NeverAnswered), "{endings:?}");
+    }
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_probe_in_progress_never_counts(
+    #[values(Method::Netlink, Method::NetlinkAnnouncements, Method::Procfs)] method: Method,
+) {
+    let (backend, filling) = Backend::that_drops_packets().await;
+    let connections = counting_by(method);
+    let prober = connections.prober().with_timeout(LIMIT);
+    let probe = tokio::spawn(async move { prober.probe(backend.address).await });
+    while opening_in_procfs(backend.address) == 0 {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..3 {
+        assert_eq!(load(&connections, &backend).await.opening, 0);
+    }
+    assert!(!probe.is_finished());
+    probe.abort();
+    drop(filling);
 }
 
 #[tokio::test]
-async fn a_probe_in_progress_never_counts() {
-    let (backend, filling) = Backend::that_drops_packets("127.0.0.1").await;
-    let connections = netlink().await;
-    let prober = connections.prober().with_timeout(Duration::from_millis(200));
-    let probe = tokio::spawn(async move { prober.probe(backend.address).await });
-    let mut opening = 0;
-    while !probe.is_finished() {
-        let sample = connections.sample(&[backend.address].into()).await.unwrap();
-        assert_eq!(sample.get(backend.address).opening, 0);
-        opening += opening_in_procfs(backend.address);
-    }
-    assert!(opening > 0, "the probe was never visible");
-    let Err(ProbeError::Backend(error)) = probe.await.unwrap() else { panic!("the backend did not respond") };
-    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+async fn a_probe_without_a_response_times_out() {
+    let (backend, filling) = Backend::that_drops_packets().await;
+    let prober = counting_by(Method::Netlink).prober().with_timeout(Duration::from_millis(50));
+    let Err(ProbeError::Backend(error)) = prober.probe(backend.address).await else { panic!("it did not respond") };
+    assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
     drop(filling);
 }
 
 /// Counts the opening connections to `remote` of all processes, without any filter.
 fn opening_in_procfs(remote: SocketAddr) -> usize {
     let mut opening = 0;
-    procfs::visit(&Query::from_remotes([&remote]), &mut |socket| {
+    procfs::visit(&query(remote), &mut |socket| {
         opening += usize::from(socket.state == State::Opening && socket.remote == remote);
     })
     .unwrap();
     opening
 }
 
+fn query(remote: SocketAddr) -> Query {
+    Query { families: [remote.ip().into()].into(), ports: [remote.port()].into() }
+}
+
 #[tokio::test]
 async fn a_probe_tells_a_backend_that_accepts_from_one_that_refuses() {
-    let backend = Backend::at("127.0.0.1", 128);
-    let prober = netlink().await.prober();
+    let backend = Backend::alone();
+    let prober = counting_by(Method::Netlink).prober();
     assert!(prober.probe(backend.address).await.is_ok());
     let closed = backend.address;
     drop(backend);
     let Err(ProbeError::Backend(error)) = prober.probe(closed).await else { panic!("nothing listens there") };
-    assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
 }
 
 #[tokio::test]
 async fn a_probe_tells_a_backend_that_closes_at_once_from_one_that_greets_and_waits() {
-    let backend = Backend::at("127.0.0.1", 128);
-    let prober = netlink().await.prober();
+    let backend = Backend::alone();
+    let prober = counting_by(Method::Netlink).prober();
     let closes = async {
         drop(backend.listener.accept().await.unwrap());
     };
@@ -172,8 +245,8 @@ async fn a_probe_tells_a_backend_that_closes_at_once_from_one_that_greets_and_wa
 
 #[tokio::test]
 async fn a_probe_waits_for_no_place_among_the_repeated_ones() {
-    let (backend, filling) = Backend::that_drops_packets("127.0.0.1").await;
-    let prober = netlink().await.prober().with_timeout(Duration::from_secs(600));
+    let (backend, filling) = Backend::that_drops_packets().await;
+    let prober = counting_by(Method::Netlink).prober().with_timeout(Duration::from_secs(600));
     let reprobes: Vec<_> = (0..Prober::MAX_CONCURRENT_REPEATED_PROBES)
         .map(|_| {
             let prober = prober.clone();
@@ -183,7 +256,7 @@ async fn a_probe_waits_for_no_place_among_the_repeated_ones() {
     while opening_in_procfs(backend.address) < reprobes.len() {
         tokio::task::yield_now().await;
     }
-    let other = Backend::at("127.0.0.1", 128);
+    let other = Backend::alone();
     let prober = prober.with_hold_time(Duration::ZERO);
     assert!(prober.probe(other.address).await.is_ok());
     reprobes.iter().for_each(tokio::task::JoinHandle::abort);
@@ -198,8 +271,8 @@ fn a_listener_is_found_whatever_the_family_of_the_backends(#[case] listener: Soc
     let port = listener.local_addr().unwrap().port();
     for mut table in [Table::Netlink(Netlink::open().unwrap()), Table::Procfs] {
         let mut found = false;
-        let _ = table
-            .visit(&Query::from_remotes([&backend]), &mut |socket| {
+        table
+            .visit(&query(backend), &mut |socket| {
                 found |= socket.state == State::Listening && socket.local.port() == port;
             })
             .unwrap();
@@ -208,42 +281,33 @@ fn a_listener_is_found_whatever_the_family_of_the_backends(#[case] listener: Soc
 }
 
 #[rstest]
-#[case(Method::Netlink)]
-#[case(Method::Procfs)]
 #[tokio::test]
-async fn a_half_closed_connection_counts_until_it_is_closed(#[case] method: Method) {
-    let backend = Backend::at("127.0.0.1", 128);
-    let table = match method {
-        Method::Netlink => Table::Netlink(Netlink::open().unwrap()),
-        Method::Procfs => Table::Procfs,
-    };
-    let connections = KernelConnections::with_table(table, Options::default());
+async fn a_half_closed_connection_counts_until_it_is_closed(
+    #[values(Method::Netlink, Method::NetlinkAnnouncements, Method::Procfs)] method: Method,
+) {
+    let backend = Backend::alone();
+    let connections = counting_by(method);
     let (mut waits, mut works) = backend.connect().await;
     let (_keeps, leaves) = backend.connect().await;
     waits.shutdown().await.unwrap();
     drop(leaves);
     let mut end = [0];
     assert_eq!(works.read(&mut end).await.unwrap(), 0);
-    let seen = loop {
-        let load = load(&connections, &backend).await;
-        if load.half_closed == 2 {
-            break load;
-        }
-    };
+    let (seen, _) = sampled_until(&connections, &backend, |load| load.half_closed == 2).await;
     assert_eq!((seen.established, seen.connections(), seen.closed), (0, 2, 0));
     drop(waits);
-    let load = load(&connections, &backend).await;
-    assert_eq!((load.half_closed, load.connections(), load.closed), (1, 1, 1), "an orphan in FIN-WAIT-2 is no load");
+    let (load, _) = sampled_until(&connections, &backend, |load| load.closed == 1).await;
+    assert_eq!((load.half_closed, load.connections()), (1, 1), "an orphan in FIN-WAIT-2 is no load");
 }
 
 #[tokio::test]
 async fn a_client_with_the_address_and_port_of_a_backend_does_not_count() {
-    let entry_point = Backend::at("127.0.0.1", 128);
+    let entry_point = Backend::alone();
     let client = TcpSocket::new_v4().unwrap();
-    client.bind("127.0.0.8:0".parse().unwrap()).unwrap();
+    client.bind("127.0.0.9:0".parse().unwrap()).unwrap();
     let address = client.local_addr().unwrap();
     let (client, accepted) = tokio::join!(client.connect(entry_point.address), entry_point.listener.accept());
-    let connections = netlink().await;
+    let connections = counting_by(Method::Netlink);
     let sample = connections.sample(&[address].into()).await.unwrap();
     assert_eq!(sample.get(address), Load::default());
     drop((client, accepted));
@@ -255,7 +319,7 @@ async fn a_client_with_the_address_and_port_of_a_backend_does_not_count() {
 #[tokio::test]
 async fn the_fallback_counts_the_same(#[case] ip: &str) {
     let backend = Backend::at(ip, 128);
-    let fallback = KernelConnections::with_table(Table::Procfs.proved().unwrap(), Options::default());
+    let fallback = counting_by(Method::Procfs);
     let first = backend.connect().await;
     assert_eq!(load(&fallback, &backend).await.established, 1);
     drop(first);
@@ -267,7 +331,7 @@ async fn the_fallback_counts_the_same(#[case] ip: &str) {
 
 #[tokio::test]
 async fn only_the_connections_of_one_process_count_if_asked() {
-    let backend = Backend::at("127.0.0.1", 128);
+    let backend = Backend::alone();
     let _connection = backend.connect().await;
     for (process, expected) in [(std::process::id(), 1), (1, 0)] {
         let options = Options::default().with_process_id(process);
@@ -279,22 +343,35 @@ async fn only_the_connections_of_one_process_count_if_asked() {
     }
 }
 
+#[rstest]
 #[tokio::test]
-async fn an_ipv4_backend_behind_an_ipv6_socket_counts_if_asked() {
-    let backend = Backend::at("127.0.0.1", 128);
+async fn an_ipv4_backend_behind_an_ipv6_socket_counts_if_asked(
+    #[values(Method::Netlink, Method::NetlinkAnnouncements, Method::Procfs)] method: Method,
+) {
+    let backend = Backend::alone();
     let socket = TcpSocket::new_v6().unwrap();
-    let mapped = SocketAddr::new(Ipv4Addr::LOCALHOST.to_ipv6_mapped().into(), backend.address.port());
-    let _both = tokio::join!(socket.connect(mapped), backend.listener.accept());
-    for (options, expected) in [(Options::default(), 0), (Options::default().with_ipv4_mapped(), 1)] {
-        let connections = KernelConnections::start(options).await.unwrap();
-        assert_eq!(load(&connections, &backend).await.established, expected);
+    let IpAddr::V4(ip) = backend.address.ip() else { unreachable!("it listens at an IPv4 address") };
+    let mapped = SocketAddr::new(ip.to_ipv6_mapped().into(), backend.address.port());
+    let (ours, theirs) = tokio::join!(socket.connect(mapped), backend.listener.accept());
+    let counting =
+        [Options::default(), Options::default().with_ipv4_mapped()].map(|options| counting_with(method, &options));
+    for (connections, expected) in counting.iter().zip([0, 1]) {
+        assert_eq!(load(connections, &backend).await.established, expected);
     }
+    drop(theirs);
+    drop(ours);
+    let (load, _) = sampled_until(&counting[1], &backend, |load| load.closed == 1).await;
+    assert_eq!(load.connections(), 0);
+    assert_eq!(self::load(&counting[0], &backend).await, Load::default());
 }
 
+#[rstest]
 #[tokio::test]
-async fn many_ports_are_counted_as_well_as_few() {
-    let backends: Vec<_> = (0..20).map(|_| Backend::at("127.0.0.1", 128)).collect();
-    let connections = netlink().await;
+async fn many_ports_are_counted_as_well_as_few(
+    #[values(Method::Netlink, Method::NetlinkAnnouncements)] method: Method,
+) {
+    let backends: Vec<_> = (0..20).map(|_| Backend::alone()).collect();
+    let connections = counting_by(method);
     let mut held = Vec::new();
     for backend in &backends {
         held.push(backend.connect().await);
@@ -314,29 +391,35 @@ fn an_empty_table_is_not_taken_for_no_connections() {
     assert!(message.contains("tcp_diag") && message.contains("only round robin is possible"), "{message}");
 }
 
+#[rstest]
 #[tokio::test]
-async fn each_handle_counts_what_opened_since_its_own_sample_and_no_probe() {
-    let backend = Backend::at("127.0.0.1", 128);
-    let one = netlink().await;
+async fn each_handle_counts_what_opened_since_its_own_sample_and_no_probe(
+    #[values(Method::Netlink, Method::NetlinkAnnouncements, Method::Procfs)] method: Method,
+) {
+    let backend = Backend::alone();
+    let one = counting_by(method);
     let other = one.handle();
     for handle in [&one, &other] {
         load(handle, &backend).await;
     }
     let _first = backend.connect().await;
-    assert_eq!(load(&one, &backend).await.opened, 1);
+    sampled_until(&one, &backend, |load| load.opened == 1).await;
     let _second = backend.connect().await;
     let prober = one.prober().with_hold_time(Duration::from_secs(600));
     let probe = tokio::spawn(async move { prober.probe(backend.address).await });
     let _probed = backend.listener.accept().await.unwrap();
-    let opened = [load(&one, &backend).await.opened, load(&other, &backend).await.opened];
-    assert_eq!(opened, [1, 2]);
+    let (seen, _) = sampled_until(&one, &backend, |load| load.opened == 1).await;
+    assert_eq!(seen.established, 2);
+    assert_eq!(load(&other, &backend).await.opened, 2);
     probe.abort();
 }
 
 #[tokio::test]
 async fn a_sample_knows_its_cost() {
-    let backend = Backend::at("127.0.0.1", 128);
-    assert!(netlink().await.sample(&backend.set()).await.unwrap().cost() > Duration::ZERO);
+    let backend = Backend::alone();
+    for method in [Method::Netlink, Method::NetlinkAnnouncements] {
+        assert!(counting_by(method).sample(&backend.set()).await.unwrap().cost() > Duration::ZERO);
+    }
 }
 
 #[tokio::test]
@@ -344,6 +427,166 @@ async fn a_failed_sample_carries_the_error_of_the_operating_system() {
     let options = Options::default().with_process_id(u32::MAX); // no process has this id
     let connections = KernelConnections::start(options).await.unwrap();
     let error = connections.sample(&BTreeSet::new()).await.unwrap_err();
-    let cause = error.source().unwrap().source().unwrap().downcast_ref::<io::Error>().unwrap();
-    assert_eq!(cause.kind(), io::ErrorKind::NotFound);
+    let cause = error.source().unwrap().source().unwrap().downcast_ref::<std::io::Error>().unwrap();
+    assert_eq!(cause.kind(), std::io::ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn the_end_of_a_connection_wakes_whoever_waits_for_it() {
+    let (backend, other) = (Backend::alone(), Backend::alone());
+    let connections = counting_by(Method::NetlinkAnnouncements);
+    let (ours, theirs) = backend.connect().await;
+    let (others, _) = other.connect().await;
+    load(&connections, &backend).await;
+    let mut ended = Box::pin(connections.ended());
+    drop(others);
+    connections.prober().with_hold_time(Duration::ZERO).probe(backend.address).await.unwrap();
+    let early = tokio::time::timeout(Duration::from_millis(50), &mut ended).await;
+    assert!(early.is_err(), "neither another backend's connection nor a probe matters");
+    drop(theirs);
+    drop(ours);
+    ended.await;
+    connections.ended().await;
+    let (load, _) = sampled_until(&connections, &backend, |load| load.closed == 1).await;
+    assert_eq!(load.connections(), 0);
+    let again = tokio::time::timeout(Duration::from_millis(50), connections.ended()).await;
+    assert!(again.is_err(), "a sample has shown it");
+}
+
+/// A way in which a connection ends, with who is to be named and how much data the backend has sent.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    BackendCloses,
+    BackendGreetsAndCloses,
+    BackendResets,
+    ProxyCloses,
+    ProxyResets,
+    ProxyEndsItsHalf,
+    BackendRefuses,
+}
+
+#[rstest]
+#[case(End::BackendCloses, EndedBy::Backend, 0)]
+#[case(End::BackendGreetsAndCloses, EndedBy::Backend, 7)]
+#[case(End::BackendResets, EndedBy::Backend, 0)]
+#[case(End::ProxyCloses, EndedBy::Proxy, 0)]
+#[case(End::ProxyResets, EndedBy::Proxy, 0)]
+#[case(End::ProxyEndsItsHalf, EndedBy::Proxy, 0)]
+#[case(End::BackendRefuses, EndedBy::NeverAnswered, 0)]
+#[tokio::test]
+async fn an_ending_tells_who_ended_it_and_what_the_backend_sent(
+    #[case] end: End,
+    #[case] by: EndedBy,
+    #[case] received: u64,
+    #[values(false, true)] is_known: bool,
+) {
+    let backend = Backend::alone();
+    let connections = counting_by(Method::NetlinkAnnouncements);
+    let address = backend.address;
+    let _stays = backend.connect().await;
+    load(&connections, &backend).await;
+    let sampled = async |opened| {
+        if is_known {
+            sampled_until(&connections, &backend, |load| load.opened == opened).await;
+        }
+    };
+    if let End::BackendRefuses = end {
+        let set = backend.set();
+        drop(backend);
+        assert!(TcpStream::connect(address).await.is_err());
+        let endings = loop {
+            let sample = connections.sample(&set).await.unwrap();
+            if !sample.endings().is_empty() {
+                break sample.endings().to_vec();
+            }
+        };
+        assert_eq!(endings.iter().map(|e| (e.backend, e.by)).collect::<Vec<_>>(), [(address, by)]);
+        return;
+    }
+    let (mut ours, mut theirs) = backend.connect().await;
+    sampled(1).await;
+    let mut rest = Vec::new();
+    match end {
+        End::BackendGreetsAndCloses => {
+            theirs.write_all(b"go away").await.unwrap();
+            drop(theirs);
+            ours.read_to_end(&mut rest).await.unwrap();
+            drop(ours);
+        }
+        End::BackendCloses => {
+            drop(theirs);
+            ours.read_to_end(&mut rest).await.unwrap();
+            drop(ours);
+        }
+        End::BackendResets => {
+            theirs.set_zero_linger().unwrap();
+            drop(theirs);
+            ours.read_to_end(&mut rest).await.unwrap_err();
+            drop(ours);
+        }
+        End::ProxyCloses => {
+            drop(ours);
+            theirs.read_to_end(&mut rest).await.unwrap();
+        }
+        End::ProxyResets => {
+            ours.set_zero_linger().unwrap();
+            drop(ours);
+        }
+        End::ProxyEndsItsHalf => {
+            ours.shutdown().await.unwrap();
+            theirs.read_to_end(&mut rest).await.unwrap();
+            drop(theirs);
+            ours.read_to_end(&mut rest).await.unwrap();
+            drop(ours);
+        }
+        End::BackendRefuses => unreachable!("see above"),
+    }
+    let (load, endings) =
+        sampled_until(&connections, &backend, |load| load.closed == 1 && load.connections() == 1).await;
+    let seen: Vec<_> = endings.iter().map(|ending| (ending.by, ending.received)).collect();
+    assert_eq!((seen, load.opened), (vec![(by, received)], u32::from(!is_known)));
+}
+
+#[tokio::test]
+async fn the_age_of_a_connection_that_no_sample_saw_is_known() {
+    let backend = Backend::alone();
+    let connections = counting_by(Method::NetlinkAnnouncements);
+    load(&connections, &backend).await;
+    let (ours, theirs) = backend.connect().await;
+    let lives = std::time::Instant::now();
+    tokio::time::sleep(Duration::from_millis(80)).await;
+    let lived = lives.elapsed();
+    drop(theirs);
+    drop(ours);
+    let (_, endings) = sampled_until(&connections, &backend, |load| load.closed == 1).await;
+    // The kernel counts in ticks of up to 10 ms.
+    assert!(endings[0].age + Duration::from_millis(10) >= lived, "{endings:?}, lived {lived:?}");
+}
+
+/// 10 000 connections a second end, and more come at once than the kernel's buffer takes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_closed_connections_is_counted_and_what_is_lost_is_corrected() {
+    const ROUNDS: u32 = 20;
+    const PER_ROUND: u32 = 500;
+    let backend = Backend::alone();
+    let connections = counting_by(Method::NetlinkAnnouncements);
+    let _stays = backend.connect().await;
+    load(&connections, &backend).await;
+    let (mut opened, mut closed) = (0, 0);
+    for _ in 0..ROUNDS {
+        let mut held = Vec::new();
+        for _ in 0..PER_ROUND {
+            held.push(backend.connect().await);
+        }
+        let sample = connections.sample(&backend.set()).await.unwrap();
+        drop(held);
+        let load = sample.get(backend.address);
+        opened += load.opened;
+        closed += load.closed;
+    }
+    let (load, _) = sampled_until(&connections, &backend, |load| load.connections() == 1).await;
+    assert_eq!(opened + load.opened - closed - load.closed, 0);
+    let missed = ROUNDS * PER_ROUND - (closed + load.closed);
+    println!("{missed} of {} connections were never seen", ROUNDS * PER_ROUND);
+    assert!(missed < ROUNDS * PER_ROUND / 2);
 }

@@ -1,4 +1,6 @@
-//! Builds requests to `sock_diag` for a dump of sockets.
+//! Builds requests to `sock_diag` for a dump of sockets, or for single ones.
+
+use std::collections::BTreeSet;
 
 use netlink_packet_core::{Emitable, NLM_F_DUMP, NLM_F_REQUEST};
 use netlink_packet_sock_diag::{
@@ -7,30 +9,46 @@ use netlink_packet_sock_diag::{
     inet::{ExtensionFlags, InetRequest, SocketId, StateFlags},
 };
 
-use crate::socket::Family;
+use crate::socket::{Family, Pair};
 
 /// Length of a netlink message header, in bytes.
 pub(super) const MESSAGE_HEADER_BYTES: usize = 16;
 
-/// A request for a dump of sockets.
+/// A request for sockets.
 pub(super) struct Request {
     inet: InetRequest,
+    flags: u16,
     /// Program that the kernel applies to each socket before it describes it; empty for none.
     filter: Vec<u8>,
 }
 
 /// Requests the listening sockets.
 pub(super) fn listeners(family: Family) -> Request {
-    Request { inet: inet(family, StateFlags::LISTEN, ExtensionFlags::empty()), filter: Vec::new() }
+    Request { inet: inet(family, StateFlags::LISTEN, ExtensionFlags::empty()), flags: NLM_F_DUMP, filter: Vec::new() }
 }
 
 /// Requests the connections to `ports`; those to other ports may be included.
 ///
 /// Half of a proxy's sockets belong to its clients: leaving them out in the kernel makes a sample a third cheaper.
-pub(super) fn connections(family: Family, ports: &[u16]) -> Request {
-    let half_closed = StateFlags::FIN_WAIT1 | StateFlags::FIN_WAIT2 | StateFlags::CLOSE_WAIT;
-    let states = StateFlags::ESTABLISHED | StateFlags::SYN_SENT | half_closed;
-    Request { inet: inet(family, states, ExtensionFlags::INFO), filter: remote_port_filter(ports) }
+pub(super) fn connections(family: Family, ports: &BTreeSet<u16>) -> Request {
+    let ended_here = StateFlags::FIN_WAIT1 | StateFlags::FIN_WAIT2 | StateFlags::CLOSING;
+    let ended_by_remote = StateFlags::CLOSE_WAIT | StateFlags::LAST_ACK;
+    let states = StateFlags::ESTABLISHED | StateFlags::SYN_SENT | ended_here | ended_by_remote;
+    Request { inet: inet(family, states, ExtensionFlags::INFO), flags: NLM_F_DUMP, filter: remote_port_filter(ports) }
+}
+
+/// Requests the socket with these addresses, in whatever state it is. Unlike a dump, that costs next to nothing.
+pub(super) fn exact(pair: &Pair) -> Request {
+    let mut inet = inet(pair.remote.ip().into(), StateFlags::all(), ExtensionFlags::INFO);
+    inet.socket_id = SocketId {
+        source_address: pair.local.ip(),
+        source_port: pair.local.port(),
+        destination_address: pair.remote.ip(),
+        destination_port: pair.remote.port(),
+        interface_id: 0,
+        cookie: [0xff; 8], // any
+    };
+    Request { inet, flags: 0, filter: Vec::new() }
 }
 
 fn inet(family: Family, states: StateFlags, extensions: ExtensionFlags) -> InetRequest {
@@ -42,30 +60,31 @@ fn inet(family: Family, states: StateFlags, extensions: ExtensionFlags) -> InetR
 }
 
 impl Request {
-    /// Returns the netlink message. It is built here because the message type of the library has no field for the
-    /// filter.
-    pub(super) fn bytes(&self, sequence: u32) -> Vec<u8> {
+    /// Appends the netlink message to `bytes`. It is built here because the message type of the library has no field for
+    /// the filter.
+    pub(super) fn append_to(&self, bytes: &mut Vec<u8>, sequence: u32) {
         const INET_DIAG_REQ_BYTECODE: u16 = 1;
         const ATTRIBUTE_HEADER_BYTES: usize = 4;
         let attribute = if self.filter.is_empty() { 0 } else { ATTRIBUTE_HEADER_BYTES + self.filter.len() };
         let fixed = MESSAGE_HEADER_BYTES + self.inet.buffer_len();
-        let mut bytes = vec![0; fixed];
-        bytes[0..4].copy_from_slice(&u32::try_from(fixed + attribute).unwrap_or(u32::MAX).to_ne_bytes());
-        bytes[4..6].copy_from_slice(&SOCK_DIAG_BY_FAMILY.to_ne_bytes());
-        bytes[6..8].copy_from_slice(&(NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
-        bytes[8..12].copy_from_slice(&sequence.to_ne_bytes());
-        self.inet.emit(&mut bytes[MESSAGE_HEADER_BYTES..]);
+        bytes.extend(u32::try_from(fixed + attribute).unwrap_or(u32::MAX).to_ne_bytes());
+        bytes.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
+        bytes.extend((NLM_F_REQUEST | self.flags).to_ne_bytes());
+        bytes.extend(sequence.to_ne_bytes());
+        bytes.extend([0; 4]); // the port id, which the kernel fills in
+        let start = bytes.len();
+        bytes.resize(start + self.inet.buffer_len(), 0);
+        self.inet.emit(&mut bytes[start..]);
         if attribute > 0 {
             bytes.extend(u16::try_from(attribute).unwrap_or(u16::MAX).to_ne_bytes());
             bytes.extend(INET_DIAG_REQ_BYTECODE.to_ne_bytes());
             bytes.extend(&self.filter);
         }
-        bytes
     }
 }
 
 /// Maximum number of ports in a filter. Each is a comparison per socket, so more are not worth it.
-const MAX_FILTER_PORTS: usize = 16;
+pub(super) const MAX_FILTER_PORTS: usize = 16;
 
 /// Returns a program that accepts sockets whose remote port is one of `ports`. It is empty, and so accepts any socket,
 /// for no ports and for more than [`MAX_FILTER_PORTS`].
@@ -73,7 +92,7 @@ const MAX_FILTER_PORTS: usize = 16;
 /// The format is `inet_diag_bc_op` of `linux/inet_diag.h`, with one comparison per port. An operation is followed by
 /// its operand; `yes` and `no` are the distances to the next operation, in bytes. A jump to the exact end of the
 /// program accepts the socket, and a jump beyond it rejects the socket.
-fn remote_port_filter(ports: &[u16]) -> Vec<u8> {
+fn remote_port_filter(ports: &BTreeSet<u16>) -> Vec<u8> {
     /// Compares the remote port with the operand; since Linux 4.16.
     const INET_DIAG_BC_D_EQ: u8 = 12;
     const INET_DIAG_BC_JMP: u8 = 1;

@@ -1,20 +1,26 @@
-//! Parses the responses of `sock_diag`.
+//! Parses the messages of `sock_diag`.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, time::Instant};
 
 use netlink_packet_core::{NLMSG_DONE, NLMSG_ERROR, NlasIterator, Parseable};
 use netlink_packet_sock_diag::{
     SOCK_DIAG_BY_FAMILY,
     constants::{
-        INET_DIAG_INFO, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_LISTEN, TCP_SYN_SENT,
+        AF_INET, INET_DIAG_INFO, TCP_CLOSE_WAIT, TCP_CLOSING, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_FIN_WAIT2,
+        TCP_LAST_ACK, TCP_LISTEN, TCP_SYN_SENT, TCP_TIME_WAIT,
     },
     inet::InetResponseHeader,
 };
+use rustix::io::Errno;
 
 use crate::{
     error::ReadError,
-    netlink::request::MESSAGE_HEADER_BYTES,
-    socket::{Pass, Socket, State, Traffic, canonical},
+    netlink::{
+        fields::{u16_at, u32_at},
+        request::MESSAGE_HEADER_BYTES,
+        tcp_info::TcpInfo,
+    },
+    socket::{Family, Pair, Socket, State, canonical},
 };
 
 /// The progress of a dump, which comes in several responses.
@@ -24,57 +30,131 @@ pub(super) enum Progress {
     Done,
 }
 
-/// Flags a message of a dump during which the table changed: sockets may be missing or listed twice.
-const NLM_F_DUMP_INTR: u16 = 0x10;
+/// A socket that the kernel has destroyed, as it is announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Announcement {
+    pub(crate) identity: u64,
+    pub(super) family: Family,
+    pub(crate) pair: Pair,
+    /// Bytes in the receive queue that its process has not read; a FIN counts as one.
+    pub(super) unread: u32,
+    pub(super) info: TcpInfo,
+    pub(super) at: Instant,
+}
 
 /// Length of `inet_diag_msg` in `linux/inet_diag.h`, in bytes; the attributes of the socket follow it.
 const INET_DIAG_MSG_BYTES: usize = 72;
 
-/// Visits the sockets of one response to the request with this sequence number.
+/// Visits the sockets of one response to a request for a dump with this sequence number.
 ///
 /// The library parses messages and attributes; its type for a whole message is not used because it copies every
 /// attribute of every socket to the heap.
-pub(super) fn read(
-    mut response: &[u8],
-    sequence: u32,
-    pass: &mut Pass,
-    visit: &mut dyn FnMut(&Socket),
-) -> Result<Progress, ReadError> {
-    while let Some(length) = u32_at(response, 0) {
-        let length = usize::try_from(length).unwrap_or(usize::MAX);
-        let (Some(message), Some(flags)) = (response.get(MESSAGE_HEADER_BYTES..length), u16_at(response, 6)) else {
-            return Err(ReadError::InvalidLength { claimed: length, received: response.len() });
-        };
+pub(super) fn read_dump(response: &[u8], sequence: u32, visit: &mut dyn FnMut(&Socket)) -> Result<Progress, ReadError> {
+    for message in messages(response) {
+        let message = message?;
         // Other messages are left over from an earlier request whose responses were not read to the end.
-        if u32_at(response, 8) == Some(sequence) {
-            if flags & NLM_F_DUMP_INTR != 0 {
-                *pass = Pass::Interrupted;
-            }
-            match u16_at(response, 4) {
-                Some(NLMSG_DONE) => return check_status(message).map(|()| Progress::Done),
-                Some(NLMSG_ERROR) => check_status(message)?,
-                Some(SOCK_DIAG_BY_FAMILY) => {
-                    if let Some(socket) = parse_socket(message)? {
-                        visit(&socket);
-                    }
-                }
-                _ => {}
-            }
+        if message.sequence != sequence {
+            continue;
         }
-        response = response.get(length.next_multiple_of(4)..).unwrap_or_default();
+        match message.kind {
+            NLMSG_DONE => return error_of(message.payload).map_or(Ok(Progress::Done), |error| Err(refused(error))),
+            NLMSG_ERROR => {
+                if let Some(error) = error_of(message.payload) {
+                    return Err(refused(error));
+                }
+            }
+            SOCK_DIAG_BY_FAMILY => {
+                if let Some(socket) = parse_socket(message.payload)? {
+                    visit(&socket);
+                }
+            }
+            _ => {}
+        }
     }
     Ok(Progress::MoreToCome)
 }
 
-/// Checks the error number with which a dump ends: 0, or the negative of an `errno`.
-fn check_status(message: &[u8]) -> Result<(), ReadError> {
-    match u32_at(message, 0).map_or(0, u32::cast_signed) {
-        0.. => Ok(()),
-        error => {
-            let error = io::Error::from_raw_os_error(error.saturating_neg());
-            Err(ReadError::io("requesting sockets by netlink")(error))
+/// Takes in the answers of one response to requests for single sockets, whose sequence numbers begin with
+/// `first_sequence`, and returns their number. A socket that does not exist stays `None`.
+pub(super) fn read_exact(
+    response: &[u8],
+    first_sequence: u32,
+    found: &mut [Option<Socket>],
+) -> Result<usize, ReadError> {
+    let mut answers = 0;
+    for message in messages(response) {
+        let message = message?;
+        let index = usize::try_from(message.sequence.wrapping_sub(first_sequence)).unwrap_or(usize::MAX);
+        let Some(found) = found.get_mut(index) else { continue };
+        match message.kind {
+            NLMSG_ERROR => match error_of(message.payload) {
+                Some(Errno::NOENT) | None => answers += 1,
+                Some(error) => return Err(refused(error)),
+            },
+            SOCK_DIAG_BY_FAMILY => {
+                *found = parse_socket(message.payload)?;
+                answers += 1;
+            }
+            _ => {}
         }
     }
+    Ok(answers)
+}
+
+/// Visits the destroyed sockets that one message of the kernel announces.
+pub(super) fn read_announcements(
+    message: &[u8],
+    at: Instant,
+    visit: &mut dyn FnMut(Announcement),
+) -> Result<(), ReadError> {
+    for message in messages(message) {
+        let message = message?;
+        if message.kind == SOCK_DIAG_BY_FAMILY {
+            let header = InetResponseHeader::parse(message.payload).map_err(ReadError::undecodable)?;
+            visit(Announcement {
+                identity: u64::from_ne_bytes(header.socket_id.cookie),
+                family: family(&header),
+                pair: pair(&header),
+                unread: header.recv_queue,
+                info: parse_info(message.payload)?,
+                at,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// A netlink message.
+struct Message<'a> {
+    kind: u16,
+    sequence: u32,
+    payload: &'a [u8],
+}
+
+/// Iterates over the messages of a response. After an error there are no more.
+fn messages(mut response: &[u8]) -> impl Iterator<Item = Result<Message<'_>, ReadError>> {
+    std::iter::from_fn(move || {
+        let length = usize::try_from(u32_at(response, 0)?).unwrap_or(usize::MAX);
+        let received = response.len();
+        let rest = std::mem::take(&mut response);
+        let message = || {
+            let payload = rest.get(MESSAGE_HEADER_BYTES..length)?;
+            Some(Message { kind: u16_at(rest, 4)?, sequence: u32_at(rest, 8)?, payload })
+        };
+        let Some(message) = message() else { return Some(Err(ReadError::InvalidLength { claimed: length, received })) };
+        response = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some(Ok(message))
+    })
+}
+
+/// Returns the error of a message that ends with 0 or the negative of an `errno`.
+fn error_of(payload: &[u8]) -> Option<Errno> {
+    let status = u32_at(payload, 0)?.cast_signed();
+    (status < 0).then(|| Errno::from_raw_os_error(status.saturating_neg()))
+}
+
+fn refused(error: Errno) -> ReadError {
+    ReadError::io("requesting sockets by netlink")(io::Error::from(error))
 }
 
 /// Parses the description of a socket; returns `None` if its state does not matter for counting.
@@ -84,58 +164,44 @@ fn parse_socket(message: &[u8]) -> Result<Option<Socket>, ReadError> {
         TCP_ESTABLISHED => State::Established,
         TCP_SYN_SENT => State::Opening,
         TCP_LISTEN => State::Listening,
-        TCP_CLOSE_WAIT => State::EndedByRemote,
-        TCP_FIN_WAIT1 | TCP_FIN_WAIT2 => State::EndedHere,
+        TCP_CLOSE_WAIT | TCP_LAST_ACK => State::EndedByRemote,
+        TCP_FIN_WAIT1 | TCP_FIN_WAIT2 | TCP_CLOSING | TCP_TIME_WAIT => State::EndedHere,
         _ => return Ok(None),
     };
-    let mut traffic = Traffic::default();
-    for attribute in NlasIterator::new(message.get(INET_DIAG_MSG_BYTES..).unwrap_or_default()) {
-        let attribute = attribute.map_err(ReadError::undecodable)?;
-        if attribute.kind() == INET_DIAG_INFO {
-            traffic = parse_tcp_info(attribute.value(), header.state);
-        }
-    }
-    let id = header.socket_id;
+    let Pair { local, remote } = pair(&header);
     Ok(Some(Socket {
-        identity: u64::from_ne_bytes(id.cookie),
-        local: canonical(SocketAddr::new(id.source_address, id.source_port)),
-        remote: canonical(SocketAddr::new(id.destination_address, id.destination_port)),
+        identity: u64::from_ne_bytes(header.socket_id.cookie),
+        family: family(&header),
+        local,
+        remote,
         state,
         inode: header.inode,
         user: header.uid,
-        traffic,
+        traffic: parse_info(message)?.traffic(header.state),
     }))
 }
 
-/// Parses `tcp_info` of `linux/tcp.h`. The struct only ever grows at its end, so an old kernel sends less of it;
-/// missing fields are zero.
-fn parse_tcp_info(info: &[u8], state: u8) -> Traffic {
-    const RTT_OFFSET: usize = 68; // microseconds
-    const TOTAL_RETRANS_OFFSET: usize = 100;
-    const BYTES_ACKED_OFFSET: usize = 120;
-    const BYTES_RECEIVED_OFFSET: usize = 128;
-    // The kernel counts the SYN as the first acknowledged byte, and a FIN as the last byte of its side.
-    let (fin_acknowledged, fin_received) = (u64::from(state == TCP_FIN_WAIT2), u64::from(state == TCP_CLOSE_WAIT));
-    let acknowledged = u64_at(info, BYTES_ACKED_OFFSET).unwrap_or(0).saturating_sub(1 + fin_acknowledged);
-    let received = u64_at(info, BYTES_RECEIVED_OFFSET).unwrap_or(0).saturating_sub(fin_received);
-    Traffic {
-        bytes: acknowledged.saturating_add(received),
-        received,
-        retransmits: u32_at(info, TOTAL_RETRANS_OFFSET).unwrap_or(0),
-        rtt: u32_at(info, RTT_OFFSET).filter(|rtt| *rtt > 0).map(|rtt| Duration::from_micros(rtt.into())),
+fn family(header: &InetResponseHeader) -> Family {
+    if header.family == AF_INET { Family::V4 } else { Family::V6 }
+}
+
+fn pair(header: &InetResponseHeader) -> Pair {
+    let id = &header.socket_id;
+    Pair {
+        local: canonical(SocketAddr::new(id.source_address, id.source_port)),
+        remote: canonical(SocketAddr::new(id.destination_address, id.destination_port)),
     }
 }
 
-fn u16_at(bytes: &[u8], offset: usize) -> Option<u16> {
-    Some(u16::from_ne_bytes(*bytes.get(offset..)?.first_chunk()?))
-}
-
-fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(*bytes.get(offset..)?.first_chunk()?))
-}
-
-fn u64_at(bytes: &[u8], offset: usize) -> Option<u64> {
-    Some(u64::from_ne_bytes(*bytes.get(offset..)?.first_chunk()?))
+/// Parses the `tcp_info` among the attributes of a socket. Without one, everything is zero.
+fn parse_info(message: &[u8]) -> Result<TcpInfo, ReadError> {
+    for attribute in NlasIterator::new(message.get(INET_DIAG_MSG_BYTES..).unwrap_or_default()) {
+        let attribute = attribute.map_err(ReadError::undecodable)?;
+        if attribute.kind() == INET_DIAG_INFO {
+            return Ok(TcpInfo::parse(attribute.value()));
+        }
+    }
+    Ok(TcpInfo::default())
 }
 
 #[cfg(test)]
@@ -143,66 +209,54 @@ mod tests {
     use super::*;
     use crate::error::Chain;
 
-    fn message(kind: u16, flags: u16, sequence: u32, payload: &[u8]) -> Vec<u8> {
+    fn message(kind: u16, sequence: u32, payload: &[u8]) -> Vec<u8> {
         let length = u32::try_from(MESSAGE_HEADER_BYTES + payload.len()).unwrap();
-        let parts: [&[u8]; 6] = [
-            &length.to_ne_bytes(),
-            &kind.to_ne_bytes(),
-            &flags.to_ne_bytes(),
-            &sequence.to_ne_bytes(),
-            &[0; 4],
-            payload,
-        ];
+        let parts: [&[u8]; 6] =
+            [&length.to_ne_bytes(), &kind.to_ne_bytes(), &[0; 2], &sequence.to_ne_bytes(), &[0; 4], payload];
         parts.concat()
     }
 
-    fn read_one(response: &[u8]) -> (Result<Progress, ReadError>, Pass) {
-        let mut pass = Pass::Consistent;
-        (read(response, 7, &mut pass, &mut |_| {}), pass)
+    fn read_one(response: &[u8]) -> Result<Progress, ReadError> {
+        read_dump(response, 7, &mut |_| {})
     }
 
-    #[test]
-    fn an_interrupted_response_is_noticed() {
-        let (progress, pass) = read_one(&message(NLMSG_DONE, 0, 7, &[0; 4]));
-        assert_eq!((progress.unwrap(), pass), (Progress::Done, Pass::Consistent));
-        let (progress, pass) = read_one(&message(NLMSG_DONE, NLM_F_DUMP_INTR, 7, &[0; 4]));
-        assert_eq!((progress.unwrap(), pass), (Progress::Done, Pass::Interrupted));
+    fn status(errno: i32) -> [u8; 4] {
+        (-errno).to_ne_bytes()
     }
 
     #[test]
     fn the_rest_of_an_earlier_response_is_skipped() {
-        let late = message(NLMSG_ERROR, NLM_F_DUMP_INTR, 6, &(-2i32).to_ne_bytes());
-        let (progress, pass) = read_one(&[late, message(NLMSG_DONE, 0, 7, &[0; 4])].concat());
-        assert_eq!((progress.unwrap(), pass), (Progress::Done, Pass::Consistent));
+        let late = message(NLMSG_ERROR, 6, &status(2));
+        assert_eq!(read_one(&[late, message(NLMSG_DONE, 7, &[0; 4])].concat()).unwrap(), Progress::Done);
     }
 
     #[test]
     fn an_error_of_the_kernel_is_returned() {
         for kind in [NLMSG_ERROR, NLMSG_DONE] {
-            let (progress, _) = read_one(&message(kind, 0, 7, &(-2i32).to_ne_bytes()));
-            assert!(Chain(&progress.unwrap_err()).to_string().contains("No such file or directory"));
+            let error = read_one(&message(kind, 7, &status(2))).unwrap_err();
+            assert!(Chain(&error).to_string().contains("No such file or directory"));
         }
     }
 
     #[test]
     fn a_truncated_response_is_an_error() {
-        let complete = message(SOCK_DIAG_BY_FAMILY, 0, 7, &[2; 72]);
+        let complete = message(SOCK_DIAG_BY_FAMILY, 7, &[2; 72]);
         for length in [5, 15, 40, complete.len() - 1] {
             let mut cut = complete[..length].to_vec();
-            assert!(read_one(&cut).0.is_err(), "{length} bytes");
+            assert!(read_one(&cut).is_err(), "{length} bytes");
             if length > 4 {
                 cut[..4].copy_from_slice(&u32::try_from(length).unwrap().to_ne_bytes());
-                assert!(read_one(&cut).0.is_err(), "{length} bytes that claim to be complete");
+                assert!(read_one(&cut).is_err(), "{length} bytes that claim to be complete");
             }
         }
     }
 
     #[test]
-    fn a_short_tcp_info_of_an_old_kernel_gives_what_it_has() {
-        let mut info = vec![0; 104];
-        info[68..72].copy_from_slice(&250u32.to_ne_bytes());
-        info[100..104].copy_from_slice(&3u32.to_ne_bytes());
-        let expected = Traffic { retransmits: 3, rtt: Some(Duration::from_micros(250)), ..Traffic::default() };
-        assert_eq!(parse_tcp_info(&info, TCP_ESTABLISHED), expected);
+    fn a_missing_socket_is_an_answer_and_any_other_error_is_none() {
+        let mut found = [None; 2];
+        let response = [message(NLMSG_ERROR, 8, &status(2)), message(NLMSG_ERROR, 9, &status(2))].concat();
+        assert_eq!(read_exact(&response, 7, &mut found).unwrap(), 1, "only 7 and 8 were asked for");
+        assert_eq!(found, [None; 2]);
+        assert!(read_exact(&message(NLMSG_ERROR, 7, &status(1)), 7, &mut found).is_err());
     }
 }

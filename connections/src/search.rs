@@ -1,0 +1,101 @@
+//! Searches for new connections without reading the table.
+
+use std::{net::SocketAddr, time::Duration};
+
+use crate::{
+    error::ReadError,
+    ledger::{Ledger, Sight},
+    own_sockets::OwnSockets,
+    port_range::PortRange,
+    socket::Pair,
+    system::System,
+};
+
+/// How searches have gone so far: what a lookup costs, and which part of the connections was found.
+#[derive(Clone, Debug)]
+pub(crate) struct SearchStatistics {
+    lookup_cost: Duration,
+    success: f64,
+}
+
+/// Result of a search for the new connections to one remote address.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) connections: u64,
+    pub(crate) lookups: usize,
+}
+
+/// Number of local ports looked up at a time.
+const PORTS_AT_A_TIME: usize = 8;
+
+/// Maximum number of local ports looked up for one remote address.
+const MAX_PORTS: usize = 1024;
+
+/// Searches for the connections to `remote` that were opened after the last one that is known, where the kernel should
+/// have put them.
+pub(crate) fn search(
+    system: &mut impl System,
+    ledger: &mut Ledger,
+    own_sockets: &OwnSockets,
+    remote: SocketAddr,
+) -> Result<Found, ReadError> {
+    let mut found = Found::default();
+    let Some(mut last) = ledger.last_local(remote) else { return Ok(found) };
+    let mut candidates = ledger.local_ports().candidates(last.port()).take(MAX_PORTS);
+    let mut since_last = 0;
+    loop {
+        let pairs: Vec<Pair> = candidates
+            .by_ref()
+            .take(PORTS_AT_A_TIME)
+            .map(|port| Pair { local: SocketAddr::new(last.ip(), port), remote })
+            .collect();
+        if pairs.is_empty() {
+            return Ok(found);
+        }
+        found.lookups += pairs.len();
+        let sockets = system.look_up(&pairs)?;
+        let now = system.now();
+        for (pair, socket) in pairs.iter().zip(&sockets) {
+            if socket.as_ref().is_some_and(|socket| ledger.look_at(socket, own_sockets, now) == Sight::New) {
+                found.connections += 1;
+                last.set_port(pair.local.port());
+                ledger.set_last_port(remote, last.port());
+                since_last = 0;
+            } else if PortRange::ends_search(since_last, socket.is_none()) {
+                return Ok(found);
+            } else {
+                since_last += 1;
+            }
+        }
+    }
+}
+
+impl SearchStatistics {
+    /// Returns how many lookups are worth their cost, compared with a dump of this cost.
+    pub(crate) fn max_lookups(&self, dump_cost: Duration) -> usize {
+        let lookups = self.success * dump_cost.as_secs_f64() / self.lookup_cost.as_secs_f64().max(1e-7);
+        // The cast saturates.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "any large number will do")]
+        let lookups = lookups as usize;
+        lookups
+    }
+
+    /// Takes in that a search found this part of the connections, and its cost.
+    pub(crate) fn searched(&mut self, found: u64, wanted: u64, lookups: usize, cost: Duration) {
+        const SMOOTHING: f64 = 1.0 / 8.0;
+        /// Enough to notice when searches become successful again, at a small part of the cost of a dump.
+        const MIN_SUCCESS: f64 = 0.05;
+        #[allow(clippy::cast_precision_loss, reason = "the numbers are small")]
+        let success = (found as f64 / wanted.max(1) as f64).min(1.0);
+        self.success = (self.success + SMOOTHING * (success - self.success)).max(MIN_SUCCESS);
+        if let Ok(lookups @ 1..) = u32::try_from(lookups) {
+            self.lookup_cost = (self.lookup_cost * 7 + cost / lookups) / 8;
+        }
+    }
+}
+
+impl Default for SearchStatistics {
+    fn default() -> Self {
+        Self { lookup_cost: Duration::from_micros(2), success: 1.0 }
+    }
+}
