@@ -17,10 +17,10 @@ use crate::{
     accounts::AccountId,
     counters::time_wait_has_room,
     error::{Chain, ReadError},
-    netlink::{Announcement, Announcements, Netlink, Received},
+    netlink::{Announcement, Announcements, Kept, Netlink, Received},
     own_sockets::OwnSockets,
     processor_time::thread_processor_time,
-    socket::{Destroyed, Pair, Socket},
+    socket::{Destroyed, Pair},
 };
 
 /// Receives announcements all the time, because the kernel's buffer is small, and keeps them until the next sample.
@@ -167,9 +167,10 @@ impl State {
 
     fn take_in(&mut self, received: &[Announcement]) {
         let pairs: Vec<Pair> = received.iter().filter_map(Announcement::pair_to_look_up).collect();
-        let mut kept = self.look_up(&pairs).into_iter();
+        let mut all_kept = self.look_up(&pairs).into_iter();
         for announcement in received {
-            let kept = announcement.pair_to_look_up().and_then(|_| kept.next());
+            let is_looked_up = announcement.pair_to_look_up().is_some();
+            let kept = if is_looked_up { all_kept.next().unwrap_or(Kept::Unknown) } else { Kept::Unknown };
             let destroyed = announcement.destroyed(kept);
             for watch in self.watches.values().filter_map(Weak::upgrade) {
                 watch.notice(destroyed.remote);
@@ -182,8 +183,8 @@ impl State {
         }
     }
 
-    /// Looks up what the kernel keeps of connections that have just ended. Returns nothing where that says nothing.
-    fn look_up(&mut self, pairs: &[Pair]) -> Vec<Option<Socket>> {
+    /// Looks up what the kernel keeps of connections that have just ended. Returns an empty list where that says nothing.
+    fn look_up(&mut self, pairs: &[Pair]) -> Vec<Kept> {
         if pairs.is_empty() || !self.time_wait.has_room(pairs.len()) {
             return Vec::new();
         }
@@ -193,9 +194,9 @@ impl State {
             if let Ok(fresh) = Netlink::open() {
                 self.netlink = fresh;
             }
-            kept.clear();
+            return Vec::new();
         }
-        kept
+        kept.into_iter().map(|socket| socket.map_or(Kept::Nothing, Kept::Socket)).collect()
     }
 }
 

@@ -132,7 +132,7 @@ impl Following {
         // it is compared.
         let announced = view.system.take_announced(user);
         self.take_in(view, &announced);
-        self.end_missing(view)?;
+        end_missing(view)?;
         view.ledger.complete_dump(view.system.now());
         let counter_after = opened_by_others(view)?;
         self.openings.settle(counter_before, counter_after);
@@ -145,28 +145,28 @@ impl Following {
         Ok(announced.cost)
     }
 
-    /// Ends the connections that a dump does not show, unless a lookup shows that it passed them over.
-    fn end_missing(&mut self, view: &mut View<impl System>) -> Result<(), ReadError> {
-        let missing = view.ledger.missing();
-        let pairs: Vec<Pair> = missing.iter().take(MAX_MISSING_LOOKED_UP).map(|(_, pair)| *pair).collect();
-        let sockets = view.system.look_up(&pairs)?;
-        let now = view.system.now();
-        let sockets = sockets.iter().map(Option::as_ref).chain(std::iter::repeat(None));
-        for ((identity, _), socket) in missing.iter().zip(sockets) {
-            match socket {
-                Some(socket) if socket.identity == *identity && socket.is_held() => {
-                    view.ledger.look_at(socket, &view.own_sockets, now);
-                }
-                found => view.ledger.end_missing(*identity, found, now),
-            }
-            view.ledger.expect_announcement(*identity);
-        }
-        Ok(())
-    }
-
     fn raise_need(&mut self, need: Need) {
         self.need = self.need.max(need);
     }
+}
+
+/// Ends the connections that a dump does not show, unless a lookup shows that it passed them over.
+fn end_missing(view: &mut View<impl System>) -> Result<(), ReadError> {
+    let missing = view.ledger.missing();
+    let pairs: Vec<Pair> = missing.iter().take(MAX_MISSING_LOOKED_UP).map(|(_, pair)| *pair).collect();
+    let sockets = view.system.look_up(&pairs)?;
+    let now = view.system.now();
+    let sockets = sockets.iter().map(Option::as_ref).chain(std::iter::repeat(None));
+    for ((identity, _), socket) in missing.iter().zip(sockets) {
+        match socket {
+            Some(socket) if socket.identity == *identity && socket.is_held() => {
+                view.ledger.look_at(socket, &view.own_sockets, now);
+            }
+            found => view.ledger.end_missing(*identity, found, now),
+        }
+        view.ledger.expect_announcement(*identity);
+    }
+    Ok(())
 }
 
 /// Returns how many connections have been opened so far that are no probes.

@@ -65,6 +65,7 @@ pub struct Options {
     listener_port: Option<u16>,
     process_id: Option<u32>,
     ipv4_mapped: bool,
+    whole_table: bool,
 }
 
 impl Options {
@@ -82,6 +83,12 @@ impl Options {
     #[must_use]
     pub fn with_process_id(self, process_id: u32) -> Self {
         Self { process_id: Some(process_id), ..self }
+    }
+
+    /// Reads the whole table for each sample, also where the kernel announces closed connections.
+    #[must_use]
+    pub fn with_whole_table(self) -> Self {
+        Self { whole_table: true, ..self }
     }
 
     /// Also counts connections to IPv4 backends from IPv6 sockets. Some runtimes (Java, .NET) connect that way, Go does
@@ -123,7 +130,7 @@ impl KernelConnections {
     /// Proves with a connection to itself which way of reading works, and uses the best one. To be called in a Tokio
     /// runtime with I/O and time.
     pub async fn start(options: Options) -> Result<Self, Error> {
-        let announcements_can_help = options.process_id.is_none();
+        let announcements_can_help = options.process_id.is_none() && !options.whole_table;
         let proof = tokio::task::spawn_blocking(move || Proved::prove(announcements_can_help));
         let Proved { table, following } = proof.await.map_err(|_| Error::Cancelled)??;
         Ok(match following {
@@ -263,7 +270,7 @@ impl Proved {
     fn prove(announcements_can_help: bool) -> Result<Self, Error> {
         let table = Table::prove()?;
         let following = match table.method() {
-            Method::Netlink if announcements_can_help => prove_announcements()
+            Method::Netlink if announcements_can_help => prove_announcements(Announcements::BUFFER_BYTES)
                 .inspect_err(|error| {
                     tracing::warn!(error = %Chain(error), "each count reads the whole table, which is slower");
                 })

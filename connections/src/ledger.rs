@@ -245,10 +245,9 @@ impl Ledger {
         if let Some(connection) = self.connections.get(&destroyed.identity) {
             let by = match (connection.share.state, destroyed.by) {
                 (State::EndedByRemote, EndedBy::Unknown) => EndedBy::Backend,
-                // Whatever the backend did then, this side has been the first.
-                (State::EndedHere, _) => EndedBy::Proxy,
-                // It was reset by this side: only then the kernel forgets that it was established.
-                (State::Established, EndedBy::NeverAnswered) => EndedBy::Proxy,
+                // Whatever the backend did after this side had ended its half, this side has been the first. And only of a
+                // connection that this side resets, the kernel forgets that it was established.
+                (State::EndedHere, _) | (State::Established, EndedBy::NeverAnswered) => EndedBy::Proxy,
                 (_, by) => by,
             };
             let age = destroyed.at.saturating_duration_since(connection.first_seen).max(destroyed.age);

@@ -12,7 +12,7 @@ use netlink_sys::protocols::NETLINK_SOCK_DIAG;
 use socket2::SockRef;
 
 pub(crate) use crate::netlink::{
-    announcements::{Announcements, Received},
+    announcements::{Announcements, Kept, Received},
     response::Announcement,
 };
 use crate::{

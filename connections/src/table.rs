@@ -116,9 +116,11 @@ fn renew_after_error(netlink: &mut Netlink, result: Result<(), ReadError>) -> Re
 }
 
 /// Returns what announces closed connections and counts opened ones, if both do for a connection of this process.
-pub(crate) fn prove_announcements() -> Result<(Announcements, OpenedCounter), ReadError> {
+///
+/// `buffer_bytes` is the size of the kernel's buffer for announcements.
+pub(crate) fn prove_announcements(buffer_bytes: usize) -> Result<(Announcements, OpenedCounter), ReadError> {
     const TIME_LIMIT: Duration = Duration::from_secs(1);
-    let (mut announcements, mut counter) = (Announcements::open()?, OpenedCounter::open()?);
+    let (mut announcements, mut counter) = (Announcements::open(buffer_bytes)?, OpenedCounter::open()?);
     let before = counter.read()?;
     let own = OwnConnection::open().map_err(ReadError::io("opening a connection to itself as a proof"))?;
     if counter.read()? <= before {

@@ -36,29 +36,40 @@ pub(crate) enum Received {
     Some,
 }
 
+/// What the kernel keeps of a connection after its socket was destroyed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kept {
+    /// Nobody looked, or it says nothing.
+    Unknown,
+    Nothing,
+    /// In TIME-WAIT, what it keeps of a connection that this side ended first. Otherwise it is another connection.
+    Socket(Socket),
+}
+
 /// Groups of announcements, as bits, of `linux/sock_diag.h`.
 const SKNLGRP_INET_TCP_DESTROY: u32 = 1 << 0;
 const SKNLGRP_INET6_TCP_DESTROY: u32 = 1 << 2;
 
-/// Size of the kernel's buffer for announcements. Each takes about 1.25 KiB in it, so this is a second of 3 000 closed
-/// connections. Most kernels allow less without privilege (sysctl `net.core.rmem_max`), which is still 30 ms of 10 000 a
-/// second.
-const KERNEL_BUFFER_BYTES: usize = 4 * 1024 * 1024;
-
 /// Size of the buffer for one announcement, which is 380 bytes long on Linux 6.18.
-const BUFFER_BYTES: usize = 4 * 1024;
+const MESSAGE_BUFFER_BYTES: usize = 4 * 1024;
 
 impl Announcements {
-    pub(crate) fn open() -> Result<Self, ReadError> {
+    /// Size of the kernel's buffer for announcements. Each takes about 1.25 KiB in it. Most kernels allow no more than
+    /// 208 KiB without privilege (sysctl `net.core.rmem_max`), and double that: it is still 30 ms of 10 000 closed
+    /// connections a second.
+    pub(crate) const BUFFER_BYTES: usize = 4 * 1024 * 1024;
+
+    /// Begins to receive announcements, with a buffer of this size, or the greatest that the kernel allows.
+    pub(crate) fn open(buffer_bytes: usize) -> Result<Self, ReadError> {
         let socket = netlink_sys::Socket::new(NETLINK_SOCK_DIAG);
         let mut socket = socket.map_err(ReadError::io("opening a netlink socket"))?;
-        let size = SockRef::from(&socket).set_recv_buffer_size(KERNEL_BUFFER_BYTES);
+        let size = SockRef::from(&socket).set_recv_buffer_size(buffer_bytes);
         size.map_err(ReadError::io("enlarging the buffer of a netlink socket"))?;
         let groups = SKNLGRP_INET_TCP_DESTROY | SKNLGRP_INET6_TCP_DESTROY;
         let joined = socket.bind(&netlink_sys::SocketAddr::new(0, groups));
         joined.map_err(ReadError::io("joining the announcements of destroyed sockets"))?;
         socket.set_non_blocking(true).map_err(ReadError::io("setting up a netlink socket"))?;
-        Ok(Self { socket, buffer: Vec::with_capacity(BUFFER_BYTES) })
+        Ok(Self { socket, buffer: Vec::with_capacity(MESSAGE_BUFFER_BYTES) })
     }
 
     /// Returns another descriptor of the socket, to wait for announcements.
@@ -101,10 +112,7 @@ impl Announcement {
     }
 
     /// Returns the destroyed socket.
-    ///
-    /// `kept` is what the kernel keeps of a connection that this side ended first, in TIME-WAIT. Where nobody looked,
-    /// it is `None`.
-    pub(crate) fn destroyed(&self, kept: Option<Option<Socket>>) -> Destroyed {
+    pub(crate) fn destroyed(&self, kept: Kept) -> Destroyed {
         let by = self.ended_by(kept);
         // The kernel resets what it knows of the time together with the port.
         let is_aged = by != EndedBy::NeverAnswered && self.pair.remote.port() != 0;
@@ -120,7 +128,7 @@ impl Announcement {
         }
     }
 
-    fn ended_by(&self, kept: Option<Option<Socket>>) -> EndedBy {
+    fn ended_by(&self, kept: Kept) -> EndedBy {
         if !self.was_established() {
             return EndedBy::NeverAnswered;
         }
@@ -128,10 +136,10 @@ impl Announcement {
             return EndedBy::Proxy; // with a reset
         }
         match kept {
-            Some(Some(Socket { state: State::EndedHere, inode: 0, .. })) => EndedBy::Proxy,
+            Kept::Socket(Socket { state: State::EndedHere, inode: 0, .. }) => EndedBy::Proxy,
             // Data that nobody read is what this side resets a connection for. More than a FIN may also be data that came
             // before the end of the remote side.
-            Some(None) if self.unread <= 1 => EndedBy::Backend,
+            Kept::Nothing if self.unread <= 1 => EndedBy::Backend,
             _ => EndedBy::Unknown,
         }
     }

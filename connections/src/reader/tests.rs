@@ -148,7 +148,9 @@ fn an_ending_has_the_age_and_bytes_that_two_dumps_show() {
     }
     bench.load();
     world.lock().wait(Duration::from_millis(980));
-    [one, two].map(|identity| world.lock().close(identity, EndedBy::Backend));
+    for identity in [one, two] {
+        world.lock().close(identity, EndedBy::Backend);
+    }
     let (_, mut endings) = bench.sample();
     endings.sort_by_key(|ending| ending.received);
     let ending = |received, by| Ending::new(backend(), Duration::from_millis(1_020), received, by);
@@ -242,7 +244,9 @@ fn what_a_failed_sample_saw_is_not_lost(#[values(By::Dumps, By::Announcements)] 
     let mut bench = Bench::new(&world, by);
     let [first, ..] = [(); 2].map(|()| world.lock().connect(backend(), USER));
     bench.load();
-    [(); 3].map(|()| world.lock().connect(backend(), USER));
+    for _ in 0..3 {
+        world.lock().connect(backend(), USER);
+    }
     world.lock().close(first, EndedBy::Backend);
     world.lock().deliver();
     world.lock().dump_fails_after = Some(3);
@@ -276,7 +280,9 @@ fn in_a_mesh_no_short_connection_counts_because_its_user_is_unknown() {
     world.lock().connect(backend(), USER + 1);
     bench.load();
     let [one, two] = [USER, USER + 1].map(|user| world.lock().connect(backend(), user));
-    [one, two].map(|identity| world.lock().close(identity, EndedBy::Proxy));
+    for identity in [one, two] {
+        world.lock().close(identity, EndedBy::Proxy);
+    }
     world.lock().deliver();
     let load = bench.load();
     assert_eq!((load.established, load.opened, load.closed), (1, 0, 0));
@@ -303,7 +309,9 @@ fn a_refused_attempt_whose_port_the_kernel_forgot_is_found_by_its_local_port() {
     let other: SocketAddr = "10.0.0.1:81".parse().unwrap();
     let backends = Arc::new([backend(), other].into());
     for (remote, count) in [(backend(), 1), (other, 40)] {
-        (0..count).for_each(|_| drop(world.lock().connect(remote, USER)));
+        for _ in 0..count {
+            world.lock().connect(remote, USER);
+        }
     }
     let mut bench = Bench::new(&world, By::Announcements);
     bench.sample_of(1, &backends);

@@ -155,8 +155,9 @@ impl Play {
                 *self.truth.opened.entry(backend).or_default() += 1;
             }
             Step::Answer(number) => {
-                let attempt = self.pick(number, &[State::Opening]);
-                attempt.map(|attempt| self.world.lock().change(attempt, |s| s.state = State::Established));
+                if let Some(attempt) = self.pick(number, &[State::Opening]) {
+                    self.world.lock().change(attempt, |socket| socket.state = State::Established);
+                }
             }
             Step::Close(number, by) => {
                 if let Some(identity) = self.pick(number, ANY) {
@@ -194,8 +195,9 @@ impl Play {
                 }
             }
             Step::HalfClose(number, half) => {
-                let connection = self.pick(number, &[State::Established]);
-                connection.map(|connection| self.world.lock().change(connection, |s| s.state = half));
+                if let Some(connection) = self.pick(number, &[State::Established]) {
+                    self.world.lock().change(connection, |socket| socket.state = half);
+                }
             }
             Step::Send(number, bytes) => {
                 if let Some(identity) = self.pick(number, UP) {
