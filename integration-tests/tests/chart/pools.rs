@@ -55,8 +55,9 @@ fn a_pool_that_is_added_changes_nothing_about_the_others() {
             (settings, listener, rendered.only("Service").unwrap()["spec"]["ports"][0].clone())
         };
         let second = "{name: mqtt, service: mosquitto, port: 1883}";
-        let named = if name == "default" { first.replace('{', "{name: default, ") } else { first.to_owned() };
-        assert_eq!(rendered(first), rendered(&format!("{named}, {second}")));
+        // With several pools each needs a name and a port.
+        let complete = format!("{{name: {name}, port: 3333, selector: app=pg}}");
+        assert_eq!(rendered(first), rendered(&format!("{complete}, {second}")));
     }
     let single = chart.render("env: {relay: app=pg}").unwrap();
     let entry_points = single.file("traefik.yml").unwrap()["entryPoints"].clone();

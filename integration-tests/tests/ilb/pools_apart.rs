@@ -46,8 +46,8 @@ async fn a_pool_at_an_entry_point_that_does_not_exist_is_shown_and_the_others_ar
     let traefik = Traefik::with_entry_points(&[("second", SECOND_PORT)]).await.unwrap();
     let ((one, first), (two, second)) = (listed(&folder, "first").await, listed(&folder, "second").await);
     let settings = |file: &Path, entry_point: &str| {
-        format!("{}{}{}", head(&traefik), pool("a", "tcp", file), pool("b", entry_point, file))
-            .replace('}', ", method: roundrobin}")
+        let pools = [pool("a", "tcp", file), pool("b", entry_point, file)].concat();
+        head(&traefik) + &pools.replace('}', ", method: roundrobin}")
     };
     let configured = Configured::start(folder, &settings(&first, "nope"), &[]);
     configured.admin.wait_until_ok("/readyz").await.unwrap();

@@ -272,7 +272,10 @@ async fn a_pool_that_traefik_does_not_take_is_degraded_and_the_others_are_ready(
     assert_eq!(degraded(&insight), ["pool other: Traefik has no entry point nope: it has tcp"]);
     let shown = status(&insight);
     assert_eq!((&shown["pools"][0]["in_force"], &shown["pools"][1]["in_force"]), (&json!(true), &json!(false)));
-    assert!(shown["summary"]["text"].as_str().unwrap().starts_with("ready, degraded: pool other: "), "{shown}");
+    assert!(
+        shown["summary"]["text"].as_str().unwrap().starts_with("ready: 1 of 2 pools active, degraded: pool other: "),
+        "{shown}"
+    );
     assert_eq!(shown["traefik"]["pushes"][0]["result"], "partly");
     let text = crate::observe::metrics::Metrics::new(insight.clone()).text().unwrap();
     for line in [

@@ -72,12 +72,13 @@ async fn disabled(traefik: BareTraefik) -> anyhow::Result<String> {
     let mut configuration = pool([])?;
     let router = ilb_traefik_client::model::TcpRouter::catch_all("tcp".parse()?, 200, "absent".parse()?);
     configuration.tcp.routers.insert("lost".parse()?, router);
-    match client(&traefik)?.apply(&configuration).await {
-        Err(error @ Error::RouterDisabled { .. }) => {
+    let applied = client(&traefik)?.apply(&configuration).await?;
+    match applied.faults.get("lost") {
+        Some(error @ Error::RouterDisabled { .. }) if applied.faults.len() == 1 => {
             ensure!(error.to_string().contains("absent@rest"), "{error}");
             ensure!(!error.is_retryable());
             Ok(yes())
         }
-        other => bail!("{other:?}"),
+        _ => bail!("{applied:?}"),
     }
 }

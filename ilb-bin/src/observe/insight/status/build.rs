@@ -26,7 +26,7 @@ impl Facts {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_seconds: age(self.started, now),
             ready: not_ready.is_empty(),
-            summary: text::readiness(&not_ready, &degraded, age(self.started, now)),
+            summary: text::readiness(self, &not_ready, &degraded, now),
             not_ready,
             degraded,
             traefik: self.traefik.status(now),

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{BackendStatus, StateCounts, StatusSummary, plan_in_force::Balancing};
 use crate::observe::insight::{
-    PoolFacts, TraefikFacts,
+    Facts, PoolFacts, TraefikFacts,
     imbalance::Imbalance,
     numbers::{age, ago, many, span},
     traefik::InstanceFacts,
@@ -20,12 +20,15 @@ impl StatusSummary {
     }
 }
 
-pub(super) fn readiness(not_ready: &[String], degraded: &[String], uptime_seconds: f64) -> StatusSummary {
-    let about = format!("ilb {}, up for {}", env!("CARGO_PKG_VERSION"), span(uptime_seconds));
+pub(super) fn readiness(facts: &Facts, not_ready: &[String], degraded: &[String], now: Instant) -> StatusSummary {
+    let about = format!("ilb {}, up for {}", env!("CARGO_PKG_VERSION"), span(age(facts.started, now)));
+    let (active, pools) = (facts.pools.values().filter(|pool| pool.in_force.is_some()).count(), facts.pools.len());
+    let active = if active == pools { "all pools".to_owned() } else { format!("{active} of {pools} pools") };
     match (not_ready, degraded) {
-        ([], []) => StatusSummary::new(Severity::Ok, "ready: all pools active", about),
+        ([], []) => StatusSummary::new(Severity::Ok, format!("ready: {active} active"), about),
         ([], reasons) => {
-            StatusSummary::new(Severity::Warning, format!("ready, degraded: {}", reasons.join("; ")), about)
+            let text = format!("ready: {active} active, degraded: {}", reasons.join("; "));
+            StatusSummary::new(Severity::Warning, text, about)
         }
         (reasons, _) => StatusSummary::new(Severity::Error, format!("not ready: {}", reasons.join("; ")), about),
     }
