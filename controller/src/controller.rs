@@ -51,7 +51,7 @@ pub struct Controller {
     /// The part of the last successful push that was in force, even if it has been lost since.
     in_force: DesiredPools,
     rivalry: Rivalry,
-    /// Whether observers know of a rival.
+    /// True if observers have been told of a rival.
     has_rival: bool,
     /// The push, proof or question under way: one at a time.
     work: Option<BoxFuture<'static, Outcome>>,
@@ -132,7 +132,7 @@ impl Controller {
     /// either as a whole or not at all.
     pub async fn run(mut self, stop: impl Future<Output = ()>) {
         let mut stop = std::pin::pin!(stop);
-        self.first_push = FirstPush::Waiting { until: Instant::now() + Self::MAX_FIRST_PUSH_DELAY };
+        self.first_push = FirstPush::waiting(Instant::now() + Self::MAX_FIRST_PUSH_DELAY);
         for pool in self.pools.values() {
             pool.announce(&mut self.observers);
         }
@@ -162,8 +162,7 @@ impl Controller {
         if let Some(desired) = self.decide() {
             self.pushes.desire(desired);
         }
-        if self.work.is_none() && self.first_push.is_question_due(now) {
-            self.first_push = FirstPush::Asking;
+        if self.first_push.ask(now) {
             let sink = Arc::clone(&self.sink);
             self.work = Some(Box::pin(async move { Outcome::PoolsInForce(sink.pools_in_force().await) }));
         }
@@ -346,8 +345,11 @@ impl Controller {
                 self.first_push = FirstPush::Over;
             }
             Err(error) => {
-                // Where it cannot be asked, a push would fail as well.
-                self.first_push = if error.is_retryable() { FirstPush::unanswered(now) } else { FirstPush::Over };
+                if may_answer_later(&error) {
+                    self.first_push.unanswered(now);
+                } else {
+                    self.first_push = FirstPush::Over;
+                }
                 self.observers.on(&Event::PushFailed { error: &error });
             }
         }
@@ -384,6 +386,15 @@ impl fmt::Debug for Controller {
             .field("pushes", &self.pushes)
             .field("first_push", &self.first_push)
             .finish_non_exhaustive()
+    }
+}
+
+/// Returns whether the same question may be answered later.
+fn may_answer_later(error: &Error) -> bool {
+    match error {
+        Error::Unintelligible { .. } => false,
+        Error::Fleet { failed, .. } => failed.is_empty() || failed.iter().any(|(_, error)| may_answer_later(error)),
+        error => error.is_retryable(),
     }
 }
 

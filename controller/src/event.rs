@@ -138,7 +138,7 @@ pub enum Event<'a> {
     InstanceChanged {
         /// Host and port of the instance.
         instance: &'a str,
-        /// Its state from now on; `None` if it has left.
+        /// State of the instance from now on; `None` if it has left.
         state: Option<&'a InstanceState>,
     },
 }

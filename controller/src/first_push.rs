@@ -7,11 +7,12 @@ use tokio::time::Instant;
 /// State of the first push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FirstPush {
-    /// It waits for pools whose backends are not known. At that moment Traefik is asked what it has of them.
-    Waiting { until: Instant },
-    /// It waits for the answer.
-    Asking,
-    /// It waits for nothing any more.
+    /// The push waits for pools whose backends are not known. Traefik is asked at `until` which ones it has, and after
+    /// `at_most` the push waits no longer, whatever the answer.
+    Waiting { until: Instant, at_most: Instant },
+    /// The push waits for the answer.
+    Asking { at_most: Instant },
+    /// Pushes wait for nothing.
     Over,
 }
 
@@ -19,17 +20,34 @@ impl FirstPush {
     /// Pause before Traefik is asked again. It is short, because an attempt costs one refused connection.
     const PAUSE: Duration = Duration::from_millis(500);
 
-    /// Returns the state after a question to which there was no answer.
-    pub(crate) fn unanswered(now: Instant) -> Self {
-        Self::Waiting { until: now + Self::PAUSE }
+    /// Time for which Traefik is asked again. One that is down for that long has lost what it had, and one that cannot
+    /// answer this question may still be able to take a push.
+    pub(crate) const MAX_QUESTIONS: Duration = Duration::from_secs(60);
+
+    /// Returns the state before any push, in which Traefik is asked at `until`.
+    pub(crate) fn waiting(until: Instant) -> Self {
+        Self::Waiting { until, at_most: until + Self::MAX_QUESTIONS }
     }
 
-    /// Returns whether Traefik has to be asked at `now`.
-    pub(crate) fn is_question_due(self, now: Instant) -> bool {
-        match self {
-            Self::Waiting { until } => until <= now,
-            Self::Asking | Self::Over => false,
+    /// Starts the question that is due at `now`, and returns whether there is one.
+    pub(crate) fn ask(&mut self, now: Instant) -> bool {
+        match *self {
+            Self::Waiting { until, at_most } if until <= now => {
+                *self = Self::Asking { at_most };
+                true
+            }
+            _ => false,
         }
+    }
+
+    /// Takes in that there was no answer.
+    pub(crate) fn unanswered(&mut self, now: Instant) {
+        *self = match *self {
+            Self::Asking { at_most } if now + Self::PAUSE < at_most => {
+                Self::Waiting { until: now + Self::PAUSE, at_most }
+            }
+            _ => Self::Over,
+        };
     }
 
     /// Returns whether pushes may begin.
@@ -40,8 +58,8 @@ impl FirstPush {
     /// Returns the moment of the next question.
     pub(crate) fn wake_up(self) -> Option<Instant> {
         match self {
-            Self::Waiting { until } => Some(until),
-            Self::Asking | Self::Over => None,
+            Self::Waiting { until, .. } => Some(until),
+            Self::Asking { .. } | Self::Over => None,
         }
     }
 }

@@ -136,7 +136,7 @@ mod tests {
         rivalry.replaced(now);
         let again_at = rivalry.replaced(now).unwrap();
         let over = again_at + Rivalry::CALM_PERIOD;
-        assert!(rivalry.has_rival(over - SECOND) && !rivalry.has_rival(over));
+        assert!(rivalry.has_rival(again_at) && !rivalry.has_rival(over));
         assert_eq!(rivalry.replaced(over), None);
     }
 }

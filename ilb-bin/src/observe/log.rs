@@ -36,9 +36,10 @@ pub(crate) struct LogObserver {
 /// State of the start. If Traefik starts at the same time as ilb or later, the first attempts fail, which is not an error.
 #[derive(Debug)]
 enum Startup {
-    /// No push has succeeded yet. Failed attempts are expected until this time.
+    /// No push has succeeded yet. Failed attempts are expected until this time, which the first of them sets: in a pod,
+    /// Traefik is started when ilb knows its backends, and that is when the attempts begin.
     Waiting {
-        until: Instant,
+        until: Option<Instant>,
         attempts: u64,
     },
     Over,
@@ -70,12 +71,12 @@ struct Failing {
 }
 
 impl LogObserver {
-    /// Time for Traefik to start, in which failed attempts are not logged as errors. A kubelet starts a container within
+    /// Time for Traefik to start, in which failed attempts are not logged as errors, from the first one on. A kubelet starts a container within
     /// seconds.
     const TRAEFIK_STARTUP: Duration = Duration::from_secs(10);
 
     pub(crate) fn new() -> Self {
-        let startup = Startup::Waiting { until: Instant::now() + Self::TRAEFIK_STARTUP, attempts: 0 };
+        let startup = Startup::Waiting { until: None, attempts: 0 };
         let (pools, instances) = (BTreeMap::new(), BTreeMap::new());
         Self { startup, failing: None, pools, lost: false, rival: None, instances, impossible: None }
     }
@@ -128,13 +129,12 @@ impl LogObserver {
 
     fn proof_lost(&mut self, error: &Error) {
         self.lost = true;
-        match &mut self.rival {
-            Some(repeats) => {
-                if let Some(Summary { times, seconds }) = repeats.add(Instant::now()) {
-                    tracing::error!(times, "{ANOTHER_PROGRAM}: it has done so {times} times in {seconds} s");
-                }
-            }
-            None => tracing::warn!(%error, "Traefik's configuration is no longer verified: updating again"),
+        let Some(repeats) = &mut self.rival else {
+            tracing::warn!(%error, "Traefik's configuration is no longer verified: updating again");
+            return;
+        };
+        if let Some(Summary { times, seconds }) = repeats.add(Instant::now()) {
+            tracing::error!(times, "{ANOTHER_PROGRAM}: it has done so {times} times in {seconds} s");
         }
     }
 
@@ -178,7 +178,7 @@ impl LogObserver {
             return self.proof_lost(error);
         }
         if let Startup::Waiting { until, attempts } = &mut self.startup
-            && now < *until
+            && now < *until.get_or_insert(now + Self::TRAEFIK_STARTUP)
             && matches!(error, Error::Unreachable { .. } | Error::NotReady(_))
         {
             *attempts += 1;

@@ -1,7 +1,9 @@
 //! The status page loads in a real browser, follows changes and shows the outage of each side.
 
-use ilb_testbed::{ApiServer, Browser, Crowd, Look, Readiness, World};
+use ilb_testbed::{ApiServer, BareTraefik, Browser, Crowd, Look, Readiness, World};
 use serde_json::json;
+
+use crate::configured::{Configured, folder, listed, pool};
 
 /// Starts a world in which one backend is leaving with its connections, one cannot serve, and others have fewer connections
 /// than the rest.
@@ -109,5 +111,28 @@ async fn the_page_shows_the_outage_of_each_side_and_its_end() {
     world.ilb.terminate().await.unwrap();
     browser.wait_to_see(&["unknown: ilb does not answer", "No connection to ilb"]).await.unwrap();
     browser.screenshot("ilb-away").await.unwrap();
+    browser.close().await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs the testbed: make test"]
+async fn the_page_shows_a_pool_and_a_traefik_that_are_not_active_beside_others_that_are() {
+    let folder = folder();
+    let (one, mut two) = (BareTraefik::builder().start().await.unwrap(), BareTraefik::builder().start().await.unwrap());
+    let (_backend, file) = listed(&folder, "backends").await;
+    two.kill().unwrap();
+    let pools = [pool("a", "tcp", &file), pool("b", "nope", &file)].concat().replace('}', ", method: roundrobin}");
+    let settings = format!("traefik: {{urls: ['{}', '{}']}}\npools:\n{pools}", one.url(), two.url());
+    let configured = Configured::start(folder, &settings, &[]);
+    let browser = Browser::start(Look::Light).await.unwrap();
+    browser.open(&configured.admin.url("/")).await.unwrap();
+    let dead = format!("Traefik {}", two.url().replace("http://", ""));
+    browser
+        .wait_to_see(&["ready: 1 of 2 pools active", "Traefik has no entry point nope", &dead, "partly"])
+        .await
+        .unwrap();
+    browser.screenshot("degraded").await.unwrap();
+    let shown = "return [...document.querySelectorAll('.degraded')].map(line => !line.hidden)";
+    assert_eq!(browser.run(shown).await.unwrap(), json!([false, true]));
     browser.close().await.unwrap();
 }

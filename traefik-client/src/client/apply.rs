@@ -254,13 +254,17 @@ fn faults_of(configuration: &Configuration, dropped: &[echo::Key], version: &Ver
         if routers.is_empty() {
             others.push(key.to_string());
         }
-        routers.into_iter().for_each(|router| by_router.entry(router).or_default().push(key.to_string()));
+        for router in routers {
+            by_router.entry(router).or_default().push(key.to_string());
+        }
     }
     others.truncate(MAX_NAMED_KEYS);
     if !others.is_empty() {
         return Err(error(others));
     }
-    by_router.values_mut().for_each(|keys| keys.truncate(MAX_NAMED_KEYS));
+    for keys in by_router.values_mut() {
+        keys.truncate(MAX_NAMED_KEYS);
+    }
     Ok(by_router.into_iter().map(|(router, keys)| (router.clone(), error(keys))).collect())
 }
 

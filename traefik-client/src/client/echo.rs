@@ -1,6 +1,9 @@
 //! Comparison of a configuration with Traefik's echo of it.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Write as _},
+};
 
 use serde_json::{Value, value::RawValue};
 
@@ -87,7 +90,7 @@ fn compare(sent: &str, echo: Option<&str>, path: &mut Vec<String>, keys: &mut Ve
         for (index, (value, echo)) in sent.iter().zip(echo).enumerate() {
             let length = path.last().map_or(0, String::len);
             if let Some(last) = path.last_mut() {
-                last.push_str(&format!("[{index}]"));
+                let _ = write!(last, "[{index}]");
             }
             compare(value.get(), Some(echo.get()), path, keys);
             if let Some(last) = path.last_mut() {

@@ -55,10 +55,7 @@ pub(super) fn routers_of(
 }
 
 /// Returns the names of the transports that these services use.
-pub(super) fn transports_of<'a>(
-    configuration: &'a Configuration,
-    is_meant: impl Fn(&Name) -> bool,
-) -> HashSet<&'a Name> {
+pub(super) fn transports_of(configuration: &Configuration, is_meant: impl Fn(&Name) -> bool) -> HashSet<&Name> {
     let services = configuration.tcp.services.iter().filter(|(name, _)| is_meant(name));
     services.filter_map(|(_, service)| transport_of(service)).collect()
 }

@@ -44,7 +44,7 @@ pub(super) enum ServerProof {
     Built,
 }
 
-/// What Traefik has otherwise than configured.
+/// Differences between a configuration and what Traefik lists.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     /// TCP routers that are not in force as configured, each with the first reason.

@@ -16,7 +16,7 @@ use super::{instance::InstanceState, members::Members};
 pub struct InstanceChange {
     /// Host and port of the instance.
     pub instance: String,
-    /// Its state from now on; `None` if it has left the fleet.
+    /// State of the instance from now on; `None` if it has left the fleet.
     pub state: Option<InstanceState>,
 }
 

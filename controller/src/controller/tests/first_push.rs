@@ -1,4 +1,4 @@
-//! What Traefik has of pools whose backends are not known when pushes begin.
+//! The first push, and the backends that Traefik has of pools that are not known by then.
 
 use ilb_traefik_client::Member;
 
@@ -67,11 +67,31 @@ async fn a_traefik_that_is_away_is_asked_again_and_nothing_is_pushed_before_its_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_traefik_that_may_not_be_asked_is_pushed_to_nevertheless() {
+async fn a_traefik_that_cannot_answer_the_question_is_pushed_to_nevertheless() {
+    let refused = Error::Refused { what: "request", status: 403, text: String::new() };
+    let unintelligible = Error::Unintelligible { what: "request", problem: String::new(), source: None };
+    let fleet = Error::Fleet { failed: vec![("a:1".to_owned(), unintelligible.clone())], of: 1 };
+    for error in [refused, unintelligible, fleet] {
+        let started = Instant::now();
+        let mut two = Running::two();
+        answers(&two, [Err(error)]);
+        two.found_by(0, 2).await;
+        let first = two.next_push().await;
+        assert_eq!(first.members(), [("a".to_owned(), 2)]);
+        assert_eq!(first.at - started, Controller::MAX_FIRST_PUSH_DELAY);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_traefik_that_never_answers_the_question_is_pushed_to_in_the_end() {
+    let started = Instant::now();
     let mut two = Running::two();
-    answers(&two, [Err(Error::Refused { what: "request", status: 403, text: String::new() })]);
+    answers(&two, std::iter::repeat_n(Err(away()), 1000));
     two.found_by(0, 2).await;
-    assert_eq!(two.next_push().await.members(), [("a".to_owned(), 2)]);
+    time::sleep(Controller::MAX_FIRST_PUSH_DELAY).await;
+    let first = two.next_push().await;
+    assert_eq!(first.members(), [("a".to_owned(), 2)]);
+    assert!(first.at - started <= Controller::MAX_FIRST_PUSH_DELAY + FirstPush::MAX_QUESTIONS);
 }
 
 #[tokio::test(start_paused = true)]

@@ -26,7 +26,7 @@ pub(crate) struct Status {
     /// Version of ilb.
     pub(crate) version: String,
     pub(crate) uptime_seconds: f64,
-    /// At least one pool is proved to be in force in the Traefik process that runs now.
+    /// True while any pool is proved to be in force in the Traefik process that runs now.
     pub(crate) ready: bool,
     /// The reasons why ilb is not ready.
     pub(crate) not_ready: Vec<String>,
@@ -54,7 +54,7 @@ pub(crate) struct TraefikStatus {
     pub(crate) push_state: PushState,
     pub(crate) summary: StatusSummary,
     pub(crate) problem: Option<Problem>,
-    /// Another program keeps replacing the configuration.
+    /// True while another program keeps replacing the configuration.
     #[serde(default)]
     pub(crate) has_rival: bool,
     /// Instances of a fleet; empty if there is only one Traefik.
@@ -76,7 +76,7 @@ pub(crate) struct TraefikStatus {
 pub(crate) struct InstanceStatus {
     /// Host and port.
     pub(crate) instance: String,
-    /// It has the whole configuration in force, and no other program keeps replacing that.
+    /// True while the whole configuration is in force there, and no other program keeps replacing it.
     pub(crate) in_force: bool,
     pub(crate) has_rival: bool,
     pub(crate) summary: StatusSummary,

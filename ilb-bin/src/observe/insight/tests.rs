@@ -20,6 +20,8 @@ use tokio::time::advance;
 
 use super::*;
 
+mod trouble;
+
 /// Reports events of one pool as the loop would.
 #[derive(Clone)]
 pub(crate) struct Reporter {
@@ -193,24 +195,6 @@ pub(crate) fn status(insight: &Insight) -> Value {
     insight.read(|facts| serde_json::to_value(facts.status(usize::MAX, Instant::now())).unwrap())
 }
 
-fn missing_entry_point() -> Error {
-    Error::EntryPointMissing { missing: vec!["nope".to_owned()], known: vec!["tcp".to_owned()] }
-}
-
-/// Returns the proof of a push of which this pool is no part.
-fn refusing(pool: &str) -> Applied {
-    let mut applied = applied("one");
-    applied.faults.insert(pool.parse().unwrap(), missing_entry_point());
-    applied
-}
-
-/// Returns the proof of a Traefik at this address.
-fn at(address: &str, process: &str) -> Applied {
-    let mut applied = applied(process);
-    applied.instance = Some(address.to_owned());
-    applied
-}
-
 fn degraded(insight: &Insight) -> Vec<String> {
     insight.read(|facts| facts.degraded(Instant::now()))
 }
@@ -258,142 +242,6 @@ async fn a_pool_that_is_added_later_does_not_make_those_in_force_unready() {
     later.removed();
     Reporter::add(&insight, "alone", "tcp", Method::RoundRobin);
     assert_eq!(not_ready(&insight), ["pool alone: its backends are not known yet"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_pool_that_traefik_does_not_take_is_degraded_and_the_others_are_ready() {
-    let (insight, pool) = insight();
-    let other = Reporter::add(&insight, "other", "nope", Method::RoundRobin);
-    let backends = set(&[State::Ready]);
-    pool.discovered(&backends);
-    other.discovered(&backends);
-    pool.pushed_with(&[&other], &backends, &refusing("other"));
-    assert!(not_ready(&insight).is_empty());
-    assert_eq!(degraded(&insight), ["pool other: Traefik has no entry point nope: it has tcp"]);
-    let shown = status(&insight);
-    assert_eq!((&shown["pools"][0]["in_force"], &shown["pools"][1]["in_force"]), (&json!(true), &json!(false)));
-    assert!(
-        shown["summary"]["text"].as_str().unwrap().starts_with("ready: 1 of 2 pools active, degraded: pool other: "),
-        "{shown}"
-    );
-    assert_eq!(shown["traefik"]["pushes"][0]["result"], "partly");
-    let text = crate::observe::metrics::Metrics::new(insight.clone()).text().unwrap();
-    for line in [
-        "ilb_pool_in_force{pool=\"default\"} 1",
-        "ilb_pool_in_force{pool=\"other\"} 0",
-        "ilb_pool_degraded{pool=\"other\",reason=\"entry point missing\"} 1",
-        "ilb_traefik_in_force 1",
-    ] {
-        assert!(text.contains(line), "{line} is not in {text}");
-    }
-
-    pool.pushed_with(&[&other], &backends, &applied("one"));
-    assert!(degraded(&insight).is_empty());
-}
-
-#[tokio::test(start_paused = true)]
-async fn pools_of_which_traefik_takes_none_are_not_ready_each_with_its_reason() {
-    let (insight, pool) = insight();
-    let other = Reporter::add(&insight, "other", "nope", Method::RoundRobin);
-    let backends = set(&[State::Ready]);
-    pool.discovered(&backends);
-    other.discovered(&backends);
-    let faults = ["default", "other"].map(|name| (name.parse().unwrap(), missing_entry_point()));
-    pool.push_failed(&Error::NoneInForce { faults: faults.into() });
-    let missing = missing_entry_point();
-    assert_eq!(not_ready(&insight), [format!("pool default: {missing}"), format!("pool other: {missing}")]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_start_waits_for_a_pool_no_longer_than_the_first_push() {
-    let (insight, pool) = insight();
-    Reporter::add(&insight, "other", "amqp", Method::RoundRobin);
-    pool.discovered(&set(&[State::Ready]));
-    let not_started = || insight.read(|facts| facts.not_started(Instant::now()));
-    assert_eq!(not_started(), ["pool other: its backends are not known yet"]);
-    advance(ilb_controller::Controller::MAX_FIRST_PUSH_DELAY).await;
-    assert!(not_started().is_empty());
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_pool_with_the_backends_of_an_earlier_process_is_in_force_and_degraded() {
-    let (insight, pool) = insight();
-    push(&pool, &round_robin(&set(&[State::Ready])), &set(&[State::Ready]), "one");
-    assert!(not_ready(&insight).is_empty());
-    assert_eq!(degraded(&insight), ["pool default: its backends are not known yet: Traefik keeps those that it has"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_hurts_clients_of_a_pool_in_force_is_listed() {
-    let (insight, pool) = insight();
-    pool.discovered(&set(&[State::NotReady]));
-    push(&pool, &round_robin(&set(&[])), &set(&[]), "one");
-    pool.stale(&unreachable_api_server());
-    pool.uncounted("forbidden");
-    insight.reloaded(Reload::Refused);
-    let expected = [
-        "pool default: its backends are not updated: unreachable",
-        "pool default: no backend is ready: new connections are closed at once until one is",
-        "pool default: round robin instead of least connections: forbidden",
-        "settings: the changed file was refused: the previous settings stay in effect",
-    ];
-    assert_eq!(degraded(&insight), expected);
-    assert!(not_ready(&insight).is_empty());
-}
-
-#[tokio::test(start_paused = true)]
-async fn nothing_is_ready_while_another_program_replaces_the_configuration() {
-    let (insight, pool) = insight();
-    let backends = set(&[State::Ready]);
-    pool.discovered(&backends);
-    push(&pool, &round_robin(&backends), &backends, "one");
-    pool.rival(true);
-    let reason = "pool default: another program keeps replacing the configuration of this Traefik";
-    assert_eq!(not_ready(&insight), [reason]);
-    assert_eq!(status(&insight)["traefik"]["summary"]["text"], "Another program writes to this Traefik");
-    pool.rival(false);
-    assert!(not_ready(&insight).is_empty());
-}
-
-#[tokio::test(start_paused = true)]
-async fn each_instance_of_a_fleet_has_its_state() {
-    let (insight, pool) = insight();
-    let backends = set(&[State::Ready]);
-    pool.discovered(&backends);
-    push(&pool, &round_robin(&backends), &backends, "one");
-    pool.instance("a:1", Some(&InstanceState::new(Some(Ok(at("a:1", "one"))))));
-    pool.instance("b:1", Some(&InstanceState::new(Some(Err(unreachable_traefik())))));
-    let shown = &status(&insight)["traefik"]["instances"];
-    assert_eq!((&shown[0]["instance"], &shown[0]["in_force"]), (&json!("a:1"), &json!(true)));
-    assert_eq!((&shown[1]["in_force"], &shown[1]["problem"]["kind"]), (&json!(false), &json!("unreachable")));
-    assert_eq!(degraded(&insight), ["Traefik b:1: Traefik cannot be reached: connection refused"]);
-    assert!(not_ready(&insight).is_empty());
-
-    let mut with_rival = InstanceState::new(Some(Ok(at("b:1", "one"))));
-    with_rival.has_rival = true;
-    pool.instance("b:1", Some(&with_rival));
-    assert_eq!(degraded(&insight), ["Traefik b:1: another program keeps replacing its configuration"]);
-    pool.instance("b:1", None);
-    assert!(degraded(&insight).is_empty());
-}
-
-#[tokio::test(start_paused = true)]
-async fn only_another_process_at_the_same_address_is_a_restart() {
-    let (insight, pool) = insight();
-    let restarts = || status(&insight)["traefik"]["restarts_seen"].clone();
-    let state = |address: &str, process: &str| InstanceState::new(Some(Ok(at(address, process))));
-    for (address, process) in [("b:1", "one"), ("a:1", "two"), ("c:1", "three"), ("a:1", "two")] {
-        pool.pushed_with(&[], &set(&[]), &at(address, process));
-        pool.instance(address, Some(&state(address, process)));
-    }
-    assert_eq!(restarts(), 0, "the first instance of a fleet may be another one each time");
-    pool.instance("c:1", Some(&state("c:1", "four")));
-    assert_eq!(restarts(), 1);
-    pool.pushed_with(&[], &set(&[]), &at("c:1", "four"));
-    assert_eq!(restarts(), 1, "it is counted once");
-    pool.instance("c:1", None);
-    pool.instance("c:1", Some(&state("c:1", "five")));
-    assert_eq!(restarts(), 1, "an address that is used again is another Traefik");
 }
 
 #[tokio::test(start_paused = true)]

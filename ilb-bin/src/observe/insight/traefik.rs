@@ -26,7 +26,7 @@ pub(crate) struct TraefikFacts {
     pub(crate) process: Option<Applied>,
     /// The current problem with pushes or proofs.
     pub(crate) problem: Option<OngoingProblem>,
-    /// Whether another program keeps replacing the configuration.
+    /// True while another program keeps replacing the configuration.
     pub(crate) has_rival: bool,
     /// Instances of a fleet, by host and port.
     pub(crate) instances: BTreeMap<String, InstanceFacts>,
@@ -213,6 +213,7 @@ impl TraefikFacts {
 
     pub(crate) fn state(&self) -> TraefikState {
         match (&self.problem, &self.in_flight, &self.proof) {
+            _ if self.has_rival => TraefikState::Failing,
             (Some(_), ..) => TraefikState::Failing,
             (None, Some(_), _) => TraefikState::Updating,
             (None, None, Some(_)) => TraefikState::InForce,
@@ -246,7 +247,7 @@ impl TraefikFacts {
             self.finished.pop_front();
         }
         let took = now.saturating_duration_since(begun);
-        let durations = if result != PushResult::Failed { &self.success_durations } else { &self.failure_durations };
+        let durations = if result == PushResult::Failed { &self.failure_durations } else { &self.success_durations };
         durations.observe(took.as_secs_f64());
         self.finished.push_back(FinishedPush { ended: now, took, reason, result, entries, error });
     }
