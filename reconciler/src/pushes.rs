@@ -355,7 +355,7 @@ mod tests {
         assert_eq!(pushes.next(now), Next::Push(1));
         let mut pauses = Vec::new();
         for _ in 0..10 {
-            let pushed = now;
+            let started = now;
             pushes.succeeded_in_part("proof", now);
             assert_eq!(pushes.acknowledged(), Some(&1));
             loop {
@@ -366,7 +366,7 @@ mod tests {
                     Next::Idle => panic!("a proof is due"),
                 }
             }
-            pauses.push(now - pushed);
+            pauses.push(now - started);
         }
         assert_eq!(pauses[..3], [SECOND, SECOND * 2, SECOND * 4]);
         assert_eq!(pauses[9], Pushes::<u8, ()>::LONGEST_PAUSE_IN_PART);
@@ -388,7 +388,7 @@ mod tests {
             pushes.succeeded_in_part("proof", now);
         }
         for moment in [now + SECOND * 15, now + SECOND * 16] {
-            pushes.proved(moment - Pushes::<u8, ()>::PROOF_INTERVAL);
+            pushes.proved(moment);
             assert_eq!(matches!(pushes.next(moment), Next::Push(5)), moment == now + SECOND * 16);
         }
     }
