@@ -1,7 +1,6 @@
 //! The plan in force, compared with what has happened since.
 
 use std::{
-    collections::BTreeMap,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -16,7 +15,8 @@ pub(crate) struct InForce {
     pub(crate) since: Instant,
     /// Duration of its push.
     pub(crate) took: Duration,
-    weights: BTreeMap<SocketAddr, Weights>,
+    /// Weights of each backend in the plan, by address.
+    weights: Vec<(SocketAddr, Weights)>,
 }
 
 /// Weights of one backend in a plan.
@@ -29,12 +29,17 @@ struct Weights {
 
 impl InForce {
     pub(crate) fn new(decision: &Arc<Decision>, took: Duration, since: Instant) -> Self {
-        let mut weights: BTreeMap<SocketAddr, Weights> = BTreeMap::new();
-        for entry in decision.plan.entries() {
-            let weights = weights.entry(entry.address).or_default();
-            weights.entries += 1;
-            weights.sum += u64::from(entry.weight);
-            weights.highest = weights.highest.max(entry.weight);
+        let entries = decision.plan.entries();
+        let mut weights: Vec<(SocketAddr, Weights)> = Vec::with_capacity(entries.len());
+        for entry in entries {
+            if weights.last().is_none_or(|(address, _)| *address != entry.address) {
+                weights.push((entry.address, Weights::default()));
+            }
+            if let Some((_, weights)) = weights.last_mut() {
+                weights.entries += 1;
+                weights.sum += u64::from(entry.weight);
+                weights.highest = weights.highest.max(entry.weight);
+            }
         }
         Self { decision: Arc::clone(decision), since, took, weights }
     }
@@ -60,8 +65,8 @@ impl InForce {
     /// by the plan before. Neither does one that another pool has, too: the other pool's plan may have sent it.
     pub(crate) fn missed<'a>(&self, backends: impl Iterator<Item = &'a Tracked> + Clone) -> Vec<u32> {
         let reached = |tracked: &Tracked| {
-            let weights = self.weights_of(tracked);
             let opened = tracked.opened_since_push.saturating_sub(tracked.opened_around_push);
+            let weights = if opened > 0 { self.weights_of(tracked) } else { Weights::default() };
             let passes = opened.div_ceil(weights.entries.max(1));
             (weights.entries > 0 && opened > 0 && !tracked.is_shared)
                 .then(|| weights.highest.saturating_sub(passes).saturating_add(1))
@@ -77,6 +82,7 @@ impl InForce {
     }
 
     fn weights_of(&self, tracked: &Tracked) -> Weights {
-        self.weights.get(&tracked.backend.address()).copied().unwrap_or_default()
+        let found = self.weights.binary_search_by_key(&tracked.backend.address(), |(address, _)| *address);
+        found.map_or_else(|_| Weights::default(), |at| self.weights[at].1)
     }
 }

@@ -75,14 +75,14 @@ pub fn weights(backends: &[LadderInput], decision_number: u64) -> Vec<Vec<u32>> 
     let share = gcd(backends.iter().map(|b| b.capacity.into())).max(1);
     let shares = |b: &LadderInput| u64::from(b.capacity) / share;
     let fullest = backends.iter().map(|b| u64::from(b.connections).div_ceil(shares(b))).max().unwrap_or(0);
-    let deficits: Vec<Vec<u64>> = backends.iter().map(|b| spread(deficit(b, shares(b), fullest), shares(b))).collect();
-    let smallest = deficits.iter().flatten().copied().min().unwrap_or(0);
-    let step = gcd(deficits.iter().flatten().map(|d| d - smallest));
+    let deficits = |b: &LadderInput| spread(deficit(b, shares(b), fullest), shares(b));
+    let smallest = backends.iter().flat_map(deficits).min().unwrap_or(0);
+    let step = gcd(backends.iter().flat_map(deficits).map(|d| d - smallest));
     let shift = decision_number % 2;
     // A common divisor above 1 would make a pass skip levels.
     let base = if step <= 1 { HEADROOM + shift } else { (HEADROOM.div_ceil(step) + shift) * step + 1 };
     let weight = |deficit: u64| u32::try_from(base + deficit - smallest).unwrap_or(u32::MAX);
-    deficits.into_iter().map(|of_backend| of_backend.into_iter().map(weight).collect()).collect()
+    backends.iter().map(|b| deficits(b).map(weight).collect()).collect()
 }
 
 /// Returns the number of connections that a backend lacks.
@@ -96,8 +96,8 @@ fn deficit(backend: &LadderInput, shares: u64, fullest: u64) -> u64 {
 }
 
 /// Splits `deficit` into nearly equal parts, one per share.
-fn spread(deficit: u64, shares: u64) -> Vec<u64> {
-    (0..shares).map(|k| (deficit + k) / shares).collect()
+fn spread(deficit: u64, shares: u64) -> impl Iterator<Item = u64> {
+    (0..shares).map(move |k| (deficit + k) / shares)
 }
 
 #[cfg(test)]

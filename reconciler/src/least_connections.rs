@@ -160,26 +160,44 @@ impl LeastConnections {
     /// Takes in a complete set of backends.
     pub fn set_backends(&mut self, set: &BackendSet, now: Instant) {
         let first = !std::mem::replace(&mut self.knows_backends, true);
-        let mut before = std::mem::take(&mut self.backends);
         if first {
             self.make_urgent(Some(Reason::Backends));
         }
+        // Most sets differ in few backends from the one before. Both are in the order of addresses.
+        let (mut added, mut removed, mut reason) = (Vec::new(), Vec::new(), None);
+        let mut known = self.backends.values_mut().peekable();
         for backend in set.iter() {
-            let old = before.remove(&backend.address());
-            self.make_urgent(reason_of_change(old.as_ref().map(|t| &t.backend), Some(backend)));
-            let tracked = match old {
-                Some(old) if old.is_ready() == is_ready(backend) => Tracked { backend: backend.clone(), ..old },
-                // A backend that could not take connections until now is treated as a new one.
-                old => {
-                    let count = old.map(|o| o.count).unwrap_or_default();
-                    Tracked::new(backend.clone(), (!first).then_some(now), count)
+            while let Some(gone) = known.next_if(|t| t.backend.address() < backend.address()) {
+                removed.push(gone.backend.address());
+                reason = reason.max(reason_of_change(Some(&gone.backend), None));
+            }
+            match known.next_if(|t| t.backend.address() == backend.address()) {
+                Some(tracked) if tracked.backend == *backend => {}
+                Some(tracked) => {
+                    reason = reason.max(reason_of_change(Some(&tracked.backend), Some(backend)));
+                    // A backend that could not take connections until now is treated as a new one.
+                    if tracked.is_ready() == is_ready(backend) {
+                        tracked.backend = backend.clone();
+                    } else {
+                        *tracked = Tracked::new(backend.clone(), (!first).then_some(now), tracked.count);
+                    }
                 }
-            };
-            self.backends.insert(backend.address(), tracked);
+                None => {
+                    reason = reason.max(reason_of_change(None, Some(backend)));
+                    let tracked = Tracked::new(backend.clone(), (!first).then_some(now), Count::default());
+                    added.push((backend.address(), tracked));
+                }
+            }
         }
-        for removed in before.values() {
-            self.make_urgent(reason_of_change(Some(&removed.backend), None));
+        for gone in known {
+            removed.push(gone.backend.address());
+            reason = reason.max(reason_of_change(Some(&gone.backend), None));
         }
+        self.make_urgent(reason);
+        for address in removed {
+            self.backends.remove(&address);
+        }
+        self.backends.extend(added);
     }
 
     /// Takes in which backends other pools have, too. Their connections are load here as well, but do not tell what became
@@ -353,7 +371,7 @@ impl LeastConnections {
 
     /// Decides what to do at `now`. The probes that it returns count as started.
     pub fn decide(&mut self, now: Instant) -> Work {
-        let (mut probes, mut changes) = (Vec::new(), Vec::new());
+        let (mut probes, mut changes, mut wake_up) = (Vec::new(), Vec::new(), self.recount_until);
         for (address, tracked) in &mut self.backends {
             probes.extend(tracked.take_due_probe(now).map(|kind| (*address, kind)));
             let to = tracked.standing();
@@ -361,14 +379,15 @@ impl LeastConnections {
             if from != to {
                 changes.push(StandingChange { backend: *address, from, to, evidence: tracked.evidence() });
             }
+            let wake_ups = tracked.wake_up().into_iter().chain(wake_up);
+            wake_up = wake_ups.filter(|at| *at > now).min();
         }
         probes.sort_by_key(|(_, kind)| *kind);
         if let Some(reason) = self.take_reason(now) {
             self.decisions += 1;
             self.desired = Some(Arc::new(self.new_decision(reason, now)));
         }
-        let wake_ups = self.backends.values().filter_map(Tracked::wake_up).chain(self.recount_until);
-        let decide_again_at = wake_ups.filter(|at| *at > now).min();
+        let decide_again_at = wake_up.filter(|at| *at > now);
         Work { decision: self.desired.clone(), probes, changes, sample_at: self.sample_at(now), decide_again_at }
     }
 
@@ -407,8 +426,9 @@ impl LeastConnections {
             .zip(&weights)
             .flat_map(|(tracked, weights)| weights.iter().map(|weight| (tracked.backend.address(), *weight)))
             .collect();
-        let addresses = eligible.iter().map(|t| t.backend.address());
-        let mut weights_by_address: BTreeMap<SocketAddr, Vec<u32>> = addresses.zip(weights).collect();
+        // Both are in the order of addresses.
+        let mut weighted = eligible.iter().zip(weights).peekable();
+        let mut weights_of = |address: &SocketAddr| weighted.next_if(|(t, _)| t.backend.address() == *address);
         let row = |(address, tracked): (&SocketAddr, &Tracked)| Row {
             backend: *address,
             connections: tracked.count.connections,
@@ -416,7 +436,7 @@ impl LeastConnections {
             age: tracked.age(now),
             standing: tracked.standing(),
             evidence: tracked.evidence(),
-            weights: weights_by_address.remove(address).unwrap_or_default(),
+            weights: weights_of(address).map(|(_, weights)| weights).unwrap_or_default(),
         };
         let rows = self.backends.iter().map(row).collect();
         let restricted = self.restricted();
