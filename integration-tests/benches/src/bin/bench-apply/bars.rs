@@ -5,7 +5,7 @@ use ilb_benches::bar::Bar;
 use crate::costs::Costs;
 
 /// Returns the bars whose values have been measured.
-pub(crate) fn bars(costs: &Durations) -> Vec<Bar> {
+pub(crate) fn bars(costs: &Costs) -> Vec<Bar> {
     let row = |backends| costs.backends.get(&backends);
     let bar = |name, value: Option<f64>, limit| value.map(|value| Bar { name, value, limit });
     let bars = [
