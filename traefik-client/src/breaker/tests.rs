@@ -101,3 +101,10 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn no_two_clients_pause_for_the_same_times() {
+    let now = Instant::now();
+    let ends = |breaker: &mut Breaker| (0..20).map(|_| opened(breaker, now)).collect::<Vec<_>>();
+    assert_ne!(ends(&mut Breaker::new()), ends(&mut Breaker::new()));
+}
