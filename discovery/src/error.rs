@@ -2,6 +2,8 @@
 
 use std::{error::Error as StdError, fmt, ops::Deref, path::PathBuf, sync::Arc, time::Duration};
 
+use crate::BackendSet;
+
 /// Reason why a view of the backends is stale.
 ///
 /// Cheap to clone, so that a source can hand one error to several consumers. The message says what to do about it where
@@ -70,6 +72,18 @@ pub enum Error {
         #[source]
         cause: Cause,
     },
+    /// A namespace without a name, which no request can be about.
+    #[error("a namespace has no name: name it, or search all namespaces")]
+    UnnamedNamespace,
+    /// Only a part of the source may be listed: some of several namespaces, for example.
+    #[error("only {} backends are known", set.len())]
+    Partial {
+        /// The complete sets of the parts that were listed, as one.
+        set: Arc<BackendSet>,
+        /// Refusal of another part.
+        #[source]
+        cause: Box<Error>,
+    },
     /// The configuration of a client cannot be used.
     #[error("cannot make a client of the API server")]
     Client(#[source] Cause),
@@ -94,9 +108,24 @@ impl Error {
             Self::Silent { .. } => "silent",
             Self::WentBack { .. } => "went back",
             Self::Malformed { .. } => "malformed",
+            Self::UnnamedNamespace => "unnamed namespace",
+            Self::Partial { .. } => "partial",
             Self::Client(_) => "client",
             Self::Failed { .. } => "failed",
         }
+    }
+
+    /// Returns the pause that the source demands before the next request, where it demands one: that of the
+    /// [`Refusal`] among the causes.
+    pub fn retry_after(&self) -> Option<Duration> {
+        let mut next = self.source();
+        while let Some(error) = next {
+            if let Some(refusal) = error.downcast_ref::<Refusal>() {
+                return refusal.retry_after;
+            }
+            next = error.source();
+        }
+        None
     }
 
     /// Returns the message followed by all its causes, each once.
@@ -129,6 +158,50 @@ impl Deref for Cause {
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Chain(&*self.0).fmt(f)
+    }
+}
+
+/// Response of a source that refuses a request: the cause of an [`Error`] that a source answered with.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use ilb_discovery::{Cause, Error, errors::Refusal};
+///
+/// let refusal = Refusal::new(429, "too many requests").with_retry_after(Some(Duration::from_secs(3)));
+/// let error = Error::Failed { source_name: "the registry".into(), cause: Cause::new(refusal) };
+/// assert_eq!(error.retry_after(), Some(Duration::from_secs(3)));
+/// assert_eq!(error.with_causes().to_string(), "the registry answered with an error: too many requests (HTTP 429)");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message} (HTTP {code})")]
+pub struct Refusal {
+    code: u16,
+    message: String,
+    retry_after: Option<Duration>,
+}
+
+impl Refusal {
+    /// Creates a refusal with an HTTP status code and the source's message.
+    pub fn new(code: u16, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), retry_after: None }
+    }
+
+    /// Replaces the pause that the source demands before the next request. `None` if it demands none.
+    #[must_use]
+    pub fn with_retry_after(mut self, pause: Option<Duration>) -> Self {
+        self.retry_after = pause;
+        self
+    }
+
+    /// Returns the HTTP status code.
+    pub fn code(&self) -> u16 {
+        self.code
+    }
+
+    /// Returns the pause that the source demands before the next request.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
     }
 }
 
@@ -193,6 +266,25 @@ mod tests {
         let error = Error::Silent { source_name: "the test".into(), what: "pods".into(), limit };
         assert!(error.source().is_none());
         assert_eq!(error.with_causes().to_string(), error.to_string());
+    }
+
+    #[test]
+    fn the_pause_that_a_source_demands_is_found_below_any_error() {
+        let pause = Some(Duration::from_secs(7));
+        let refusal = Cause::new(Refusal::new(429, "later").with_retry_after(pause));
+        let failed = Error::Failed { source_name: "the test".into(), cause: refusal };
+        assert_eq!(failed.retry_after(), pause);
+        let partial = Error::Partial { set: Arc::new(BackendSet::empty()), cause: Box::new(failed) };
+        assert_eq!(partial.retry_after(), pause);
+        assert_eq!(Error::Client(cause()).retry_after(), None);
+        assert_eq!(Error::UnnamedNamespace.retry_after(), None);
+    }
+
+    #[test]
+    fn a_partial_result_names_what_is_missing() {
+        let cause = Box::new(Error::Forbidden { what: "pods in namespace bank".into(), cause: cause() });
+        let text = Error::Partial { set: Arc::new(BackendSet::empty()), cause }.with_causes().to_string();
+        assert!(text.starts_with("only 0 backends are known: pods in namespace bank: forbidden: grant"), "{text}");
     }
 
     #[test]

@@ -50,11 +50,13 @@ pub use crate::poll::Poll;
 #[cfg(feature = "kube")]
 pub use ::kube as kube_client;
 
-/// Errors of values that are refused. Each names the value and the rule.
+/// Errors of values that are refused, each of which names the value and the rule, and the refusals of sources.
 pub mod errors {
     #[cfg(feature = "kube")]
     pub use crate::kube::{InvalidPort, InvalidPortName};
-    pub use crate::{address::InvalidAddress, backend::InvalidCapacity, selector::InvalidSelector, zone::InvalidZone};
+    pub use crate::{
+        address::InvalidAddress, backend::InvalidCapacity, error::Refusal, selector::InvalidSelector, zone::InvalidZone,
+    };
 }
 
 /// Sources for the tests of embedders.

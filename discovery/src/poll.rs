@@ -16,7 +16,10 @@ pub struct Poll<D> {
 }
 
 impl<D: Discovery> Poll<D> {
-    /// Lists `source` once an `interval`; after a failure, not before a pause that grows to at most 5 s is over.
+    /// Lists `source` once an `interval`; after a failure, when a pause is over that grows from 0.2 to 5 s, whatever the
+    /// interval. A pause that the source [demands](Error::retry_after) comes on top, up to 30 s.
+    ///
+    /// A part of the source that may not be listed takes only its own backends away, and does not slow the others down.
     pub fn new(source: D, interval: Duration) -> Self {
         Self { source: Arc::new(source), interval: interval.max(Duration::from_millis(1)), contact: Contact::default() }
     }
@@ -44,9 +47,17 @@ impl<D: Discovery> Discovery for Poll<D> {
                         publisher.fresh(&set);
                         backoff.reset();
                     }
+                    Err(Error::Partial { set, cause }) => {
+                        contact.note();
+                        let pause = backoff.pause_after(cause.retry_after());
+                        publisher.partly_fresh(&set, (*cause).clone());
+                        publisher.stale(*cause);
+                        ticks.reset_after(pause.min(interval));
+                    }
                     Err(error) => {
+                        let pause = backoff.pause_after(error.retry_after());
                         publisher.stale(error);
-                        time::sleep(backoff.pause()).await;
+                        ticks.reset_after(pause);
                     }
                 }
             }
@@ -67,33 +78,47 @@ impl<D> fmt::Debug for Poll<D> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::Mutex;
 
     use futures_util::StreamExt;
+    use tokio::time::Instant;
 
     use super::*;
-    use crate::{Backend, Cause, State, discovery::MockDiscovery};
+    use crate::{Backend, Cause, State, discovery::MockDiscovery, errors::Refusal};
 
-    /// Makes a source that has one more backend each time, and fails the second time.
-    fn growing() -> MockDiscovery {
-        let calls = AtomicUsize::new(0);
+    type Answer = Result<Arc<BackendSet>, Error>;
+
+    /// Makes a source that gives these answers one after the other, and the last one again and again.
+    fn scripted(answers: impl IntoIterator<Item = Answer>) -> MockDiscovery {
+        let mut answers: Vec<_> = answers.into_iter().collect();
+        answers.reverse();
+        let answers = Mutex::new(answers);
         let mut source = MockDiscovery::new();
         source.expect_list().returning(move || {
-            let call = calls.fetch_add(1, Ordering::Relaxed);
-            if call == 1 {
-                let cause = Cause::new("scripted");
-                return Err(Error::Failed { source_name: "the test".into(), cause });
+            let mut answers = answers.lock().unwrap();
+            let next = answers.last().unwrap().clone();
+            if answers.len() > 1 {
+                answers.pop();
             }
-            let backend = |n: usize| Backend::new(([10, 0, 0, n.to_le_bytes()[0]], 1).into(), State::Ready);
-            Ok(Arc::new((0..=call).map(backend).collect()))
+            next
         });
         source
     }
 
+    fn backends(count: u8) -> Arc<BackendSet> {
+        let backend = |n: u8| Backend::new(([10, 0, 0, n], 1).into(), State::Ready);
+        Arc::new((0..count).map(backend).collect())
+    }
+
+    fn failure(retry_after: Option<Duration>) -> Error {
+        let cause = Cause::new(Refusal::new(429, "scripted").with_retry_after(retry_after));
+        Error::Failed { source_name: "the test".into(), cause }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn each_interval_brings_a_set_and_a_failure_is_survived() {
-        let started = time::Instant::now();
-        let poll = Poll::new(growing(), Duration::from_secs(10));
+        let started = Instant::now();
+        let poll = Poll::new(scripted([Ok(backends(1)), Err(failure(None)), Ok(backends(3))]), Duration::from_secs(10));
         let mut sets = poll.watch();
         assert_eq!(sets.next().await.unwrap().unwrap().len(), 1);
         assert_eq!(started.elapsed(), Duration::ZERO);
@@ -101,5 +126,66 @@ mod tests {
         assert_eq!(started.elapsed(), Duration::from_secs(10));
         assert_eq!(poll.since_contact(), Some(Duration::from_secs(10)));
         assert_eq!(sets.next().await.unwrap().unwrap().len(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_is_tried_again_within_seconds_whatever_the_interval() {
+        for interval in [Duration::from_millis(1), Duration::from_secs(90)] {
+            let answers = std::iter::repeat_n(Err(failure(None)), 20).chain([Ok(backends(1)), Ok(backends(2))]);
+            let mut sets = Poll::new(scripted(answers), interval).watch();
+            let mut last = Instant::now();
+            let mut pauses = Vec::new();
+            sets.next().await.unwrap().unwrap_err();
+            for _ in 0..20 {
+                let _ = sets.next().await.unwrap();
+                pauses.push(last.elapsed());
+                last = Instant::now();
+            }
+            assert!(pauses[0] <= Duration::from_millis(200), "{pauses:?}");
+            assert!(
+                pauses.iter().all(|p| *p >= Duration::from_millis(100) && *p <= Duration::from_secs(5)),
+                "{pauses:?}"
+            );
+            assert!(pauses[10..].iter().all(|p| *p >= Duration::from_millis(2500)), "{pauses:?}");
+            assert_eq!(sets.next().await.unwrap().unwrap().len(), 2);
+            assert_eq!(last.elapsed(), interval, "a success brings the interval back");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_that_the_source_demands_is_kept_up_to_half_a_minute() {
+        for (demanded, kept) in [(7, 7), (u64::MAX, 30)] {
+            let answers = [Err(failure(Some(Duration::from_secs(demanded)))), Ok(backends(1))];
+            let mut sets = Poll::new(scripted(answers), Duration::from_secs(1)).watch();
+            let started = Instant::now();
+            sets.next().await.unwrap().unwrap_err();
+            sets.next().await.unwrap().unwrap();
+            let kept = Duration::from_secs(kept);
+            assert!((kept..kept + Duration::from_secs(1)).contains(&started.elapsed()), "{:?}", started.elapsed());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_part_that_can_be_listed_is_published_with_the_refusal_of_the_other_at_the_pace_of_the_interval() {
+        let partial = |count| {
+            let cause = Error::Forbidden { what: "half".into(), cause: Cause::new("scripted") };
+            Err(Error::Partial { set: backends(count), cause: Box::new(cause) })
+        };
+        let answers = (0..20).map(|_| partial(1)).chain([partial(2), Ok(backends(3))]);
+        let poll = Poll::new(scripted(answers), Duration::from_secs(1));
+        let (mut sets, started) = (poll.watch(), Instant::now());
+        assert_eq!(sets.next().await.unwrap().unwrap().len(), 1);
+        assert!(matches!(sets.next().await.unwrap().unwrap_err(), Error::Forbidden { .. }));
+        let mut changed = loop {
+            if let Ok(set) = sets.next().await.unwrap() {
+                break set;
+            }
+        };
+        assert_eq!(changed.len(), 2);
+        assert!(started.elapsed() <= Duration::from_secs(20), "{:?}", started.elapsed());
+        assert!(poll.since_contact().unwrap() <= Duration::from_secs(1));
+        sets.next().await.unwrap().unwrap_err();
+        changed = sets.next().await.unwrap().unwrap();
+        assert_eq!(changed.len(), 3);
     }
 }

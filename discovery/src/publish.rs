@@ -73,7 +73,6 @@ impl Publisher {
     }
 
     /// Publishes `set` if it differs from the last one, though a part of the source is still stale because of `error`.
-    #[cfg(any(test, feature = "kube"))]
     pub(crate) fn partly_fresh(&self, set: &Arc<BackendSet>, error: Error) {
         self.0.send_if_modified(|view| {
             let is_new = view.set.as_ref() != Some(set);
