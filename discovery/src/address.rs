@@ -4,14 +4,21 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use ipnet::IpNet;
 
+#[cfg(any(feature = "file", feature = "kube"))]
+use crate::own_addresses::OwnAddresses;
+
 /// Decides which addresses may be backends at all.
 ///
 /// A pod's status is written by its node, and an address in it can point anywhere: `127.0.0.1` would be the balancer
 /// itself, `169.254.169.254` the cloud's metadata service. So loopback, link-local, multicast, broadcast and unspecified
 /// addresses are refused, also in their IPv4-mapped form. The policy can be narrowed to certain networks.
+///
+/// The sources also refuse the addresses of the network namespace that they run in: a selector that matches the
+/// balancer's own pod would make it connect to itself without end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AddressPolicy {
     allow_loopback: bool,
+    allow_own: bool,
     /// Networks that a backend must be in; empty if every network is allowed.
     networks: Vec<IpNet>,
 }
@@ -21,6 +28,14 @@ impl AddressPolicy {
     #[must_use]
     pub fn allow_loopback(mut self) -> Self {
         self.allow_loopback = true;
+        self
+    }
+
+    /// Accepts the addresses of the network namespace that the source runs in. For programs whose connections leave from
+    /// elsewhere, and that share the network of a node with its backends.
+    #[must_use]
+    pub fn allow_own(mut self) -> Self {
+        self.allow_own = true;
         self
     }
 
@@ -48,6 +63,23 @@ impl AddressPolicy {
             _ => return Ok(()),
         };
         Err(InvalidAddress { address, kind })
+    }
+
+    /// Returns an error if `address` is one of this network namespace and may not be a backend for that reason. Its
+    /// loopback addresses are left to [`check`](Self::check).
+    #[cfg(any(feature = "file", feature = "kube"))]
+    pub(crate) fn check_own(&self, address: SocketAddr, own: &OwnAddresses) -> Result<(), InvalidAddress> {
+        if self.allow_own || !own.contains(address.ip().to_canonical()) {
+            return Ok(());
+        }
+        Err(InvalidAddress { address, kind: "an address of this network namespace" })
+    }
+
+    /// Returns whether networks are given and none of them has addresses of the family of `ip`.
+    #[cfg(feature = "kube")]
+    pub(crate) fn excludes_family(&self, ip: IpAddr) -> bool {
+        let is_same = |network: &IpNet| network.addr().is_ipv4() == ip.is_ipv4();
+        !self.networks.is_empty() && !self.networks.iter().any(is_same)
     }
 
     fn is_in_networks(&self, ip: IpAddr) -> bool {
@@ -100,6 +132,19 @@ mod tests {
         let policy = AddressPolicy::default().allow_loopback();
         assert_eq!(policy.check(([127, 0, 0, 1], 1).into()), Ok(()));
         assert!(policy.check(([169, 254, 0, 1], 1).into()).is_err());
+    }
+
+    #[cfg(any(feature = "file", feature = "kube"))]
+    #[test]
+    fn own_addresses_are_refused_unless_they_are_allowed() {
+        let own = OwnAddresses::fixed(["10.0.0.7", "127.0.0.1"].map(|ip| ip.parse().unwrap()));
+        let check = |policy: AddressPolicy, address: &str| policy.check_own(address.parse().unwrap(), &own);
+        let error = check(AddressPolicy::default(), "[::ffff:10.0.0.7]:1").unwrap_err().to_string();
+        assert_eq!(error, "[::ffff:10.0.0.7]:1: an address of this network namespace cannot be a backend");
+        assert_eq!(check(AddressPolicy::default(), "10.0.0.8:1"), Ok(()));
+        assert_eq!(check(AddressPolicy::default().allow_own(), "10.0.0.7:1"), Ok(()));
+        // The rule for loopback addresses governs them alone, so that tests on loopback work.
+        assert_eq!(check(AddressPolicy::default().allow_loopback(), "127.0.0.1:1"), Ok(()));
     }
 
     #[rstest]

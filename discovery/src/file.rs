@@ -16,7 +16,9 @@ use futures_core::stream::BoxStream;
 use tokio::task;
 
 pub use self::changes::FileChanges;
-use crate::{AddressPolicy, BackendSet, Cause, Discovery, Error, contact::Contact, publish};
+use crate::{
+    AddressPolicy, BackendSet, Cause, Discovery, Error, contact::Contact, own_addresses::OwnAddresses, publish,
+};
 
 /// Discovers the backends that a file lists.
 ///
@@ -32,6 +34,7 @@ use crate::{AddressPolicy, BackendSet, Cause, Discovery, Error, contact::Contact
 /// ```
 ///
 /// A file with a mistake in any place is not used at all: the last good set stays, and the error names the line. An
+/// address that no backend may have, such as one of this network namespace, is a mistake. An
 /// empty file is a mistake too, because most often it is one that is being written; an empty list is written as `[]`.
 ///
 /// The file may be a symbolic link, and may be replaced by renaming another one over it, as editors do, or by a change
@@ -47,6 +50,7 @@ pub struct FileDiscovery {
 struct BackendFile {
     path: PathBuf,
     addresses: AddressPolicy,
+    own: OwnAddresses,
 }
 
 /// Maximum length of the file: far more than any set that makes sense.
@@ -55,7 +59,7 @@ const MAX_FILE_BYTES: u64 = 16 << 20;
 impl FileDiscovery {
     /// Discovers the backends in the file at `path`, which need not exist yet.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        let file = BackendFile { path: path.into(), addresses: AddressPolicy::default() };
+        let file = BackendFile { path: path.into(), addresses: AddressPolicy::default(), own: OwnAddresses::default() };
         Self { file: Arc::new(file), contact: Contact::default() }
     }
 
@@ -113,7 +117,7 @@ async fn read(file: &Arc<BackendFile>) -> Result<Arc<BackendSet>, Error> {
     let unreachable = |error| Error::Unreachable { source_name: file.path.display().to_string(), cause: error };
     let text = task::spawn_blocking(move || text(&source.path)).await.map_err(|e| unreachable(Cause::new(e)))?;
     let text = text.map_err(|e| unreachable(Cause::new(e)))?;
-    let set = parse::backends(&text, &file.addresses);
+    let set = parse::backends(&text, &file.addresses, &file.own);
     set.map(Arc::new).map_err(|parse::Mistake { line, cause }| Error::Malformed {
         path: file.path.clone(),
         line,

@@ -20,6 +20,8 @@ mod fake;
 mod file;
 #[cfg(feature = "kube")]
 mod kube;
+#[cfg(any(feature = "file", feature = "kube"))]
+mod own_addresses;
 #[cfg(feature = "rt")]
 mod poll;
 #[cfg(feature = "rt")]

@@ -5,7 +5,7 @@ use std::{collections::HashMap, error::Error as StdError, fmt, net::SocketAddr};
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
-use crate::{AddressPolicy, Backend, BackendSet, Capacity, Cause, State, Zone};
+use crate::{AddressPolicy, Backend, BackendSet, Capacity, Cause, State, Zone, own_addresses::OwnAddresses};
 
 /// Mistake in a text, with its line, counted from 1; 0 if no line can be named.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ enum FileState {
 }
 
 /// Returns the backends that `text` lists, in YAML or in JSON, which is YAML too.
-pub(super) fn backends(text: &str, policy: &AddressPolicy) -> Result<BackendSet, Mistake> {
+pub(super) fn backends(text: &str, policy: &AddressPolicy, own: &OwnAddresses) -> Result<BackendSet, Mistake> {
     if text.trim().is_empty() {
         let cause = Cause::new("the file is empty: an empty list of backends is written as []");
         return Err(Mistake { line: 0, cause });
@@ -72,7 +72,7 @@ pub(super) fn backends(text: &str, policy: &AddressPolicy) -> Result<BackendSet,
     let mut backends = Vec::with_capacity(entries.len());
     for entry in entries {
         let line = entry.address.referenced.line();
-        let backend = entry.backend(policy)?;
+        let backend = entry.backend(policy, own)?;
         if let Some(first) = lines.insert(backend.address(), line) {
             let cause = Cause::new(format!("{} is in line {first} already", backend.address()));
             return Err(Mistake { line, cause });
@@ -83,13 +83,16 @@ pub(super) fn backends(text: &str, policy: &AddressPolicy) -> Result<BackendSet,
 }
 
 impl FileEntry {
-    fn backend(self, policy: &AddressPolicy) -> Result<Backend, Mistake> {
+    fn backend(self, policy: &AddressPolicy, own: &OwnAddresses) -> Result<Backend, Mistake> {
         let text = &self.address.value;
         let address: SocketAddr = text
             .parse()
             .map_err(|_| mistake(&self.address, format!("'{text}' is not an address such as 10.0.0.1:5432")))?;
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
-        policy.check(address).map_err(|error| mistake(&self.address, error))?;
+        policy
+            .check(address)
+            .and_then(|()| policy.check_own(address, own))
+            .map_err(|error| mistake(&self.address, error))?;
         let state = match self.state {
             FileState::Ready => State::Ready,
             FileState::Draining => State::Draining,
@@ -116,7 +119,7 @@ mod tests {
     use crate::errors::{InvalidAddress, InvalidCapacity, InvalidZone};
 
     fn parse(text: &str) -> Result<BackendSet, Mistake> {
-        backends(text, &AddressPolicy::default())
+        backends(text, &AddressPolicy::default(), &OwnAddresses::fixed(["10.0.0.77".parse().unwrap()]))
     }
 
     #[rstest]
@@ -145,6 +148,7 @@ mod tests {
     #[case("- address: 10.0.0.1:1\n- address: 10.0.0.256:1\n", 2, "'10.0.0.256:1' is not an address")]
     #[case("- address: 10.0.0.1:1\n- address: db.example:1\n", 2, "'db.example:1' is not an address")]
     #[case("- address: 127.0.0.1:1\n", 1, "127.0.0.1:1: a loopback address cannot be a backend")]
+    #[case("- address: 10.0.0.77:1\n", 1, "10.0.0.77:1: an address of this network namespace cannot be a backend")]
     #[case(
         "- address: 10.0.0.1:1\n- address: 10.0.0.2:1\n- address: 10.0.0.1:1\n",
         3,

@@ -3,37 +3,61 @@
 use std::net::SocketAddr;
 
 use super::{options::KubeOptions, port::BackendPort};
-use crate::{Capacity, State, Zone};
+use crate::{Capacity, State, Zone, own_addresses::OwnAddresses};
 
 /// Rules by which an object becomes backends.
 #[derive(Clone, Debug)]
 pub(super) struct Rules {
     pub(super) port: BackendPort,
     pub(super) options: KubeOptions,
+    pub(super) own: OwnAddresses,
 }
 
 impl Rules {
-    /// Chooses the one of a host's addresses that connections go to.
+    /// Creates the rules of a source with these options.
+    pub(super) fn new(port: BackendPort, options: KubeOptions) -> Self {
+        Self { port, options, own: OwnAddresses::default() }
+    }
+
+    /// Chooses the one of a host's addresses that connections go to. Complains if there are some and none may be a
+    /// backend.
     pub(super) fn choose(
         &self,
         addresses: impl IntoIterator<Item = SocketAddr>,
         findings: &mut Findings,
     ) -> Option<SocketAddr> {
-        let mut accepted: Vec<_> = addresses.into_iter().filter(|a| self.accepts(*a, findings)).collect();
+        let (mut accepted, mut refused) = (Vec::new(), None);
+        for address in addresses {
+            match self.check(address) {
+                Ok(()) => accepted.push(address),
+                Err(refusal) => drop(refused.get_or_insert(refusal)),
+            }
+        }
         accepted.sort_by_key(|a| self.options.families.rank(*a)); // stable: the source's order within a family
+        if let (true, Some(refusal)) = (accepted.is_empty(), refused) {
+            findings.complain(refusal);
+        }
         accepted.first().copied()
     }
 
-    /// Returns whether `address` may be a backend, and complains if the policy refuses it.
+    /// Returns whether `address`, one of perhaps several of its host, may be a backend. Complains if it may not, unless
+    /// its family is not used at all: the host may have an address of the other family, elsewhere.
     pub(super) fn accepts(&self, address: SocketAddr, findings: &mut Findings) -> bool {
-        if self.options.families.rank(address).is_none() {
+        let KubeOptions { families, addresses, .. } = &self.options;
+        if families.rank(address).is_none() || addresses.excludes_family(address.ip()) {
             return false;
         }
-        let checked = self.options.addresses.check(address);
-        if let Err(error) = &checked {
-            findings.complain(format!("refused {error}"));
+        self.check(address).map_err(|refusal| findings.complain(refusal)).is_ok()
+    }
+
+    /// Returns the complaint about an address that may not be a backend.
+    fn check(&self, address: SocketAddr) -> Result<(), String> {
+        let KubeOptions { families, addresses, .. } = &self.options;
+        if families.rank(address).is_none() {
+            return Err(format!("its address {} is of a family that is not used", address.ip()));
         }
-        checked.is_ok()
+        let checked = addresses.check(address).and_then(|()| addresses.check_own(address, &self.own));
+        checked.map_err(|error| format!("refused {error}"))
     }
 }
 
@@ -70,10 +94,17 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::Families;
+    use crate::{AddressPolicy, Families};
 
     fn rules(families: Families) -> Rules {
-        Rules { port: 1.into(), options: KubeOptions::default().with_families(families) }
+        Rules::new(1.into(), KubeOptions::default().with_families(families))
+    }
+
+    /// Chooses one of these addresses, and returns the complaint.
+    fn choose(rules: &Rules, addresses: &[&str]) -> (Option<String>, Option<String>) {
+        let mut findings = Findings::default();
+        let chosen = rules.choose(addresses.iter().map(|a| a.parse().unwrap()), &mut findings);
+        (chosen.map(|a| a.to_string()), findings.complaint)
     }
 
     #[rstest]
@@ -99,5 +130,44 @@ mod tests {
         let addresses = ["10.0.0.1:1", "[fe80::1]:1"].map(|a| a.parse().unwrap());
         let address = rules(families).choose(addresses, &mut Findings::default());
         assert_eq!(address.map(|a| a.to_string()).as_deref(), chosen);
+    }
+
+    #[test]
+    fn a_refused_address_is_no_matter_while_the_host_has_another() {
+        let only_v4 = AddressPolicy::default().allow_only(["10.0.0.0/8".parse().unwrap()]);
+        let rules = Rules::new(1.into(), KubeOptions::default().with_addresses(only_v4));
+        assert_eq!(choose(&rules, &["[fd00::1]:1", "10.0.0.1:1"]), (Some("10.0.0.1:1".into()), None));
+        let (chosen, complaint) = choose(&rules, &["[fd00::1]:1"]);
+        assert_eq!((chosen, complaint.unwrap().contains("outside the allowed networks")), (None, true));
+        assert_eq!(choose(&rules, &[]), (None, None));
+    }
+
+    #[test]
+    fn a_host_without_an_address_of_a_family_that_is_used_is_complained_of() {
+        let (chosen, complaint) = choose(&self::rules(Families::OnlyIpv6), &["10.0.0.1:1"]);
+        assert_eq!(chosen, None);
+        assert_eq!(complaint.unwrap(), "its address 10.0.0.1 is of a family that is not used");
+    }
+
+    #[test]
+    fn one_of_several_addresses_is_refused_with_a_complaint_unless_its_whole_family_is_unused() {
+        let only_v4 = AddressPolicy::default().allow_only(["10.0.0.0/8".parse().unwrap()]);
+        let rules = Rules::new(1.into(), KubeOptions::default().with_addresses(only_v4));
+        for (address, complained) in [("[fd00::1]:1", false), ("192.168.0.1:1", true)] {
+            let mut findings = Findings::default();
+            assert!(!rules.accepts(address.parse().unwrap(), &mut findings));
+            assert_eq!(findings.complaint.is_some(), complained, "{address}");
+        }
+    }
+
+    #[test]
+    fn own_addresses_are_refused_with_a_complaint() {
+        let own = OwnAddresses::fixed(["10.0.0.7".parse().unwrap()]);
+        let rules = Rules { own, ..Rules::new(1.into(), KubeOptions::default()) };
+        let (chosen, complaint) = choose(&rules, &["10.0.0.7:1"]);
+        assert_eq!(chosen, None);
+        assert_eq!(complaint.unwrap(), "refused 10.0.0.7:1: an address of this network namespace cannot be a backend");
+        assert!(!rules.accepts("10.0.0.7:1".parse().unwrap(), &mut Findings::default()));
+        assert!(rules.accepts("10.0.0.8:1".parse().unwrap(), &mut Findings::default()));
     }
 }

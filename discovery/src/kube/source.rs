@@ -49,7 +49,7 @@ const MAX_EVENTS_PER_SET: usize = 1_000;
 #[expect(private_bounds, reason = "the kinds of objects are fixed")]
 impl<K: Object> KubeDiscovery<K> {
     pub(super) fn select(client: Client, namespace: &str, labels: Selector, port: BackendPort) -> Self {
-        let rules = Rules { port, options: KubeOptions::default() };
+        let rules = Rules::new(port, KubeOptions::default());
         let (namespace, scopes) = (namespace.into(), Vec::new());
         Self { client, namespace, labels, fields: None, rules, scopes, object: PhantomData }.with_scopes()
     }

@@ -16,7 +16,7 @@ use crate::{
 };
 
 fn rules() -> Rules {
-    Rules { port: 5432.into(), options: KubeOptions::default() }
+    Rules::new(5432.into(), KubeOptions::default())
 }
 
 /// Applies one event of the only scope. Returns the set if it may have changed.

@@ -10,7 +10,7 @@ use crate::{
 };
 
 fn found(pod: Value, port: &str) -> Findings {
-    object::<SlimPod>(pod).backends(&Rules { port: port.parse().unwrap(), options: KubeOptions::default() })
+    object::<SlimPod>(pod).backends(&Rules::new(port.parse().unwrap(), KubeOptions::default()))
 }
 
 fn state(pod: Value) -> Option<State> {
@@ -80,7 +80,7 @@ fn a_port_is_found_by_its_number_or_by_its_name_among_the_tcp_ports(#[case] port
 #[case(Families::PreferIpv6, "[fd00::1]:5432")]
 fn a_pod_with_both_families_is_one_backend(#[case] families: Families, #[case] address: &str) {
     let pod = with(pod(1, 1), [("/status/podIPs", json!([{"ip": "fd00::1"}, {"ip": "10.0.0.1"}]))]);
-    let rules = Rules { port: 5432.into(), options: KubeOptions::default().with_families(families) };
+    let rules = Rules::new(5432.into(), KubeOptions::default().with_families(families));
     let candidates = object::<SlimPod>(pod).backends(&rules).candidates;
     assert_eq!(candidates.iter().map(|c| c.address.to_string()).collect::<Vec<_>>(), [address]);
 }

@@ -23,7 +23,7 @@ fn slice() -> Value {
 }
 
 fn found(slice: Value, port: &str) -> Findings {
-    object::<SlimSlice>(slice).backends(&Rules { port: port.parse().unwrap(), options: KubeOptions::default() })
+    object::<SlimSlice>(slice).backends(&Rules::new(port.parse().unwrap(), KubeOptions::default()))
 }
 
 #[rstest]
