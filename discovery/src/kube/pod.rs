@@ -2,15 +2,18 @@
 
 mod raw;
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    num::IntErrorKind,
+};
 
 use serde::Deserialize;
 
 use self::raw::{Raw, RawCondition, RawIp, RawSpec};
 use super::{
     object::{Meta, Object},
-    port::BackendPort,
-    rules::{Candidate, Findings, Rules},
+    port::{BackendPort, valid_number},
+    rules::{Candidate, Findings, Rules, quoted},
     scope::Resource,
 };
 use crate::{Capacity, State, Zone};
@@ -27,8 +30,10 @@ pub struct SlimPod {
     ready: bool,
     /// Addresses of the pod, the primary one first.
     ips: Vec<IpAddr>,
-    /// Named TCP ports of the containers.
-    ports: Vec<(String, u16)>,
+    /// Text in the place of its address, if that is none.
+    bad_ip: Option<String>,
+    /// Named TCP ports of the containers, with numbers that need not be valid.
+    ports: Vec<(String, i64)>,
     capacity: Option<String>,
     drain: Option<String>,
     zone: Option<Zone>,
@@ -50,10 +55,11 @@ impl From<Raw> for SlimPod {
         let status = raw.status.unwrap_or_default();
         let annotations = metadata.annotations.unwrap_or_default();
         let is_ready = |c: &RawCondition| c.r#type.as_deref() == Some("Ready") && c.status.as_deref() == Some("True");
-        let mut ips: Vec<IpAddr> = status.pod_ips.unwrap_or_default().into_iter().filter_map(RawIp::parse).collect();
-        if ips.is_empty() {
-            ips.extend(RawIp { ip: status.pod_ip }.parse());
+        let mut texts: Vec<_> = status.pod_ips.unwrap_or_default().into_iter().filter_map(RawIp::text).collect();
+        if texts.is_empty() {
+            texts.extend(RawIp { ip: status.pod_ip }.text());
         }
+        let ips: Vec<IpAddr> = texts.iter().filter_map(|text| text.parse().ok()).collect();
         Self {
             deleting: metadata.deletion_timestamp.is_some(),
             phase: match status.phase.as_deref() {
@@ -62,6 +68,7 @@ impl From<Raw> for SlimPod {
                 _ => Phase::Pending,
             },
             ready: status.conditions.unwrap_or_default().iter().any(is_ready),
+            bad_ip: texts.into_iter().next().filter(|_| ips.is_empty()),
             ips,
             ports: raw.spec.map(RawSpec::named_ports).unwrap_or_default(),
             capacity: annotations.capacity,
@@ -81,7 +88,13 @@ impl Object for SlimPod {
 
     fn backends(&self, rules: &Rules) -> Findings {
         let mut findings = Findings::default();
-        if self.phase == Phase::Ended || self.ips.is_empty() {
+        if self.phase == Phase::Ended {
+            return findings;
+        }
+        if let Some(text) = &self.bad_ip {
+            findings.complain(format!("its address {} is not an IP address", quoted(text)));
+        }
+        if self.ips.is_empty() {
             return findings;
         }
         let Some(port) = self.port(&rules.port, &mut findings) else { return findings };
@@ -115,11 +128,15 @@ impl SlimPod {
             BackendPort::Number(number) => return Some(*number),
             BackendPort::Name(name) => name,
         };
-        let found = self.ports.iter().find(|(n, _)| **n == **name).map(|(_, number)| *number);
-        if found.is_none() {
+        let Some((_, number)) = self.ports.iter().find(|(n, _)| **n == **name) else {
             findings.complain(format!("no container has a TCP port named {name}"));
+            return None;
+        };
+        let valid = valid_number(*number);
+        if valid.is_none() {
+            findings.complain(format!("the port named {name} is {number}, which is not 1 to 65535"));
         }
-        found
+        valid
     }
 
     fn drain(&self, findings: &mut Findings) -> bool {
@@ -135,9 +152,15 @@ impl SlimPod {
 
     fn capacity(&self, findings: &mut Findings) -> Capacity {
         let Some(text) = &self.capacity else { return Capacity::default() };
-        let Ok(number) = text.trim().parse::<i64>() else {
-            findings.complain(format!("ignored the annotation {CAPACITY_ANNOTATION}={}: not a number", quoted(text)));
-            return Capacity::default();
+        let number = match text.trim().parse::<i64>() {
+            Ok(number) => number,
+            Err(error) if *error.kind() == IntErrorKind::PosOverflow => i64::MAX,
+            Err(error) if *error.kind() == IntErrorKind::NegOverflow => i64::MIN,
+            Err(_) => {
+                findings
+                    .complain(format!("ignored the annotation {CAPACITY_ANNOTATION}={}: not a number", quoted(text)));
+                return Capacity::default();
+            }
         };
         let clamped = number.clamp((*Capacity::RANGE.start()).into(), (*Capacity::RANGE.end()).into());
         u8::try_from(clamped).ok().and_then(|shares| shares.try_into().ok()).unwrap_or_default()
@@ -146,11 +169,6 @@ impl SlimPod {
 
 const CAPACITY_ANNOTATION: &str = "ilb.dev/capacity";
 const DRAIN_ANNOTATION: &str = "ilb.dev/drain";
-
-/// Quotes and shortens untrusted text before it reaches a log.
-fn quoted(text: &str) -> String {
-    format!("{:?}", text.chars().take(40).collect::<String>())
-}
 
 #[cfg(test)]
 mod tests;

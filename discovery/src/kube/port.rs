@@ -59,6 +59,17 @@ impl fmt::Display for BackendPort {
     }
 }
 
+/// Returns whether `text` has the form of a DNS label: 1 to 63 lowercase letters, digits and inner `-`.
+pub(super) fn is_dns_label(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    text.len() <= 63 && text.starts_with(plain) && text.ends_with(plain) && text.chars().all(|c| plain(c) || c == '-')
+}
+
+/// Returns the number of a port in an object, where it is one. The API server does not check those of EndpointSlices.
+pub(super) fn valid_number(number: i64) -> Option<u16> {
+    u16::try_from(number).ok().filter(|number| *number != 0)
+}
+
 /// Error of a text that is not a [`BackendPort`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPort {
@@ -92,12 +103,7 @@ impl FromStr for PortName {
     type Err = InvalidPortName;
 
     fn from_str(name: &str) -> Result<Self, InvalidPortName> {
-        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-        let formed = name.len() <= 63
-            && name.starts_with(plain)
-            && name.ends_with(plain)
-            && name.chars().all(|c| plain(c) || c == '-');
-        if formed { Ok(Self(name.into())) } else { Err(InvalidPortName(name.to_owned())) }
+        if is_dns_label(name) { Ok(Self(name.into())) } else { Err(InvalidPortName(name.to_owned())) }
     }
 }
 

@@ -76,6 +76,11 @@ impl Findings {
     }
 }
 
+/// Quotes and shortens untrusted text before it reaches a log.
+pub(super) fn quoted(text: &str) -> String {
+    format!("{:?}", text.chars().take(40).collect::<String>())
+}
+
 /// Backend as one object describes it. Several objects can describe one backend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Candidate {

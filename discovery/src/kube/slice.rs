@@ -6,8 +6,8 @@ use serde::Deserialize;
 
 use super::{
     object::{Meta, Object},
-    port::BackendPort,
-    rules::{Candidate, Findings, Rules},
+    port::{BackendPort, valid_number},
+    rules::{Candidate, Findings, Rules, quoted},
     scope::Resource,
 };
 use crate::{Capacity, State};
@@ -49,7 +49,7 @@ struct TargetRef {
 struct Port {
     name: Option<String>,
     #[serde(rename = "port")]
-    number: Option<u16>,
+    number: Option<i64>,
     protocol: Option<String>,
 }
 
@@ -66,12 +66,12 @@ impl Object for SlimSlice {
         let endpoints = self.endpoints.as_deref().unwrap_or_default();
         let Some(port) = self.port(&rules.port) else {
             if !endpoints.is_empty() {
-                findings.complain(format!("the slice offers no TCP port {}", rules.port));
+                findings.complain(self.no_port(&rules.port));
             }
             return findings;
         };
         for endpoint in endpoints {
-            let Some(address) = endpoint.address(port) else { continue };
+            let Some(address) = endpoint.address(port, &mut findings) else { continue };
             if !rules.accepts(address, &mut findings) {
                 continue;
             }
@@ -91,32 +91,55 @@ impl Object for SlimSlice {
 
 impl SlimSlice {
     fn port(&self, wanted: &BackendPort) -> Option<u16> {
-        let is_tcp = |p: &&Port| p.protocol.as_deref().is_none_or(|protocol| protocol == "TCP");
-        let mut ports = self.ports.as_deref().unwrap_or_default().iter().filter(is_tcp);
         match wanted {
+            // A slice without ports belongs to a headless Service without ports: each endpoint has all of its own.
+            BackendPort::Number(n) if self.ports.as_ref().is_none_or(Vec::is_empty) => Some(*n),
             // An entry without a number stands for all ports.
-            BackendPort::Number(n) => ports.any(|p| p.number.is_none_or(|port| port == *n)).then_some(*n),
-            BackendPort::Name(name) => ports.find(|p| p.name.as_deref() == Some(name))?.number,
+            BackendPort::Number(n) => {
+                self.tcp_ports().any(|p| p.number.is_none_or(|port| port == i64::from(*n))).then_some(*n)
+            }
+            BackendPort::Name(name) => {
+                self.tcp_ports().find(|p| p.name.as_deref() == Some(name)).and_then(|p| valid_number(p.number?))
+            }
         }
+    }
+
+    /// Returns the complaint about a slice without the wanted port. It names a number that is not a port, since that is
+    /// probably a typing error.
+    fn no_port(&self, wanted: &BackendPort) -> String {
+        let is_invalid = |number: &i64| valid_number(*number).is_none();
+        match self.tcp_ports().filter_map(|p| p.number).find(is_invalid) {
+            Some(number) => format!("the slice offers no TCP port {wanted}, and its port {number} is not 1 to 65535"),
+            None => format!("the slice offers no TCP port {wanted}"),
+        }
+    }
+
+    fn tcp_ports(&self) -> impl Iterator<Item = &Port> {
+        let ports = self.ports.as_deref().unwrap_or_default().iter();
+        ports.filter(|p| p.protocol.as_deref().is_none_or(|protocol| protocol == "TCP"))
     }
 }
 
 impl Endpoint {
     /// Returns the first address: those of one endpoint are interchangeable, and consumers use the first one.
     /// See <https://kubernetes.io/docs/reference/kubernetes-api/service-resources/endpoint-slice-v1/>.
-    fn address(&self, port: u16) -> Option<SocketAddr> {
-        let ip: IpAddr = self.addresses.as_deref()?.first()?.parse().ok()?;
-        Some(SocketAddr::new(ip.to_canonical(), port))
+    fn address(&self, port: u16, findings: &mut Findings) -> Option<SocketAddr> {
+        let text = self.addresses.as_deref()?.first()?;
+        let ip: Option<IpAddr> = text.parse().ok();
+        if ip.is_none() {
+            findings.complain(format!("the address {} of an endpoint is not an IP address", quoted(text)));
+        }
+        Some(SocketAddr::new(ip?.to_canonical(), port))
     }
 }
 
 impl Conditions {
-    /// Returns the state, and whether the endpoint can be a last resort. An absent `ready` counts as true, an absent
-    /// `serving` as equal to `ready`. A terminating endpoint takes no new connections even where its Service publishes
-    /// addresses that are not ready.
+    /// Returns the state, and whether the endpoint can be a last resort. By the API an absent `ready` or `serving` counts
+    /// as true. A terminating endpoint takes no new connections even where its Service publishes addresses that are not
+    /// ready.
     fn state(self) -> (State, bool) {
         let ready = self.ready.unwrap_or(true);
-        let serving = self.serving.unwrap_or(ready);
+        let serving = self.serving.unwrap_or(true);
         match (self.terminating.unwrap_or(false), ready) {
             (true, _) => (State::Draining, serving),
             (false, true) => (State::Ready, false),

@@ -1,7 +1,5 @@
 //! The JSON of a pod.
 
-use std::net::IpAddr;
-
 use serde::{Deserialize, de::IgnoredAny};
 
 /// Fields of a pod's JSON that are read. Each can be absent or `null`.
@@ -58,7 +56,7 @@ pub(super) struct RawContainer {
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct RawPort {
     pub(super) name: Option<String>,
-    pub(super) container_port: Option<u16>,
+    pub(super) container_port: Option<i64>,
     pub(super) protocol: Option<String>,
 }
 
@@ -87,13 +85,14 @@ pub(super) struct RawCondition {
 }
 
 impl RawIp {
-    pub(super) fn parse(self) -> Option<IpAddr> {
-        self.ip?.parse().ok()
+    /// Returns the text of the address, where there is one yet.
+    pub(super) fn text(self) -> Option<String> {
+        self.ip.filter(|text| !text.is_empty())
     }
 }
 
 impl RawSpec {
-    pub(super) fn named_ports(self) -> Vec<(String, u16)> {
+    pub(super) fn named_ports(self) -> Vec<(String, i64)> {
         // An init container that restarts is a sidecar: it serves as long as the pod lives.
         let is_sidecar = |c: &RawContainer| c.restart_policy.as_deref() == Some("Always");
         let sidecars = self.init_containers.unwrap_or_default().into_iter().filter(is_sidecar);

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    Families, KubeOptions,
+    AddressPolicy, Families, KubeOptions,
     kube::testing::{deleting, not_ready, object, pod, with},
 };
 
@@ -37,7 +37,7 @@ fn readiness_deletion_and_the_end_of_a_pod_become_states() {
 #[case(json!({}))]
 #[case(json!({"metadata": null, "spec": null, "status": null}))]
 #[case(json!({"metadata": {"annotations": null, "labels": null}, "status": {"conditions": null, "podIP": ""}}))]
-#[case(json!({"spec": {"containers": null}, "status": {"podIPs": [{}], "podIP": "not an address"}}))]
+#[case(json!({"spec": {"containers": null}, "status": {"podIPs": [{}], "podIP": null}}))]
 #[case(json!({"spec": {"containers": [{"ports": null}, {}], "initContainers": null}}))]
 fn a_pod_with_few_fields_is_no_backend_and_no_error(#[case] pod: Value) {
     let findings = found(pod, "db");
@@ -76,6 +76,36 @@ fn a_port_is_found_by_its_number_or_by_its_name_among_the_tcp_ports(#[case] port
 }
 
 #[rstest]
+#[case(0)]
+#[case(70_000)]
+#[case(-1)]
+fn a_number_that_is_no_port_is_named_in_a_complaint(#[case] number: i64) {
+    let ports = json!([{"name": "db", "containerPort": number}, {"name": "admin", "containerPort": 80}]);
+    let pod = with(pod(1, 1), [("/spec/containers/0/ports", ports)]);
+    let findings = found(pod.clone(), "db");
+    assert!(findings.candidates.is_empty());
+    assert_eq!(findings.complaint.unwrap(), format!("the port named db is {number}, which is not 1 to 65535"));
+    let findings = found(pod, "admin");
+    assert_eq!((findings.candidates.len(), findings.complaint), (1, None));
+}
+
+#[test]
+fn an_address_that_is_none_is_named_in_a_complaint() {
+    let findings = found(with(pod(1, 1), [("/status/podIP", "nowhere".into())]), "5432");
+    assert!(findings.candidates.is_empty());
+    assert_eq!(findings.complaint.unwrap(), "its address \"nowhere\" is not an IP address");
+}
+
+#[test]
+fn an_address_outside_the_allowed_networks_is_no_matter_where_the_pod_has_another() {
+    let pod = with(pod(1, 1), [("/status/podIPs", json!([{"ip": "10.0.0.1"}, {"ip": "fd00::1"}]))]);
+    let policy = AddressPolicy::default().allow_only(["10.0.0.0/8".parse().unwrap()]);
+    let rules = Rules::new(5432.into(), KubeOptions::default().with_addresses(policy));
+    let findings = object::<SlimPod>(pod).backends(&rules);
+    assert_eq!((findings.candidates.len(), findings.complaint), (1, None));
+}
+
+#[rstest]
 #[case(Families::PreferIpv4, "10.0.0.1:5432")]
 #[case(Families::PreferIpv6, "[fd00::1]:5432")]
 fn a_pod_with_both_families_is_one_backend(#[case] families: Families, #[case] address: &str) {
@@ -91,6 +121,8 @@ fn a_pod_with_both_families_is_one_backend(#[case] families: Families, #[case] a
 #[case("0", 1)]
 #[case("-7", 1)]
 #[case("1000", 16)]
+#[case("99999999999999999999", 16)]
+#[case("-99999999999999999999", 1)]
 fn a_capacity_that_is_a_number_is_used_within_its_range(#[case] text: &str, #[case] shares: u8) {
     let findings = found(annotated(CAPACITY_ANNOTATION, text), "5432");
     assert_eq!((findings.candidates[0].capacity.get(), findings.complaint), (shares, None));

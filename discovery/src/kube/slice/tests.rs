@@ -39,6 +39,42 @@ fn a_port_is_one_that_the_slice_offers_for_tcp(#[case] port: &str, #[case] numbe
 }
 
 #[rstest]
+#[case::typing_error(543_200)]
+#[case::negative(-1)]
+#[case::zero(0)]
+fn a_number_that_is_no_port_is_not_offered_and_named_in_a_complaint(#[case] number: i64) {
+    let slice = with(slice(), [("/ports/1/port", number.into())]);
+    for port in ["db", "5432"] {
+        let findings = found(slice.clone(), port);
+        assert!(findings.candidates.is_empty());
+        let complaint = format!("the slice offers no TCP port {port}, and its port {number} is not 1 to 65535");
+        assert_eq!(findings.complaint.unwrap(), complaint);
+    }
+    let findings = found(slice, "admin");
+    assert_eq!((findings.candidates.len(), findings.complaint), (1, None), "another port of the slice");
+}
+
+#[rstest]
+#[case::null(Value::Null)]
+#[case::empty(json!([]))]
+fn a_slice_of_a_service_without_ports_has_every_port_by_its_number(#[case] ports: Value) {
+    let slice = with(slice(), [("/ports", ports)]);
+    let findings = found(slice.clone(), "5433");
+    assert_eq!((findings.candidates[0].address.port(), findings.complaint), (5433, None));
+    let findings = found(slice, "db");
+    assert!(findings.candidates.is_empty());
+    assert_eq!(findings.complaint.unwrap(), "the slice offers no TCP port db");
+}
+
+#[test]
+fn an_address_that_is_none_is_named_in_a_complaint() {
+    let slice = with(slice(), [("/endpoints", json!([{"addresses": ["db.example"]}, {"addresses": ["10.0.0.2"]}]))]);
+    let findings = found(slice, "db");
+    assert_eq!(findings.candidates.len(), 1);
+    assert_eq!(findings.complaint.unwrap(), "the address \"db.example\" of an endpoint is not an IP address");
+}
+
+#[rstest]
 #[case(json!({}), State::Ready, false)]
 #[case(json!({"ready": true}), State::Ready, false)]
 #[case(json!({"ready": null, "serving": null, "terminating": null}), State::Ready, false)]
@@ -46,6 +82,7 @@ fn a_port_is_one_that_the_slice_offers_for_tcp(#[case] port: &str, #[case] numbe
 #[case(json!({"ready": false, "serving": true, "terminating": true}), State::Draining, true)]
 #[case(json!({"ready": false, "serving": false, "terminating": true}), State::Draining, false)]
 #[case(json!({"ready": true, "terminating": true}), State::Draining, true)]
+#[case(json!({"ready": false, "terminating": true}), State::Draining, true)]
 fn conditions_become_states(#[case] conditions: Value, #[case] state: State, #[case] last_resort: bool) {
     let slice = with(slice(), [("/endpoints", json!([{"addresses": ["10.0.0.1"], "conditions": conditions}]))]);
     let candidate = &found(slice, "db").candidates[0];
@@ -62,7 +99,7 @@ fn the_first_address_of_an_endpoint_and_its_zone_are_used() {
 #[rstest]
 #[case(json!({}))]
 #[case(json!({"metadata": null, "endpoints": null, "ports": null}))]
-#[case(json!({"ports": [{}], "endpoints": [{}, {"addresses": null}, {"addresses": ["db.example"]}, {"addresses": []}]}))]
+#[case(json!({"ports": [{}], "endpoints": [{}, {"addresses": null}, {"addresses": []}]}))]
 fn a_slice_with_few_fields_has_no_backends_and_is_no_error(#[case] slice: Value) {
     let findings = found(slice, "5432");
     assert!(findings.candidates.is_empty());
