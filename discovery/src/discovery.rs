@@ -11,7 +11,9 @@ use crate::{BackendSet, Error};
 ///
 /// Every source promises:
 ///
-/// * The first `Ok` of [`watch`](Self::watch) comes only after a full synchronisation, and every `Ok` is complete.
+/// * The first `Ok` of [`watch`](Self::watch) comes only after a full synchronisation, and every `Ok` is complete. The one
+///   exception are parts that may not be read, such as some of several namespaces: they are left out, and an `Err` says so
+///   after the `Ok`.
 /// * A set is published only when it differs from the last one, or when it ends staleness (see the next item).
 /// * `Err` means "the view is stale, still trying". It never ends the stream, and the last set stays valid. The next
 ///   `Ok`, which may be equal to the last one, means that the view is fresh again.
@@ -21,7 +23,8 @@ use crate::{BackendSet, Error};
 #[cfg_attr(any(test, feature = "test-util"), mockall::automock)]
 #[async_trait]
 pub trait Discovery: Send + Sync + 'static {
-    /// Lists the complete set once.
+    /// Lists the complete set once. If a part may not be read, the set of the others is in the error:
+    /// [`Error::Partial`].
     async fn list(&self) -> Result<Arc<BackendSet>, Error>;
 
     /// Watches the source. Must be called within a Tokio runtime.

@@ -1,12 +1,15 @@
 //! The Kubernetes sources. No type of `k8s_openapi` is used here: the embedding binary decides which version of it is
 //! compiled in.
 //!
-//! [`request`] asks the API server, [`follow`] turns its answers into one endless sequence of events per namespace, the
-//! [`index`] turns events into backend sets, [`source`] binds them together; [`pod`] and [`slice`] turn objects into
-//! backends by the [`rules`], and [`client`] makes a client that does not hang, with the token of [`token_file`].
+//! [`request`] asks the API server and [`decoded`] reads what it answers, [`follow`] turns the answers into one endless
+//! sequence of events per namespace, the [`index`] turns events into backend sets, [`source`] binds them together; [`pod`]
+//! and [`slice`] turn objects into backends by the [`rules`], their [`complaints`] are logged once, and [`client`] makes a
+//! client that does not hang, with the token of [`token_file`].
 
 mod body_lines;
 mod client;
+mod complaints;
+mod decoded;
 mod endpoint_slices;
 mod families;
 mod follow;

@@ -7,15 +7,16 @@ use std::{
 
 use futures_util::{Stream, stream};
 use kube::{Client, api::WatchEvent};
-use serde::de::IgnoredAny;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
+    decoded::Decoded,
     index::Event,
     object::Object,
-    request::{Page, Watch},
+    request::{Page, Watch, probe, retry_after_of},
     request_error::RequestError,
     scope::Scope,
+    version_guard::Known,
 };
 use crate::backoff::Backoff;
 
@@ -28,6 +29,8 @@ use crate::backoff::Backoff;
 /// * Before a watch that broke off or was refused is resumed, the collection's version is requested: an API server that
 ///   was restored from a backup would keep such a watch open and send nothing until its version has caught up.
 /// * A version that the API server has forgotten leads to a new list, whatever the form of its error.
+/// * Watches that fail again and again although lists work, for want of a right or because of a gateway that does not pass
+///   streams, are replaced by lists. The view stays stale, and a watch is tried after each list.
 /// * After each failure there is a pause of 0.2 s that grows to 5 s, or a longer one if the API server demands it. It is
 ///   reset only when a watch is known to work, so that no kind of failure becomes a busy loop.
 pub(super) fn follow<K: Object>(client: Client, scope: Arc<Scope>) -> impl Stream<Item = Event<K>> + Send {
@@ -36,6 +39,7 @@ pub(super) fn follow<K: Object>(client: Client, scope: Arc<Scope>) -> impl Strea
         scope,
         stage: Stage::Unlisted,
         listed: false,
+        unwatched_since: None,
         queued: None,
         backoff: Backoff::new(),
         pause: None,
@@ -52,6 +56,8 @@ struct Follower<K> {
     stage: Stage,
     /// Set after the first complete list.
     listed: bool,
+    /// Time since which every watch has failed, while lists work.
+    unwatched_since: Option<Instant>,
     /// Event to be returned before the next step.
     queued: Option<Event<K>>,
     backoff: Backoff,
@@ -61,8 +67,13 @@ struct Follower<K> {
 
 enum Stage {
     Unlisted,
-    /// A list has begun. The token leads to the next page, from the second page on.
-    Listing(Option<String>),
+    /// A list has begun.
+    Listing {
+        /// Token that leads to the next page, from the second page on.
+        token: Option<String>,
+        /// Newest version known when it began.
+        known: Known,
+    },
     /// All objects up to `version` are known, and a watch from there is to be opened.
     Listed {
         version: String,
@@ -90,6 +101,8 @@ struct Watching {
 
 /// Time after which a new watch is known to work: a refusal is its first event, and arrives at once or not at all.
 const REFUSAL_WAIT: Duration = Duration::from_millis(200);
+/// Time after which lists replace watches that fail.
+const UNWATCHED_TIME: Duration = Duration::from_secs(15);
 /// Minimum lifetime of a watch that is resumed without a pause.
 const MIN_WATCH_LIFETIME: Duration = Duration::from_secs(1);
 
@@ -112,53 +125,72 @@ impl<K: Object> Follower<K> {
     async fn step(&mut self) -> Option<Event<K>> {
         match std::mem::replace(&mut self.stage, Stage::Unlisted) {
             Stage::Unlisted => {
-                self.stage = Stage::Listing(None);
+                self.stage = Stage::Listing { token: None, known: self.scope.versions().known() };
                 Some(Event::ListBegun)
             }
-            Stage::Listing(token) => Some(self.list(token.as_deref()).await),
+            Stage::Listing { token, known } => Some(self.list(token.as_deref(), known).await),
             Stage::Listed { version, opening } => self.open(version, opening).await,
             Stage::Watching(watching) => self.watch(watching).await,
         }
     }
 
-    async fn list(&mut self, token: Option<&str>) -> Event<K> {
-        let page: Page<K> = match Page::get(&self.client, &self.scope, &self.scope.page(token)).await {
+    async fn list(&mut self, token: Option<&str>, known: Known) -> Event<K> {
+        let page: Page<K> = match Page::get(&self.client, &self.scope, token, known).await {
             Ok(page) => page,
             Err(error) => return self.failed(error), // a list that failed begins again
         };
-        if let Some(next) = page.next() {
-            self.stage = Stage::Listing(Some(next));
+        if page.next.is_some() {
+            self.stage = Stage::Listing { token: page.next, known };
         } else {
-            self.stage = Stage::Listed { version: page.version().to_owned(), opening: Opening::Direct };
-            self.queued = Some(Event::ListDone);
+            self.stage = Stage::Listed { version: page.version, opening: Opening::Direct };
+            self.queued = Some(if self.is_unwatched() { Event::ListDoneUnwatched } else { Event::ListDone });
             if std::mem::replace(&mut self.listed, true) {
                 self.scope.relists.fetch_add(1, Ordering::Relaxed);
             }
         }
-        Event::Listed(page.into_items())
+        Event::Listed(page.items)
     }
 
     async fn open(&mut self, version: String, opening: Opening) -> Option<Event<K>> {
-        let (client, scope) = (&self.client, &self.scope);
-        let opened = async {
-            if matches!(opening, Opening::Probed) {
-                Page::<IgnoredAny>::get(client, scope, &Scope::probe()).await?;
-            }
-            Watch::open(client, scope, &version).await
-        };
-        match opened.await {
+        if matches!(opening, Opening::Probed)
+            && let Err(error) = probe(&self.client, &self.scope).await
+        {
+            self.unwatched_since = None;
+            return Some(self.not_watched(version, error));
+        }
+        match Watch::open(&self.client, &self.scope, &version).await {
             Ok(watch) => {
                 self.stage = Stage::Watching(Watching { version, watch, opened: Instant::now(), works: false });
                 None
             }
             Err(error) => {
-                // An API server that went back does not know the version: a list will be refused or used.
-                if !error.needs_list() && !matches!(error, RequestError::Older(_)) {
-                    self.stage = Stage::Listed { version, opening: Opening::Probed };
-                }
-                Some(self.failed(error))
+                self.count_failed_watch(&error);
+                Some(self.not_watched(version, error))
             }
         }
+    }
+
+    /// Takes in that no watch from `version` could be opened, or that it failed.
+    fn not_watched(&mut self, version: String, error: RequestError) -> Event<K> {
+        // An API server that went back does not know the version: a list will be refused or used.
+        let needs_list = error.needs_list() || matches!(error, RequestError::Older(_)) || self.is_unwatched();
+        if !needs_list {
+            self.stage = Stage::Listed { version, opening: Opening::Probed };
+        }
+        self.failed(error)
+    }
+
+    fn count_failed_watch(&mut self, error: &RequestError) {
+        // An API server that demands a pause wants less work, not lists.
+        if error.needs_list() || error.retry_after().is_some() {
+            self.unwatched_since = None;
+        } else {
+            self.unwatched_since.get_or_insert_with(Instant::now);
+        }
+    }
+
+    fn is_unwatched(&self) -> bool {
+        self.unwatched_since.is_some_and(|since| since.elapsed() >= UNWATCHED_TIME)
     }
 
     async fn watch(&mut self, mut watching: Watching) -> Option<Event<K>> {
@@ -174,6 +206,7 @@ impl<K: Object> Follower<K> {
         match next.and_then(|event| event.map(|event| convert(event, &mut watching.version)).transpose()) {
             Ok(Some(event)) => {
                 self.backoff.reset();
+                self.unwatched_since = None;
                 self.scope.versions().saw(&watching.version);
                 self.stage = Stage::Watching(Watching { works: true, ..watching });
                 Some(event)
@@ -188,10 +221,8 @@ impl<K: Object> Follower<K> {
                 None
             }
             Err(error) => {
-                if !error.needs_list() {
-                    self.stage = Stage::Listed { version: watching.version, opening: Opening::Probed };
-                }
-                Some(self.failed(error))
+                self.count_failed_watch(&error);
+                Some(self.not_watched(watching.version, error))
             }
         }
     }
@@ -199,6 +230,7 @@ impl<K: Object> Follower<K> {
     fn resume(&mut self, watching: Watching, opening: Opening) {
         if watching.has_lived() {
             self.backoff.reset();
+            self.unwatched_since = None;
         } else {
             self.pause = Some(self.backoff.pause());
         }
@@ -206,8 +238,7 @@ impl<K: Object> Follower<K> {
     }
 
     fn failed(&mut self, error: RequestError) -> Event<K> {
-        // Many clients may have been refused at the same time: the jitter spreads their retries.
-        self.pause = Some(self.backoff.pause() + error.retry_after().unwrap_or_default());
+        self.pause = Some(self.backoff.pause_after(error.retry_after()));
         Event::Failed(error.into_error(&self.scope.what))
     }
 }
@@ -219,7 +250,7 @@ impl Watching {
 }
 
 /// Converts an event of a watch, and moves `version` to the one in it.
-fn convert<K: Object>(event: WatchEvent<K>, version: &mut String) -> Result<Event<K>, RequestError> {
+fn convert<K: Object>(event: WatchEvent<Decoded<K>>, version: &mut String) -> Result<Event<K>, RequestError> {
     let mut move_to = |new: &str| {
         if new.is_empty() {
             return Err(RequestError::NoVersion);
@@ -227,7 +258,7 @@ fn convert<K: Object>(event: WatchEvent<K>, version: &mut String) -> Result<Even
         new.clone_into(version);
         Ok(())
     };
-    let version_of = |object: &K| object.meta().resource_version.clone().unwrap_or_default();
+    let version_of = |object: &Decoded<K>| object.meta().resource_version.clone().unwrap_or_default();
     match event {
         WatchEvent::Added(object) | WatchEvent::Modified(object) => {
             move_to(&version_of(&object))?;
@@ -242,7 +273,7 @@ fn convert<K: Object>(event: WatchEvent<K>, version: &mut String) -> Result<Even
             Ok(Event::Fresh)
         }
         WatchEvent::Error(status) => {
-            let retry_after = status.details.as_ref().map(|d| Duration::from_secs(d.retry_after_seconds.into()));
+            let retry_after = retry_after_of(&status);
             Err(RequestError::Refused { status, retry_after })
         }
     }

@@ -2,12 +2,14 @@
 
 use std::{
     cmp::Reverse,
-    collections::{HashMap, hash_map::Entry},
+    collections::{HashMap, HashSet, hash_map::Entry},
     ops::BitOrAssign,
     sync::Arc,
 };
 
 use super::{
+    complaints::Complaints,
+    decoded::Decoded,
     object::Object,
     rules::{Candidate, Findings, Rules},
 };
@@ -20,10 +22,12 @@ use crate::{Backend, BackendSet, Capacity, Error, State, Zone};
 #[derive(Debug)]
 pub(super) enum Event<K> {
     ListBegun,
-    Listed(Vec<K>),
+    Listed(Vec<Decoded<K>>),
     ListDone,
-    Applied(K),
-    Deleted(K),
+    /// A list is done in place of a watch, which the API server does not serve: the view stays stale.
+    ListDoneUnwatched,
+    Applied(Decoded<K>),
+    Deleted(Decoded<K>),
     /// The view is up to date (again), and no object has changed.
     Fresh,
     /// The view may be out of date from now on.
@@ -53,6 +57,8 @@ impl BitOrAssign for Effect {
 pub(super) struct Index {
     rules: Rules,
     scopes: Vec<ScopeIndex>,
+    /// Scope that failed last.
+    failed: usize,
 }
 
 /// Objects of one scope.
@@ -62,7 +68,10 @@ struct ScopeIndex {
     live: Entries,
     staging: Entries,
     synced: bool,
+    /// Set if the scope may not be read and has not been synced before: the others do not wait for it.
+    forbidden: bool,
     stale: Option<Error>,
+    complaints: Arc<Complaints>,
 }
 
 type Entries = HashMap<Box<str>, IndexEntry>;
@@ -71,18 +80,21 @@ type Entries = HashMap<Box<str>, IndexEntry>;
 #[derive(Debug, Default, PartialEq, Eq)]
 struct IndexEntry {
     candidates: Box<[Candidate]>,
-    complaint: Option<Box<str>>,
+    /// Set if there is a complaint about the object.
+    complained: bool,
 }
 
 impl Index {
-    pub(super) fn new(rules: Rules, scopes: usize) -> Self {
-        Self { rules, scopes: (0..scopes).map(|_| ScopeIndex::default()).collect() }
+    /// Creates the index of several scopes, each with the complaints that its users share.
+    pub(super) fn new(rules: Rules, scopes: impl IntoIterator<Item = Arc<Complaints>>) -> Self {
+        let scope = |complaints| ScopeIndex { complaints, ..ScopeIndex::default() };
+        Self { rules, scopes: scopes.into_iter().map(scope).collect(), failed: 0 }
     }
 
     /// Applies one event of a scope.
-    pub(super) fn apply<K: Object>(&mut self, scope: usize, event: Event<K>) -> Effect {
-        let Some(scope) = self.scopes.get_mut(scope) else { return Effect::default() };
-        if !matches!(event, Event::ListBegun | Event::Listed(_)) {
+    pub(super) fn apply<K: Object>(&mut self, at: usize, event: Event<K>) -> Effect {
+        let Some(scope) = self.scopes.get_mut(at) else { return Effect::default() };
+        if !matches!(event, Event::ListBegun | Event::Listed(_) | Event::ListDoneUnwatched) {
             scope.stale = None;
         }
         let changed = match event {
@@ -92,73 +104,85 @@ impl Index {
             }
             Event::Listed(objects) => {
                 for object in objects {
-                    let entry = IndexEntry::new(&object, &self.rules, scope.live.get(object.identity()));
+                    let entry = IndexEntry::new(&object, &self.rules, &scope.complaints);
                     put(&mut scope.staging, &object, entry);
                 }
                 false
             }
-            Event::ListDone => {
+            Event::ListDone | Event::ListDoneUnwatched => {
                 scope.live = std::mem::take(&mut scope.staging);
-                scope.synced = true;
+                scope.complaints.retain(|identity| scope.live.contains_key(identity));
+                (scope.synced, scope.forbidden) = (true, false);
                 true
             }
             Event::Applied(object) => {
-                let entry = IndexEntry::new(&object, &self.rules, scope.live.get(object.identity()));
+                let entry = IndexEntry::new(&object, &self.rules, &scope.complaints);
                 put(&mut scope.live, &object, entry)
             }
             Event::Deleted(object) => {
-                scope.live.remove(object.identity()).is_some_and(|entry| !entry.candidates.is_empty())
+                let identity = object.meta().identity();
+                scope.complaints.forget(identity);
+                scope.live.remove(identity).is_some_and(|entry| !entry.candidates.is_empty())
             }
             Event::Fresh => false,
             Event::Failed(error) => {
+                self.failed = at;
+                let is_forbidden = !scope.synced && matches!(error, Error::Forbidden { .. });
                 scope.stale = Some(error);
-                return Effect { changed: false, failed: true };
+                // The first refusal may complete the set of the other scopes.
+                let changed = is_forbidden && !std::mem::replace(&mut scope.forbidden, true);
+                return Effect { changed, failed: true };
             }
         };
         Effect { changed, failed: false }
     }
 
-    /// Returns the complete set, once every scope has been listed.
+    /// Returns the complete set, once every scope has been listed. A scope that may not be read is left out, unless it
+    /// has been listed before, or all of them may not be read.
     pub(super) fn set(&self) -> Option<Arc<BackendSet>> {
         let entries = || self.scopes.iter().flat_map(|s| s.live.values());
-        self.scopes.iter().all(|s| s.synced).then(|| Arc::new(merge(entries(), &self.rules)))
+        let is_complete = self.scopes.iter().all(|s| s.synced || s.forbidden);
+        (is_complete && self.scopes.iter().any(|s| s.synced)).then(|| Arc::new(merge(entries(), &self.rules)))
     }
 
-    /// Returns the error that makes a part of the view stale.
+    /// Returns the error that makes a part of the view stale: of several, the latest.
     pub(super) fn stale(&self) -> Option<&Error> {
-        self.scopes.iter().find_map(|s| s.stale.as_ref())
+        let (before, from) = self.scopes.split_at(self.failed.min(self.scopes.len()));
+        from.iter().chain(before).find_map(|s| s.stale.as_ref())
     }
 }
 
-/// Returns the set of the backends of complete lists of objects.
-pub(super) fn complete_set<'a, K: Object>(objects: impl IntoIterator<Item = &'a K>, rules: &Rules) -> BackendSet {
-    let entries: Vec<_> = objects.into_iter().map(|object| IndexEntry::new(object, rules, None)).collect();
+/// Returns the set of the backends of complete lists of objects, each of one scope.
+pub(super) fn complete_set<K: Object>(lists: &[(Vec<Decoded<K>>, Arc<Complaints>)], rules: &Rules) -> BackendSet {
+    let mut entries = Vec::new();
+    for (objects, complaints) in lists {
+        let identities: HashSet<_> = objects.iter().map(|object| object.meta().identity()).collect();
+        complaints.retain(|identity| identities.contains(identity));
+        entries.extend(objects.iter().map(|object| IndexEntry::new(object, rules, complaints)));
+    }
     merge(&entries, rules)
 }
 
 impl IndexEntry {
-    /// Reads the backends of `object`. Logs a complaint unless `known`, the entry before, has the same one.
-    fn new(object: &impl Object, rules: &Rules, known: Option<&Self>) -> Self {
+    /// Reads the backends of `object`, and reports the complaint about it.
+    fn new<K: Object>(object: &Decoded<K>, rules: &Rules, complaints: &Complaints) -> Self {
         let Findings { candidates, complaint } = object.backends(rules);
-        let complaint = complaint.map(String::into_boxed_str);
-        if let Some(complaint) = complaint.as_deref().filter(|c| known.and_then(|k| k.complaint.as_deref()) != Some(c))
-        {
-            tracing::warn!(object = object.name(), "{complaint}");
-        }
-        Self { candidates: candidates.into_boxed_slice(), complaint }
+        complaints.report(object.meta().identity(), object.meta().name(), complaint.as_deref());
+        Self { candidates: candidates.into_boxed_slice(), complained: complaint.is_some() }
     }
 
     fn is_empty(&self) -> bool {
-        self.candidates.is_empty() && self.complaint.is_none()
+        self.candidates.is_empty() && !self.complained
     }
 }
 
 /// Stores the entry of `object`. Returns whether its candidates changed.
-fn put(entries: &mut Entries, object: &impl Object, entry: IndexEntry) -> bool {
+fn put<K: Object>(entries: &mut Entries, object: &Decoded<K>, entry: IndexEntry) -> bool {
+    let identity = object.meta().identity();
     if entry.is_empty() {
-        return entries.remove(object.identity()).is_some_and(|old| !old.candidates.is_empty());
+        return entries.remove(identity).is_some_and(|old| !old.candidates.is_empty());
     }
-    match entries.entry(object.identity().into()) {
+    match entries.entry(identity.into()) {
         Entry::Occupied(mut slot) => slot.insert(entry).candidates != slot.get().candidates,
         Entry::Vacant(slot) => !slot.insert(entry).candidates.is_empty(),
     }

@@ -1,4 +1,4 @@
-//! The trait of the kinds of objects that backends are discovered from.
+//! The kinds of objects that backends are discovered from.
 
 use serde::{Deserialize, de::DeserializeOwned};
 
@@ -9,8 +9,8 @@ use super::{
 
 /// Kind of Kubernetes object that describes backends, decoded down to the fields that discovery needs.
 ///
-/// Every field of an implementation is optional or has a default, so that no object of a future API server can break the
-/// stream of events.
+/// Every field of an implementation is optional or has a default, since a field may be absent. An object with a field of
+/// another type than expected is left out alone: see [`Decoded`](super::decoded::Decoded).
 pub(super) trait Object: DeserializeOwned + Send + 'static {
     const RESOURCE: Resource;
 
@@ -18,16 +18,6 @@ pub(super) trait Object: DeserializeOwned + Send + 'static {
 
     /// Returns the backends that the object describes.
     fn backends(&self, rules: &Rules) -> Findings;
-
-    /// Returns an identity that is unique in the namespace, over time too: a name is reused, a UID is not.
-    fn identity(&self) -> &str {
-        let meta = self.meta();
-        meta.uid.as_deref().or(meta.name.as_deref()).unwrap_or_default()
-    }
-
-    fn name(&self) -> &str {
-        self.meta().name.as_deref().unwrap_or_default()
-    }
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -36,4 +26,15 @@ pub(super) struct Meta {
     pub(super) name: Option<String>,
     pub(super) uid: Option<String>,
     pub(super) resource_version: Option<String>,
+}
+
+impl Meta {
+    /// Returns an identity that is unique in the namespace, over time too: a name is reused, a UID is not.
+    pub(super) fn identity(&self) -> &str {
+        self.uid.as_deref().or(self.name.as_deref()).unwrap_or_default()
+    }
+
+    pub(super) fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or_default()
+    }
 }

@@ -1,6 +1,6 @@
 //! Options that all Kubernetes sources have in common.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::RangeInclusive, time::Duration};
 
 use super::scope::Namespace;
 use crate::{AddressPolicy, Families};
@@ -8,7 +8,7 @@ use crate::{AddressPolicy, Families};
 /// Options of a Kubernetes source, beside what it selects.
 ///
 /// The default searches the one namespace given to the source's constructor, accepts every address that
-/// [`AddressPolicy`] does by default, prefers IPv4, and never uses draining backends.
+/// [`AddressPolicy`] does by default, prefers IPv4, never uses draining backends, and renews its watch every 10 s.
 ///
 /// ```
 /// use ilb_discovery::{Families, KubeOptions};
@@ -16,12 +16,25 @@ use crate::{AddressPolicy, Families};
 /// let options = KubeOptions::default().with_namespaces(["shop", "bank"]).with_families(Families::PreferIpv6);
 /// # let _ = options;
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KubeOptions {
     pub(super) namespaces: Namespaces,
     pub(super) addresses: AddressPolicy,
     pub(super) families: Families,
     pub(super) draining_fallback: bool,
+    pub(super) watch_lifetime: Duration,
+}
+
+impl Default for KubeOptions {
+    fn default() -> Self {
+        Self {
+            namespaces: Namespaces::default(),
+            addresses: AddressPolicy::default(),
+            families: Families::default(),
+            draining_fallback: false,
+            watch_lifetime: Self::DEFAULT_WATCH_LIFETIME,
+        }
+    }
 }
 
 /// Namespaces that a source searches.
@@ -35,10 +48,17 @@ pub(super) enum Namespaces {
 }
 
 impl KubeOptions {
+    /// Lifetime of a watch unless [`with_watch_lifetime`](Self::with_watch_lifetime) sets another.
+    pub const DEFAULT_WATCH_LIFETIME: Duration = Duration::from_secs(10);
+    /// Shortest and longest lifetime of a watch.
+    pub const WATCH_LIFETIMES: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_secs(290);
+
     /// Searches `names` together, instead of the namespace given to the constructor (the default).
     ///
     /// The set is complete when each of them has been listed, and one that cannot be listed holds back the first set.
-    /// Without any name the namespace given to the constructor is searched.
+    /// One that the service account may not read takes only its own backends away: the set has those of the others, and
+    /// the refusal follows as an error, again and again. Without any name the namespace given to the constructor is
+    /// searched.
     #[must_use]
     pub fn with_namespaces<N: AsRef<str>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         let names: BTreeSet<_> = names.into_iter().map(|name| name.as_ref().into()).collect();
@@ -76,5 +96,37 @@ impl KubeOptions {
     pub fn with_draining_fallback(mut self) -> Self {
         self.draining_fallback = true;
         self
+    }
+
+    /// Replaces the time after which the API server ends a watch, and it is renewed: 10 s by default.
+    ///
+    /// A dead watch is noticed three seconds after its end, so a short lifetime limits the time that the view can be out
+    /// of date without a sign. Each renewal is a request, though, and an entry in an audit log: programs with many
+    /// sources may want a longer one. Whole seconds from 5 to 290 are used, the nearest above.
+    ///
+    /// The client must not give up before: see [`ClientLimits::silence`](crate::ClientLimits).
+    #[must_use]
+    pub fn with_watch_lifetime(mut self, lifetime: Duration) -> Self {
+        let seconds = lifetime.as_secs().saturating_add(u64::from(lifetime.subsec_nanos() > 0));
+        let (start, end) = Self::WATCH_LIFETIMES.into_inner();
+        self.watch_lifetime = Duration::from_secs(seconds).clamp(start, end);
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case(Duration::ZERO, 5)]
+    #[case(Duration::from_millis(60_001), 61)]
+    #[case(Duration::from_secs(60), 60)]
+    #[case(Duration::MAX, 290)]
+    fn the_lifetime_of_a_watch_is_a_number_of_seconds_in_its_range(#[case] lifetime: Duration, #[case] seconds: u64) {
+        let options = KubeOptions::default().with_watch_lifetime(lifetime);
+        assert_eq!(options.watch_lifetime, Duration::from_secs(seconds));
     }
 }

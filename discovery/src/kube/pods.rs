@@ -17,13 +17,14 @@ use crate::{FieldSelector, Selector};
 /// `topology.kubernetes.io/zone`, which Kubernetes 1.35 and later copies from its node.
 ///
 /// Needs a service account with `list` and `watch` on `pods`. While all is well, the last contact with the API server is
-/// at most 10 s ago.
+/// at most as long ago as a watch lives, 10 s by default.
 pub type PodDiscovery = KubeDiscovery<SlimPod>;
 
 impl KubeDiscovery<SlimPod> {
     /// Discovers the pods in `namespace` that match `selector`; connections go to their `port`.
     ///
-    /// The port is a number, or by its name a [`BackendPort`]. With a number of 0 no pod is a backend.
+    /// The port is a number, or by its name a [`BackendPort`]. With a number of 0 no pod is a backend. An empty namespace
+    /// does not stand for all of them: each list fails with [`Error::UnnamedNamespace`](crate::Error).
     pub fn new(client: Client, namespace: &str, selector: Selector, port: impl Into<BackendPort>) -> Self {
         Self::select(client, namespace, selector, port.into())
     }

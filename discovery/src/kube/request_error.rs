@@ -6,7 +6,7 @@ use http_body_util::LengthLimitError;
 use kube::core::Status;
 
 use super::{body_lines::NoLine, version_guard::Older};
-use crate::{Cause, Error};
+use crate::{Cause, Error, errors::Refusal};
 
 /// Error of a request to the API server.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub(super) enum RequestError {
     NoVersion,
     /// The list is older than one seen before.
     Older(Older),
+    /// The namespace has no name.
+    UnnamedNamespace,
 }
 
 impl RequestError {
@@ -77,8 +79,10 @@ impl RequestError {
                 Error::Failed { source_name, cause: Cause::new(error) }
             }
             Self::Body(error) => Error::Unreachable { source_name, cause: Cause::new(error) },
-            Self::Refused { status, .. } => {
-                let cause = Cause::new(Refusal { code: status.code, message: status.message });
+            Self::UnnamedNamespace => Error::UnnamedNamespace,
+            Self::Refused { status, retry_after } => {
+                let refusal = Refusal::new(status.code, status.message).with_retry_after(retry_after);
+                let cause = Cause::new(refusal);
                 match status.code {
                     401 => Error::Unauthorized { source_name, cause },
                     403 => Error::Forbidden { what, cause },
@@ -110,12 +114,4 @@ fn is_timeout(error: &kube::Error) -> bool {
         next = error.source();
     }
     false
-}
-
-/// Message of the API server, without the decoration that kube's error has.
-#[derive(Debug, thiserror::Error)]
-#[error("{message} (HTTP {code})")]
-struct Refusal {
-    code: u16,
-    message: String,
 }

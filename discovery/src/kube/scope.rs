@@ -2,13 +2,13 @@
 
 use std::{
     fmt,
-    sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
     time::Duration,
 };
 
 use kube::api::{ListParams, WatchParams};
 
-use super::version_guard::VersionGuard;
+use super::{complaints::Complaints, version_guard::VersionGuard};
 use crate::{FieldSelector, Selector, contact::Contact};
 
 /// Collection of objects that is listed and watched as a whole, and the state that outlives its streams.
@@ -17,9 +17,13 @@ pub(super) struct Scope {
     pub(super) path: String,
     /// Description for messages, such as `pods in namespace default`.
     pub(super) what: String,
+    /// Set if the collection is that of a namespace without a name, which no request can be about.
+    pub(super) is_unnamed: bool,
     labels: Selector,
     fields: Option<FieldSelector>,
+    watch_lifetime: Duration,
     pub(super) contact: Contact,
+    pub(super) complaints: Arc<Complaints>,
     /// Number of complete lists after the first one of each stream.
     pub(super) relists: AtomicU64,
     versions: Mutex<VersionGuard>,
@@ -29,26 +33,30 @@ impl Scope {
     /// Objects per page of a list. A page is held as text and decoded at the same time: about 2 MB of pods.
     const OBJECTS_PER_PAGE: u32 = 200;
 
-    /// Time after which the API server ends a watch.
-    ///
-    /// A watch without events looks the same whether nothing changes or the other end is dead, and bookmarks are sent only
-    /// about once a minute. But the end of a watch is punctual, and resuming it costs one request on the same connection.
-    /// So a short lifetime limits the time that a dead watch can go unnoticed.
-    pub(super) const WATCH_LIFETIME: Duration = Duration::from_secs(10);
-
     pub(super) fn new(
         resource: Resource,
         namespace: Option<&Namespace>,
         labels: &Selector,
         fields: Option<&FieldSelector>,
+        watch_lifetime: Duration,
     ) -> Self {
         let Resource { api, plural } = resource;
         let (path, what) = match namespace {
             Some(n) => (format!("{api}/namespaces/{n}/{plural}"), format!("{plural} in namespace {n}")),
             None => (format!("{api}/{plural}"), format!("{plural} in all namespaces")),
         };
-        let (contact, relists, versions) = (Contact::default(), AtomicU64::default(), Mutex::default());
-        Self { path, what, labels: labels.clone(), fields: fields.cloned(), contact, relists, versions }
+        Self {
+            path,
+            what,
+            is_unnamed: namespace.is_some_and(Namespace::is_empty),
+            labels: labels.clone(),
+            fields: fields.cloned(),
+            watch_lifetime,
+            contact: Contact::default(),
+            complaints: Arc::default(),
+            relists: AtomicU64::default(),
+            versions: Mutex::default(),
+        }
     }
 
     /// Returns the parameters of the page to which `token` leads, or of the first. They ask for the newest state, never for
@@ -63,18 +71,29 @@ impl Scope {
         }
     }
 
-    /// Returns the parameters of the cheapest request for the collection's newest version.
-    pub(super) fn probe() -> ListParams {
-        ListParams { limit: Some(1), ..ListParams::default() }
+    /// Returns the parameters of the cheapest request for the collection's newest version. The selectors are needed where
+    /// only the selected objects may be read.
+    pub(super) fn probe(&self) -> ListParams {
+        ListParams { limit: Some(1), ..self.page(None) }
     }
 
+    /// Returns the parameters of a watch.
+    ///
+    /// A watch without events looks the same whether nothing changes or the other end is dead, and bookmarks are sent only
+    /// about once a minute. But the end of a watch is punctual, and resuming it costs one request on the same connection.
+    /// So its lifetime limits the time that a dead watch can go unnoticed.
     pub(super) fn watch(&self) -> WatchParams {
         WatchParams {
             label_selector: Some(self.labels.to_string()),
             field_selector: self.fields.as_ref().map(ToString::to_string),
-            timeout: u32::try_from(Self::WATCH_LIFETIME.as_secs()).ok(),
+            timeout: u32::try_from(self.watch_lifetime.as_secs()).ok(),
             ..WatchParams::default()
         }
+    }
+
+    /// Returns the timeout of each event of a watch, which is also that of its end.
+    pub(super) fn silence_timeout(&self) -> Duration {
+        self.watch_lifetime + Duration::from_secs(3)
     }
 
     pub(super) fn versions(&self) -> MutexGuard<'_, VersionGuard> {
@@ -102,6 +121,12 @@ impl From<&str> for Namespace {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
         let safe = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
         Self(name.bytes().map(safe).collect())
+    }
+}
+
+impl Namespace {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }
 

@@ -14,6 +14,7 @@ use kube::Client;
 
 use super::{
     BackendPort,
+    decoded::Decoded,
     follow::follow,
     index::{Effect, Index, complete_set},
     object::Object,
@@ -68,7 +69,13 @@ impl<K: Object> KubeDiscovery<K> {
 
     fn with_scopes(mut self) -> Self {
         let scope = |namespace: Option<&Namespace>| {
-            Arc::new(Scope::new(K::RESOURCE, namespace, &self.labels, self.fields.as_ref()))
+            Arc::new(Scope::new(
+                K::RESOURCE,
+                namespace,
+                &self.labels,
+                self.fields.as_ref(),
+                self.rules.options.watch_lifetime,
+            ))
         };
         self.scopes = match &self.rules.options.namespaces {
             Namespaces::Given => vec![scope(Some(&self.namespace))],
@@ -78,13 +85,14 @@ impl<K: Object> KubeDiscovery<K> {
         self
     }
 
-    async fn list_objects(&self, scope: &Scope) -> Result<Vec<K>, Error> {
+    async fn list_objects(&self, scope: &Scope) -> Result<Vec<Decoded<K>>, Error> {
+        let known = scope.versions().known();
         let (mut objects, mut token) = (Vec::new(), None);
         loop {
-            let page = Page::<K>::get(&self.client, scope, &scope.page(token.as_deref())).await;
+            let page = Page::get(&self.client, scope, token.as_deref(), known).await;
             let page = page.map_err(|error| error.into_error(&scope.what))?;
-            token = page.next();
-            objects.extend(page.into_items());
+            token = page.next;
+            objects.extend(page.items);
             if token.is_none() {
                 return Ok(objects);
             }
@@ -95,12 +103,28 @@ impl<K: Object> KubeDiscovery<K> {
 #[async_trait]
 impl<K: Object> Discovery for KubeDiscovery<K> {
     async fn list(&self) -> Result<Arc<BackendSet>, Error> {
-        let lists = future::try_join_all(self.scopes.iter().map(|scope| self.list_objects(scope))).await?;
-        Ok(Arc::new(complete_set(lists.iter().flatten(), &self.rules)))
+        let list = async |scope: &Arc<Scope>| match self.list_objects(scope).await {
+            Ok(objects) => Ok(Ok((objects, Arc::clone(&scope.complaints)))),
+            Err(error @ Error::Forbidden { .. }) => Ok(Err(error)),
+            Err(error) => Err(error),
+        };
+        let (mut lists, mut refusals) = (Vec::new(), Vec::new());
+        for list in future::try_join_all(self.scopes.iter().map(list)).await? {
+            match list {
+                Ok(list) => lists.push(list),
+                Err(error) => refusals.push(error),
+            }
+        }
+        let set = Arc::new(complete_set(&lists, &self.rules));
+        match refusals.into_iter().next() {
+            None => Ok(set),
+            Some(error) if lists.is_empty() => Err(error),
+            Some(error) => Err(Error::Partial { set, cause: Box::new(error) }),
+        }
     }
 
     fn watch(&self) -> BoxStream<'static, Result<Arc<BackendSet>, Error>> {
-        let mut index = Index::new(self.rules.clone(), self.scopes.len());
+        let mut index = Index::new(self.rules.clone(), self.scopes.iter().map(|scope| Arc::clone(&scope.complaints)));
         let follow_one = |(at, scope): (usize, &Arc<Scope>)| {
             Box::pin(follow::<K>(self.client.clone(), Arc::clone(scope)).map(move |event| (at, event)))
         };
@@ -147,13 +171,14 @@ fn publish_effect(publisher: &Publisher, index: &Index, effect: Effect, last: &m
     }
     match (index.stale(), &*last) {
         (None, Some(set)) => publisher.fresh(set),
-        (Some(error), Some(set)) if effect.changed && !effect.failed => publisher.partly_fresh(set, error.clone()),
-        (Some(error), set) if effect.failed => {
-            if let Some(set) = set {
+        (None, None) => {}
+        (Some(error), set) => {
+            if let Some(set) = set.as_ref().filter(|_| effect.changed) {
                 publisher.partly_fresh(set, error.clone());
             }
-            publisher.stale(error.clone());
+            if effect.failed {
+                publisher.stale(error.clone());
+            }
         }
-        _ => {}
     }
 }

@@ -1,13 +1,22 @@
 //! A scripted API server, for behaviour that a real one cannot be made to show, and for paused time.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
 use http::{Request, Response};
 use http_body_util::channel::{Channel, Sender};
 use kube::{Client, client::Body};
 use serde_json::{Value, json};
 use tokio_util::bytes::Bytes;
 use tower_test::mock::{self, SendResponse};
+use tracing::{
+    Level, Metadata, Subscriber,
+    span::{Attributes, Id, Record},
+};
 
-use super::object::Object;
+use super::{decoded::Decoded, object::Object};
 
 /// Hands the requests of a [`Client`] one by one to the test, which answers them.
 pub(super) struct ScriptedServer(mock::Handle<Request<Body>, Response<Channel<Bytes, std::io::Error>>>);
@@ -47,6 +56,10 @@ impl Exchange {
         pairs.find_map(|(key, value)| (key == name).then_some(value))
     }
 
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.request.headers().get(name).and_then(|value| value.to_str().ok())
+    }
+
     pub(super) fn is_watch(&self) -> bool {
         self.parameter("watch") == Some("true")
     }
@@ -74,11 +87,17 @@ impl Exchange {
     }
 
     pub(super) async fn text(self, code: u16, retry_after: Option<u64>, body: &str) {
+        let seconds = retry_after.map(|seconds| seconds.to_string());
+        let headers: Vec<_> = seconds.iter().map(|seconds| ("retry-after", seconds.as_str())).collect();
+        self.answer(code, &headers, body).await;
+    }
+
+    pub(super) async fn answer(self, code: u16, headers: &[(&str, &str)], body: &str) {
         let (mut sender, channel) = Channel::new(1);
         sender.send_data(Bytes::copy_from_slice(body.as_bytes())).await.expect("there is room");
         let mut response = Response::builder().status(code);
-        if let Some(seconds) = retry_after {
-            response = response.header("retry-after", seconds);
+        for (name, value) in headers {
+            response = response.header(*name, *value);
         }
         self.answer.send_response(response.body(channel).unwrap());
     }
@@ -157,5 +176,45 @@ pub(super) fn deleting(last: u8, version: u64) -> Value {
 }
 
 pub(super) fn object<K: Object>(value: Value) -> K {
-    serde_json::from_value(value).expect("any object can be decoded")
+    serde_json::from_value(value).expect("all fields have the expected types")
+}
+
+pub(super) fn decoded<K: Object>(value: Value) -> Decoded<K> {
+    object::<K>(value).into()
+}
+
+/// Runs `work`, and returns the number of warnings that it logs.
+pub(super) fn warnings<T>(work: impl FnOnce() -> T) -> (T, usize) {
+    let counter = WarningCounter::default();
+    let result = tracing::subscriber::with_default(counter.clone(), work);
+    (result, counter.count())
+}
+
+/// Counts the warnings of a thread.
+#[derive(Clone, Default)]
+pub(super) struct WarningCounter(Arc<AtomicUsize>);
+
+impl WarningCounter {
+    pub(super) fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Subscriber for WarningCounter {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.is_event() && *metadata.level() == Level::WARN
+    }
+
+    fn event(&self, _: &tracing::Event<'_>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
 }

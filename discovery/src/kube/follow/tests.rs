@@ -1,5 +1,9 @@
 //! Tests of the watch machine, through the source of pods and against a scripted API server.
 
+mod namespaces;
+mod objects;
+mod pauses;
+
 use std::{io::ErrorKind, sync::Arc, time::Duration};
 
 use futures_core::stream::BoxStream;
@@ -51,6 +55,7 @@ async fn requests_ask_for_the_newest_state_in_pages_and_for_bookmarks() {
     assert_eq!((watch.parameter("labelSelector"), watch.parameter("fieldSelector")), selectors);
     assert_eq!((watch.parameter("resourceVersion"), watch.parameter("timeoutSeconds")), (Some("7"), Some("10")));
     assert_eq!(watch.parameter("allowWatchBookmarks"), Some("true"));
+    assert_eq!(watch.header("accept-encoding"), Some("identity"), "events that are compressed one by one");
     assert!(set(&mut sets).await.is_empty());
 }
 
@@ -204,73 +209,6 @@ async fn a_list_that_fails_after_some_pages_leaves_no_trace_and_begins_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_api_server_that_demands_a_pause_gets_it() {
-    let (pods, mut server) = pods();
-    let mut sets = pods.watch();
-    server.next().await.text(429, Some(7), "Too many requests, please try again later.").await;
-    let started = Instant::now();
-    assert!(error(&mut sets).await.contains("please try again later"));
-    server.next().await.list(5, &[]).await;
-    assert!(started.elapsed() >= Duration::from_secs(7), "{:?}", started.elapsed());
-    set(&mut sets).await;
-}
-
-#[rstest]
-#[case::lists(false)]
-#[case::watches(true)]
-#[tokio::test(start_paused = true)]
-async fn pauses_grow_to_five_seconds_whatever_fails(#[case] watches: bool) {
-    let (pods, mut server) = pods();
-    let _sets = pods.watch();
-    if watches {
-        server.next().await.list(5, &[]).await;
-    }
-    let (mut pauses, mut failed) = (Vec::new(), None);
-    while pauses.len() < 30 {
-        let request = server.next().await;
-        pauses.extend(failed.take().map(|at: Instant| at.elapsed()));
-        if watches && !request.is_watch() {
-            request.list(5, &[]).await; // the version, which is requested before a watch is retried
-        } else {
-            request.refuse(503, "ServiceUnavailable", "not now").await;
-            failed = Some(Instant::now());
-        }
-    }
-    assert!(pauses.iter().all(|p| *p <= Duration::from_secs(5)), "{pauses:?}");
-    assert!(pauses[20..].iter().all(|p| *p >= Duration::from_millis(2500)), "{pauses:?}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_loop_of_lists_and_refused_watches_slows_down() {
-    let (pods, mut server) = pods();
-    let _sets = pods.watch();
-    let started = Instant::now();
-    for _ in 0..20 {
-        server.next().await.list(5, &[]).await;
-        let mut watch = server.next().await.watch();
-        watch.send("ERROR", &refusal(410, "Expired", "too old")).await;
-    }
-    assert!(started.elapsed() > Duration::from_secs(30), "{:?}", started.elapsed());
-}
-
-#[rstest]
-#[case::at_once(Duration::ZERO)]
-#[case::soon(Duration::from_millis(500))]
-#[tokio::test(start_paused = true)]
-async fn watches_that_end_without_an_event_are_not_resumed_in_a_busy_loop(#[case] life: Duration) {
-    let (pods, mut server) = pods();
-    let _sets = pods.watch();
-    server.next().await.list(5, &[]).await;
-    let started = Instant::now();
-    for _ in 0..20 {
-        let watch = server.next().await.watch();
-        tokio::time::sleep(life).await;
-        drop(watch);
-    }
-    assert!(started.elapsed() > Duration::from_secs(30), "{:?}", started.elapsed());
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_watch_without_events_times_out_within_15_s() {
     let (pods, mut server) = pods();
     let mut sets = pods.watch();
@@ -370,38 +308,117 @@ async fn an_event_that_is_not_json_leads_to_a_new_list() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn several_namespaces_make_one_set_that_is_complete_or_not_there() {
-    let (client, mut server) = ScriptedServer::new();
-    let pods = PodDiscovery::new(client, "shop", "app=db".parse().unwrap(), 5432)
-        .with_options(KubeOptions::default().with_namespaces(["shop", "bank", "shop"]));
-    let mut sets = pods.watch();
-    let (bank, shop) = (server.next().await, server.next().await);
-    assert_eq!(bank.path(), "/api/v1/namespaces/bank/pods");
-    assert_eq!(shop.path(), "/api/v1/namespaces/shop/pods");
-    shop.list(5, &[pod(1, 1)]).await;
-    let mut shop = server.next().await.watch();
-    nothing(&mut sets);
-    assert_eq!(pods.since_contact(), None);
-    bank.list(6, &[pod(2, 2)]).await;
-    assert_eq!(set(&mut sets).await, [1, 2]);
+async fn what_one_stream_sees_does_not_disturb_the_lists_of_others() {
+    let (pods, mut server) = pods();
+    let mut first = pods.watch();
+    let mut watch = server.sync(5, &[pod(1, 1)]).await;
+    set(&mut first).await;
 
-    server.next().await.refuse(403, "Forbidden", "not you").await;
-    assert!(error(&mut sets).await.contains("pods in namespace bank: forbidden"));
-    shop.send("DELETED", &pod(1, 8)).await;
-    assert_eq!(set(&mut sets).await, [2], "a change in another namespace");
-    error(&mut sets).await; // and the staleness that remains
-    server.next().await.list(8, &[]).await;
-    let _bank = server.next().await.watch();
-    assert_eq!(set(&mut sets).await, [2], "the end of staleness");
+    let mut second = pods.watch();
+    let (listed, ()) = tokio::join!(pods.list(), async {
+        let (one, other) = (server.next().await, server.next().await);
+        for version in 6..16 {
+            watch.send("MODIFIED", &pod(1, version)).await;
+        }
+        watch.send("ADDED", &pod(2, 16)).await;
+        assert_eq!(set(&mut first).await, [1, 2]);
+        one.page(6, "more", &[pod(1, 6)]).await;
+        other.page(7, "more", &[pod(1, 7)]).await;
+        watch.send("MODIFIED", &pod(2, 17)).await;
+        watch.send("ADDED", &pod(3, 18)).await;
+        assert_eq!(set(&mut first).await, [1, 2, 3]);
+        let (one, other) = (server.next().await, server.next().await);
+        one.list(6, &[pod(2, 6)]).await;
+        other.list(7, &[pod(2, 6)]).await;
+    });
+    listed.unwrap();
+    assert_eq!(set(&mut second).await, [1, 2]);
+    let resumed = server.next().await;
+    assert!(matches!(resumed.parameter("resourceVersion"), Some("6" | "7")));
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_namespaces_are_one_collection() {
+async fn the_version_is_requested_with_the_selectors_that_the_client_may_use() {
     let (client, mut server) = ScriptedServer::new();
     let pods = PodDiscovery::new(client, "shop", "app=db".parse().unwrap(), 5432)
-        .with_options(KubeOptions::default().with_all_namespaces());
-    let _sets = pods.watch();
-    assert_eq!(server.next().await.path(), "/api/v1/pods");
+        .with_field_selector("spec.nodeName=a".parse().unwrap());
+    let mut sets = pods.watch();
+    server.next().await.list(5, &[]).await;
+    set(&mut sets).await;
+    server.next().await.refuse(500, "InternalError", "not now").await;
+    let probe = server.next().await;
+    assert_eq!((probe.is_watch(), probe.parameter("limit")), (false, Some("1")));
+    let selectors = (probe.parameter("labelSelector"), probe.parameter("fieldSelector"));
+    assert_eq!(selectors, (Some("app%3Ddb"), Some("spec.nodeName%3Da")));
+}
+
+#[rstest]
+#[case::forbidden(403)]
+#[case::not_streamed(502)]
+#[tokio::test(start_paused = true)]
+async fn lists_replace_watches_that_are_always_refused(#[case] code: u16) {
+    let (pods, mut server) = pods();
+    let mut sets = pods.watch();
+    server.next().await.list(5, &[pod(1, 1)]).await;
+    assert_eq!(set(&mut sets).await, [1]);
+    let started = Instant::now();
+    let (mut listed_at, mut lists) = (Vec::new(), 0);
+    while lists < 5 {
+        let request = server.next().await;
+        if request.is_watch() {
+            request.refuse(code, "Scripted", "no watch").await;
+        } else if request.parameter("limit") == Some("1") {
+            assert!(started.elapsed() <= Duration::from_secs(25), "{:?}", started.elapsed());
+            request.list(5, &[]).await;
+        } else {
+            lists += 1;
+            listed_at.push(started.elapsed());
+            request.list(5 + lists, &[pod(1 + u8::try_from(lists).unwrap(), 6)]).await;
+            let of_now = async {
+                loop {
+                    if let Ok(set) = sets.next().await.unwrap() {
+                        break set;
+                    }
+                }
+            };
+            let set = of_now.await;
+            assert_eq!(set.iter().next().unwrap().address().to_string(), format!("10.0.0.{}:5432", 1 + lists));
+            error(&mut sets).await; // it is stale all the same
+        }
+    }
+    assert!(listed_at[0] >= Duration::from_secs(15), "{listed_at:?}");
+    assert!(
+        listed_at.windows(2).all(|two| two[1].checked_sub(two[0]).unwrap() <= Duration::from_secs(5)),
+        "{listed_at:?}"
+    );
+
+    // As soon as a watch is allowed, the view is fresh.
+    let mut watch = loop {
+        let request = server.next().await;
+        if request.is_watch() {
+            break request.watch();
+        }
+        request.list(10, &[pod(6, 6)]).await;
+    };
+    while sets.next().await.unwrap().is_err() {}
+    watch.send("ADDED", &pod(7, 11)).await;
+    assert_eq!(set(&mut sets).await, [6, 7]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_lifetime_of_a_watch_is_an_option() {
+    let (client, mut server) = ScriptedServer::new();
+    let options = KubeOptions::default().with_watch_lifetime(Duration::from_secs(60));
+    let pods = PodDiscovery::new(client, "shop", "app=db".parse().unwrap(), 5432).with_options(options);
+    let mut sets = pods.watch();
+    server.next().await.list(5, &[]).await;
+    set(&mut sets).await;
+    let request = server.next().await;
+    assert_eq!(request.parameter("timeoutSeconds"), Some("60"));
+    let _black_hole = request.watch();
+    let opened = Instant::now();
+    assert_eq!(error(&mut sets).await, "the API server has been silent for 63s about pods in namespace shop");
+    assert_eq!(opened.elapsed().as_secs(), 63);
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,12 +11,16 @@ use crate::{
     kube::{
         pod::SlimPod,
         slice::SlimSlice,
-        testing::{deleting, not_ready, object, pod, with},
+        testing::{decoded, deleting, not_ready, pod, with},
     },
 };
 
 fn rules() -> Rules {
     Rules::new(5432.into(), KubeOptions::default())
+}
+
+fn index(rules: Rules, scopes: usize) -> Index {
+    Index::new(rules, (0..scopes).map(|_| Arc::default()))
 }
 
 /// Applies one event of the only scope. Returns the set if it may have changed.
@@ -25,15 +29,15 @@ fn apply<K: Object>(index: &mut Index, event: Event<K>) -> Option<Arc<BackendSet
 }
 
 fn applied(pod: Value) -> Event<SlimPod> {
-    Event::Applied(object(pod))
+    Event::Applied(decoded(pod))
 }
 
 fn listed(pods: impl IntoIterator<Item = Value>) -> Event<SlimPod> {
-    Event::Listed(pods.into_iter().map(object).collect())
+    Event::Listed(pods.into_iter().map(decoded).collect())
 }
 
 fn synced(rules: Rules, pods: impl IntoIterator<Item = Value>) -> Index {
-    let mut index = Index::new(rules, 1);
+    let mut index = index(rules, 1);
     index.apply(0, Event::<SlimPod>::ListBegun);
     index.apply(0, listed(pods));
     index.apply(0, Event::<SlimPod>::ListDone);
@@ -55,7 +59,7 @@ fn named(uid: &str, pod: Value) -> Value {
 
 #[test]
 fn nothing_is_published_before_the_first_list_is_complete() {
-    let mut index = Index::new(rules(), 1);
+    let mut index = index(rules(), 1);
     assert_eq!(apply(&mut index, Event::<SlimPod>::ListBegun), None);
     assert_eq!(apply(&mut index, listed([pod(1, 1)])), None);
     assert_eq!(apply(&mut index, applied(pod(2, 2))), None);
@@ -80,7 +84,7 @@ fn a_change_that_does_not_touch_the_set_is_no_change() {
     let mut index = synced(rules(), [pod(1, 1)]);
     assert_eq!(apply(&mut index, applied(pod(1, 9))), None);
     assert_eq!(apply(&mut index, applied(json!({"metadata": {"uid": "new"}}))), None);
-    assert_eq!(apply(&mut index, Event::<SlimPod>::Deleted(object(pod(7, 9)))), None);
+    assert_eq!(apply(&mut index, Event::<SlimPod>::Deleted(decoded(pod(7, 9)))), None);
 }
 
 #[test]
@@ -88,24 +92,24 @@ fn an_address_of_two_pods_leaves_with_the_last_one() {
     let mut index = synced(rules(), [named("a", pod(1, 1)), named("b", not_ready(1, 2))]);
     let set = apply(&mut index, applied(named("a", deleting(1, 3)))).unwrap();
     assert_eq!(states(&set), [("10.0.0.1".to_owned(), State::Draining)]);
-    let set = apply(&mut index, Event::<SlimPod>::Deleted(object(named("a", deleting(1, 4))))).unwrap();
+    let set = apply(&mut index, Event::<SlimPod>::Deleted(decoded(named("a", deleting(1, 4))))).unwrap();
     assert_eq!(states(&set), [("10.0.0.1".to_owned(), State::NotReady)]);
-    assert!(apply(&mut index, Event::<SlimPod>::Deleted(object(named("b", not_ready(1, 5))))).unwrap().is_empty());
+    assert!(apply(&mut index, Event::<SlimPod>::Deleted(decoded(named("b", not_ready(1, 5))))).unwrap().is_empty());
 }
 
 #[test]
 fn a_name_that_is_reused_is_another_pod() {
     let mut index = synced(rules(), [named("old", pod(1, 1))]);
     apply(&mut index, applied(named("new", with(pod(2, 2), [("/metadata/name", "pod-1".into())]))));
-    let set = apply(&mut index, Event::<SlimPod>::Deleted(object(named("old", pod(1, 3))))).unwrap();
+    let set = apply(&mut index, Event::<SlimPod>::Deleted(decoded(named("old", pod(1, 3))))).unwrap();
     assert_eq!(states(&set), [("10.0.0.2".to_owned(), State::Ready)]);
 }
 
 #[test]
 fn an_ended_pod_never_affects_an_address_that_another_one_has_now() {
     let ended = with(pod(1, 1), [("/status/phase", "Failed".into())]);
-    let pods: Vec<SlimPod> = [named("old", ended), named("new", pod(1, 2))].map(object).into();
-    assert_eq!(states(&complete_set(&pods, &rules())), [("10.0.0.1".to_owned(), State::Ready)]);
+    let pods: Vec<Decoded<SlimPod>> = [named("old", ended), named("new", pod(1, 2))].map(decoded).into();
+    assert_eq!(states(&complete_set(&[(pods, Arc::default())], &rules())), [("10.0.0.1".to_owned(), State::Ready)]);
 }
 
 #[test]
@@ -121,7 +125,7 @@ fn draining_backends_that_serve_are_used_only_when_none_is_ready_and_only_if_wan
 
 #[test]
 fn each_scope_has_its_own_list_and_its_own_staleness() {
-    let mut index = Index::new(rules(), 2);
+    let mut index = index(rules(), 2);
     for scope in 0..2 {
         assert_eq!(index.set(), None);
         index.apply(scope, Event::<SlimPod>::ListBegun);
@@ -136,9 +140,72 @@ fn each_scope_has_its_own_list_and_its_own_staleness() {
     assert!(index.stale().is_none());
 }
 
+fn forbidden(what: &str) -> Event<SlimPod> {
+    Event::Failed(Error::Forbidden { what: what.into(), cause: Cause::new("scripted") })
+}
+
+fn list(index: &mut Index, scope: usize, pods: impl IntoIterator<Item = Value>) -> Effect {
+    index.apply(scope, Event::<SlimPod>::ListBegun);
+    index.apply(scope, listed(pods));
+    index.apply(scope, Event::<SlimPod>::ListDone)
+}
+
+#[test]
+fn a_scope_that_may_not_be_read_takes_only_its_own_backends_away() {
+    let mut index = index(rules(), 3);
+    assert!(index.apply(0, forbidden("a")).changed);
+    list(&mut index, 1, [pod(1, 1)]);
+    assert_eq!(index.set(), None, "the third scope is still unknown");
+    list(&mut index, 2, [pod(2, 1)]);
+    assert_eq!(index.set().unwrap().len(), 2);
+    assert!(index.stale().unwrap().to_string().starts_with("a: forbidden"));
+
+    // An error of another kind in the meantime changes nothing.
+    assert!(!index.apply(0, Event::<SlimPod>::Failed(failure())).changed);
+    index.apply(1, applied(pod(3, 2)));
+    assert_eq!(index.set().unwrap().len(), 3);
+    list(&mut index, 0, [pod(4, 1)]);
+    assert_eq!((index.set().unwrap().len(), index.stale().is_none()), (4, true));
+    index.apply(0, forbidden("a"));
+    assert_eq!(index.set().unwrap().len(), 4, "what was known before stays");
+}
+
+#[test]
+fn scopes_that_may_all_not_be_read_are_no_empty_set() {
+    let mut index = index(rules(), 2);
+    index.apply(0, forbidden("a"));
+    index.apply(1, forbidden("b"));
+    assert_eq!(index.set(), None);
+    index.apply(0, Event::<SlimPod>::Failed(failure()));
+    assert_eq!(index.set(), None);
+}
+
+#[test]
+fn of_several_scopes_that_fail_the_latest_error_is_reported() {
+    let mut index = index(rules(), 2);
+    index.apply(0, forbidden("a"));
+    index.apply(1, forbidden("b"));
+    assert!(index.stale().unwrap().to_string().starts_with("b: "));
+    index.apply(0, forbidden("a"));
+    assert!(index.stale().unwrap().to_string().starts_with("a: "));
+    index.apply(0, Event::<SlimPod>::Fresh);
+    assert!(index.stale().unwrap().to_string().starts_with("b: "));
+}
+
+#[test]
+fn a_list_in_place_of_a_watch_changes_the_set_and_leaves_it_stale() {
+    let mut index = synced(rules(), [pod(1, 1)]);
+    index.apply(0, Event::<SlimPod>::Failed(failure()));
+    index.apply(0, Event::<SlimPod>::ListBegun);
+    index.apply(0, listed([pod(2, 2)]));
+    let set = apply(&mut index, Event::<SlimPod>::ListDoneUnwatched).unwrap();
+    assert_eq!(states(&set), [("10.0.0.2".to_owned(), State::Ready)]);
+    assert!(index.stale().is_some());
+}
+
 /// Applies a slice of one endpoint: the host `uid` with its address of one family.
 fn slice(name: &str, uid: &str, address: &str, ready: bool) -> Event<SlimSlice> {
-    Event::Applied(object(json!({
+    Event::Applied(decoded(json!({
         "metadata": {"name": name, "uid": name},
         "ports": [{"name": "db", "port": 5432}],
         "endpoints": [{"addresses": [address], "conditions": {"ready": ready}, "targetRef": {"uid": uid}}],
@@ -148,7 +215,7 @@ fn slice(name: &str, uid: &str, address: &str, ready: bool) -> Event<SlimSlice> 
 #[test]
 fn slices_are_merged_and_a_host_in_both_families_is_one_backend() {
     let addresses = |families| {
-        let mut index = Index::new(Rules { options: KubeOptions::default().with_families(families), ..rules() }, 1);
+        let mut index = index(Rules { options: KubeOptions::default().with_families(families), ..rules() }, 1);
         index.apply(0, Event::<SlimSlice>::ListDone);
         index.apply(0, slice("v6", "a", "fd00::1", true));
         index.apply(0, slice("v4", "a", "10.0.0.1", true));
@@ -163,12 +230,12 @@ fn slices_are_merged_and_a_host_in_both_families_is_one_backend() {
 
 #[test]
 fn an_endpoint_in_two_slices_stays_until_it_is_removed_from_both() {
-    let mut index = Index::new(rules(), 1);
+    let mut index = index(rules(), 1);
     index.apply(0, Event::<SlimSlice>::ListDone);
     apply(&mut index, slice("one", "a", "10.0.0.1", true));
     let set = apply(&mut index, slice("other", "a", "10.0.0.1", false)).unwrap();
     assert_eq!(states(&set), [("10.0.0.1".to_owned(), State::Ready)]);
-    let deleted = |name: &str| Event::<SlimSlice>::Deleted(object(json!({"metadata": {"uid": name}})));
+    let deleted = |name: &str| Event::<SlimSlice>::Deleted(decoded(json!({"metadata": {"uid": name}})));
     assert_eq!(apply(&mut index, deleted("one")).unwrap().count(State::NotReady), 1);
     assert!(apply(&mut index, deleted("other")).unwrap().is_empty());
 }
@@ -219,7 +286,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn event(step: &Step) -> Event<SlimPod> {
-    let json = |model: &ModelPod| {
+    let json = |model: &ModelPod| -> Decoded<SlimPod> {
         let last = model.ip.unwrap_or_default();
         let pod = match model.kind {
             PodKind::Ready => pod(last, 1),
@@ -228,7 +295,7 @@ fn event(step: &Step) -> Event<SlimPod> {
             PodKind::Ended => with(pod(last, 1), [("/status/phase", "Succeeded".into())]),
         };
         let pod = if model.ip.is_none() { with(pod, [("/status/podIP", Value::Null)]) } else { pod };
-        object(named(&model.uid.to_string(), pod))
+        decoded(named(&model.uid.to_string(), pod))
     };
     match step {
         Step::Begin => Event::ListBegun,
@@ -295,7 +362,7 @@ proptest! {
     ) {
         let options = KubeOptions::default();
         let options = if fallback { options.with_draining_fallback() } else { options };
-        let mut index = Index::new(Rules { options, ..rules() }, 1);
+        let mut index = index(Rules { options, ..rules() }, 1);
         let mut model = Model::default();
         let mut published = None;
         for step in &steps {
@@ -318,7 +385,7 @@ proptest! {
         seed: u64,
     ) {
         let set = |entries: &[(u8, u8, bool, bool)]| {
-            let mut index = Index::new(rules(), 1);
+            let mut index = index(rules(), 1);
             index.apply(0, Event::<SlimSlice>::ListDone);
             for (n, (uid, last, ready, v6)) in entries.iter().enumerate() {
                 let address = if *v6 { format!("fd00::{last}") } else { format!("10.0.0.{last}") };

@@ -48,7 +48,10 @@ fn a_pod_with_few_fields_is_no_backend_and_no_error(#[case] pod: Value) {
 #[test]
 fn the_fields_that_a_watch_needs_survive_slimming() {
     let pod: SlimPod = object(pod(7, 9));
-    assert_eq!((pod.name(), pod.identity(), pod.meta.resource_version.as_deref()), ("pod-7", "uid-7", Some("9")));
+    assert_eq!(
+        (pod.meta.name(), pod.meta.identity(), pod.meta.resource_version.as_deref()),
+        ("pod-7", "uid-7", Some("9"))
+    );
 }
 
 #[rstest]
