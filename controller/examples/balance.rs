@@ -12,7 +12,10 @@ use std::{error::Error, sync::Arc};
 
 use ilb_connections::{KernelConnections, Options};
 use ilb_controller::{Controller, Event, Policy, Pool, PoolSpec};
-use ilb_discovery::{BackendPort, ClientLimits, PodDiscovery, State, api_client, kube_client::Config};
+use ilb_discovery::{
+    BackendPort, ClientLimits, PodDiscovery, State, api_client, config_from_kubeconfig,
+    kube_client::{Config, config::KubeConfigOptions},
+};
 use ilb_reconciler::Pacing;
 use ilb_traefik_client::Traefik;
 
@@ -21,7 +24,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let [namespace, selector, port, traefik] = arguments()?;
     let _ = rustls::crypto::ring::default_provider().install_default();
 
-    let client = api_client(&Config::infer().await?, &ClientLimits::default())?;
+    let config = match Config::incluster() {
+        Ok(config) => config,
+        Err(_) => config_from_kubeconfig(&KubeConfigOptions::default()).await?,
+    };
+    let client = api_client(&config, &ClientLimits::default())?;
     let pods = PodDiscovery::new(client, &namespace, selector.parse()?, port.parse::<BackendPort>()?);
     let connections = KernelConnections::start(Options::default()).await?;
     let policy = Policy::least_connections(connections, Pacing::default());

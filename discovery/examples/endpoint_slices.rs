@@ -4,14 +4,19 @@
 
 use futures_util::StreamExt;
 use ilb_discovery::{
-    BackendPort, ClientLimits, Discovery, EndpointSliceDiscovery, KubeOptions, api_client, kube_client::Config,
+    BackendPort, ClientLimits, Discovery, EndpointSliceDiscovery, KubeOptions, api_client, config_from_kubeconfig,
+    kube_client::{Config, config::KubeConfigOptions},
 };
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [namespace, service, port] = arguments()?;
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = api_client(&Config::infer().await?, &ClientLimits::default())?;
+    let config = match Config::incluster() {
+        Ok(config) => config,
+        Err(_) => config_from_kubeconfig(&KubeConfigOptions::default()).await?,
+    };
+    let client = api_client(&config, &ClientLimits::default())?;
     let slices = EndpointSliceDiscovery::try_from_service(client, &namespace, &service, port.parse::<BackendPort>()?)?;
 
     let mut sets = slices.with_options(KubeOptions::default().with_draining_fallback()).watch();

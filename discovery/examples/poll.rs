@@ -4,13 +4,20 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use ilb_discovery::{BackendPort, ClientLimits, Discovery, PodDiscovery, Poll, api_client, kube_client::Config};
+use ilb_discovery::{
+    BackendPort, ClientLimits, Discovery, PodDiscovery, Poll, api_client, config_from_kubeconfig,
+    kube_client::{Config, config::KubeConfigOptions},
+};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [namespace, selector, port] = arguments()?;
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = api_client(&Config::infer().await?, &ClientLimits::default())?;
+    let config = match Config::incluster() {
+        Ok(config) => config,
+        Err(_) => config_from_kubeconfig(&KubeConfigOptions::default()).await?,
+    };
+    let client = api_client(&config, &ClientLimits::default())?;
     let pods = PodDiscovery::new(client, &namespace, selector.parse()?, port.parse::<BackendPort>()?);
 
     let mut sets = Poll::new(pods, Duration::from_secs(5)).watch();

@@ -4,7 +4,7 @@
 //! [`request`] asks the API server and [`decoded`] reads what it answers, [`follow`] turns the answers into one endless
 //! sequence of events per namespace, the [`index`] turns events into backend sets, [`source`] binds them together; [`pod`]
 //! and [`slice`] turn objects into backends by the [`rules`], their [`complaints`] are logged once, and [`client`] makes a
-//! client that does not hang, with the token of [`token_file`].
+//! client that does not hang, with the token of [`token_file`] and through the [`proxy`] that kubectl uses.
 
 mod body_lines;
 mod client;
@@ -19,6 +19,7 @@ mod options;
 mod pod;
 mod pods;
 mod port;
+mod proxy;
 mod request;
 mod request_error;
 mod rules;
@@ -37,4 +38,5 @@ pub use families::Families;
 pub use options::KubeOptions;
 pub use pods::PodDiscovery;
 pub use port::{BackendPort, InvalidPort, InvalidPortName, PortName};
+pub use proxy::config_from_kubeconfig;
 pub use source::KubeDiscovery;

@@ -44,7 +44,7 @@ pub use crate::file::{FileChanges, FileDiscovery};
 #[cfg(feature = "kube")]
 pub use crate::kube::{
     BackendPort, ClientLimits, EndpointSliceDiscovery, Families, KubeDiscovery, KubeOptions, PodDiscovery, PortName,
-    api_client,
+    api_client, config_from_kubeconfig,
 };
 #[cfg(feature = "rt")]
 pub use crate::poll::Poll;

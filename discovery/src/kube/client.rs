@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::{HeaderValue, Request, header::USER_AGENT};
 use hyper_timeout::TimeoutConnector;
 use hyper_util::{
     client::legacy::{self, connect::HttpConnector},
@@ -13,7 +14,7 @@ use kube::{
 };
 use tower::{BoxError, ServiceBuilder, util::MapRequestLayer};
 
-use super::token_file::TokenFile;
+use super::{proxy, token_file::TokenFile};
 use crate::{Cause, Error};
 
 /// Timeouts of a client of the API server.
@@ -22,7 +23,8 @@ use crate::{Cause, Error};
 pub struct ClientLimits {
     /// Timeout of connecting, TLS included. 5 s by default.
     pub connect: Duration,
-    /// Timeout of each byte of a response, the first one included. 15 s by default, which is longer than a watch lives.
+    /// Timeout of each byte of a response, the first one included. 15 s by default, which is longer than a watch lives
+    /// by default.
     pub silence: Duration,
     /// Timeout of the other end's kernel for acknowledging what was sent, and for answering a probe of an idle connection.
     /// 10 s by default.
@@ -35,19 +37,32 @@ impl Default for ClientLimits {
     }
 }
 
+impl ClientLimits {
+    /// Raises the timeout of a response to fit watches of this
+    /// [lifetime](crate::KubeOptions::with_watch_lifetime), which may send nothing before they end.
+    #[must_use]
+    pub fn with_watch_lifetime(mut self, lifetime: Duration) -> Self {
+        self.silence = self.silence.max(lifetime.saturating_add(Duration::from_secs(5)));
+        self
+    }
+}
+
 /// Creates a client of the API server that notices a dead connection and returns every failure.
 ///
 /// kube's own client waits without limit for a response, notices a dead connection after minutes, retries requests
 /// silently, and after a backward step of the clock keeps using a token that has been renewed in its file. This client
-/// does none of these. The caller chooses where the configuration comes from: in a pod `Config::incluster()`.
+/// does none of these. The caller chooses where the configuration comes from: in a pod `Config::incluster()`, elsewhere
+/// [`config_from_kubeconfig`](crate::config_from_kubeconfig), which finds the proxy that kubectl uses.
+///
+/// Each request has the `User-Agent` among the headers of `config`, or else the name and version of this crate. A plugin
+/// that the kubeconfig names for credentials is run here, and blocks the thread as long; a certificate that it returns
+/// is not renewed.
 ///
 /// A TLS provider must have been installed (`rustls`'s `install_default`). Must be called within a Tokio runtime.
-/// Returns an error if `config` names files or certificates that cannot be used, or a proxy, which is not supported.
+/// Returns an error if `config` names files or certificates that cannot be used, or a proxy that is neither an HTTP nor a
+/// SOCKS 5 one.
 pub fn api_client(config: &Config, limits: &ClientLimits) -> Result<Client, Error> {
     let failed = |error| Error::Client(Cause::new(error));
-    if config.proxy_url.is_some() {
-        return Err(Error::Client(Cause::new("a proxy is not supported")));
-    }
 
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
@@ -67,7 +82,8 @@ pub fn api_client(config: &Config, limits: &ClientLimits) -> Result<Client, Erro
         None => config.auth_layer().map_err(failed)?,
     };
 
-    let tls = config.rustls_https_connector_with_connector(tcp).map_err(failed)?;
+    let connector = proxy::connector(config, tcp)?;
+    let tls = config.rustls_https_connector_with_connector(connector).map_err(failed)?;
     let mut connector = TimeoutConnector::new(tls);
     connector.set_connect_timeout(Some(limits.connect));
     connector.set_read_timeout(Some(limits.silence));
@@ -84,9 +100,17 @@ pub fn api_client(config: &Config, limits: &ClientLimits) -> Result<Client, Erro
         .option_layer(token_file.map(|file| MapRequestLayer::new(move |request| file.authorize(request))))
         .option_layer(authorization)
         .layer(config.extra_headers_layer().map_err(failed)?)
+        .layer(MapRequestLayer::new(with_user_agent))
         .map_err(BoxError::from)
         .service(http);
     Ok(Client::new(service, config.default_namespace.clone()))
+}
+
+/// Adds the name of this crate as the user agent, unless the request has one.
+fn with_user_agent<B>(mut request: Request<B>) -> Request<B> {
+    const NAME: HeaderValue = HeaderValue::from_static(concat!("ilb-discovery/", env!("CARGO_PKG_VERSION")));
+    request.headers_mut().entry(USER_AGENT).or_insert(NAME);
+    request
 }
 
 #[cfg(test)]

@@ -104,7 +104,7 @@ impl KubeOptions {
     /// of date without a sign. Each renewal is a request, though, and an entry in an audit log: programs with many
     /// sources may want a longer one. Whole seconds from 5 to 290 are used, the nearest above.
     ///
-    /// The client must not give up before: see [`ClientLimits::silence`](crate::ClientLimits).
+    /// The client must not give up before: see [`ClientLimits::with_watch_lifetime`](crate::ClientLimits).
     #[must_use]
     pub fn with_watch_lifetime(mut self, lifetime: Duration) -> Self {
         let seconds = lifetime.as_secs().saturating_add(u64::from(lifetime.subsec_nanos() > 0));

@@ -8,6 +8,7 @@ mod configured;
 mod health;
 mod metrics;
 mod pools_apart;
+mod proxy;
 mod settings_file;
 mod several_traefiks;
 mod shutdown;

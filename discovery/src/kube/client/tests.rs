@@ -67,11 +67,11 @@ async fn a_proxy_is_not_silently_bypassed() {
     let mut config = Config::new("http://127.0.0.1:1".parse().unwrap());
     config.proxy_url = Some("http://127.0.0.1:2".parse().unwrap());
     let error = api_client(&config, &ClientLimits::default()).err().unwrap().with_causes().to_string();
-    assert!(error.contains("a proxy is not supported"), "{error}");
+    assert!(error.contains("cannot use the proxy http://127.0.0.1"), "{error}");
 }
 
-/// Refuses one request, and returns how it was authorised.
-async fn refuse(listener: &TcpListener) -> Vec<String> {
+/// Refuses one request, and returns the values of its header `name`.
+async fn refuse(listener: &TcpListener, name: &str) -> Vec<String> {
     let (mut stream, _) = listener.accept().await.unwrap();
     let mut request = Vec::new();
     while !request.ends_with(b"\r\n\r\n") {
@@ -80,7 +80,8 @@ async fn refuse(listener: &TcpListener) -> Vec<String> {
     let refusal = b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
     stream.write_all(refusal).await.unwrap();
     let request = String::from_utf8(request).unwrap();
-    request.lines().filter_map(|line| line.strip_prefix("authorization: ")).map(str::to_owned).collect()
+    let headers = request.lines().filter_map(|line| line.split_once(": "));
+    headers.filter(|(key, _)| *key == name).map(|(_, value)| value.to_owned()).collect()
 }
 
 #[tokio::test]
@@ -93,8 +94,29 @@ async fn each_request_carries_the_token_that_is_in_the_file_at_that_time() {
     let pods = source(&config, &ClientLimits::default());
     for token in ["first", "second"] {
         std::fs::write(&file, token).unwrap();
-        let (sent, answer) = tokio::join!(refuse(&listener), pods.list());
+        let (sent, answer) = tokio::join!(refuse(&listener, "authorization"), pods.list());
         assert!(matches!(answer.unwrap_err(), Error::Unauthorized { .. }));
         assert_eq!(sent, [format!("Bearer {token}")]);
     }
+}
+
+#[tokio::test]
+async fn each_request_says_who_asks() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut config = Config::new(format!("http://{}", listener.local_addr().unwrap()).parse().unwrap());
+    let asks = async |config: &Config| {
+        let pods = source(config, &ClientLimits::default());
+        let (agents, answer) = tokio::join!(refuse(&listener, "user-agent"), pods.list());
+        answer.unwrap_err();
+        agents
+    };
+    assert_eq!(asks(&config).await, [concat!("ilb-discovery/", env!("CARGO_PKG_VERSION"))]);
+    config.headers.push((USER_AGENT, HeaderValue::from_static("shop/7")));
+    assert_eq!(asks(&config).await, ["shop/7"]);
+}
+
+#[test]
+fn a_client_waits_longer_than_a_watch_lives() {
+    let silence = |seconds| ClientLimits::default().with_watch_lifetime(Duration::from_secs(seconds)).silence;
+    assert_eq!((silence(1), silence(60)), (Duration::from_secs(15), Duration::from_secs(65)));
 }
