@@ -44,7 +44,7 @@ pub use crate::file::{FileChanges, FileDiscovery};
 #[cfg(feature = "kube")]
 pub use crate::kube::{
     BackendPort, ClientLimits, EndpointSliceDiscovery, Families, KubeDiscovery, KubeOptions, PodDiscovery, PortName,
-    api_client, config_from_kubeconfig,
+    ServiceName, api_client, config_from_kubeconfig,
 };
 #[cfg(feature = "rt")]
 pub use crate::poll::Poll;
@@ -55,7 +55,7 @@ pub use ::kube as kube_client;
 /// Errors of values that are refused, each of which names the value and the rule, and the refusals of sources.
 pub mod errors {
     #[cfg(feature = "kube")]
-    pub use crate::kube::{InvalidPort, InvalidPortName};
+    pub use crate::kube::{InvalidPort, InvalidPortName, InvalidServiceName};
     pub use crate::{
         address::InvalidAddress, backend::InvalidCapacity, error::Refusal, selector::InvalidSelector, zone::InvalidZone,
     };

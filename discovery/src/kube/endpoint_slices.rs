@@ -2,8 +2,8 @@
 
 use kube::Client;
 
-use super::{KubeDiscovery, port::BackendPort, slice::SlimSlice};
-use crate::{Selector, errors::InvalidSelector};
+use super::{KubeDiscovery, port::BackendPort, service_name::ServiceName, slice::SlimSlice};
+use crate::{Selector, errors::InvalidServiceName};
 
 /// Discovers the endpoints of a Service, from its EndpointSlices: for clusters where pods may not be read.
 ///
@@ -12,21 +12,23 @@ use crate::{Selector, errors::InvalidSelector};
 /// is one backend too. The [`Zone`](crate::Zone) is the endpoint's. Slices have no capacity: each backend has one share.
 ///
 /// Needs a service account with `list` and `watch` on `endpointslices` of `discovery.k8s.io`. While all is well, the last
-/// contact with the API server is at most 10 s ago.
+/// contact with the API server is at most as long ago as a watch lives, 10 s by default.
 pub type EndpointSliceDiscovery = KubeDiscovery<SlimSlice>;
 
 impl KubeDiscovery<SlimSlice> {
     /// Discovers the endpoints of the Service `name` in `namespace`; connections go to their `port`: a number that the
     /// endpoints listen on, or the Service's name for it.
     ///
-    /// Returns an error if no label selector can contain `name`.
+    /// Returns an error if no Service can have this name. An empty namespace does not stand for all of them: each list
+    /// fails with [`Error::UnnamedNamespace`](crate::Error).
     pub fn try_from_service(
         client: Client,
         namespace: &str,
         name: &str,
         port: impl Into<BackendPort>,
-    ) -> Result<Self, InvalidSelector> {
-        Ok(Self::new(client, namespace, format!("kubernetes.io/service-name={name}").parse()?, port))
+    ) -> Result<Self, InvalidServiceName> {
+        let name: ServiceName = name.parse()?;
+        Ok(Self::new(client, namespace, Selector::equal("kubernetes.io/service-name", &name), port))
     }
 
     /// Discovers the endpoints of the slices in `namespace` that match `selector`, whatever manages them.

@@ -5,7 +5,8 @@ use std::{fmt, str::FromStr};
 /// Well-formed label selector in the Kubernetes grammar.
 ///
 /// `app=myapp`, `app==myapp,tier!=cache`, `tier in (backend,cache)`, `tier notin (frontend)`, `canary`, `!canary`;
-/// commas mean "and". The empty text is refused: it would select every pod of the namespace.
+/// commas mean "and". The empty text is refused: it would select every pod of the namespace. So are the operators `>` and
+/// `<` of kubectl, which the API's own selectors do not have.
 ///
 /// ```
 /// use ilb_discovery::Selector;
@@ -21,6 +22,12 @@ use std::{fmt, str::FromStr};
 pub struct Selector(String);
 
 impl Selector {
+    /// Returns the selector of the objects whose label `key` has this value. Both must be valid.
+    #[cfg(feature = "kube")]
+    pub(crate) fn equal(key: &str, value: &str) -> Self {
+        Self(format!("{key}={value}"))
+    }
+
     /// Returns the text for the `labelSelector` parameter of a request.
     pub fn as_str(&self) -> &str {
         &self.0

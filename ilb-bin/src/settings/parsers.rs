@@ -4,7 +4,7 @@ use std::{error::Error, num::NonZeroUsize, path::PathBuf, str::FromStr, time::Du
 
 use anyhow::{Context, anyhow, ensure};
 use ilb_controller::Shares;
-use ilb_discovery::{Families, ipnet::IpNet};
+use ilb_discovery::{Families, ServiceName, ipnet::IpNet};
 use ilb_reconciler::Method;
 use ilb_traefik_client::{ProxyProtocol, Traefik, client::BuildError, fleet::Quorum};
 use tracing_subscriber::filter::LevelFilter;
@@ -94,12 +94,9 @@ pub(super) fn proxy_protocol(text: &str) -> anyhow::Result<ProxyProtocol> {
     }
 }
 
-/// Takes the name of a Service by RFC 1035, or a little more: the API server decides.
+/// Takes the name of a Service.
 pub(super) fn service_name(text: &str) -> anyhow::Result<String> {
-    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
-    let valid = !text.is_empty() && text.len() <= 63 && text.chars().all(allowed);
-    ensure!(valid, "a Service's name has 1 to 63 lowercase letters, digits and '-'");
-    Ok(text.to_owned())
+    Ok(text.parse::<ServiceName>()?.to_string())
 }
 
 /// Takes the URL of a Traefik, as the client does.
