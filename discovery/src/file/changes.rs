@@ -3,11 +3,14 @@
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher, event::ModifyKind};
 use tokio::{
     sync::Notify,
     time::{sleep, timeout},
@@ -16,11 +19,21 @@ use tokio::{
 /// Waits for the changes of a file, such as one of settings.
 ///
 /// Watches the file's folder instead of the file: a file that is renamed over another is a new file. This also notices
-/// the change of the link by which the kubelet replaces the content of a volume.
+/// the change of the link by which the kubelet replaces the content of a volume. A folder that takes the place of
+/// another is watched from then on.
 pub struct FileChanges {
     folder: PathBuf,
     changed: Arc<Notify>,
-    watcher: Option<RecommendedWatcher>,
+    watched: Option<Watched>,
+}
+
+/// Folder that is being watched.
+struct Watched {
+    _watcher: RecommendedWatcher,
+    /// Identity of the folder, with which another one at its path can be recognised.
+    identity: Option<(u64, u64)>,
+    /// Set when it has been moved or removed.
+    is_gone: Arc<AtomicBool>,
 }
 
 /// Pause after the first sign of a change: programs often change a file in several steps.
@@ -40,7 +53,7 @@ impl FileChanges {
     /// Watches for changes of the file at this path, which need not exist yet.
     pub fn new(file: &Path) -> Self {
         let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut changes = Self { folder: folder.to_owned(), changed: Arc::default(), watcher: None };
+        let mut changes = Self { folder: folder.to_owned(), changed: Arc::default(), watched: None };
         changes.watch();
         changes
     }
@@ -52,28 +65,36 @@ impl FileChanges {
 
     /// Waits until the file may have changed.
     pub async fn next(&mut self) {
-        let limit = if self.watcher.is_some() { RECHECK_INTERVAL } else { UNWATCHED_RECHECK_INTERVAL };
+        let limit = if self.watched.is_some() { RECHECK_INTERVAL } else { UNWATCHED_RECHECK_INTERVAL };
         if timeout(limit, self.changed.notified()).await.is_ok() {
             sleep(SETTLE_TIME).await;
         }
-        if self.watcher.is_none() {
+        // A parent of the folder, or a link on the way to it, may lead elsewhere now, of which there is no sign.
+        let is_there =
+            |watched: &Watched| !watched.is_gone.load(Ordering::Relaxed) && watched.identity == identity(&self.folder);
+        if !self.watched.as_ref().is_some_and(is_there) {
             self.watch();
         }
     }
 
     fn watch(&mut self) {
-        let changed = Arc::clone(&self.changed);
+        let (is_gone, changed) = (Arc::new(AtomicBool::new(false)), Arc::clone(&self.changed));
+        let (gone, folder) = (Arc::clone(&is_gone), self.folder.clone());
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             // Reading the file causes events too.
-            if event.is_ok_and(|event| !event.kind.is_access()) {
-                changed.notify_one();
+            let Some(event) = event.ok().filter(|event| !event.kind.is_access()) else { return };
+            let is_removal = event.kind.is_remove() || matches!(event.kind, EventKind::Modify(ModifyKind::Name(_)));
+            if is_removal && event.paths.contains(&folder) {
+                gone.store(true, Ordering::Relaxed);
             }
+            changed.notify_one();
         });
+        let identity = identity(&self.folder);
         let watching = watcher.and_then(|mut watcher| {
             watcher.watch(&self.folder, RecursiveMode::NonRecursive)?;
-            Ok(watcher)
+            Ok(Watched { _watcher: watcher, identity, is_gone })
         });
-        self.watcher = watching
+        self.watched = watching
             .inspect_err(
                 |error| tracing::debug!(folder = %self.folder.display(), %error, "the folder cannot be watched"),
             )
@@ -81,17 +102,82 @@ impl FileChanges {
     }
 }
 
+/// Returns what tells a folder from another one at its path; `None` if there is none, or the system has nothing.
+fn identity(folder: &Path) -> Option<(u64, u64)> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let metadata = std::fs::metadata(folder).ok()?;
+        Some((metadata.dev(), metadata.ino()))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = folder;
+        None
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
     use super::*;
+
+    impl FileChanges {
+        /// Waits for a sign of a change. The limit is longer than any system takes to report one.
+        async fn sign(&self) {
+            timeout(Duration::from_secs(60), self.changed.notified()).await.unwrap();
+        }
+    }
 
     #[tokio::test]
     async fn a_change_is_reported_and_not_only_found_by_a_recheck() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("backends.yaml");
         let changes = FileChanges::new(&file);
-        std::fs::write(&file, "[]").unwrap();
-        // Longer than any system takes to report it.
-        timeout(Duration::from_secs(60), changes.changed.notified()).await.unwrap();
+        fs::write(&file, "[]").unwrap();
+        changes.sign().await;
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_takes_the_place_of_another_is_watched() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("folder");
+        let file = folder.join("backends.yaml");
+        fs::create_dir(&folder).unwrap();
+        let mut changes = FileChanges::new(&file);
+
+        let other = parent.path().join("other");
+        fs::create_dir(&other).unwrap();
+        fs::rename(&folder, parent.path().join("old")).unwrap();
+        fs::rename(&other, &folder).unwrap();
+        changes.next().await;
+        fs::write(&file, "[]").unwrap();
+        changes.sign().await;
+
+        // A new folder can get the identity of one that was removed.
+        fs::remove_dir_all(&folder).unwrap();
+        fs::create_dir(&folder).unwrap();
+        changes.next().await;
+        fs::write(&file, "[]").unwrap();
+        changes.sign().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_link_on_the_way_to_the_folder_that_leads_elsewhere_is_followed() {
+        let parent = tempfile::tempdir().unwrap();
+        let [one, other, link] = ["one", "other", "link"].map(|name| parent.path().join(name));
+        for folder in [&one, &other] {
+            fs::create_dir_all(folder.join("folder")).unwrap();
+        }
+        symlink(&one, &link).unwrap();
+        let file = link.join("folder/backends.yaml");
+        let mut changes = FileChanges::new(&file);
+        fs::remove_file(&link).unwrap();
+        symlink(&other, &link).unwrap();
+        changes.next().await; // by the recheck
+        tokio::time::resume();
+        fs::write(&file, "[]").unwrap();
+        changes.sign().await;
     }
 }
