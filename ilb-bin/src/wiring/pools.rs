@@ -50,8 +50,14 @@ impl PoolFactory {
     /// Creates the pool that `settings` describe, with a fixed set: the backends that exist now.
     pub(crate) async fn build_snapshot(&self, settings: &PoolSettings) -> anyhow::Result<Pool> {
         let discovery = self.build_discovery(settings).await?;
-        let set = discovery.list().await;
-        let set = set.map_err(|error| anyhow::anyhow!("pool {}: {}", settings.name, error.with_causes()))?;
+        let set = match discovery.list().await {
+            Ok(set) => set,
+            Err(ilb_discovery::Error::Partial { set, cause }) => {
+                tracing::error!(pool = %settings.name, error = %cause.with_causes(), "A part of the backends is not known");
+                set
+            }
+            Err(error) => anyhow::bail!("pool {}: {}", settings.name, error.with_causes()),
+        };
         let snapshot = Snapshot { set, discovery };
         Ok(Pool::new(spec(settings), snapshot).with_policy(self.build_policy(settings).await))
     }

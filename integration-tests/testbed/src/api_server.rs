@@ -39,6 +39,8 @@ struct Servers {
     etcd_address: SocketAddr,
     api_server: Option<Process>,
     etcd: Process,
+    /// Arguments of the API server beside those that every one has.
+    arguments: Vec<String>,
 }
 
 /// The token of the administrator.
@@ -47,7 +49,12 @@ const TOKEN: &str = "testbed-admin";
 impl ApiServer {
     /// Starts both processes and waits until they answer. Only the caller uses them, and so may break them.
     pub async fn start() -> anyhow::Result<Self> {
-        let servers = Servers::start().await?;
+        Self::start_with(&[]).await
+    }
+
+    /// Starts both processes, the API server with these arguments too.
+    pub async fn start_with(arguments: &[String]) -> anyhow::Result<Self> {
+        let servers = Servers::start(arguments).await?;
         Self::from_servers(Arc::new(servers)).await
     }
 
@@ -61,7 +68,7 @@ impl ApiServer {
         let servers = if let Some(servers) = shared.upgrade() {
             servers
         } else {
-            let servers = Arc::new(Servers::start().await?);
+            let servers = Arc::new(Servers::start(&[]).await?);
             *shared = Arc::downgrade(&servers);
             servers
         };
@@ -188,7 +195,7 @@ impl fmt::Debug for ApiServer {
 }
 
 impl Servers {
-    async fn start() -> anyhow::Result<Self> {
+    async fn start(arguments: &[String]) -> anyhow::Result<Self> {
         tools::prepare()?;
         let net = Net::for_this_process()?;
         let folder = tempfile::Builder::new().prefix("ilb-api-server-").tempdir()?;
@@ -196,7 +203,8 @@ impl Servers {
         let etcd_address = SocketAddr::from((net.host()?, 2379));
         write_keys(folder.path(), address)?;
         let etcd = start_etcd(folder.path(), etcd_address)?;
-        let mut this = Self { folder, address, etcd_address, api_server: None, etcd };
+        let arguments = arguments.to_vec();
+        let mut this = Self { folder, address, etcd_address, api_server: None, etcd, arguments };
         this.start_api_server().await?;
         Ok(this)
     }
@@ -220,6 +228,7 @@ impl Servers {
             "--service-cluster-ip-range=10.96.0.0/24".to_owned(),
             "--disable-admission-plugins=ServiceAccount".to_owned(),
         ]);
+        command.args(&self.arguments);
         let log = self.folder.path().join("kube-apiserver.log");
         let client = self.client().await?;
         let process = self.api_server.insert(Process::start("kube-apiserver", &command, &log)?);

@@ -1,6 +1,6 @@
 //! Network namespaces, in which a test may lose packets.
 
-use std::{env, process::Command};
+use std::{env, net::IpAddr, process::Command};
 
 use anyhow::{Context, ensure};
 
@@ -27,6 +27,11 @@ pub fn alone_in_a_network(test: &str) -> anyhow::Result<bool> {
     ensure!(output.status.success(), "in a network namespace of its own {test} failed:\n{stderr}");
     ensure!(stdout.contains("1 passed"), "there is no test {test}: it has another name or another module now");
     Ok(false)
+}
+
+/// Gives the network namespace that this process is in another address. Only for a namespace of the test's own.
+pub fn add_address(address: IpAddr) -> anyhow::Result<()> {
+    run("ip", &["address", "add", &address.to_string(), "dev", "lo"])
 }
 
 /// Drops every packet of the network namespace that this process is in. Only for a namespace of the test's own.

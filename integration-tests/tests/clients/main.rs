@@ -4,5 +4,6 @@ mod api_server_outage;
 mod half_close;
 mod ilb_restart;
 mod no_backends;
+mod own_addresses;
 mod readiness;
 mod unchanged_sets;
