@@ -191,6 +191,22 @@ fn a_backend_that_loses_its_connections_is_probed_and_left_out_until_it_answers(
 }
 
 #[test]
+fn a_suspect_that_answers_is_used_again_also_while_connections_cannot_be_counted() {
+    let mut bench = Bench::new(&ready(0..3));
+    bench.sample(&[(20, 0), (20, 0), (20, 0)]).push();
+    bench.after(60 * MS).sample(&[(20, 0), (0, 0), (20, 0)]);
+    assert_eq!(bench.balancer.decide(bench.now).probes.len(), 1);
+    bench.balancer.probed(address(1), ProbeResult::Unanswered, bench.now);
+    assert_eq!(bench.push(), Some(Reason::Suspicion));
+    bench.balancer.counting_failed(bench.now);
+    assert_eq!(bench.push(), Some(Reason::Blind));
+    assert_eq!(bench.in_force.as_ref().unwrap().plan.entries().len(), 2);
+    bench.balancer.probed(address(1), ProbeResult::Answered, bench.now);
+    assert_eq!(bench.push(), Some(Reason::Suspicion));
+    assert_eq!(bench.in_force.as_ref().unwrap().plan.entries().len(), 3);
+}
+
+#[test]
 fn if_all_backends_are_suspects_all_are_used() {
     let mut bench = Bench::new(&ready(0..2));
     bench.sample(&[(20, 0), (20, 0)]).push();
