@@ -230,6 +230,19 @@ fn a_backend_on_which_no_connection_appears_is_probed() {
 }
 
 #[test]
+fn a_connection_that_opens_on_a_leaving_backend_raises_no_doubt_about_the_others() {
+    let mut bench = Bench::new(&ready(0..5));
+    bench.sample(&[(9, 0); 5]).push();
+    let leaving = Backend::new(address(0), State::Draining);
+    bench.balancer.set_backends(&ready(1..5).iter().cloned().chain([leaving]).collect(), bench.now);
+    assert_eq!(bench.push(), Some(Reason::Drain));
+    bench.after(20 * MS).sample(&[(9, 0); 5]);
+    // Traefik dialled it by the plan before, and the backend was slow to accept.
+    bench.after(20 * MS).sample(&[(10, 1), (9, 0), (9, 0), (9, 0), (9, 0)]);
+    assert!(bench.balancer.decide(bench.now).probes.is_empty());
+}
+
+#[test]
 fn a_backend_that_another_pool_has_as_well_is_not_doubted_by_what_opens_there() {
     let mut bench = Bench::new(&ready(0..3));
     bench.sample(&[(9, 0), (9, 0), (0, 0)]).push();

@@ -83,6 +83,17 @@ fn most_of_the_backends_may_fail() {
 }
 
 #[test]
+fn where_most_backends_look_bad_only_a_failed_probe_leaves_one_out() {
+    for (behaviour, is_left_out) in [(Behaviour::ClosesAfterRequest(0.02), false), (Behaviour::Closes, true)] {
+        let mut world = begin_to_fail(World::new(5, clients(25.0, 2.0), 6), 3, behaviour);
+        world.run(20.0);
+        let standings: Vec<_> = (0..3).map(|i| world.balancer.backends[&address(i)].standing()).collect();
+        assert_eq!(standings, [Standing::Failing; 3], "{behaviour:?}");
+        assert_eq!(world.is_in_plan(), [!is_left_out, !is_left_out, !is_left_out, true, true], "{behaviour:?}");
+    }
+}
+
+#[test]
 fn if_all_backends_fail_all_are_used() {
     let mut world = begin_to_fail(World::new(3, clients(25.0, 20.0), 7), 3, Behaviour::Closes);
     world.run(30.0);
