@@ -205,15 +205,20 @@ impl fmt::Display for Evidence {
 impl fmt::Display for EarlyEndings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { opened, ended, opened_on_peers, ended_on_peers, within, without_data, held } = self;
-        write!(f, "{ended} of {opened} connections ended within {within:?}")?;
+        let (number, unit) = match within.subsec_millis() {
+            0 => (u128::from(within.as_secs()), "s"),
+            _ => (within.as_millis(), "ms"),
+        };
+        write!(f, "{ended} of {opened} connections ended within {number} {unit}")?;
         if *without_data {
-            f.write_str(" without a byte from it")?;
+            f.write_str(" without a byte received")?;
         }
         write!(f, " ({ended_on_peers} of {opened_on_peers} on its peers)")?;
-        if *held > 0 {
-            write!(f, ", {held} others stayed open")?;
+        match held {
+            0 => Ok(()),
+            1 => f.write_str(", 1 other stayed open"),
+            _ => write!(f, ", {held} others stayed open"),
         }
-        Ok(())
     }
 }
 
@@ -232,6 +237,41 @@ impl fmt::Display for Row {
             [] => f.write_str(", no new connections"),
             [weight] => write!(f, ", weight {weight}"),
             weights => write!(f, ", weights {weights:?}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn evidence_reads_as_a_clause() {
+        let endings = EarlyEndings {
+            opened: 8,
+            ended: 7,
+            opened_on_peers: 60,
+            ended_on_peers: 0,
+            within: Duration::from_millis(50),
+            without_data: false,
+            held: 0,
+        };
+        let full = EarlyEndings { within: Duration::from_secs(4), held: 15, ..endings };
+        let silent = EarlyEndings { within: Duration::from_secs(64), without_data: true, held: 1, ..endings };
+        for (evidence, text) in [
+            (Evidence::NoAnswer, "does not answer"),
+            (Evidence::ClosedProbe, "closes connections at once"),
+            (Evidence::EarlyEndings(endings), "7 of 8 connections ended within 50 ms (0 of 60 on its peers)"),
+            (
+                Evidence::EarlyEndings(full),
+                "7 of 8 connections ended within 4 s (0 of 60 on its peers), 15 others stayed open",
+            ),
+            (
+                Evidence::EarlyEndings(silent),
+                "7 of 8 connections ended within 64 s without a byte received (0 of 60 on its peers), 1 other stayed open",
+            ),
+        ] {
+            assert_eq!(evidence.to_string(), text);
         }
     }
 }

@@ -179,7 +179,7 @@ impl LeastConnections {
                     if tracked.is_ready() == is_ready(backend) {
                         tracked.backend = backend.clone();
                     } else {
-                        *tracked = Tracked::new(backend.clone(), (!first).then_some(now), tracked.count);
+                        *tracked = tracked.as_new(backend.clone(), (!first).then_some(now));
                     }
                 }
                 None => {

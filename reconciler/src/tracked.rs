@@ -51,6 +51,16 @@ impl Tracked {
         }
     }
 
+    /// Returns the same backend with another state, of which nothing is known yet but its connections. That it is no longer
+    /// suspect or failing has still to be reported.
+    pub(crate) fn as_new(&self, backend: Backend, since: Option<Instant>) -> Self {
+        let new = Self::new(backend, since, self.count);
+        match self.reported {
+            reported @ (Standing::Suspect | Standing::Failing) => Self { reported, ..new },
+            Standing::State(_) => new,
+        }
+    }
+
     /// Takes in the end of a connection.
     pub(crate) fn ended(&mut self, ending: &Ending) {
         self.outcomes.ended(ending);

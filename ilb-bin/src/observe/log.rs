@@ -367,7 +367,10 @@ fn standing_changed(pool: &Name, change: &StandingChange) {
         Standing::Failing => {
             tracing::warn!(%pool, %backend, evidence, "A backend is failing: few new connections until it works");
         }
-        _ => tracing::info!(%pool, %backend, before = %from, "A backend takes new connections again"),
+        Standing::State(State::Ready) => {
+            tracing::info!(%pool, %backend, before = %from, "A backend takes new connections again");
+        }
+        _ => tracing::info!(%pool, %backend, before = %from, now = %to, "A backend is no longer ready"),
     }
 }
 

@@ -5,15 +5,20 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use ilb_connections::ProbeError;
 use ilb_controller::{Desired, DesiredPools, Event, Observer, PoolSpec};
 use ilb_discovery::{BackendSet, State};
-use ilb_reconciler::Decision;
+use ilb_reconciler::{
+    Decision,
+    decision::{Evidence, Standing},
+    least_connections::StandingChange,
+};
 use ilb_traefik_client::{Applied, Error, Revision, fleet::InstanceState};
 
 use super::{
     insight::{
         Reload,
-        tests::{applied, round_robin, set, unreachable_traefik},
+        tests::{address, applied, round_robin, set, unreachable_traefik},
     },
     log::LogObserver,
     *,
@@ -52,6 +57,39 @@ fn each_event_of_the_settings_file_is_logged_and_counted_once() {
         (" WARN", "These settings take effect at the next start"),
         ("ERROR", "Settings refused: the previous settings stay in effect problems=\"ilb.yaml:1: no\""),
         (" INFO", "The settings file is valid again"),
+    ];
+    assert_lines(&lines, &expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_change_of_a_backends_standing_is_one_line_with_the_evidence_and_a_probe_is_none() {
+    let (mut log, pool) = (LogObserver::new(), "a".parse().unwrap());
+    let backend = address(1);
+    let lines = logged(|| {
+        let mut changed = |from, to, evidence| {
+            let change = StandingChange::new(backend, from, to, evidence);
+            log.on(&Event::StandingChanged { pool: &pool, change: &change });
+        };
+        changed(Standing::State(State::Ready), Standing::Suspect, Some(Evidence::NoAnswer));
+        changed(Standing::Suspect, Standing::State(State::Ready), None);
+        changed(Standing::State(State::Ready), Standing::Failing, Some(Evidence::ClosedProbe));
+        changed(Standing::Failing, Standing::State(State::Draining), None);
+        for _ in 0..3 {
+            let unanswered = Err(ProbeError::Backend(io::ErrorKind::TimedOut.into()));
+            log.on(&Event::Probed { pool: &pool, backend, outcome: &unanswered });
+        }
+    });
+    let expected = [
+        (
+            " WARN",
+            "A backend is suspect: no new connections until it answers pool=a backend=10.0.0.1:5432 evidence=\"does not answer\"",
+        ),
+        (" INFO", "A backend takes new connections again pool=a backend=10.0.0.1:5432 before=suspect"),
+        (
+            " WARN",
+            "A backend is failing: few new connections until it works pool=a backend=10.0.0.1:5432 evidence=\"closes connections at once\"",
+        ),
+        (" INFO", "A backend is no longer ready pool=a backend=10.0.0.1:5432 before=failing now=draining"),
     ];
     assert_lines(&lines, &expected);
 }

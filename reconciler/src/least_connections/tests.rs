@@ -219,6 +219,24 @@ fn if_all_backends_are_suspects_all_are_used() {
 }
 
 #[test]
+fn a_suspect_that_leaves_and_comes_back_is_reported_as_no_longer_suspect() {
+    let mut bench = Bench::new(&ready(0..2));
+    bench.sample(&[(30, 0), (30, 0)]).push();
+    let mut standings = |bench: &mut Bench| -> Vec<Standing> {
+        bench.balancer.decide(bench.now).changes.iter().map(|change| change.to).collect()
+    };
+    bench.after(100 * MS).sample(&[(30, 0), (2, 0)]);
+    assert_eq!(standings(&mut bench), []);
+    bench.balancer.probed(address(1), ProbeResult::Unanswered, bench.now);
+    assert_eq!(standings(&mut bench), [Standing::Suspect]);
+    let left = [Backend::new(address(0), State::Ready), Backend::new(address(1), State::NotReady)];
+    bench.balancer.set_backends(&left.into_iter().collect(), bench.now);
+    assert_eq!(standings(&mut bench), [Standing::State(State::NotReady)]);
+    bench.balancer.set_backends(&ready(0..2), bench.now);
+    assert_eq!(standings(&mut bench), [], "a change that discovery reports is none of the balancer");
+}
+
+#[test]
 fn a_backend_on_which_no_connection_appears_is_probed() {
     let mut bench = Bench::new(&ready(0..3));
     bench.sample(&[(9, 0), (9, 0), (0, 0)]).push();

@@ -71,33 +71,39 @@ impl PoolFacts {
                 .push(Degradation::new("discovery stale", format!("its backends are not updated: {}", problem.kind)));
         }
         if self.backends.is_some() {
-            let count = self.count();
-            if count.get(BackendState::Ready) == 0 {
-                let text = "no backend is ready: new connections are closed at once until one is";
-                reasons.push(Degradation::new("no backend", text));
-            }
-            let suspects = count.get(BackendState::Suspect);
-            if suspects > 0 {
-                let text = format!(
-                    "{} without an answer: no new connections until there is one",
-                    many(suspects as u64, "backend")
-                );
-                reasons.push(Degradation::new("suspects", text));
-            }
-            let failing = count.get(BackendState::Failing);
-            if failing > 0 {
-                let text = format!(
-                    "connections to {} end early: few new ones until that ends",
-                    many(failing as u64, "backend")
-                );
-                reasons.push(Degradation::new("failing backends", text));
-            }
+            reasons.extend(self.degraded_backends());
         }
         if self.method == Method::LeastConnections
             && let Some(problem) = &self.load.problem
         {
             reasons
                 .push(Degradation::new("not counted", format!("round robin instead of least connections: {problem}")));
+        }
+        reasons
+    }
+
+    /// Lists the reasons that lie in the states of the backends.
+    fn degraded_backends(&self) -> Vec<Degradation> {
+        let count = self.count();
+        let [ready, suspects, failing] = [BackendState::Ready, BackendState::Suspect, BackendState::Failing]
+            .map(|state| u64::try_from(count.get(state)).unwrap_or(u64::MAX));
+        let mut reasons = Vec::new();
+        if ready == 0 {
+            let text = match suspects + failing {
+                0 => "no backend is ready: new connections are closed at once until one is",
+                _ => "no backend works: new connections go to those that are suspect or failing",
+            };
+            reasons.push(Degradation::new("no backend", text));
+        }
+        if suspects > 0 {
+            let text = format!("no answer from {}", many(suspects, "backend"));
+            let then = if ready > 0 { ": no new connections until there is one" } else { "" };
+            reasons.push(Degradation::new("suspects", text + then));
+        }
+        if failing > 0 {
+            let text = format!("connections to {} end early", many(failing, "backend"));
+            let then = if ready > 0 { ": few new ones until that stops" } else { "" };
+            reasons.push(Degradation::new("failing backends", text + then));
         }
         reasons
     }

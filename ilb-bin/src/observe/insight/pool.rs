@@ -88,7 +88,6 @@ impl PoolFacts {
     pub(super) fn replacing(mut self, before: Self) -> Self {
         if before.entry_point == self.entry_point {
             (self.decided, self.in_force) = (before.decided, before.in_force);
-            self.misfits = before.misfits;
         }
         self
     }
@@ -200,6 +199,12 @@ impl PoolFacts {
             Some(misfit) if backend.state() == State::Ready => misfit.state,
             _ => backend.state().into(),
         }
+    }
+
+    /// Returns `true` if there is a backend that is ready and neither suspect nor failing.
+    pub(crate) fn has_working_backend(&self) -> bool {
+        let mut backends = self.backends.iter().flat_map(|backends| backends.iter());
+        backends.any(|backend| self.state(backend) == BackendState::Ready)
     }
 
     /// Returns the evidence against a backend that is suspect or failing.

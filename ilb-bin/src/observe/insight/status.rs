@@ -222,18 +222,24 @@ impl StateCounts {
 }
 
 impl BackendStatus {
-    /// Returns established and opening connections; `None` where connections are not counted.
+    /// Returns established, half-closed and opening connections; `None` where connections are not counted.
     pub(crate) fn connections(&self) -> Option<u32> {
         let others = self.half_closed.unwrap_or(0).saturating_add(self.opening.unwrap_or(0));
         Some(self.established?.saturating_add(others))
     }
 
     /// Leaves out the least interesting backends so that at most `limit` are left, and returns how many were left out.
-    /// Backends that are not ready stay first, then those with most connections. The order by address stays.
+    /// Suspect and failing ones stay first, then those that are not ready, then those with most connections. The order by
+    /// address stays.
     pub(crate) fn leave_out(list: &mut Vec<Self>, limit: usize) -> usize {
         let omitted = list.len().saturating_sub(limit);
         if omitted > 0 {
-            list.sort_by_key(|b| (b.state == BackendState::Ready, std::cmp::Reverse(b.established)));
+            let rank = |backend: &Self| match backend.state {
+                BackendState::Suspect | BackendState::Failing => 0,
+                BackendState::Draining | BackendState::NotReady | BackendState::Unknown => 1,
+                BackendState::Ready => 2,
+            };
+            list.sort_by_key(|b| (rank(b), std::cmp::Reverse(b.established)));
             list.truncate(limit);
             list.sort_by_key(|b| b.address);
         }

@@ -8,12 +8,12 @@ use crate::observe::insight::PoolFacts;
 impl PoolFacts {
     /// Returns the status of the first `limit` backends, by address.
     pub(crate) fn backend_statuses(&self, limit: usize) -> Vec<BackendStatus> {
-        let plan = PlanInForce::new(self);
+        let (plan, has_better) = (PlanInForce::new(self), self.has_working_backend());
         let backends = self.backends.iter().flat_map(|backends| backends.iter()).take(limit);
-        backends.map(|backend| self.backend_status(backend, &plan)).collect()
+        backends.map(|backend| self.backend_status(backend, &plan, has_better)).collect()
     }
 
-    fn backend_status(&self, backend: &Backend, plan: &PlanInForce) -> BackendStatus {
+    fn backend_status(&self, backend: &Backend, plan: &PlanInForce, has_better: bool) -> BackendStatus {
         let address = backend.address();
         let load = self.load.get(address);
         let totals = load.map(|_| self.load.totals.get(&address).copied().unwrap_or_default());
@@ -21,12 +21,16 @@ impl PoolFacts {
         let state = self.state(backend);
         let opened_since_push = totals.map_or(0, |totals| totals.opened_since_push);
         let head_start = plan.head_start(&weights).map(|ahead| ahead.saturating_sub(opened_since_push));
+        let why = match self.evidence(backend) {
+            Some(evidence) => text::why_misfit(evidence, !weights.is_empty(), has_better),
+            None => text::why(state, plan.balancing, head_start),
+        };
         BackendStatus {
             address,
             state,
             zone: backend.zone().map(ToString::to_string),
             capacity: backend.capacity().get(),
-            why: text::why(state, plan.balancing, head_start, self.evidence(backend)),
+            why,
             evidence: self.evidence(backend).map(ToString::to_string),
             head_start,
             weights,

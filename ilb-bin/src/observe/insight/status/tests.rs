@@ -76,8 +76,34 @@ async fn suspect_and_failing_backends_are_shown_with_the_evidence_also_while_no_
         assert_eq!(shown()["evidence"], evidence.to_string());
     }
     assert_eq!(status(&insight)["pools"][0]["count"]["failing"], 1);
+    assert_eq!(shown()["why"], "closes connections at once: at most an equal share of new connections");
+    pool.standing_changed(address(2), Standing::Suspect, Some(Evidence::NoAnswer));
+    assert_eq!(shown()["why"], "does not answer: left out with the next push");
+    for other in [1, 3] {
+        pool.standing_changed(address(other), Standing::Failing, Some(Evidence::ClosedProbe));
+    }
+    assert_eq!(shown()["why"], "does not answer: used because no backend is better");
+    let without_it = set(&[State::Ready, State::NotReady, State::Ready]);
+    push(&pool, &least_connections(&without_it, &[20, 20, 20]), &without_it, "one");
+    assert_eq!(shown()["why"], "does not answer: no new connections until it does");
+    pool.standing_changed(address(2), Standing::Failing, Some(Evidence::ClosedProbe));
+    assert_eq!(shown()["why"], "closes connections at once: no new connections for now");
     pool.standing_changed(address(2), Standing::State(State::Ready), None);
     assert_eq!((&shown()["state"], &shown()["evidence"]), (&json!("ready"), &json!(null)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_room_is_short_suspect_and_failing_backends_are_the_last_to_be_left_out() {
+    let (insight, pool) = insight();
+    pool.discovered(&set(&[State::Draining, State::Draining, State::Ready, State::Ready]));
+    pool.sampled(&sample(&[9, 9, 9, 0]));
+    pool.standing_changed(address(4), Standing::Failing, Some(Evidence::ClosedProbe));
+    let shown = |limit| -> Vec<BackendState> {
+        let status = insight.read(|facts| facts.status(limit, tokio::time::Instant::now()));
+        status.pools[0].backends.iter().map(|backend| backend.state).collect()
+    };
+    assert_eq!(shown(1), [BackendState::Failing]);
+    assert_eq!(shown(3), [BackendState::Draining, BackendState::Draining, BackendState::Failing]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -146,20 +146,10 @@ pub(super) fn imbalance(imbalance: Option<Imbalance>) -> String {
 }
 
 /// Explains the share of new connections that a backend gets.
-pub(super) fn why(
-    state: BackendState,
-    balancing: Balancing,
-    head_start: Option<u64>,
-    evidence: Option<&Evidence>,
-) -> String {
+pub(super) fn why(state: BackendState, balancing: Balancing, head_start: Option<u64>) -> String {
     let text = match (state, balancing, head_start) {
         (BackendState::Draining, ..) => "leaving: keeps existing connections",
         (BackendState::NotReady | BackendState::Unknown, ..) => "not ready: keeps existing connections",
-        (BackendState::Suspect, ..) => "does not answer: no new connections until it does",
-        (BackendState::Failing, ..) => {
-            let evidence = evidence.map_or("its connections end early".to_owned(), ToString::to_string);
-            return format!("{evidence}: gets few new connections until that ends");
-        }
         (_, Balancing::None, _) | (_, Balancing::LeastConnections, None) => "not active yet",
         (_, Balancing::RoundRobin, _) => "round robin",
         (_, Balancing::Blind, _) => "round robin: connections cannot be counted",
@@ -168,4 +158,17 @@ pub(super) fn why(
         (_, Balancing::LeastConnections, Some(n)) => return format!("less full: gets the next {n} connections"),
     };
     text.to_owned()
+}
+
+/// Explains the share of new connections that a suspect or failing backend gets. `has_better` is whether another backend
+/// is neither.
+pub(super) fn why_misfit(evidence: &Evidence, is_in_plan: bool, has_better: bool) -> String {
+    let share = match (evidence, is_in_plan, has_better) {
+        (_, true, false) => "used because no backend is better",
+        (Evidence::NoAnswer, true, true) => "left out with the next push",
+        (Evidence::NoAnswer, false, _) => "no new connections until it does",
+        (_, true, true) => "at most an equal share of new connections",
+        (_, false, _) => "no new connections for now",
+    };
+    format!("{evidence}: {share}")
 }

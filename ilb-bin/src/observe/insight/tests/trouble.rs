@@ -102,6 +102,41 @@ async fn what_hurts_clients_of_a_pool_in_force_is_listed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn suspect_and_failing_backends_make_a_pool_degraded_and_it_is_said_when_there_are_no_others() {
+    let (insight, pool) = insight();
+    let backends = set(&[State::Ready; 3]);
+    pool.discovered(&backends);
+    push(&pool, &least_connections(&backends, &[1, 1, 1]), &backends, "one");
+    pool.sampled(&sample(&[1, 1, 1]));
+    pool.standing_changed(address(1), Standing::Suspect, Some(Evidence::NoAnswer));
+    pool.standing_changed(address(2), Standing::Failing, Some(Evidence::ClosedProbe));
+    let expected = [
+        "pool default: no answer from 1 backend: no new connections until there is one",
+        "pool default: connections to 1 backend end early: few new ones until that stops",
+    ];
+    assert_eq!(degraded(&insight), expected);
+    pool.standing_changed(address(3), Standing::Failing, Some(Evidence::ClosedProbe));
+    let expected = [
+        "pool default: no backend works: new connections go to those that are suspect or failing",
+        "pool default: no answer from 1 backend",
+        "pool default: connections to 2 backends end early",
+    ];
+    assert_eq!(degraded(&insight), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_that_replaces_another_suspects_nobody_yet() {
+    let (insight, pool) = insight();
+    let backends = set(&[State::Ready; 2]);
+    pool.discovered(&backends);
+    push(&pool, &least_connections(&backends, &[1, 1]), &backends, "one");
+    pool.standing_changed(address(1), Standing::Failing, Some(Evidence::ClosedProbe));
+    let again = Reporter::add(&insight, "default", "tcp", Method::LeastConnections);
+    again.discovered(&backends);
+    assert_eq!(status(&insight)["pools"][0]["count"]["failing"], 0, "its balancer starts without suspicions");
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_is_ready_while_another_program_replaces_the_configuration() {
     let (insight, pool) = insight();
     let backends = set(&[State::Ready]);
