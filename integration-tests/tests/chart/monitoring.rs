@@ -73,17 +73,32 @@ fn each_alert_asks_for_this_release_and_for_metrics_that_exist_and_has_a_runbook
 
 #[test]
 #[ignore = "needs the testbed: make test"]
+fn backends_that_are_left_out_have_alerts_and_a_place_on_the_dashboard() {
+    let chart = Chart::new().unwrap();
+    let rendered = chart.render("{env: {relay: a=b}, metrics: {prometheusRule: {enabled: true}}}").unwrap();
+    let rules = rendered.only("PrometheusRule").unwrap()["spec"]["groups"][0]["rules"].as_array().unwrap().clone();
+    let dashboard = dashboard(&chart);
+    for (state, alert) in [("suspect", "IlbBackendsSuspect"), ("failing", "IlbBackendsFailing")] {
+        let rule = rules.iter().find(|rule| rule["alert"] == alert).unwrap();
+        let selector = format!(r#"state="{state}""#);
+        let query = rule["expr"].as_str().unwrap();
+        assert!(query.contains("ilb_pool_backends{") && query.contains(&selector) && query.ends_with("> 0"), "{query}");
+        assert_eq!((&rule["labels"]["severity"], &rule["for"]), (&"warning".into(), &"5m".into()), "{alert}");
+        let is_shown = |query: &String| query.contains("ilb_pool_backends{") && query.contains(&selector);
+        assert!(queries(&dashboard).iter().any(is_shown), "no panel shows {state} backends");
+    }
+}
+
+#[test]
+#[ignore = "needs the testbed: make test"]
 fn the_dashboard_asks_for_metrics_that_exist() {
     let chart = Chart::new().unwrap();
-    let rendered = chart.render("{env: {relay: a=b}, metrics: {dashboard: {enabled: true}}}").unwrap();
-    let maps = rendered.all("ConfigMap");
-    let dashboard = maps.iter().find_map(|map| map["data"]["ilb.json"].as_str()).unwrap();
-    let dashboard: Value = serde_json::from_str(dashboard).unwrap();
+    let dashboard = dashboard(&chart);
     let panels = dashboard["panels"].as_array().unwrap();
-    let queries: Vec<_> = panels.iter().flat_map(|panel| panel["targets"].as_array().into_iter().flatten()).collect();
+    let queries = queries(&dashboard);
     assert!(queries.len() >= 10, "{}", queries.len());
     for query in queries {
-        let query = query["expr"].as_str().unwrap().replace("$__rate_interval", "5m");
+        let query = query.replace("$__rate_interval", "5m");
         assert!(unknown_metrics(&chart, &query).is_empty(), "{query}: {:?}", unknown_metrics(&chart, &query));
         assert!(query.contains(r#"namespace="$namespace""#), "{query}");
     }
@@ -101,6 +116,20 @@ fn a_wrong_query_is_noticed() {
     let metrics = BTreeSet::from(["ilb_known".to_owned()]);
     assert_eq!(missing("rate(ilb_known{a=\"b\"}[5m]) / sum(ilb_knwon)", &metrics), ["ilb_knwon"]);
     assert_eq!(missing("sum(ilb_known", &metrics).len(), 1, "no query at all");
+}
+
+/// Returns the dashboard that the chart installs.
+fn dashboard(chart: &Chart) -> Value {
+    let rendered = chart.render("{env: {relay: a=b}, metrics: {dashboard: {enabled: true}}}").unwrap();
+    let maps = rendered.all("ConfigMap");
+    serde_json::from_str(maps.iter().find_map(|map| map["data"]["ilb.json"].as_str()).unwrap()).unwrap()
+}
+
+/// Returns the queries of all panels.
+fn queries(dashboard: &Value) -> Vec<String> {
+    let panels = dashboard["panels"].as_array().unwrap();
+    let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().into_iter().flatten());
+    targets.map(|target| target["expr"].as_str().unwrap().to_owned()).collect()
 }
 
 /// Returns the metrics of a query that `docs/metrics.md`, which is generated from the code, does not have.
