@@ -222,7 +222,7 @@ fn if_all_backends_are_suspects_all_are_used() {
 fn a_suspect_that_leaves_and_comes_back_is_reported_as_no_longer_suspect() {
     let mut bench = Bench::new(&ready(0..2));
     bench.sample(&[(30, 0), (30, 0)]).push();
-    let mut standings = |bench: &mut Bench| -> Vec<Standing> {
+    let standings = |bench: &mut Bench| -> Vec<Standing> {
         bench.balancer.decide(bench.now).changes.iter().map(|change| change.to).collect()
     };
     bench.after(100 * MS).sample(&[(30, 0), (2, 0)]);
