@@ -16,7 +16,7 @@ mod readback;
 mod tls;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     fmt,
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -36,11 +36,15 @@ use self::{
     proof::Prover,
     readback::Process,
 };
-use crate::{Applied, ConfigSink, Configuration, Error, Member, Name, process::StartDate};
+use crate::{Applied, ConfigSink, Configuration, Error, Member, Name, Revision, process::StartDate};
 
 /// Time for which a confirmed process identity is trusted before `/api/version` is asked again. The presence of the
 /// revision already implies the same process, so this need not be short.
 const PROCESS_TRUSTED_FOR: Duration = Duration::from_secs(1);
+
+/// Number of revisions that are remembered, to tell an own configuration that comes into force late from that of another
+/// client.
+const MAX_REMEMBERED_REVISIONS: usize = 8;
 
 /// Client of one Traefik, programmed through its REST provider and read back through its API.
 pub struct Traefik {
@@ -53,6 +57,8 @@ pub struct Traefik {
     /// Entry points of the process that was configured last, or `None` if it does not tell them.
     entry_points: Mutex<Option<(StartDate, Option<EntryPoints>)>>,
     prover: Prover,
+    /// The last [`MAX_REMEMBERED_REVISIONS`] revisions that were sent, oldest first.
+    sent: Mutex<VecDeque<Revision>>,
 }
 
 impl Traefik {
@@ -96,7 +102,10 @@ impl Traefik {
 #[async_trait]
 impl ConfigSink for Traefik {
     async fn apply(&self, configuration: &Configuration) -> Result<Applied, Error> {
-        self.apply_fitting(configuration, Instant::now()).await
+        match self.apply_fitting(configuration, Instant::now()).await {
+            Err(error) => Err(self.explain(error).await),
+            applied => applied,
+        }
     }
 
     async fn verify(&self, applied: &Applied) -> Result<(), Error> {
@@ -116,7 +125,7 @@ impl ConfigSink for Traefik {
         match (there, self.request_process().await?.start_date == applied.started) {
             (true, true) => Ok(()),
             (_, false) => Err(Error::Restarted),
-            (false, true) => Err(Error::Overwritten(applied.revision.clone())),
+            (false, true) => Err(self.explain(Error::Overwritten(applied.revision.clone())).await),
         }
     }
 

@@ -93,6 +93,14 @@ pub enum Error {
     /// The revision is gone although Traefik has not restarted: another client writes to its REST provider.
     #[error("revision {0} is not in force any more: something else has replaced the configuration")]
     Overwritten(Revision),
+    /// An earlier configuration of this client came into force after a later one, because Traefik was slow to take it.
+    #[error("revision {revision} is not in force any more: {instead} came into force late, which was sent before it")]
+    Outdated {
+        /// Revision that was in force, or should have come into force.
+        revision: Revision,
+        /// Earlier revision that is in force now.
+        instead: Revision,
+    },
     /// A response cannot be parsed, or is too long.
     #[error("Traefik's answer to {what} cannot be understood: {problem}")]
     Unintelligible {
@@ -179,6 +187,7 @@ impl Error {
             Self::ServersDiffer { .. } => "servers differ",
             Self::Restarted => "restarted",
             Self::Overwritten(_) => "overwritten",
+            Self::Outdated { .. } => "outdated",
             Self::Unintelligible { .. } => "unintelligible",
             Self::Credentials { .. } => "credentials",
             Self::NoneInForce { .. } => "none in force",

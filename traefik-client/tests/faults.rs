@@ -258,6 +258,20 @@ async fn only_if_no_router_is_in_force_is_it_an_error() {
     traefik.apply(&Configuration::default()).await.unwrap();
 }
 
+#[tokio::test]
+async fn an_earlier_configuration_that_comes_into_force_late_is_no_other_client() {
+    let (server, traefik) = Scripted::start(&["tcp"]).await;
+    traefik.apply(&pools(&[("a", "tcp")], 1)).await.unwrap();
+    let earlier = server.state().configuration.clone();
+    let applied = traefik.apply(&pools(&[("a", "tcp")], 2)).await.unwrap();
+    server.state().configuration = earlier;
+    let error = traefik.verify(&applied).await.unwrap_err();
+    assert_eq!(error.kind(), "outdated", "{error}");
+    assert!(error.is_retryable());
+    server.state().configuration = json!({"tcp": {"services": {"rev-0123456789abcdef": {"loadBalancer": {}}}}});
+    assert_eq!(traefik.verify(&applied).await.unwrap_err().kind(), "overwritten");
+}
+
 /// The other client writes after each request of the proof in turn.
 #[tokio::test]
 async fn a_configuration_that_is_replaced_during_its_proof_is_overwritten_and_no_servers_differ() {

@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::BTreeMap, sync::PoisonError, time::Duration}
 use tokio::time::Instant;
 
 use super::{
-    Traefik, echo,
+    MAX_REMEMBERED_REVISIONS, Traefik, echo,
     entry_points::EntryPoints,
     http::{MAX_FIXED_RESPONSE_BYTES, MAX_LISTING_BYTES, REST_PROVIDER_PATH},
     proof::{self, Fact},
@@ -189,8 +189,29 @@ impl Traefik {
 
     /// Sends the configuration and returns Traefik's echo of it.
     async fn put(&self, payload: &Payload) -> Result<Vec<u8>, Error> {
+        self.remember(payload.revision());
         let max_bytes = MAX_FIXED_RESPONSE_BYTES + 2 * payload.bytes().len();
         self.http.put(REST_PROVIDER_PATH, "configuration", payload.bytes(), max_bytes).await
+    }
+
+    fn remember(&self, revision: &Revision) {
+        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        sent.retain(|earlier| earlier != revision);
+        sent.push_back(revision.clone());
+        if sent.len() > MAX_REMEMBERED_REVISIONS {
+            sent.pop_front();
+        }
+    }
+
+    /// Returns `error`, or the better one if it was not another client that has replaced the configuration.
+    pub(super) async fn explain(&self, error: Error) -> Error {
+        let Error::Overwritten(revision) = &error else { return error };
+        let Ok(in_force) = self.request_revisions().await else { return error };
+        let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        match sent.iter().find(|earlier| *earlier != revision && in_force.contain(earlier)) {
+            Some(instead) => Error::Outdated { revision: revision.clone(), instead: instead.clone() },
+            None => error,
+        }
     }
 
     /// Waits until `revision` is in force. Fails as soon as a long wait shows that the process is not `before` any more.

@@ -147,6 +147,7 @@ impl TraefikBuilder {
             process: Mutex::default(),
             entry_points: Mutex::default(),
             prover: Prover::default(),
+            sent: Mutex::default(),
         })
     }
 }

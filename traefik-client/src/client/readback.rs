@@ -116,6 +116,10 @@ impl Revisions {
         let names = services.into_iter().map(|service| service.name);
         Ok(Self(names.filter(|name| name.starts_with(Name::REVISION_PREFIX)).collect()))
     }
+
+    pub(super) fn contain(&self, revision: &Revision) -> bool {
+        self.0.contains(&at_rest(revision.name()))
+    }
 }
 
 /// Snapshot of all that is in force at one moment, from `GET /api/rawdata`.
