@@ -208,7 +208,9 @@ impl Controller {
         let before = self.pushes.acknowledged().filter(|before| **before != desired && !self.pushes.is_pushing());
         let Some(before) = before.filter(|_| desired.len() > 1) else { return Some(desired) };
         let is_changed = |name: &Name| before.get(name) != desired.get(name);
-        if !desired.keys().chain(before.keys()).any(|name| is_changed(name) && !self.is_left_out(name)) {
+        let changes_traefik =
+            |name: &Name| is_changed(name) && !self.stays_left_out(before.get(name), desired.get(name));
+        if !desired.keys().chain(before.keys()).any(changes_traefik) {
             return Some(desired);
         }
         // The push of one pool makes Traefik start the round robin of every pool from the top.
@@ -234,10 +236,13 @@ impl Controller {
         }
     }
 
-    /// Returns whether the last push went to Traefik without this pool, so that changes of the pool change nothing there.
-    fn is_left_out(&self, name: &Name) -> bool {
-        let fault = self.pushes.proof().and_then(|proof| proof.faults.get(name));
-        matches!(fault, Some(Error::EntryPointMissing { .. }))
+    /// Returns whether the last push went to Traefik without this pool, and the next one will, too, so that changes of the
+    /// pool change nothing there.
+    fn stays_left_out(&self, before: Option<&Desired>, desired: Option<&Desired>) -> bool {
+        let Some(before) = before else { return false };
+        let fault = self.pushes.proof().and_then(|proof| proof.faults.get(&before.spec.name));
+        let moves = desired.is_some_and(|desired| desired.spec.entry_point != before.spec.entry_point);
+        matches!(fault, Some(Error::EntryPointMissing { .. })) && !moves
     }
 
     /// Starts what is due in each pool and returns the desired state of those that know enough.
@@ -262,7 +267,7 @@ impl Controller {
         let is_added = |name: &Name| changes.added.iter().any(|pool| pool.name() == name);
         let (replaced, removed): (Vec<_>, Vec<_>) = changes.removed.into_iter().partition(is_added);
         self.remove(&replaced);
-        // Before the others are removed, so that observers know whether the new pools join some that are in force.
+        // Before the others are removed, so that observers see no moment without pools.
         for mut pool in changes.added {
             if let Some(before) = self.pools.get(pool.name()) {
                 pool.replace(before);

@@ -60,7 +60,9 @@ async fn a_change_of_a_pool_that_is_left_out_does_not_renew_the_plans_of_the_oth
     let policy = Policy::least_connections(counts.counter(), ilb_reconciler::Pacing::default());
     let ((a, a_sets), (b, b_sets)) = (pool("a", "a", policy), pool("b", "b", Policy::round_robin()));
     let (sink, mut pushed) = script.sink();
-    let _task = tokio::spawn(Controller::new(Arc::new(sink), [a, b]).run(std::future::pending()));
+    let (changes, receiver) = mpsc::channel(1);
+    let controller = Controller::new(Arc::new(sink), [a, b]).with_changes(receiver);
+    let _task = tokio::spawn(controller.run(std::future::pending()));
     a_sets.send(Ok(set(2))).await.unwrap();
     b_sets.send(Ok(set(1))).await.unwrap();
     let mut next = async || timeout(Duration::from_secs(10), pushed.recv()).await.expect("a push").unwrap();
@@ -68,4 +70,11 @@ async fn a_change_of_a_pool_that_is_left_out_does_not_renew_the_plans_of_the_oth
     let first = service(next().await);
     b_sets.send(Ok(set(2))).await.unwrap();
     assert_eq!(service(next().await), first);
+
+    // At an entry point that exists it is pushed, and Traefik starts every round robin from the top.
+    script.faults.lock().unwrap().clear();
+    let (moved, moved_sets) = pool("b", "elsewhere", Policy::round_robin());
+    changes.send(PoolChanges { removed: Vec::new(), added: vec![moved] }).await.unwrap();
+    moved_sets.send(Ok(set(2))).await.unwrap();
+    timeout(Duration::from_secs(10), async { while service(next().await) == first {} }).await.unwrap();
 }

@@ -44,6 +44,8 @@ pub(crate) struct PoolFacts {
     pub(crate) fault: Option<OngoingProblem>,
     /// The decision that is in force, or was at the last proof.
     pub(crate) in_force: Option<Arc<Decision>>,
+    /// The decision in the last push, whatever came of it.
+    pushed_last: Option<Arc<Decision>>,
     pub(crate) load: LoadFacts,
     /// The moment of the oldest change of the ready backends that is in no push yet.
     changed: Option<Instant>,
@@ -76,6 +78,7 @@ impl PoolFacts {
             misfits: BTreeMap::new(),
             fault: None,
             in_force: None,
+            pushed_last: None,
             load: LoadFacts::default(),
             changed: None,
             change_in_flight: None,
@@ -121,14 +124,17 @@ impl PoolFacts {
     }
 
     /// Takes in that a push has started, and returns its reason as far as this pool is concerned: none if the decision is
-    /// in force already.
+    /// in force already, or if Traefik has refused it and is only tried again.
     pub(super) fn push_started(&mut self, decision: &Arc<Decision>) -> Option<Reason> {
         self.change_in_flight = match (self.change_in_flight.take(), self.changed.take()) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
-        let is_in_force = self.in_force.as_ref().is_some_and(|in_force| Arc::ptr_eq(in_force, decision));
-        (!is_in_force).then_some(decision.reason)
+        let is_it = |known: Option<&Arc<Decision>>| known.is_some_and(|known| Arc::ptr_eq(known, decision));
+        let is_repetition = self.fault.is_some() && is_it(self.pushed_last.as_ref());
+        let is_known = is_it(self.in_force.as_ref()) || is_repetition;
+        self.pushed_last = Some(Arc::clone(decision));
+        (!is_known).then_some(decision.reason)
     }
 
     pub(super) fn pushed(&mut self, desired: &Desired, now: Instant) {

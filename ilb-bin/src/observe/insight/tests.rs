@@ -117,10 +117,19 @@ impl Reporter {
 
     /// Reports a push that puts all of these pools in force but those that `applied` names.
     pub(crate) fn pushed_with(&self, others: &[&Self], set: &BackendSet, applied: &Applied) {
-        let decision = round_robin(set);
+        self.decision_pushed_with(&round_robin(set), others, set, applied);
+    }
+
+    pub(crate) fn decision_pushed_with(
+        &self,
+        decision: &Arc<Decision>,
+        others: &[&Self],
+        set: &BackendSet,
+        applied: &Applied,
+    ) {
         let mut desired = DesiredPools::new();
         for pool in [self].iter().chain(others) {
-            desired.extend(pool.desired(&decision, set));
+            desired.extend(pool.desired(decision, set));
         }
         self.report(&Event::PushStarted { desired: &desired });
         desired.retain(|name, _| !applied.faults.contains_key(name));

@@ -65,6 +65,18 @@ async fn pools_of_which_traefik_takes_none_are_not_ready_each_with_its_reason() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pool_that_is_tried_again_is_no_reason_for_a_push() {
+    let (insight, pool) = insight();
+    let other = Reporter::add(&insight, "other", "nope", Method::RoundRobin);
+    let (backends, decision) = (set(&[State::Ready]), round_robin(&set(&[State::Ready])));
+    for _ in 0..2 {
+        pool.decision_pushed_with(&decision, &[&other], &backends, &refusing("other"));
+    }
+    let pushes = &status(&insight)["traefik"]["pushes"];
+    assert_eq!((&pushes[1]["reason"], &pushes[0]["reason"]), (&json!("backends"), &json!("repair")));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_start_waits_for_a_pool_no_longer_than_the_first_push() {
     let (insight, pool) = insight();
     Reporter::add(&insight, "other", "amqp", Method::RoundRobin);
