@@ -1,6 +1,9 @@
 //! Exit codes of the process, and the failures that lead to them.
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use crate::settings::Problems;
 
@@ -36,13 +39,15 @@ pub(crate) const EXIT_CODES: &str = "  \
   130, 143  a second SIGINT or SIGTERM ended ilb at once";
 
 impl Failure {
-    /// Reports the failure on stderr, unless that has been done already, and returns the exit code.
+    /// Reports the failure on stderr, unless that has been done already, and returns the exit code. If stderr has been
+    /// closed, the exit code is all that is left to report.
     pub(crate) fn report(self) -> Exit {
-        match &self {
-            Self::Invalid(error) | Self::Failed(error) => eprintln!("ilb: {error:#}"),
-            Self::Settings(problems) => eprint!("{problems}"),
-            Self::Reported(_) => {}
-        }
+        let mut stderr = io::stderr();
+        let _ = match &self {
+            Self::Invalid(error) | Self::Failed(error) => writeln!(stderr, "ilb: {error:#}"),
+            Self::Settings(problems) => write!(stderr, "{problems}"),
+            Self::Reported(_) => Ok(()),
+        };
         self.exit()
     }
 

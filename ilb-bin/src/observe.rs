@@ -4,7 +4,6 @@ pub(crate) mod admin;
 pub(crate) mod insight;
 pub(crate) mod log;
 pub(crate) mod metrics;
-mod repeats;
 mod settings_event;
 
 use self::insight::Insight;

@@ -16,7 +16,7 @@ use crate::{
     exit::{Exit, Failure},
     observe::insight::{Insight, PoolStatus},
     process::{
-        logging::{self, LogOptions},
+        logging::{Log, LogOptions},
         runtime::block_on,
     },
     settings::Settings,
@@ -49,8 +49,10 @@ pub(super) fn command() -> Command {
 
 pub(super) fn execute(matches: &ArgMatches) -> Result<Exit, Failure> {
     let settings = Settings::load(&inputs::from_matches(matches))?;
-    logging::start(&LogOptions::errors_only());
-    let plan = block_on(Plan::make(&settings))?;
+    let log = Log::start(&LogOptions::errors_only())?;
+    let plan = block_on(Plan::make(&settings));
+    log.flush();
+    let plan = plan?;
     match Format::from_matches(matches) {
         Format::Json => print_json(&plan)?,
         Format::Table => print(&view::plan(&plan.pools, Room { height: None, ..terminal::room() }))?,

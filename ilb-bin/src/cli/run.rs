@@ -5,7 +5,7 @@ use clap::{Arg, ArgMatches, Command};
 use super::inputs;
 use crate::{
     exit::{Exit, Failure},
-    process::logging,
+    process::logging::Log,
     settings::Settings,
     wiring,
 };
@@ -25,14 +25,11 @@ pub(super) fn flags() -> Vec<Arg> {
 pub(super) fn execute(matches: &ArgMatches) -> Result<Exit, Failure> {
     let inputs = inputs::from_matches(matches);
     let settings = Settings::load(&inputs)?;
-    let level = logging::start(&settings.log);
-    match wiring::run(inputs, settings, level) {
-        Ok(()) => Ok(Exit::Done),
-        Err(failure) => {
-            if let Failure::Invalid(error) | Failure::Failed(error) = &failure {
-                tracing::error!(error = format!("{error:#}"), "Cannot start");
-            }
-            Err(failure.reported())
-        }
+    let log = Log::start(&settings.log)?;
+    let result = wiring::run(inputs, settings, log.clone());
+    if let Err(Failure::Invalid(error) | Failure::Failed(error)) = &result {
+        tracing::error!(error = format!("{error:#}"), "Cannot start");
     }
+    log.flush();
+    result.map(|()| Exit::Done).map_err(|failure| failure.reported())
 }

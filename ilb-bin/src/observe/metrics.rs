@@ -19,7 +19,7 @@ mod traefik;
 use prometheus_client::registry::Registry;
 
 use self::encode::FactsCollector;
-use crate::observe::insight::Insight;
+use crate::{observe::insight::Insight, process::logging::DroppedLines};
 
 /// The metrics of a running ilb.
 #[derive(Debug)]
@@ -29,9 +29,9 @@ impl Metrics {
     /// Media type of [`Metrics::text`].
     pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-    pub(crate) fn new(insight: Insight) -> Self {
+    pub(crate) fn new(insight: Insight, dropped_lines: DroppedLines) -> Self {
         let mut registry = Registry::default();
-        registry.register_collector(Box::new(FactsCollector(insight)));
+        registry.register_collector(Box::new(FactsCollector { insight, dropped_lines }));
         Self(registry)
     }
 

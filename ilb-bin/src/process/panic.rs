@@ -2,13 +2,16 @@
 
 use std::{panic, process};
 
+use super::logging::Log;
+
 /// Makes every later panic, also that of a task, log itself and abort the process.
 ///
 /// Otherwise the process would go on without the task that has panicked and still look alive. A release build aborts on
 /// its own; in other builds the runtime would catch the panic of a task.
-pub(crate) fn abort_on_panic() {
-    panic::set_hook(Box::new(|panic| {
+pub(crate) fn abort_on_panic(log: Log) {
+    panic::set_hook(Box::new(move |panic| {
         tracing::error!(%panic, "A bug in ilb: aborting");
+        log.flush();
         process::abort();
     }));
 }
@@ -17,7 +20,7 @@ pub(crate) fn abort_on_panic() {
 mod tests {
     use std::{os::unix::process::ExitStatusExt, process::Command};
 
-    use crate::process::logging::{self, LogFormat, LogOptions};
+    use crate::process::logging::{Log, LogFormat, LogOptions};
 
     /// Environment variable of the process that is to panic.
     const PANIC: &str = "ILB_TEST_PANIC_IN_A_TASK";
@@ -40,8 +43,7 @@ mod tests {
 
     fn panic_in_a_task() -> ! {
         let level = tracing_subscriber::filter::LevelFilter::INFO;
-        logging::start(&LogOptions { level, format: LogFormat::Json });
-        super::abort_on_panic();
+        super::abort_on_panic(Log::start(&LogOptions { level, format: LogFormat::Json }).unwrap());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let _ = tokio::spawn(async { panic!("a slip") }).await;

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::pools::PoolFactory;
 use crate::{
     observe::{SettingsEvent, SettingsObserver},
-    process::logging::LevelHandle,
+    process::logging::Log,
     settings::{Inputs, Settings},
 };
 
@@ -27,7 +27,7 @@ pub(crate) struct Reloader {
     /// The settings in effect.
     settings: Settings,
     factory: PoolFactory,
-    level: LevelHandle,
+    log: Log,
     observer: SettingsObserver,
     /// Problems of the file when it was loaded last, so that they are reported once.
     refused: Option<String>,
@@ -51,10 +51,10 @@ impl Reloader {
         inputs: Inputs,
         settings: Settings,
         factory: PoolFactory,
-        level: LevelHandle,
+        log: Log,
         observer: SettingsObserver,
     ) -> Self {
-        Self { inputs, settings, factory, level, observer, refused: None }
+        Self { inputs, settings, factory, log, observer, refused: None }
     }
 
     async fn run(mut self, sender: mpsc::Sender<PoolChanges>) {
@@ -94,7 +94,7 @@ impl Reloader {
         }
         self.observer.on(&SettingsEvent::Applied { added: &added, removed: &removed, pending: &difference.pending });
         if difference.log_level {
-            self.level.set(settings.log.level);
+            self.log.set_level(settings.log.level);
         }
         self.refused = None;
         self.settings = settings;

@@ -20,13 +20,13 @@ use crate::{
         insight::Insight,
         log::{self, LogObserver},
     },
-    process::{logging::LevelHandle, panic, runtime::block_on, signals::Signals},
+    process::{logging::Log, panic, runtime::block_on, signals::Signals},
     settings::{Inputs, Settings},
 };
 
 /// Runs until a signal stops it. Reloads the file that `inputs` name and that `settings` were loaded from.
-pub(crate) fn run(inputs: Inputs, settings: Settings, level: LevelHandle) -> Result<(), Failure> {
-    panic::abort_on_panic();
+pub(crate) fn run(inputs: Inputs, settings: Settings, log: Log) -> Result<(), Failure> {
+    panic::abort_on_panic(log.clone());
     block_on(async {
         let mut stop = pin!(Signals::listen().context("cannot listen to signals")?.first());
         let controller = tokio::select! {
@@ -35,17 +35,17 @@ pub(crate) fn run(inputs: Inputs, settings: Settings, level: LevelHandle) -> Res
                 log::stopping(signal);
                 return Ok(());
             }
-            started = start(inputs, settings, level) => started?,
+            started = start(inputs, settings, log) => started?,
         };
         controller.run(async { log::stopping(stop.await) }).await;
         Ok(())
     })
 }
 
-async fn start(inputs: Inputs, settings: Settings, level: LevelHandle) -> Result<Controller, Failure> {
+async fn start(inputs: Inputs, settings: Settings, log: Log) -> Result<Controller, Failure> {
     let (admin, insight) = (Admin::bind(settings.admin_address).await?, Insight::new());
     // First, so that health checks are answered while the rest starts.
-    tokio::spawn(admin.serve(insight.clone()));
+    tokio::spawn(admin.serve(insight.clone(), log.dropped_lines()));
     let mut base = Configuration::default();
     base.set_default_certificate(certificate::generate().context("cannot generate a default certificate")?);
     let traefik = TraefikClients::from_settings(&settings.traefik).map_err(Failure::Invalid)?;
@@ -55,10 +55,11 @@ async fn start(inputs: Inputs, settings: Settings, level: LevelHandle) -> Result
         pools.push(factory.build_pool(pool).await.map_err(Failure::Invalid)?);
     }
     let observer = SettingsObserver::new(insight.clone());
-    let changes = reload::start(Reloader::new(inputs, settings, factory, level, observer));
+    let log_observer = LogObserver::new(log.dropped_lines(), log.repeated_lines());
+    let changes = reload::start(Reloader::new(inputs, settings, factory, log, observer));
     let mut controller = Controller::new(traefik.sink, pools).with_base(base).with_changes(changes);
     if let Some(instances) = traefik.instances {
         controller = controller.with_instances(instances);
     }
-    Ok(controller.with_observer(LogObserver::new()).with_observer(insight))
+    Ok(controller.with_observer(log_observer).with_observer(insight))
 }

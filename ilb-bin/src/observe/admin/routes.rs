@@ -19,7 +19,10 @@ use super::{
     events::{self, StreamLimit},
     page::Page,
 };
-use crate::observe::{insight::Insight, metrics::Metrics};
+use crate::{
+    observe::{insight::Insight, metrics::Metrics},
+    process::logging::DroppedLines,
+};
 
 /// The sources of all responses.
 #[derive(Clone)]
@@ -31,8 +34,8 @@ struct Sources {
 }
 
 /// Creates the router of all paths. It allows only `GET` and `HEAD`.
-pub(super) fn router(insight: Insight) -> Router {
-    let metrics = Arc::new(Metrics::new(insight.clone()));
+pub(super) fn router(insight: Insight, dropped_lines: DroppedLines) -> Router {
+    let metrics = Arc::new(Metrics::new(insight.clone(), dropped_lines));
     let sources = Sources { insight, metrics, page: Arc::new(Page::new()), streams: StreamLimit::default() };
     Router::new()
         .route("/", get(page))

@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::routes;
-use crate::observe::insight::Insight;
+use crate::{observe::insight::Insight, process::logging::DroppedLines};
 
 /// The admin server, bound and not serving yet.
 #[derive(Debug)]
@@ -47,8 +47,8 @@ impl Admin {
     }
 
     /// Serves until it is cancelled.
-    pub(crate) async fn serve(self, insight: Insight) {
-        let router = routes::router(insight);
+    pub(crate) async fn serve(self, insight: Insight, dropped_lines: DroppedLines) {
+        let router = routes::router(insight, dropped_lines);
         let free = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         loop {
             // The semaphore is never closed, so this always returns a permit.

@@ -1,7 +1,8 @@
 //! A problem that lasts, as the status shows it: since when, how often, and the last error.
 //!
-//! It decides nothing. `Pushes` and `Breaker` in the libraries decide when to try again, and `Repeats` decides when the
-//! log repeats itself; each of them counts over a period of its own, and this one counts until the problem is over.
+//! It decides nothing. `Pushes` and `Breaker` in the libraries decide when to try again, and `Trouble` in the log decides
+//! when the log repeats itself; each of them counts over a period of its own, and this one counts until the problem is
+//! over.
 
 use tokio::time::Instant;
 

@@ -13,16 +13,19 @@ use super::{
     scrape::Scrape,
     series::Value,
 };
-use crate::observe::insight::Insight;
+use crate::{observe::insight::Insight, process::logging::DroppedLines};
 
 /// Reads all metrics from the facts.
 #[derive(Debug)]
-pub(super) struct FactsCollector(pub(super) Insight);
+pub(super) struct FactsCollector {
+    pub(super) insight: Insight,
+    pub(super) dropped_lines: DroppedLines,
+}
 
 impl Collector for FactsCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        self.0.read(|facts| {
-            let scrape = Scrape::new(facts);
+        self.insight.read(|facts| {
+            let scrape = Scrape::new(facts, self.dropped_lines.get());
             all().try_for_each(|metric| metric.encode(&scrape, &mut encoder))
         })
     }

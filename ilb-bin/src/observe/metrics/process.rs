@@ -1,6 +1,7 @@
 //! The metrics of the process, under the names that every exporter uses, and of the build.
 
 use super::{
+    convert::number,
     metric::{Kind, Metric},
     series::{Series, Value},
 };
@@ -31,6 +32,14 @@ pub(super) const METRICS: &[Metric] = &[
         help: "Asynchronous tasks that have not ended",
         labels: &[],
         read: |s, series| optional(s.process.tasks, series),
+    },
+    Metric {
+        name: "ilb_log_lines_dropped",
+        kind: Kind::Counter,
+        unit: None,
+        help: "Log lines that were lost because the reader of stderr has closed it or does not keep up",
+        labels: &[],
+        read: |s, series| series(&[], Value::Number(number(s.dropped_lines))),
     },
     Metric {
         name: "process_cpu_seconds",

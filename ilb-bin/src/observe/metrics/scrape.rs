@@ -16,6 +16,8 @@ pub(super) struct Scrape<'a> {
     pub(super) facts: &'a Facts,
     pub(super) now: Instant,
     pub(super) process: Process,
+    /// Lines that the log has lost.
+    pub(super) dropped_lines: u64,
     pub(super) pools: Vec<PoolScrape<'a>>,
 }
 
@@ -28,7 +30,7 @@ pub(super) struct PoolScrape<'a> {
 }
 
 impl<'a> Scrape<'a> {
-    pub(super) fn new(facts: &'a Facts) -> Self {
+    pub(super) fn new(facts: &'a Facts, dropped_lines: u64) -> Self {
         let pool = |(name, pool): (&'a String, &'a PoolFacts)| {
             let backends = pool
                 .backend_statuses(MAX_BACKENDS_WITH_SERIES)
@@ -38,7 +40,7 @@ impl<'a> Scrape<'a> {
             PoolScrape { name, facts: pool, backends }
         };
         let pools = facts.pools.iter().map(pool).collect();
-        Self { facts, now: Instant::now(), process: Process::read(), pools }
+        Self { facts, now: Instant::now(), process: Process::read(), dropped_lines, pools }
     }
 
     /// Passes on one value per pool, where there is one.

@@ -7,6 +7,7 @@ use ilb_reconciler::Method;
 
 use super::{catalog::all, *};
 use crate::observe::insight::tests::{Reporter, push, round_robin, sample, set};
+use crate::process::logging::DroppedLines;
 
 /// Returns the metrics of a pool with backends in these states, after a push.
 fn text(states: &[State]) -> String {
@@ -17,7 +18,7 @@ fn text(states: &[State]) -> String {
     pool.sampled(&sample(&[5, 6, 7]));
     push(&pool, &round_robin(&before), &before, "one");
     pool.discovered(&set(states));
-    Metrics::new(insight).text().unwrap()
+    Metrics::new(insight, DroppedLines::default()).text().unwrap()
 }
 
 #[tokio::test]

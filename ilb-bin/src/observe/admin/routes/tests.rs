@@ -9,7 +9,7 @@ use crate::observe::insight::tests::{Reporter, push, round_robin, set};
 
 async fn ask(insight: &Insight, method: Method, path: &str) -> (StatusCode, axum::http::HeaderMap, String) {
     let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
-    let response = router(insight.clone()).oneshot(request).await.unwrap();
+    let response = router(insight.clone(), DroppedLines::default()).oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
     (parts.status, parts.headers, String::from_utf8(body.to_vec()).unwrap())

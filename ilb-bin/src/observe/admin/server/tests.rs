@@ -8,7 +8,7 @@ use super::*;
 async fn answer(request: &[u8]) -> String {
     let admin = Admin::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
     let address = admin.listener.local_addr().unwrap();
-    let server = tokio::spawn(admin.serve(Insight::new()));
+    let server = tokio::spawn(admin.serve(Insight::new(), DroppedLines::default()));
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(request).await.unwrap();
     let mut answer = Vec::new();
