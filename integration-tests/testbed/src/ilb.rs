@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::PipeWriter,
     path::PathBuf,
     process::{Command, ExitStatus},
     sync::OnceLock,
@@ -51,6 +52,14 @@ impl Ilb {
         let folder = tempfile::Builder::new().prefix("ilb-").tempdir()?;
         let command = command(variables)?;
         let process = Process::start("ilb", &command, &folder.path().join("ilb.log"))?;
+        Ok(Self { folder, command, process })
+    }
+
+    /// Starts ilb with its log in a pipe instead of a file.
+    pub fn start_into(output: PipeWriter, variables: &[(&str, &str)]) -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("ilb-").tempdir()?;
+        let command = command(variables)?;
+        let process = Process::start_into("ilb", &command, output)?;
         Ok(Self { folder, command, process })
     }
 

@@ -3,6 +3,7 @@
 use std::{
     fmt,
     fs::File,
+    io::PipeWriter,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{OnceLock, mpsc},
@@ -28,6 +29,12 @@ impl Process {
         Self::start_to_end_by("KILL", name, command, log)
     }
 
+    /// Starts `command` with its output in a pipe. It will be ended by SIGKILL.
+    pub fn start_into(name: &str, command: &Command, output: PipeWriter) -> anyhow::Result<Self> {
+        let (stdout, stderr) = (output.try_clone()?.into(), output.into());
+        Self::spawn("KILL", name, command, (stdout, stderr), Path::new("/dev/null"))
+    }
+
     /// Starts a program that has child processes of its own. It will be ended by SIGTERM, at which it ends them.
     pub fn start_family(name: &str, command: &Command, log: &Path) -> anyhow::Result<Self> {
         let mut process = Self::start_to_end_by("TERM", name, command, log)?;
@@ -37,6 +44,18 @@ impl Process {
 
     fn start_to_end_by(signal: &str, name: &str, command: &Command, log: &Path) -> anyhow::Result<Self> {
         let file = File::options().create(true).append(true).open(log).context("cannot open a log file")?;
+        let output = (file.try_clone()?.into(), file.into());
+        Self::spawn(signal, name, command, output, log)
+    }
+
+    /// Starts `command` with these outputs for its standard output and standard error.
+    fn spawn(
+        signal: &str,
+        name: &str,
+        command: &Command,
+        (stdout, stderr): (Stdio, Stdio),
+        log: &Path,
+    ) -> anyhow::Result<Self> {
         // `setpriv` asks the kernel to kill the program when the thread that started it ends. Rust offers that only
         // through `unsafe`, and util-linux is on every Linux.
         let mut wrapped = Command::new("setpriv");
@@ -47,7 +66,7 @@ impl Process {
                 None => wrapped.env_remove(key),
             };
         }
-        wrapped.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+        wrapped.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
         let child = spawn(wrapped).with_context(|| format!("cannot start {name}"))?;
         Ok(Self { name: name.to_owned(), child, log: log.to_owned(), gentle: false })
     }

@@ -1,6 +1,6 @@
 //! Everything that ilb has around it in a cluster, for one test.
 
-use std::{collections::HashSet, net::SocketAddr, ops::Range};
+use std::{collections::HashSet, io::PipeWriter, net::SocketAddr, ops::Range};
 
 use anyhow::Context;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -70,6 +70,23 @@ impl World {
         traefik: Traefik,
         settings: &[(&str, &str)],
     ) -> anyhow::Result<Self> {
+        Self::build(api_server, pods, traefik, settings, Ilb::start)
+    }
+
+    /// Starts a world without backends, in which the log of ilb goes into a pipe, and waits for nothing.
+    pub async fn logging_into(output: PipeWriter, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
+        let (api_server, traefik) = (ApiServer::shared().await?, Traefik::start().await?);
+        let pods = api_server.new_namespace("backends").await?;
+        Self::build(api_server, pods, traefik, settings, |variables| Ilb::start_into(output, variables))
+    }
+
+    fn build(
+        api_server: ApiServer,
+        pods: Pods,
+        traefik: Traefik,
+        settings: &[(&str, &str)],
+        start: impl FnOnce(&[(&str, &str)]) -> anyhow::Result<Ilb>,
+    ) -> anyhow::Result<Self> {
         let kubeconfig = api_server.kubeconfig().display().to_string();
         let (rest_url, port) = (traefik.rest_url(), BACKEND_PORT.to_string());
         let net = Net::for_this_process()?;
@@ -85,7 +102,7 @@ impl World {
             ("ILB_ADMIN_ADDRESS", &admin_address),
         ];
         variables.extend_from_slice(settings);
-        let ilb = Ilb::start(&variables)?;
+        let ilb = start(&variables)?;
         Ok(Self { backends: Vec::new(), ilb, admin, group: net.group(), pods, traefik, api_server })
     }
 

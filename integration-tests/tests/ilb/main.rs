@@ -6,6 +6,7 @@ mod churn;
 mod command_line;
 mod configured;
 mod health;
+mod log_reader;
 mod metrics;
 mod pools_apart;
 mod proxy;

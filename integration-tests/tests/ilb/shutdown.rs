@@ -56,5 +56,7 @@ async fn exits_soon(world: &mut World) {
     let status = world.ilb.terminate().await.unwrap();
     let took = asked.elapsed();
     assert_eq!(status.code(), Some(0));
+    let last = world.ilb.logged("Stopping: Traefik and all connections stay as they are").unwrap();
+    assert_eq!(last.len(), 1, "the last line comes out");
     assert!(took < EXIT_LIMIT, "{took:?}");
 }
