@@ -71,6 +71,10 @@ volumeMounts:
 {{- define "ilb.environment" -}}
 - name: TRAEFIK_API_URL
   value: http://127.0.0.1:8080
+{{- if .Values.metrics.service.enabled }}
+- name: ILB_ADMIN_HOSTS # ilb knows the longer names of Services, but this one could be somebody else's domain
+  value: {{ printf "%s-metrics.%s" (include "ilb.fullname" .) (include "ilb.namespace" .) | quote }}
+{{- end }}
 {{- if .Values.pools }}
 - name: ILB_CONFIG
   value: /etc/ilb/ilb.yaml

@@ -3,6 +3,7 @@
 //! A setting is defined once, in `definitions`: its path, variables, parser and default. `inputs` merges what was given,
 //! `reading` parses it by those definitions, and `Settings`, `TraefikSettings` and `PoolSettings` hold the typed result.
 
+mod admin;
 mod definitions;
 #[cfg(test)]
 mod documentation;
@@ -11,6 +12,7 @@ mod file;
 mod file_layer;
 mod inputs;
 mod layer;
+mod listen_address;
 mod merged;
 mod origin;
 mod parsers;
@@ -20,18 +22,18 @@ mod reading;
 mod setting;
 mod traefik;
 
-use std::net::SocketAddr;
-
 pub(crate) use self::{
+    admin::AdminSettings,
     definitions::KEYS,
     inputs::Inputs,
+    listen_address::ListenAddress,
     pool::{Backends, Namespaces, PoolSettings},
     problems::Problems,
     setting::Key,
     traefik::{Authentication, Instances, TraefikSettings},
 };
 use self::{
-    definitions::{ADMIN_ADDRESS, LOG_FORMAT, LOG_LEVEL},
+    definitions::{LOG_FORMAT, LOG_LEVEL},
     effective::Effective,
     reading::{Reading, Reported},
 };
@@ -41,8 +43,7 @@ use crate::process::logging::LogOptions;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Settings {
     pub(crate) log: LogOptions,
-    /// Address at which health, metrics and status are served.
-    pub(crate) admin_address: SocketAddr,
+    pub(crate) admin: AdminSettings,
     pub(crate) traefik: TraefikSettings,
     /// Never empty. Each pool has a name and an entry point of its own.
     pub(crate) pools: Vec<PoolSettings>,
@@ -70,7 +71,7 @@ impl Settings {
     fn read(reading: &mut Reading<'_>) -> Result<Self, Reported> {
         Ok(Self {
             log: LogOptions { level: reading.get(&LOG_LEVEL)?, format: reading.get(&LOG_FORMAT)? },
-            admin_address: reading.get(&ADMIN_ADDRESS)?,
+            admin: AdminSettings::read(reading)?,
             traefik: TraefikSettings::read(reading)?,
             pools: PoolSettings::read_all(reading),
             effective: Effective::all(reading.merged),

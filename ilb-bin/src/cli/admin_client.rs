@@ -1,13 +1,16 @@
 //! The client of a running ilb's admin server.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    time::Duration,
+};
 
 use anyhow::{Context, bail, ensure};
 use clap::{Arg, ArgMatches};
 use reqwest::{Client, Response, Url};
 use tokio::time::timeout;
 
-use crate::{exit::Failure, observe::insight::Status};
+use crate::{exit::Failure, observe::insight::Status, settings::ListenAddress};
 
 /// Client of the admin server of one running ilb.
 pub(super) struct AdminClient {
@@ -25,7 +28,10 @@ pub(super) struct StatusStream {
 const URL_FLAG: &str = "url";
 
 /// URL of an admin server with the default address.
-const DEFAULT_URL: &str = "http://127.0.0.1:8081";
+const DEFAULT_URL: &str = "http://localhost:8081";
+
+/// Addresses of `localhost`: a kernel may lack one of the families.
+const LOOPBACK_ADDRESSES: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -56,7 +62,9 @@ impl AdminClient {
         let url = parsed.ok_or_else(|| Failure::Invalid(invalid()))?;
         // Without this list the client would require a certificate store even for plain HTTP; ilb's image has none.
         // The environment's proxy is for other destinations than a pod.
-        let http = Client::builder().no_proxy().tls_certs_only([]).connect_timeout(CONNECT_TIMEOUT).build();
+        let http = Client::builder().no_proxy().tls_certs_only([]).connect_timeout(CONNECT_TIMEOUT);
+        // Tried in this order, without a resolver, which an image from scratch may not have.
+        let http = http.resolve_to_addrs("localhost", &LOOPBACK_ADDRESSES.map(|address| (address, 0).into())).build();
         Ok(Self { url, http: http.context("cannot create an HTTP client")? })
     }
 
@@ -136,13 +144,16 @@ fn data(event: &[u8]) -> Option<Vec<u8>> {
 
 /// Returns the URL, seen from the same host, of an admin server that listens at `address`, a value of `ILB_ADMIN_ADDRESS`.
 fn local_url(address: Option<&str>) -> String {
-    let Some(mut address) = address.and_then(|address| address.trim().parse::<SocketAddr>().ok()) else {
-        return DEFAULT_URL.to_owned();
-    };
-    if address.ip().is_unspecified() {
-        address.set_ip(if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
+    match address.and_then(|address| address.trim().parse().ok()) {
+        None => DEFAULT_URL.to_owned(),
+        Some(ListenAddress::All { port }) => format!("http://localhost:{port}"),
+        Some(ListenAddress::One(mut address)) => {
+            if address.ip().is_unspecified() {
+                address.set_ip(LOOPBACK_ADDRESSES[usize::from(address.is_ipv6())]);
+            }
+            format!("http://{address}")
+        }
     }
-    format!("http://{address}")
 }
 
 /// Returns the innermost cause as text. The errors around it only name the layers of the client.
@@ -161,11 +172,12 @@ mod tests {
     use super::*;
 
     #[rstest]
-    #[case(None, "http://127.0.0.1:8081")]
+    #[case(None, "http://localhost:8081")]
+    #[case(Some(":9000"), "http://localhost:9000")]
     #[case(Some("0.0.0.0:9000"), "http://127.0.0.1:9000")]
     #[case(Some("[::]:9000"), "http://[::1]:9000")]
     #[case(Some("10.0.0.7:9000"), "http://10.0.0.7:9000")]
-    #[case(Some("nonsense"), "http://127.0.0.1:8081")]
+    #[case(Some("nonsense"), "http://localhost:8081")]
     fn in_the_same_pod_no_url_is_needed(#[case] address: Option<&str>, #[case] url: &str) {
         assert_eq!(local_url(address), url);
     }

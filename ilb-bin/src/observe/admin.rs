@@ -1,10 +1,18 @@
 //! The admin server: probes for the kubelet, metrics for Prometheus, and the status for operators, on one port.
 //!
-//! It is read-only and waits for no other component: every response is made from the facts that are known already.
+//! It is read-only and waits for no other component: every response is made from the facts that are known already. Probes
+//! are answered by a thread of their own, whatever the readers of everything else do.
 
+mod connection;
+mod document;
 mod events;
+mod first_line;
+mod host;
+mod listener;
 mod page;
+mod places;
 mod routes;
+mod sending;
 mod server;
 
 pub(crate) use self::server::Admin;

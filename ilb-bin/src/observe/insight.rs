@@ -13,6 +13,7 @@ mod pool;
 mod problem;
 mod reload;
 mod status;
+mod survey;
 mod traefik;
 mod words;
 
@@ -25,7 +26,7 @@ use self::events::Urgency;
 pub(crate) use self::{
     facts::Facts,
     pool::PoolFacts,
-    status::{BackendStatus, PoolStatus, Status, StatusSummary, TraefikStatus},
+    status::{BackendStatus, PoolStatus, StateCounts, Status, StatusSummary, TraefikStatus},
     traefik::TraefikFacts,
     words::{BackendState, PushResult, PushState, Reload, Severity},
 };
@@ -53,6 +54,12 @@ impl Insight {
             facts.in_force(desired, now);
             Urgency::Now
         });
+    }
+
+    /// Returns a copy of the facts at this moment, which shares all that is large. What takes time is made from a copy, so
+    /// that the loop never waits for it.
+    pub(crate) fn snapshot(&self) -> Facts {
+        self.read(Facts::clone)
     }
 
     /// Passes the facts to `with`. They cannot change until it returns, so it must be quick.

@@ -1,6 +1,6 @@
 //! Defines every setting: reading, `ilb check`, the flags and the documentation are made from these definitions.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use ilb_controller::Shares;
 use ilb_discovery::{BackendPort, Families, Selector, ipnet::IpNet};
@@ -9,6 +9,7 @@ use ilb_traefik_client::{Name, ProxyProtocol, fleet::Quorum};
 use tracing_subscriber::filter::LevelFilter;
 
 use super::{
+    listen_address::ListenAddress,
     parsers::{self, boolean, non_empty, parsed, path, positive_duration, traefik_url},
     setting::{
         DefaultValue::{ByStderr, Text, Unset},
@@ -42,14 +43,24 @@ pub(super) static LOG_FORMAT: Setting<LogFormat> = Setting {
 };
 
 /// Listens on every address by default, because the kubelet and metrics collectors connect from outside the pod.
-pub(super) static ADMIN_ADDRESS: Setting<SocketAddr> = Setting {
+pub(super) static ADMIN_ADDRESS: Setting<ListenAddress> = Setting {
     path: "admin.address",
     variables: &["ILB_ADMIN_ADDRESS"],
     parse: parsed,
-    default: Text("0.0.0.0:8081"),
-    form: "an address with a port such as 0.0.0.0:8081",
-    about: "Address at which health, metrics and status are served.",
+    default: Text(":8081"),
+    form: "a port such as :8081, or an address with a port such as 127.0.0.1:8081",
+    about: "Address at which health, metrics and status are served. Only a port: all addresses, of IPv4 and IPv6.",
 };
+
+pub(super) static ADMIN_HOSTS: ListSetting<String> = ListSetting(Setting {
+    path: "admin.hosts",
+    variables: &["ILB_ADMIN_HOSTS"],
+    parse: parsers::host_name,
+    default: Unset("none"),
+    form: "names of hosts such as ilb.example.com",
+    about: "Names by which the status page, the status and the metrics may be requested, besides addresses, `localhost`, names \
+            without a dot, `….svc` and the cluster's longer names of Services: those of a proxy in front, or `SERVICE.NAMESPACE`.",
+});
 
 pub(super) static TRAEFIK_URLS: ListSetting<String> = ListSetting(Setting {
     path: "traefik.urls",
@@ -331,6 +342,7 @@ pub(crate) static KEYS: &[Key] = &[
     LOG_LEVEL.key(),
     LOG_FORMAT.key(),
     ADMIN_ADDRESS.key(),
+    ADMIN_HOSTS.key(),
     TRAEFIK_URLS.key(),
     TRAEFIK_DNS.key(),
     TRAEFIK_QUORUM.key(),

@@ -99,6 +99,13 @@ pub(super) fn service_name(text: &str) -> anyhow::Result<String> {
     Ok(text.parse::<ServiceName>()?.to_string())
 }
 
+/// Takes the name of a host, without a scheme or a port.
+pub(super) fn host_name(text: &str) -> anyhow::Result<String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    ensure!(!text.is_empty() && text.chars().all(allowed), "a name has letters, digits, '-' and '.', and no port");
+    Ok(text.to_owned())
+}
+
 /// Takes the URL of a Traefik, as the client does.
 pub(super) fn traefik_url(text: &str) -> anyhow::Result<String> {
     // A client for https needs an authority too, which is another setting; the text obeys the same rules as one for http.

@@ -129,7 +129,7 @@ impl Difference {
         let indices = |count: usize, is: &dyn Fn(usize) -> bool| (0..count).filter(|index| is(*index)).collect();
         let fixed = [
             ("log.format", current.log.format != changed.log.format),
-            ("admin", current.admin_address != changed.admin_address),
+            ("admin", current.admin != changed.admin),
             ("traefik", current.traefik != changed.traefik),
         ];
         Self {

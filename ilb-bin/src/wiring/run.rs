@@ -43,9 +43,9 @@ pub(crate) fn run(inputs: Inputs, settings: Settings, log: Log) -> Result<(), Fa
 }
 
 async fn start(inputs: Inputs, settings: Settings, log: Log) -> Result<Controller, Failure> {
-    let (admin, insight) = (Admin::bind(settings.admin_address).await?, Insight::new());
+    let insight = Insight::new();
     // First, so that health checks are answered while the rest starts.
-    tokio::spawn(admin.serve(insight.clone(), log.dropped_lines()));
+    Admin::bind(&settings.admin)?.start(&insight, log.dropped_lines())?;
     let mut base = Configuration::default();
     base.set_default_certificate(certificate::generate().context("cannot generate a default certificate")?);
     let traefik = TraefikClients::from_settings(&settings.traefik).map_err(Failure::Invalid)?;

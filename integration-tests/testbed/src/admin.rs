@@ -66,6 +66,14 @@ impl Admin {
         Ok(self.http.get(self.url("/status")).send().await?.error_for_status()?.json().await?)
     }
 
+    /// Requests a path with one header. Returns the status code, the media type and the body.
+    pub async fn get_with(&self, path: &str, name: &str, value: &str) -> anyhow::Result<(u16, String, String)> {
+        let answer = self.http.get(self.url(path)).header(name, value).send().await?;
+        let media_type =
+            answer.headers().get("content-type").map_or("", |value| value.to_str().unwrap_or("?")).to_owned();
+        Ok((answer.status().as_u16(), media_type, answer.text().await?))
+    }
+
     /// Returns all metrics.
     pub async fn metrics(&self) -> anyhow::Result<String> {
         Ok(self.http.get(self.url("/metrics")).send().await?.error_for_status()?.text().await?)

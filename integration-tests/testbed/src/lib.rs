@@ -63,7 +63,10 @@ pub use crate::{
     http::http_client,
     ilb::{Answer, Exit, Ilb, LogLine, without_settings},
     net::{Group, Net},
-    network_namespace::{add_address, alone_in_a_network, deliver_packets, lose_packets},
+    network_namespace::{
+        add_address, alone_in_a_network, deliver_packets, keep_families_apart, lose_packets, remove_ipv4,
+        switch_ipv6_off,
+    },
     pods::{Pods, Readiness},
     prober::{Hit, Prober},
     process::{Process, Signal},

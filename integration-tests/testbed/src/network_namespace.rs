@@ -1,6 +1,6 @@
-//! Network namespaces, in which a test may lose packets.
+//! Network namespaces, in which a test may lose packets or a whole family of addresses.
 
-use std::{env, net::IpAddr, process::Command};
+use std::{env, fs, net::IpAddr, process::Command};
 
 use anyhow::{Context, ensure};
 
@@ -42,6 +42,26 @@ pub fn lose_packets() -> anyhow::Result<()> {
 /// Undoes [`lose_packets`].
 pub fn deliver_packets() -> anyhow::Result<()> {
     run("tc", &["qdisc", "del", "dev", "lo", "root", "blackhole"])
+}
+
+/// Switches IPv6 off in the network namespace that this process is in. Only for a namespace of the test's own.
+pub fn switch_ipv6_off() -> anyhow::Result<()> {
+    write_sysctl("ipv6/conf/all/disable_ipv6", "1")
+}
+
+/// Lets sockets for IPv6 serve nothing else unless they ask for it, as some distributions do. Only for a namespace of the
+/// test's own.
+pub fn keep_families_apart() -> anyhow::Result<()> {
+    write_sysctl("ipv6/bindv6only", "1")
+}
+
+/// Removes all addresses of IPv4 from the network namespace that this process is in. Only for a namespace of the test's own.
+pub fn remove_ipv4() -> anyhow::Result<()> {
+    run("ip", &["-4", "address", "flush", "dev", "lo"])
+}
+
+fn write_sysctl(name: &str, value: &str) -> anyhow::Result<()> {
+    fs::write(format!("/proc/sys/net/{name}"), value).with_context(|| format!("cannot set {name}"))
 }
 
 fn run(program: &str, arguments: &[&str]) -> anyhow::Result<()> {

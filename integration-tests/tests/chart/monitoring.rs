@@ -36,6 +36,21 @@ fn both_metrics_ports_are_scraped_once_whichever_monitor_is_chosen() {
 
 #[test]
 #[ignore = "needs the testbed: make test"]
+fn ilb_answers_to_the_name_of_the_metrics_service() {
+    let chart = Chart::new().unwrap();
+    let hosts = |values| -> Vec<Value> {
+        let rendered = chart.render(values).unwrap();
+        let variables = rendered.container("ilb").unwrap()["env"].as_array().unwrap().clone();
+        variables.into_iter().filter(|variable| variable["name"] == "ILB_ADMIN_HOSTS").collect()
+    };
+    assert_eq!(hosts("{env: {relay: a=b}}"), [] as [Value; 0]);
+    let found = hosts("{env: {relay: a=b}, namespaceOverride: lb, metrics: {service: {enabled: true}}}");
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0]["value"], "my-lb-ilb-metrics.lb");
+}
+
+#[test]
+#[ignore = "needs the testbed: make test"]
 fn nothing_needs_the_prometheus_operator_unless_asked_for() {
     let rendered = Chart::new().unwrap().render("{env: {relay: a=b}, metrics: {enabled: 'false'}}").unwrap();
     assert!(!rendered.text.contains("monitoring.coreos.com"));

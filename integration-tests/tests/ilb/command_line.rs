@@ -151,5 +151,5 @@ async fn subcommands_that_need_no_cluster_work_without_one() {
         assert!(page.stdout.contains(part), "{part}: {}", page.stdout);
     }
     let wrong = Ilb::ask_with(&[], &["status", "--url", "localhost:8081"]).await.unwrap();
-    assert!(wrong.code == Some(2) && wrong.stderr.contains("http://127.0.0.1:8081"), "{wrong:?}");
+    assert!(wrong.code == Some(2) && wrong.stderr.contains("http://localhost:8081"), "{wrong:?}");
 }

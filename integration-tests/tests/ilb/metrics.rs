@@ -60,7 +60,9 @@ async fn a_restart_of_traefik_and_an_outage_of_the_api_server_can_be_counted() {
 #[ignore = "needs the testbed: make test"]
 async fn the_document_is_that_of_the_endpoint() {
     let world = World::start(2).await.unwrap();
-    let text = world.admin.metrics().await.unwrap();
+    let open_metrics = "application/openmetrics-text; version=1.0.0";
+    let (_, media_type, text) = world.admin.get_with("/metrics", "Accept", open_metrics).await.unwrap();
+    assert_eq!(media_type, format!("{open_metrics}; charset=utf-8"));
     let there: BTreeMap<String, &str> = text
         .lines()
         .filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '))
@@ -78,4 +80,34 @@ async fn the_document_is_that_of_the_endpoint() {
         .collect();
     assert_eq!(there, documented);
     assert!(text.ends_with("# EOF\n"));
+}
+
+/// Collectors that know only the classic format take a line that it does not have for an error.
+#[tokio::test]
+#[ignore = "needs the testbed: make test"]
+async fn a_client_that_accepts_plain_text_gets_the_classic_format() {
+    let world = World::start(2).await.unwrap();
+    for accept in ["text/plain", "text/plain;version=0.0.4;q=0.5,*/*;q=0.1", "*/*"] {
+        let (_, media_type, text) = world.admin.get_with("/metrics", "Accept", accept).await.unwrap();
+        assert_eq!(media_type, "text/plain; version=0.0.4; charset=utf-8", "{accept}");
+        let types: BTreeMap<_, _> =
+            text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
+        for line in text.lines() {
+            let Some((series, value)) = line.rsplit_once(' ').filter(|_| !line.starts_with('#')) else {
+                assert!(
+                    line.starts_with("# HELP ilb_") || line.starts_with("# TYPE ilb_") || line.contains(" process_"),
+                    "{line}"
+                );
+                continue;
+            };
+            assert!(value.parse::<f64>().is_ok(), "{line}");
+            let name = series.split('{').next().unwrap();
+            let histogram = ["_sum", "_count", "_bucket"].iter().find_map(|suffix| name.strip_suffix(suffix));
+            let is_declared = |name: &str, kinds: &[&str]| types.get(name).is_some_and(|kind| kinds.contains(kind));
+            let declared = is_declared(name, &["counter", "gauge"])
+                || histogram.is_some_and(|name| is_declared(name, &["histogram"]));
+            assert!(declared, "{line}");
+        }
+        assert!(types.contains_key("ilb_pushes_total") && types.contains_key("ilb_build_info"), "{types:?}");
+    }
 }

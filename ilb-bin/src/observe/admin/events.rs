@@ -3,20 +3,31 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
-    http::StatusCode,
-    response::{IntoResponse, Response, Sse, sse::Event},
+    body::{Body, Bytes},
+    http::{HeaderValue, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
 };
 use futures_util::{Stream, stream};
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::{Instant, sleep, timeout},
 };
 
-use crate::observe::insight::Insight;
+use super::{document::Document, sending::Sender};
+use crate::observe::insight::{Facts, Insight};
 
-/// Limits the number of open streams, so that probes and Prometheus always find a free connection.
-#[derive(Clone, Debug)]
-pub(super) struct StreamLimit(Arc<Semaphore>);
+/// The streams of all readers, who share each event.
+#[derive(Debug)]
+pub(super) struct Events {
+    insight: Insight,
+    /// The event of this moment.
+    latest: Arc<Document>,
+    free: Arc<Semaphore>,
+}
+
+/// Marks a response that is a stream.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct IsStream;
 
 /// Maximum number of open streams.
 const MAX_STREAMS: usize = 32;
@@ -33,35 +44,67 @@ const MAX_STREAM_DURATION: Duration = Duration::from_secs(900);
 /// Maximum number of backends of a pool in an event: more than a person looks at.
 const MAX_LISTED_BACKENDS: usize = 200;
 
-impl Default for StreamLimit {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(MAX_STREAMS)))
+impl Events {
+    pub(super) fn new(insight: Insight) -> Self {
+        let facts = insight.clone();
+        let event = move || {
+            let status = facts.snapshot().status(MAX_LISTED_BACKENDS, Instant::now());
+            let json = serde_json::to_string(&status).map_err(|error| error.to_string())?;
+            Ok(format!("data: {json}\n\n"))
+        };
+        let latest = Arc::new(Document::new(insight.subscribe(), event));
+        Self { insight, latest, free: Arc::new(Semaphore::new(MAX_STREAMS)) }
+    }
+
+    /// Streams the status: one event at once, one after each change, and at least one per second. Returns `None` if too
+    /// many streams are open.
+    pub(super) fn stream(&self, sender: Sender) -> Option<Response> {
+        let permit = Arc::clone(&self.free).try_acquire_owned().ok()?;
+        let follower = Follower {
+            latest: Arc::clone(&self.latest),
+            changes: self.insight.subscribe(),
+            sender,
+            ends: Instant::now() + MAX_STREAM_DURATION,
+            has_begun: false,
+            _permit: permit,
+        };
+        let mut response = Body::from_stream(follower.events()).into_response();
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+        response.extensions_mut().insert(IsStream);
+        Some(response)
     }
 }
 
-/// Streams the status: one event at once, one after each change, and at least one per second.
-pub(super) fn respond(insight: &Insight, limit: &StreamLimit) -> Response {
-    match Arc::clone(&limit.0).try_acquire_owned() {
-        Ok(permit) => Sse::new(events(insight.clone(), permit)).into_response(),
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "too many status pages are open: close one\n").into_response(),
-    }
+/// A reader of the stream.
+struct Follower {
+    latest: Arc<Document>,
+    changes: watch::Receiver<Facts>,
+    sender: Sender,
+    ends: Instant,
+    /// The first event has been sent.
+    has_begun: bool,
+    _permit: OwnedSemaphorePermit,
 }
 
-fn events(insight: Insight, permit: OwnedSemaphorePermit) -> impl Stream<Item = Result<Event, Infallible>> {
-    let (changes, ends) = (insight.subscribe(), Instant::now() + MAX_STREAM_DURATION);
-    stream::unfold((insight, changes, permit, false), move |(insight, mut changes, permit, begun)| async move {
-        if begun {
+impl Follower {
+    fn events(self) -> impl Stream<Item = Result<Bytes, Infallible>> {
+        stream::unfold(self, |mut follower| async {
+            let event = follower.next().await?;
+            Some((Ok(event), follower))
+        })
+    }
+
+    async fn next(&mut self) -> Option<Bytes> {
+        if std::mem::replace(&mut self.has_begun, true) {
             sleep(MIN_INTERVAL).await;
             // Without a change, the next event is due when the wait times out.
-            let _ = timeout(MAX_INTERVAL.saturating_sub(MIN_INTERVAL), changes.changed()).await;
+            let _ = timeout(MAX_INTERVAL.saturating_sub(MIN_INTERVAL), self.changes.changed()).await;
         }
-        if Instant::now() >= ends {
+        if Instant::now() >= self.ends {
             return None;
         }
-        changes.mark_unchanged();
-        let status = insight.read(|facts| facts.status(MAX_LISTED_BACKENDS, Instant::now()));
-        let event =
-            Event::default().json_data(status).unwrap_or_else(|error| Event::default().comment(error.to_string()));
-        Some((Ok(event), (insight, changes, permit, true)))
-    })
+        self.changes.mark_unchanged();
+        let event = self.latest.get().await.unwrap_or_else(|reason| Bytes::from(format!(": {reason}\n\n")));
+        Some(self.sender.send(event).await)
+    }
 }

@@ -1,89 +1,176 @@
-//! The server that accepts and limits admin connections.
+//! The admin server: two threads, one that accepts connections and answers probes, and one for everything else.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io::{self, ErrorKind},
+    net::{IpAddr, TcpListener},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
 
 use anyhow::Context;
 use axum::Router;
-use hyper::server::conn::http1;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
 use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
-    time::sleep,
+    net::TcpStream,
+    runtime,
+    sync::mpsc,
+    task::yield_now,
+    time::{sleep, timeout},
 };
 
-use super::routes;
-use crate::{observe::insight::Insight, process::logging::DroppedLines};
+use super::{
+    connection::{REQUEST_TIMEOUT, Requests, serve},
+    first_line::FirstLine,
+    host::AllowedHosts,
+    listener::listen,
+    places::{Limits, Place, Places},
+    routes,
+};
+use crate::{observe::insight::Insight, process::logging::DroppedLines, settings::AdminSettings};
 
 /// The admin server, bound and not serving yet.
 #[derive(Debug)]
 pub(crate) struct Admin {
     listener: TcpListener,
+    hosts: AllowedHosts,
 }
 
-/// Maximum number of concurrent connections; further ones wait in the accept queue.
-const MAX_CONNECTIONS: usize = 128;
+/// A connection that is passed on, because its first request is not a probe.
+struct PassedOn {
+    stream: std::net::TcpStream,
+    peer: IpAddr,
+    first_line: FirstLine,
+}
 
-/// Maximum time for a client to send a request, also the next one on the same connection.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Places of connections that have not sent a request yet, or are being answered a probe.
+const FRONT_LIMITS: Limits = Limits { total: 128, per_peer: 64 };
 
-/// Maximum time for which a client may accept no bytes of a response.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Places of all other connections.
+const PAGES_LIMITS: Limits = Limits { total: 128, per_peer: 64 };
 
-/// Maximum size of a request with its headers. Bodies are never read.
-const MAX_REQUEST_BYTES: usize = 16 * 1024;
+/// Maximum number of connections on the way from one thread to the other. Further ones are closed.
+const MAX_PASSED_ON: usize = 64;
+
+/// Pause after a connection could not be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Niceness of the thread that serves pages: the controller's thread gets three times as much of a busy processor.
+const PAGES_NICENESS: i32 = 5;
 
 impl Admin {
-    pub(crate) async fn bind(address: SocketAddr) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind(address).await.with_context(|| {
+    /// Binds the server to its address. Has to be called within a Tokio runtime.
+    pub(crate) fn bind(settings: &AdminSettings) -> anyhow::Result<Self> {
+        let address = settings.address;
+        let listener = listen(address).with_context(|| {
             format!(
                 "cannot listen at {address} for health, metrics and status: set ILB_ADMIN_ADDRESS to a free address"
             )
         })?;
-        Ok(Self { listener })
+        Ok(Self { listener, hosts: AllowedHosts::detect(&settings.hosts) })
     }
 
-    /// Serves until it is cancelled.
-    pub(crate) async fn serve(self, insight: Insight, dropped_lines: DroppedLines) {
-        let router = routes::router(insight, dropped_lines);
-        let free = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        loop {
-            // The semaphore is never closed, so this always returns a permit.
-            let permit = Arc::clone(&free).acquire_owned().await;
-            match self.listener.accept().await {
-                Ok((stream, _)) => {
-                    let router = router.clone();
-                    tokio::spawn(async move {
-                        connection(stream, router).await;
-                        drop(permit);
-                    });
+    /// Starts to serve, until the process ends. Has to be called within the controller's runtime, which the metrics show.
+    pub(crate) fn start(self, insight: &Insight, dropped_lines: DroppedLines) -> anyhow::Result<()> {
+        let (front, pages) = self.parts(insight, dropped_lines);
+        start_thread("admin-probes", None, front)?;
+        start_thread("admin-pages", Some(PAGES_NICENESS), pages)
+    }
+
+    /// Returns what the two threads do.
+    fn parts(
+        self,
+        insight: &Insight,
+        dropped_lines: DroppedLines,
+    ) -> (impl Future<Output = ()> + use<>, impl Future<Output = ()> + use<>) {
+        let (sender, receiver) = mpsc::channel(MAX_PASSED_ON);
+        let front = accept(self.listener, routes::probes(insight), sender);
+        (front, serve_pages(receiver, routes::pages(insight, dropped_lines, self.hosts)))
+    }
+}
+
+/// Starts a thread with a runtime of its own for `work`.
+fn start_thread(
+    name: &str,
+    niceness: Option<i32>,
+    work: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<()> {
+    let cannot_start = || format!("cannot start the thread {name}");
+    let runtime = runtime::Builder::new_current_thread().enable_all().build().with_context(cannot_start)?;
+    let run = move || {
+        if let Some(niceness) = niceness {
+            // Linux applies it to this thread only. Where that is not allowed, the threads are equal.
+            let _ = rustix::process::setpriority_process(None, niceness);
+        }
+        runtime.block_on(work);
+    };
+    thread::Builder::new().name(name.to_owned()).spawn(run).map(drop).with_context(cannot_start)
+}
+
+/// Accepts all connections, answers those that begin with a probe, and passes on the others.
+async fn accept(listener: TcpListener, probes: Router, pages: mpsc::Sender<PassedOn>) {
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "The admin server cannot accept connections"),
+    };
+    let (places, mut fails) = (Places::new(FRONT_LIMITS), false);
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                let (probes, pages, peer) = (probes.clone(), pages.clone(), peer.ip());
+                places.spawn(peer, |place| begin(stream, peer, probes, pages, place));
+                if std::mem::take(&mut fails) {
+                    tracing::info!("The admin server accepts connections again");
                 }
-                // It concerns this connection only, or the table of open files is full, which passes.
-                Err(error) => {
-                    tracing::debug!(%error, "A connection to the admin server could not be accepted");
-                    sleep(Duration::from_millis(100)).await;
+                // A connection is looked at before the next ones may take its place.
+                yield_now().await;
+            }
+            // A client that has gone already.
+            Err(error) if is_of_connection(&error) => {}
+            // Such as too many open files, which passes.
+            Err(error) => {
+                if !std::mem::replace(&mut fails, true) {
+                    tracing::warn!(%error, "The admin server cannot accept connections: trying again until it can");
                 }
+                sleep(ACCEPT_PAUSE).await;
             }
         }
     }
 }
 
-async fn connection(stream: TcpStream, router: Router) {
-    // Without a timeout, a client that accepts no bytes would keep the connection open without end.
-    let timeout = u32::try_from(WRITE_TIMEOUT.as_millis()).unwrap_or(u32::MAX);
-    let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, timeout);
-    let _ = stream.set_nodelay(true);
-    let served = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(REQUEST_TIMEOUT)
-        .max_buf_size(MAX_REQUEST_BYTES)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
-        .await;
-    if let Err(error) = served {
-        tracing::debug!(%error, "A connection to the admin server ended");
+fn is_of_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionAborted
+            | ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionRefused
+            | ErrorKind::Interrupted
+    )
+}
+
+/// Serves the first request of a connection if it is a probe, else passes the connection on.
+async fn begin(mut stream: TcpStream, peer: IpAddr, probes: Router, pages: mpsc::Sender<PassedOn>, place: Arc<Place>) {
+    let Ok(Some(first_line)) = timeout(REQUEST_TIMEOUT, FirstLine::read(&mut stream)).await else { return };
+    if first_line.is_probe() {
+        // A kubelet opens a connection for each probe.
+        serve(stream, first_line, probes, Requests::One, place).await;
+    } else if let Ok(stream) = stream.into_std() {
+        // If too many wait there already, this one is closed: here it would take the place of a probe.
+        let _ = pages.try_send(PassedOn { stream, peer, first_line });
+    }
+}
+
+async fn serve_pages(mut passed_on: mpsc::Receiver<PassedOn>, router: Router) {
+    let places = Places::new(PAGES_LIMITS);
+    let mut batch = Vec::with_capacity(MAX_PASSED_ON);
+    while passed_on.recv_many(&mut batch, MAX_PASSED_ON).await > 0 {
+        for PassedOn { stream, peer, first_line } in batch.drain(..) {
+            if let Ok(stream) = TcpStream::from_std(stream) {
+                let router = router.clone();
+                places.spawn(peer, |place| serve(stream, first_line, router, Requests::Many, place));
+            }
+        }
+        // These are looked at before the next ones may take their places.
+        yield_now().await;
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::{PoolFacts, TraefikFacts, reload::ReloadFacts};
 
 /// Facts about a running ilb, as the loop's events reported them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Facts {
     pub(crate) started: Instant,
     /// The last time that the controller's loop ran.

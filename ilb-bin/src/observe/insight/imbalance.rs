@@ -28,7 +28,7 @@ impl Imbalance {
 }
 
 /// Mean imbalance ratio of each of the last time steps.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct ImbalanceHistory {
     /// The beginning of the first step.
     begun: Option<Instant>,

@@ -1,6 +1,6 @@
 //! The facts of a pool's connections.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use ilb_connections::{EndedBy, Load, ProbeError, Probed, Sample};
 use ilb_reconciler::LeastConnections;
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::imbalance::ImbalanceHistory;
 
 /// Facts about the connections of one pool.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct LoadFacts {
     /// The last sample; `None` if there is none yet, or connections cannot be counted now.
     pub(crate) latest: Option<LatestSample>,
@@ -37,10 +37,10 @@ pub(crate) struct ProbeCounts {
 }
 
 /// Load of each backend in the last sample.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct LatestSample {
     pub(crate) at: Instant,
-    pub(crate) loads: BTreeMap<SocketAddr, Load>,
+    pub(crate) loads: Arc<BTreeMap<SocketAddr, Load>>,
 }
 
 /// Connections of one backend that were opened and closed.
@@ -82,7 +82,7 @@ impl LoadFacts {
                 EndedBy::Proxy | EndedBy::Unknown => {}
             }
         }
-        self.latest = Some(LatestSample { at: now, loads: sample.iter().collect() });
+        self.latest = Some(LatestSample { at: now, loads: Arc::new(sample.iter().collect()) });
     }
 
     pub(super) fn pushed(&mut self) {
@@ -108,7 +108,7 @@ impl LoadFacts {
     pub(super) fn retain(&mut self, is_known: impl Fn(&SocketAddr) -> bool) {
         self.totals.retain(|address, _| is_known(address));
         if let Some(latest) = &mut self.latest {
-            latest.loads.retain(|address, _| is_known(address));
+            Arc::make_mut(&mut latest.loads).retain(|address, _| is_known(address));
         }
     }
 

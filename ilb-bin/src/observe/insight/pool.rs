@@ -22,6 +22,7 @@ use super::{
 };
 
 /// Facts about one pool.
+#[derive(Clone)]
 pub(crate) struct PoolFacts {
     pub(crate) entry_point: String,
     pub(crate) method: Method,
@@ -57,7 +58,7 @@ pub(crate) struct PoolFacts {
 }
 
 /// State of a backend that is ready for discovery and does not serve connections, and the evidence.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Misfit {
     state: BackendState,
     evidence: Evidence,

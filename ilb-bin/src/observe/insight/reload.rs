@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::words::Reload;
 
 /// Counts the reloads of the settings file and keeps the last result.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct ReloadFacts {
     pub(crate) counts: BTreeMap<Reload, u64>,
     pub(crate) last: Option<Reload>,

@@ -208,6 +208,23 @@ pub(crate) struct BackendStatus {
     pub(crate) why: String,
 }
 
+/// Counts states.
+impl FromIterator<BackendState> for StateCounts {
+    fn from_iter<I: IntoIterator<Item = BackendState>>(states: I) -> Self {
+        let mut count = Self::default();
+        for state in states {
+            *match state {
+                BackendState::Ready => &mut count.ready,
+                BackendState::Suspect => &mut count.suspect,
+                BackendState::Failing => &mut count.failing,
+                BackendState::Draining => &mut count.draining,
+                BackendState::NotReady | BackendState::Unknown => &mut count.not_ready,
+            } += 1;
+        }
+        count
+    }
+}
+
 impl StateCounts {
     pub(crate) fn get(&self, state: BackendState) -> usize {
         match state {
@@ -234,12 +251,7 @@ impl BackendStatus {
     pub(crate) fn leave_out(list: &mut Vec<Self>, limit: usize) -> usize {
         let omitted = list.len().saturating_sub(limit);
         if omitted > 0 {
-            let rank = |backend: &Self| match backend.state {
-                BackendState::Suspect | BackendState::Failing => 0,
-                BackendState::Draining | BackendState::NotReady | BackendState::Unknown => 1,
-                BackendState::Ready => 2,
-            };
-            list.sort_by_key(|b| (rank(b), std::cmp::Reverse(b.established)));
+            list.sort_by_key(|b| b.state.interest(b.established));
             list.truncate(limit);
             list.sort_by_key(|b| b.address);
         }

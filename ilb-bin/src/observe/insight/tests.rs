@@ -19,7 +19,10 @@ use serde_json::{Value, json};
 use tokio::time::advance;
 
 use super::*;
-use crate::process::logging::DroppedLines;
+use crate::{
+    observe::metrics::{Format, Metrics},
+    process::logging::DroppedLines,
+};
 
 mod trouble;
 
@@ -321,7 +324,7 @@ async fn a_change_is_timed_from_its_discovery_to_its_proof_over_failures() {
     pool.discovered(&set(&[State::Ready, State::NotReady])); // changes nothing that is pushed
     advance(Duration::from_secs(500)).await;
     push(&pool, &round_robin(&backends), &backends, "one");
-    let text = crate::observe::metrics::Metrics::new(insight, DroppedLines::default()).text().unwrap();
+    let text = Metrics::new(insight, DroppedLines::default()).text(Format::OpenMetrics).unwrap();
     for line in ["ilb_pool_change_to_in_force_seconds_sum{pool=\"default\"} 3.0", "_count{pool=\"default\"} 1"] {
         assert!(text.contains(line), "{line} is not in {text}");
     }

@@ -18,7 +18,7 @@ use super::{
 };
 
 /// Facts about Traefik and the pushes to it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct TraefikFacts {
     /// The proof of the last push; `None` while no configuration is proved to be in force.
     pub(crate) proof: Option<Proof>,
@@ -46,7 +46,7 @@ pub(crate) struct TraefikFacts {
 }
 
 /// Facts about one instance of a fleet.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct InstanceFacts {
     pub(crate) state: InstanceState,
     /// The current problem with the instance.

@@ -3,7 +3,7 @@
 //! The text of each word is its serialized form and is written here only. A status may come from a newer ilb, so a word
 //! that this ilb does not know is read as `unknown`.
 
-use std::fmt;
+use std::{cmp::Reverse, fmt};
 
 use ilb_discovery::State;
 use ilb_reconciler::{Method, Reason, decision::Standing};
@@ -150,6 +150,12 @@ pub(crate) enum Severity {
 impl BackendState {
     /// All states that a backend may have, the ordinary one first.
     pub(crate) const ALL: [Self; 5] = [Self::Ready, Self::Suspect, Self::Failing, Self::Draining, Self::NotReady];
+
+    /// Returns what a list of a few backends is chosen by: first those that are not ready, then those with most
+    /// connections.
+    pub(crate) fn interest(self, established: Option<u32>) -> (bool, Reverse<Option<u32>>) {
+        (self == Self::Ready, Reverse(established))
+    }
 }
 
 impl PushState {

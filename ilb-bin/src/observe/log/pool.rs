@@ -111,10 +111,11 @@ impl PoolLog {
                 tracing::warn!(%pool, %backend, evidence, "{FAILING}: few new connections until it works");
             }
             Standing::Suspect | Standing::Failing => {}
-            _ if trouble.ended().is_some_and(|ended| ended.is_logged) => {
+            _ if trouble.ended().is_none_or(|ended| !ended.is_logged) => {}
+            Standing::State(State::Ready) => {
                 tracing::info!(%pool, %backend, before = %from, "A backend takes new connections again");
             }
-            _ => {}
+            _ => tracing::info!(%pool, %backend, before = %from, now = %to, "A backend is no longer ready"),
         }
     }
 

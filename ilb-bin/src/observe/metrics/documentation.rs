@@ -13,8 +13,10 @@ pub(super) fn document() -> String {
     let mut text = format!(
         "# Metrics\n\n\
         <!-- Written by a test of ilb-bin from ilb-bin/src/observe/metrics: UPDATE_DOCS=1 cargo test -p ilb-bin metrics -->\n\n\
-        `http://POD:8081/metrics` answers in the OpenMetrics text format, which Prometheus understands. Series of a backend\n\
-        end with the backend. The first {MAX_BACKENDS_WITH_SERIES} backends of a pool have series of their own.\n\n\
+        `http://POD:8081/metrics` answers in the text format of OpenMetrics 1.0.0 if the `Accept` header names that and does\n\
+        not prefer plain text, as the one of Prometheus does, and otherwise in the classic format of Prometheus (0.0.4).\n\
+        Series of a backend end with the backend. The first {MAX_BACKENDS_WITH_SERIES} backends of a pool have series of\n\
+        their own.\n\n\
         | name | type | labels | meaning |\n|---|---|---|---|\n"
     );
     for metric in all() {

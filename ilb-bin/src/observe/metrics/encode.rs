@@ -6,10 +6,12 @@ use prometheus_client::{
     metrics::MetricType,
     registry::Unit,
 };
+use tokio::runtime::Handle;
 
 use super::{
     catalog::all,
     metric::{Kind, Metric},
+    proc_stat::Process,
     scrape::Scrape,
     series::Value,
 };
@@ -20,14 +22,15 @@ use crate::{observe::insight::Insight, process::logging::DroppedLines};
 pub(super) struct FactsCollector {
     pub(super) insight: Insight,
     pub(super) dropped_lines: DroppedLines,
+    /// The runtime of the controller.
+    pub(super) runtime: Option<Handle>,
 }
 
 impl Collector for FactsCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        self.insight.read(|facts| {
-            let scrape = Scrape::new(facts, self.dropped_lines.get());
-            all().try_for_each(|metric| metric.encode(&scrape, &mut encoder))
-        })
+        let facts = self.insight.snapshot();
+        let scrape = Scrape::new(&facts, Process::read(self.runtime.as_ref()), self.dropped_lines.get());
+        all().try_for_each(|metric| metric.encode(&scrape, &mut encoder))
     }
 }
 

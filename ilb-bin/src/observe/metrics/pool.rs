@@ -44,9 +44,8 @@ pub(super) const METRICS: &[Metric] = &[
         labels: &["pool", "state"],
         read: |s, series| {
             for pool in &s.pools {
-                let count = pool.facts.count();
                 for state in BackendState::ALL {
-                    series(&[pool.name, &state.to_string()], Value::Number(size(count.get(state))));
+                    series(&[pool.name, &state.to_string()], Value::Number(size(pool.count.get(state))));
                 }
             }
         },

@@ -2,6 +2,8 @@
 
 use std::{fs, time::Duration};
 
+use tokio::runtime::Handle;
+
 use super::convert::size;
 
 /// Figures of this process, each `None` if the kernel does not provide it.
@@ -17,10 +19,11 @@ pub(super) struct Process {
 }
 
 impl Process {
-    pub(super) fn read() -> Self {
+    /// Reads the figures. `runtime` is the one whose tasks are counted.
+    pub(super) fn read(runtime: Option<&Handle>) -> Self {
         let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
         let boot = fs::read_to_string("/proc/stat").unwrap_or_default();
-        let tasks = tokio::runtime::Handle::try_current().ok().map(|runtime| size(runtime.metrics().num_alive_tasks()));
+        let tasks = runtime.map(|runtime| size(runtime.metrics().num_alive_tasks()));
         let open_fds = fs::read_dir("/proc/self/fd").ok().map(|files| size(files.count()));
         Self { tasks, open_fds, ..Self::parse(&stat, &boot).unwrap_or_default() }
     }
@@ -61,7 +64,7 @@ mod tests {
 
     #[test]
     fn this_process_can_be_read() {
-        let process = Process::read();
+        let process = Process::read(None);
         assert!(process.resident_bytes > Some(100_000.0), "{process:?}");
         assert!(process.open_fds > Some(2.0), "{process:?}");
     }

@@ -6,7 +6,7 @@ use super::{
     proc_stat::Process,
     series::{Series, Value},
 };
-use crate::observe::insight::{BackendStatus, Facts, PoolFacts};
+use crate::observe::insight::{BackendStatus, Facts, PoolFacts, StateCounts};
 
 /// Maximum number of backends of a pool with series of their own, so that a huge pool does not overwhelm Prometheus.
 pub(super) const MAX_BACKENDS_WITH_SERIES: usize = 2_000;
@@ -25,22 +25,21 @@ pub(super) struct Scrape<'a> {
 pub(super) struct PoolScrape<'a> {
     pub(super) name: &'a str,
     pub(super) facts: &'a PoolFacts,
+    pub(super) count: StateCounts,
     /// The first [`MAX_BACKENDS_WITH_SERIES`] backends, by address.
     pub(super) backends: Vec<(String, BackendStatus)>,
 }
 
 impl<'a> Scrape<'a> {
-    pub(super) fn new(facts: &'a Facts, dropped_lines: u64) -> Self {
+    pub(super) fn new(facts: &'a Facts, process: Process, dropped_lines: u64) -> Self {
         let pool = |(name, pool): (&'a String, &'a PoolFacts)| {
-            let backends = pool
-                .backend_statuses(MAX_BACKENDS_WITH_SERIES)
-                .into_iter()
-                .map(|backend| (backend.address.to_string(), backend))
-                .collect();
-            PoolScrape { name, facts: pool, backends }
+            let survey = pool.survey();
+            let backends = pool.backend_statuses(survey.first(MAX_BACKENDS_WITH_SERIES)).into_iter();
+            let backends = backends.map(|backend| (backend.address.to_string(), backend)).collect();
+            PoolScrape { name, facts: pool, count: survey.count(), backends }
         };
         let pools = facts.pools.iter().map(pool).collect();
-        Self { facts, now: Instant::now(), process: Process::read(), dropped_lines, pools }
+        Self { facts, now: Instant::now(), process, dropped_lines, pools }
     }
 
     /// Passes on one value per pool, where there is one.

@@ -18,7 +18,7 @@ fn text(states: &[State]) -> String {
     pool.sampled(&sample(&[5, 6, 7]));
     push(&pool, &round_robin(&before), &before, "one");
     pool.discovered(&set(states));
-    Metrics::new(insight, DroppedLines::default()).text().unwrap()
+    Metrics::new(insight, DroppedLines::default()).text(Format::OpenMetrics).unwrap()
 }
 
 #[tokio::test]

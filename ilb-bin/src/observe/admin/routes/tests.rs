@@ -1,15 +1,24 @@
 //! The responses of the admin server, without a socket.
 
-use axum::{body::Body, http::Method};
+use axum::{
+    body::Body,
+    http::{Method, header::HOST},
+};
 use rstest::rstest;
 use tower::ServiceExt;
 
 use super::*;
 use crate::observe::insight::tests::{Reporter, push, round_robin, set};
 
-async fn ask(insight: &Insight, method: Method, path: &str) -> (StatusCode, axum::http::HeaderMap, String) {
-    let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
-    let response = router(insight.clone(), DroppedLines::default()).oneshot(request).await.unwrap();
+type Answer = (StatusCode, HeaderMap, String);
+
+async fn ask(insight: &Insight, method: Method, path: &str) -> Answer {
+    send(insight, Request::builder().method(method).uri(path)).await
+}
+
+async fn send(insight: &Insight, request: axum::http::request::Builder) -> Answer {
+    let router = pages(insight, DroppedLines::default(), AllowedHosts::detect(&["ilb.example.com".to_owned()]));
+    let response = router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
     let (parts, body) = response.into_parts();
     let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
     (parts.status, parts.headers, String::from_utf8(body.to_vec()).unwrap())
@@ -75,6 +84,70 @@ async fn a_browser_neither_caches_a_response_nor_guesses_its_type() {
         assert_eq!(headers[CACHE_CONTROL], "no-store", "{path}");
         assert_eq!(headers[X_CONTENT_TYPE_OPTIONS], "nosniff", "{path}");
     }
-    let (_, headers, _) = ask(&insight, Method::GET, "/metrics").await;
-    assert_eq!(headers[CONTENT_TYPE], Metrics::CONTENT_TYPE);
+}
+
+#[rstest]
+#[case(None, "text/plain; version=0.0.4; charset=utf-8", "# TYPE ilb_pushes_total counter\n", "\n")]
+#[case(Some("text/plain"), "text/plain; version=0.0.4; charset=utf-8", "# TYPE ilb_build_info gauge\n", "\n")]
+#[case(
+    Some("application/openmetrics-text;version=1.0.0,text/plain;q=0.5"),
+    "application/openmetrics-text; version=1.0.0; charset=utf-8",
+    "# TYPE ilb_pushes counter\n",
+    "# EOF\n"
+)]
+#[tokio::test]
+async fn metrics_are_in_the_format_that_was_asked_for(
+    #[case] accept: Option<&str>,
+    #[case] content_type: &str,
+    #[case] line: &str,
+    #[case] end: &str,
+) {
+    let mut request = Request::builder().uri("/metrics");
+    if let Some(accept) = accept {
+        request = request.header(ACCEPT, accept);
+    }
+    let (_, headers, text) = send(&insight(true, true), request).await;
+    assert_eq!(headers[CONTENT_TYPE], content_type);
+    assert!(text.contains(line) && text.ends_with(end), "{text}");
+    assert_eq!(text.contains("# EOF"), end != "\n", "{text}");
+}
+
+#[rstest]
+#[case("evil.example:8081", false)]
+#[case("10.0.0.7:8081", true)]
+#[case("localhost:8081", true)]
+#[case("my-lb-metrics.apps.svc:8081", true)]
+#[case("ilb.example.com", true)]
+#[tokio::test]
+async fn another_name_gets_nothing_but_probes(#[case] host: &str, #[case] is_own: bool) {
+    let insight = insight(true, true);
+    for path in ["/", "/events", "/status", "/metrics"] {
+        let request = Request::builder().method(Method::HEAD).uri(path).header(HOST, host);
+        let expected = if is_own { StatusCode::OK } else { StatusCode::MISDIRECTED_REQUEST };
+        assert_eq!(send(&insight, request).await.0, expected, "{path}");
+    }
+    for path in [LIVEZ, HEALTHZ, STARTUPZ, READYZ] {
+        let request = Request::builder().uri(path).header(HOST, host);
+        assert_eq!(send(&insight, request).await.0, StatusCode::OK, "{path}");
+    }
+    let request = Request::builder().uri("/status").header(HOST, host);
+    let (_, _, text) = send(&insight, request).await;
+    assert_eq!(text.contains("ILB_ADMIN_HOSTS") && text.contains(host), !is_own, "{text}");
+}
+
+#[tokio::test]
+async fn a_stream_is_one_of_events() {
+    use futures_util::StreamExt;
+
+    let router = pages(&insight(true, true), DroppedLines::default(), AllowedHosts::detect(&[]));
+    let request = Request::builder().uri("/events").body(Body::empty()).unwrap();
+    let response = router.oneshot(request).await.unwrap();
+    assert_eq!(response.headers()[CONTENT_TYPE], "text/event-stream");
+    let mut events = response.into_body().into_data_stream();
+    for _ in 0..2 {
+        let event = events.next().await.unwrap().unwrap();
+        let json = event.strip_prefix(b"data: ").and_then(|rest| rest.strip_suffix(b"\n\n")).unwrap();
+        let status: serde_json::Value = serde_json::from_slice(json).unwrap();
+        assert_eq!(status["ready"], true);
+    }
 }

@@ -1,24 +1,21 @@
 //! The status of a pool's backends, made from the set of backends, the plan in force and the counts.
 
-use ilb_discovery::Backend;
-
 use super::{BackendStatus, plan_in_force::PlanInForce, text};
-use crate::observe::insight::PoolFacts;
+use crate::observe::insight::{PoolFacts, survey::Surveyed};
 
 impl PoolFacts {
-    /// Returns the status of the first `limit` backends, by address.
-    pub(crate) fn backend_statuses(&self, limit: usize) -> Vec<BackendStatus> {
-        let (plan, has_better) = (PlanInForce::new(self), self.has_working_backend());
-        let backends = self.backends.iter().flat_map(|backends| backends.iter()).take(limit);
-        backends.map(|backend| self.backend_status(backend, &plan, has_better)).collect()
+    /// Returns the status of the given backends.
+    pub(crate) fn backend_statuses(&self, backends: &[Surveyed<'_>]) -> Vec<BackendStatus> {
+        let plan = PlanInForce::new(self, backends.iter().map(|surveyed| surveyed.backend.address()));
+        let has_better = self.has_working_backend();
+        backends.iter().map(|surveyed| self.backend_status(surveyed, &plan, has_better)).collect()
     }
 
-    fn backend_status(&self, backend: &Backend, plan: &PlanInForce, has_better: bool) -> BackendStatus {
+    fn backend_status(&self, surveyed: &Surveyed<'_>, plan: &PlanInForce, has_better: bool) -> BackendStatus {
+        let Surveyed { backend, state, load } = *surveyed;
         let address = backend.address();
-        let load = self.load.get(address);
         let totals = load.map(|_| self.load.totals.get(&address).copied().unwrap_or_default());
         let weights = plan.weights.get(&address).cloned().unwrap_or_default();
-        let state = self.state(backend);
         let opened_since_push = totals.map_or(0, |totals| totals.opened_since_push);
         let head_start = plan.head_start(&weights).map(|ahead| ahead.saturating_sub(opened_since_push));
         let why = match self.evidence(backend) {

@@ -3,8 +3,8 @@
 use tokio::time::Instant;
 
 use super::{
-    BackendStatus, CountingStatus, DiscoveryStatus, ImbalanceStatus, InstanceStatus, PoolStatus, Problem, PushStatus,
-    StateCounts, Status, TraefikStatus, text,
+    CountingStatus, DiscoveryStatus, ImbalanceStatus, InstanceStatus, PoolStatus, Problem, PushStatus, Status,
+    TraefikStatus, text,
 };
 use crate::observe::insight::{
     Facts, PoolFacts, TraefikFacts,
@@ -12,7 +12,7 @@ use crate::observe::insight::{
     numbers::age,
     problem::OngoingProblem,
     traefik::{FinishedPush, InstanceFacts},
-    words::{BackendState, CountingState, DiscoveryState},
+    words::{CountingState, DiscoveryState},
 };
 
 impl Facts {
@@ -96,10 +96,10 @@ impl FinishedPush {
 
 impl PoolFacts {
     fn status(&self, name: &str, max_backends: usize, is_proved: bool, now: Instant) -> PoolStatus {
-        let (mut backends, count) = (self.backend_statuses(usize::MAX), self.count());
-        let text = text::counts(self, &count, &backends);
-        let omitted = BackendStatus::leave_out(&mut backends, max_backends);
-        let imbalance = self.imbalance();
+        let survey = self.survey();
+        let (count, imbalance) = (survey.count(), survey.imbalance());
+        let text = text::counts(self, &count, survey.connections());
+        let (backends, omitted) = survey.shown(max_backends);
         PoolStatus {
             name: name.to_owned(),
             entry_point: self.entry_point.clone(),
@@ -129,23 +129,8 @@ impl PoolFacts {
                 history: self.load.history.means().collect(),
             },
             omitted,
-            backends,
+            backends: self.backend_statuses(&backends),
         }
-    }
-
-    /// Counts the backends in each state.
-    pub(crate) fn count(&self) -> StateCounts {
-        let mut count = StateCounts::default();
-        for backend in self.backends.iter().flat_map(|backends| backends.iter()) {
-            *match self.state(backend) {
-                BackendState::Ready => &mut count.ready,
-                BackendState::Suspect => &mut count.suspect,
-                BackendState::Failing => &mut count.failing,
-                BackendState::Draining => &mut count.draining,
-                BackendState::NotReady | BackendState::Unknown => &mut count.not_ready,
-            } += 1;
-        }
-        count
     }
 
     pub(super) fn discovery_state(&self) -> DiscoveryState {

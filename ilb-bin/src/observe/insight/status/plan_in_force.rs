@@ -9,7 +9,7 @@ use crate::observe::insight::PoolFacts;
 /// The plan in force, arranged by backend.
 #[derive(Debug)]
 pub(super) struct PlanInForce {
-    /// Weights by backend, one per share.
+    /// Weights of the backends that are shown, one per share.
     pub(super) weights: BTreeMap<SocketAddr, Vec<u32>>,
     lowest_weight: u32,
     pub(super) balancing: Balancing,
@@ -27,11 +27,14 @@ pub(super) enum Balancing {
 }
 
 impl PlanInForce {
-    pub(super) fn new(pool: &PoolFacts) -> Self {
-        let mut weights: BTreeMap<_, Vec<u32>> = BTreeMap::new();
+    /// Arranges the plan of a pool for the backends that are `shown`.
+    pub(super) fn new(pool: &PoolFacts, shown: impl Iterator<Item = SocketAddr>) -> Self {
+        let mut weights: BTreeMap<_, Vec<u32>> = shown.map(|backend| (backend, Vec::new())).collect();
         let entries = pool.in_force.as_ref().map_or(&[][..], |decision| decision.plan.entries());
         for entry in entries {
-            weights.entry(entry.address).or_default().push(entry.weight);
+            if let Some(weights) = weights.get_mut(&entry.address) {
+                weights.push(entry.weight);
+            }
         }
         let balancing = match &pool.in_force {
             None => Balancing::None,

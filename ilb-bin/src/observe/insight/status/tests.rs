@@ -249,3 +249,23 @@ fn differences(root: &Value, schema: &Value, value: &Value, at: &str) -> Vec<Str
     }
     found
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_is_too_long_keeps_what_is_not_ready_and_what_has_most_connections() {
+    let (insight, pool) = insight();
+    let backends = set(&[State::Ready, State::Ready, State::Ready, State::Draining, State::Ready]);
+    pool.discovered(&backends);
+    pool.sampled(&sample(&[7, 4, 9, 1, 2]));
+    push(&pool, &least_connections(&backends, &[7, 4, 9, 1, 2]), &backends, "one");
+    let shown = |limit| {
+        let status = insight.snapshot().status(limit, tokio::time::Instant::now());
+        let pool = &status.pools[0];
+        assert_eq!(pool.text, "4 ready, 1 draining, 23 connections", "all are counted");
+        assert_eq!(pool.backends.len() + pool.omitted, 5);
+        pool.backends.iter().map(|backend| (backend.address, backend.weights.len())).collect::<Vec<_>>()
+    };
+    assert_eq!(shown(3), [(address(1), 1), (address(3), 1), (address(4), 0)]);
+    assert_eq!(shown(1), [(address(4), 0)]);
+    assert_eq!(shown(5).len(), 5);
+    assert_eq!(shown(0), []);
+}

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use ilb_reconciler::{Method, decision::Evidence};
 use tokio::time::Instant;
 
-use super::{BackendStatus, StateCounts, StatusSummary, plan_in_force::Balancing};
+use super::{StateCounts, StatusSummary, plan_in_force::Balancing};
 use crate::observe::insight::{
     Facts, PoolFacts, TraefikFacts,
     imbalance::Imbalance,
@@ -112,12 +112,11 @@ pub(super) fn balancing(pool: &PoolFacts, now: Instant) -> StatusSummary {
 }
 
 /// Counts backends by state, and their connections where they are counted: `4 ready, 1 draining, 87 connections`.
-pub(super) fn counts(pool: &PoolFacts, count: &StateCounts, backends: &[BackendStatus]) -> String {
+pub(super) fn counts(pool: &PoolFacts, count: &StateCounts, connections: u64) -> String {
     let states = BackendState::ALL.map(|state| (state, count.get(state)));
     let shown = states.iter().filter(|(state, count)| *count > 0 || *state == BackendState::Ready);
     let mut text = shown.map(|(state, count)| format!("{count} {state}")).collect::<Vec<_>>().join(", ");
     if pool.load.latest.is_some() {
-        let connections = backends.iter().filter_map(BackendStatus::connections).map(u64::from).sum();
         let _ = write!(text, ", {}", many(connections, "connection"));
     }
     text

@@ -37,7 +37,7 @@ async fn a_pool_that_traefik_does_not_take_is_degraded_and_the_others_are_ready(
         "{shown}"
     );
     assert_eq!(shown["traefik"]["pushes"][0]["result"], "partly");
-    let text = crate::observe::metrics::Metrics::new(insight.clone(), DroppedLines::default()).text().unwrap();
+    let text = Metrics::new(insight.clone(), DroppedLines::default()).text(Format::OpenMetrics).unwrap();
     for line in [
         "ilb_pool_in_force{pool=\"default\"} 1",
         "ilb_pool_in_force{pool=\"other\"} 0",
