@@ -151,10 +151,15 @@ impl BackendState {
     /// All states that a backend may have, the ordinary one first.
     pub(crate) const ALL: [Self; 5] = [Self::Ready, Self::Suspect, Self::Failing, Self::Draining, Self::NotReady];
 
-    /// Returns what a list of a few backends is chosen by: first those that are not ready, then those with most
-    /// connections.
-    pub(crate) fn interest(self, established: Option<u32>) -> (bool, Reverse<Option<u32>>) {
-        (self == Self::Ready, Reverse(established))
+    /// Returns what a list of a few backends is chosen by: first those that are in trouble, then others that are not
+    /// ready, then those with most connections.
+    pub(crate) fn interest(self, established: Option<u32>) -> (u8, Reverse<Option<u32>>) {
+        let rank = match self {
+            Self::Suspect | Self::Failing => 0,
+            Self::Draining | Self::NotReady | Self::Unknown => 1,
+            Self::Ready => 2,
+        };
+        (rank, Reverse(established))
     }
 }
 
