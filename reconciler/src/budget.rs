@@ -33,7 +33,10 @@ impl Budget {
             None => cost,
             // A mean that is far too high has to fall quickly, because until then everything is slow. A clock that only
             // ticks now and then measures 0 for most runs, and must not make the first cost above that look like one.
-            Some(mean) => (mean * (SMOOTHING - 1) + cost.min(mean.max(MIN_COST) * 2)) / SMOOTHING,
+            Some(mean) => {
+                let cost = cost.min(mean.max(MIN_COST).saturating_mul(2));
+                mean.saturating_mul(SMOOTHING - 1).saturating_add(cost) / SMOOTHING
+            }
         });
     }
 

@@ -10,10 +10,10 @@ use crate::gcd::gcd;
 pub struct LadderInput {
     /// Live connections.
     pub connections: u32,
-    /// Shares of the connections relative to the other backends; at least 1.
+    /// Shares of the connections relative to the other backends; 0 counts as 1.
     pub capacity: u8,
     /// Progress of the backend's slow start in parts of [`LadderInput::SLOW_START_DONE`]: the part of its share of the
-    /// connections that it may already have.
+    /// connections that it may already have. More counts as all of it.
     pub slow_start_progress: u32,
     /// Maximum number of connections that the backend may get before the others because it has fewer.
     pub max_head_start: u32,
@@ -72,8 +72,8 @@ const MAX_DEFICIT_PER_SHARE: u64 = 1 << 20;
 /// With equal capacities the order is that of join-the-shortest-queue; with others the loads per share differ by at
 /// most one connection more than there.
 pub fn weights(backends: &[LadderInput], decision_number: u64) -> Vec<Vec<u32>> {
-    let share = gcd(backends.iter().map(|b| b.capacity.into())).max(1);
-    let shares = |b: &LadderInput| u64::from(b.capacity) / share;
+    let share = gcd(backends.iter().map(|b| b.capacity.max(1).into())).max(1);
+    let shares = |b: &LadderInput| u64::from(b.capacity.max(1)) / share;
     let fullest = backends.iter().map(|b| u64::from(b.connections).div_ceil(shares(b))).max().unwrap_or(0);
     let deficits = |b: &LadderInput| spread(deficit(b, shares(b), fullest), shares(b));
     let smallest = backends.iter().flat_map(deficits).min().unwrap_or(0);
@@ -88,7 +88,7 @@ pub fn weights(backends: &[LadderInput], decision_number: u64) -> Vec<Vec<u32>> 
 /// Returns the number of connections that a backend lacks.
 fn deficit(backend: &LadderInput, shares: u64, fullest: u64) -> u64 {
     let whole = u64::from(LadderInput::SLOW_START_DONE);
-    let target = shares * fullest * u64::from(backend.slow_start_progress) / whole;
+    let target = shares * fullest * u64::from(backend.slow_start_progress).min(whole) / whole;
     target
         .saturating_sub(backend.connections.into())
         .min(MAX_DEFICIT_PER_SHARE * shares)

@@ -6,7 +6,8 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Pacing {
-    /// Maximum time between two samples.
+    /// Maximum time between two samples. A longer one than [`LONGEST_SAMPLE_PERIOD`](Self::LONGEST_SAMPLE_PERIOD) counts
+    /// as that.
     pub max_sample_period: Duration,
     /// Time after which a new backend has its whole share; zero for at once. With few backends a slow start keeps the
     /// others unbalanced for longer than it helps, so it is off by default.
@@ -21,6 +22,9 @@ impl Default for Pacing {
 }
 
 impl Pacing {
+    /// Longest time between two samples: a day. Every clock can show a moment that is later by this.
+    pub const LONGEST_SAMPLE_PERIOD: Duration = Duration::from_secs(24 * 3600);
+
     /// Replaces the maximum time between two samples.
     #[must_use]
     pub fn with_max_sample_period(self, max_sample_period: Duration) -> Self {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::budget::Budget;
+use crate::{budget::Budget, pacing::Pacing};
 
 /// Schedules samples: as often as their cost allows, and less often while nothing changes.
 ///
@@ -29,6 +29,7 @@ const MIN_PERIOD_WITH_CAUSE: Duration = Duration::from_millis(5);
 
 impl Sampling {
     pub(crate) fn new(max_period: Duration) -> Self {
+        let max_period = max_period.min(Pacing::LONGEST_SAMPLE_PERIOD);
         let budget = Budget::new(PERIOD_PER_SAMPLE_COST, MIN_PERIOD_WITH_CAUSE, max_period);
         Self { budget, max_period, last: None, cause: None, idle_samples: 0 }
     }

@@ -40,6 +40,18 @@ fn anything() -> impl Strategy<Value = Vec<LadderInput>> {
     vec(input, 1..30)
 }
 
+/// Inputs as another program may build them, field by field.
+fn unchecked() -> impl Strategy<Value = Vec<LadderInput>> {
+    let fields = (any::<u32>(), any::<u8>(), any::<u32>(), any::<u32>());
+    let input = fields.prop_map(|(connections, capacity, slow_start_progress, max_head_start)| LadderInput {
+        connections,
+        capacity,
+        slow_start_progress,
+        max_head_start,
+    });
+    vec(input, 0..30)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
@@ -142,4 +154,15 @@ fn equal_capacities_give_the_weights_of_capacity_one() {
 #[test]
 fn without_backends_there_are_no_weights() {
     assert!(weights(&[], 0).is_empty());
+}
+
+proptest! {
+    #[test]
+    fn fields_outside_of_their_range_count_as_the_nearest_in_it(backends in unchecked(), number in any::<u64>()) {
+        let in_range = backends.iter().map(|b| LadderInput {
+            slow_start_progress: b.slow_start_progress.min(LadderInput::SLOW_START_DONE),
+            ..LadderInput::new(b.connections).with_capacity(b.capacity).with_max_head_start(b.max_head_start)
+        });
+        prop_assert_eq!(weights(&backends, number), weights(&in_range.collect::<Vec<_>>(), number));
+    }
 }

@@ -5,6 +5,7 @@ use ilb_discovery::Capacity;
 use super::*;
 use crate::sampling::MIN_PERIOD;
 
+mod extremes;
 mod simulation;
 
 const MS: Duration = Duration::from_millis(1);
