@@ -165,6 +165,22 @@ async fn a_part_missing_from_the_echo_is_named_with_the_version() {
 }
 
 #[tokio::test]
+async fn times_beyond_every_clock_are_survived() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(forgetful(stream));
+        }
+    });
+    let builder = Traefik::builder(&url).call_within(Duration::MAX).connect_within(Duration::MAX);
+    let mut configuration = Configuration::default();
+    TcpPool::new("pool".parse().unwrap(), "tcp".parse().unwrap()).add_to(&mut configuration);
+    let error = builder.throttle(Duration::MAX).build().unwrap().apply(&configuration).await.unwrap_err();
+    assert!(matches!(error, Error::Dropped { .. }), "{error}");
+}
+
+#[tokio::test]
 async fn a_closed_port_is_unreachable_without_the_url_in_the_message() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/secret-path/", listener.local_addr().unwrap());

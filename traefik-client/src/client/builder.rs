@@ -137,7 +137,8 @@ impl TraefikBuilder {
         #[cfg(feature = "rustls")]
         let client = if base.scheme() == "https" { self.tls.set(client)? } else { tls::set_unused(client)? };
         let client = client.build().map_err(|e| BuildError::Client(without_url(e)))?;
-        let proof_within = self.proof_within.unwrap_or(Duration::from_secs(5) + self.throttle.unwrap_or_default());
+        let after_throttle = self.throttle.unwrap_or_default().saturating_add(Duration::from_secs(5));
+        let proof_within = self.proof_within.unwrap_or(after_throttle);
         let (credentials, call_within) = (self.credentials, self.call_within);
         let http = Http { client, base, label, credentials, call_within };
         Ok(Traefik {

@@ -44,6 +44,9 @@ impl Default for FleetBuilder {
     }
 }
 
+/// Every clock can show a moment that is later by this.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(24 * 3600);
+
 impl FleetBuilder {
     /// Adds one Traefik.
     pub fn instance(self, traefik: TraefikBuilder) -> Result<Self, BuildError> {
@@ -70,9 +73,10 @@ impl FleetBuilder {
         self
     }
 
-    /// Limits the time that `apply` waits for other instances after the first one has succeeded (250 ms).
+    /// Limits the time that `apply` waits for other instances after the first one has succeeded (250 ms). More than a day
+    /// counts as that.
     pub fn patience(mut self, duration: Duration) -> Self {
-        self.patience = duration;
+        self.patience = duration.min(LONGEST_PATIENCE);
         self
     }
 

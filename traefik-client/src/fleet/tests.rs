@@ -212,6 +212,15 @@ async fn the_pools_of_a_fleet_are_those_of_the_instances_that_can_be_asked() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn times_beyond_every_clock_are_survived() {
+    let fakes = fakes(&["a", "b"]);
+    let builder = fleet(&fakes).patience(Duration::MAX).check_every(Duration::MAX).resolve_every(Duration::MAX);
+    let fleet = builder.start();
+    let applied = fleet.apply(&configuration("one")).await.unwrap();
+    fleet.verify(&applied).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_empty_fleet_is_a_retryable_error() {
     let error = Fleet::builder().quorum(Quorum::AtLeast(0)).start().apply(&configuration("x")).await.unwrap_err();
     assert!(error.is_retryable() && error.to_string().contains("there is none"), "{error}");
