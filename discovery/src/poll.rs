@@ -15,13 +15,18 @@ pub struct Poll<D> {
     contact: Contact,
 }
 
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(1);
+/// Every clock can show a moment that is later by this.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(24 * 3600);
+
 impl<D: Discovery> Poll<D> {
-    /// Lists `source` once an `interval`; after a failure, when a pause is over that grows from 0.2 to 5 s, whatever the
+    /// Lists `source` once an `interval`, which is 1 ms to a day, else the nearer of these; after a failure, when a pause is over that grows from 0.2 to 5 s, whatever the
     /// interval. A pause that the source [demands](Error::retry_after) comes on top, up to 30 s.
     ///
     /// A part of the source that may not be listed takes only its own backends away, and does not slow the others down.
     pub fn new(source: D, interval: Duration) -> Self {
-        Self { source: Arc::new(source), interval: interval.max(Duration::from_millis(1)), contact: Contact::default() }
+        let interval = interval.clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL);
+        Self { source: Arc::new(source), interval, contact: Contact::default() }
     }
 }
 
@@ -187,5 +192,14 @@ mod tests {
         sets.next().await.unwrap().unwrap_err();
         changed = sets.next().await.unwrap().unwrap();
         assert_eq!(changed.len(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_interval_beyond_every_clock_is_a_day() {
+        let mut sets = Poll::new(scripted([Ok(backends(1)), Ok(backends(2))]), Duration::MAX).watch();
+        assert_eq!(sets.next().await.unwrap().unwrap().len(), 1);
+        let listed = Instant::now();
+        assert_eq!(sets.next().await.unwrap().unwrap().len(), 2);
+        assert_eq!(listed.elapsed(), LONGEST_INTERVAL);
     }
 }

@@ -17,7 +17,7 @@ use tower::{BoxError, ServiceBuilder, util::MapRequestLayer};
 use super::{proxy, token_file::TokenFile};
 use crate::{Cause, Error};
 
-/// Timeouts of a client of the API server.
+/// Timeouts of a client of the API server. Each is at most a day; a longer one counts as that.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ClientLimits {
@@ -29,6 +29,17 @@ pub struct ClientLimits {
     /// Timeout of the other end's kernel for acknowledging what was sent, and for answering a probe of an idle connection.
     /// 10 s by default.
     pub acknowledge: Duration,
+}
+
+impl ClientLimits {
+    /// Every clock can show a moment that is later by this.
+    const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
+    fn bounded(&self) -> Self {
+        let Self { connect, silence, acknowledge } = self;
+        let [connect, silence, acknowledge] = [connect, silence, acknowledge].map(|limit| Self::LONGEST.min(*limit));
+        Self { connect, silence, acknowledge }
+    }
 }
 
 impl Default for ClientLimits {
@@ -62,7 +73,7 @@ impl ClientLimits {
 /// Returns an error if `config` names files or certificates that cannot be used, or a proxy that is neither an HTTP nor a
 /// SOCKS 5 one.
 pub fn api_client(config: &Config, limits: &ClientLimits) -> Result<Client, Error> {
-    let failed = |error| Error::Client(Cause::new(error));
+    let (limits, failed) = (limits.bounded(), |error| Error::Client(Cause::new(error)));
 
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);

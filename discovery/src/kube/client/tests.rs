@@ -42,6 +42,17 @@ async fn a_server_that_accepts_and_never_answers_times_out() {
 }
 
 #[tokio::test]
+async fn timeouts_beyond_every_clock_are_a_day() {
+    async fn refuse(mut stream: TcpStream) {
+        let _ = stream.read(&mut [0; 4096]).await;
+        let _ = stream.write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\nno").await;
+    }
+    let limits = ClientLimits { connect: Duration::MAX, silence: Duration::MAX, acknowledge: Duration::MAX };
+    let pods = server(refuse, limits).await;
+    assert!(matches!(pods.list().await.unwrap_err(), Error::Forbidden { .. }));
+}
+
+#[tokio::test]
 async fn a_server_that_stops_in_the_middle_of_an_answer_times_out() {
     async fn half(mut stream: TcpStream) {
         let _ = stream.read(&mut [0; 4096]).await;
