@@ -2,20 +2,14 @@
 
 mod changes;
 mod parse;
+mod reader;
 
-use std::{
-    fs::File,
-    io::{self, Read},
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
-use tokio::task;
 
-pub use self::changes::FileChanges;
+pub use self::{changes::FileChanges, reader::FileReader};
 use crate::{
     AddressPolicy, BackendSet, Cause, Discovery, Error, contact::Contact, own_addresses::OwnAddresses, publish,
 };
@@ -74,7 +68,7 @@ impl FileDiscovery {
 #[async_trait]
 impl Discovery for FileDiscovery {
     async fn list(&self) -> Result<Arc<BackendSet>, Error> {
-        let set = read(&self.file).await?;
+        let set = read(&mut self.file.reader(), &self.file).await?;
         self.contact.note();
         Ok(set)
     }
@@ -82,17 +76,17 @@ impl Discovery for FileDiscovery {
     fn watch(&self) -> BoxStream<'static, Result<Arc<BackendSet>, Error>> {
         let (file, contact) = (Arc::clone(&self.file), self.contact.clone());
         publish::spawn(move |publisher| async move {
-            let mut changes = FileChanges::new(&file.path);
+            let (mut changes, mut reader) = (FileChanges::start(&file.path).await, file.reader());
             let mut published = None;
             loop {
-                match read(&file).await {
+                match read(&mut reader, &file).await {
                     Ok(set) => {
                         contact.note();
                         publisher.fresh(&set);
                         published = None;
                     }
                     Err(error) => {
-                        changes.rewatch();
+                        changes.rewatch().await;
                         // The file is also read without a change: the same error is published once.
                         let text = error.with_causes().to_string();
                         if published.replace(text.clone()).as_deref() != Some(&*text) {
@@ -111,27 +105,23 @@ impl Discovery for FileDiscovery {
     }
 }
 
-/// Reads the whole file on a thread that may block.
-async fn read(file: &Arc<BackendFile>) -> Result<Arc<BackendSet>, Error> {
-    let source = Arc::clone(file);
-    let unreachable = |error| Error::Unreachable { source_name: file.path.display().to_string(), cause: error };
-    let text = task::spawn_blocking(move || text(&source.path)).await.map_err(|e| unreachable(Cause::new(e)))?;
-    let text = text.map_err(|e| unreachable(Cause::new(e)))?;
+impl BackendFile {
+    fn reader(&self) -> FileReader {
+        FileReader::new(&self.path, MAX_FILE_BYTES)
+    }
+}
+
+async fn read(reader: &mut FileReader, file: &BackendFile) -> Result<Arc<BackendSet>, Error> {
+    let text = reader.read().await.map_err(|error| Error::Unreachable {
+        source_name: file.path.display().to_string(),
+        cause: Cause::new(error),
+    })?;
     let set = parse::backends(&text, &file.addresses, &file.own);
     set.map(Arc::new).map_err(|parse::Mistake { line, cause }| Error::Malformed {
         path: file.path.clone(),
         line,
         cause,
     })
-}
-
-fn text(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    let read = File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_string(&mut text)?;
-    if u64::try_from(read).is_ok_and(|read| read > MAX_FILE_BYTES) {
-        return Err(io::Error::other(format!("longer than {MAX_FILE_BYTES} bytes")));
-    }
-    Ok(text)
 }
 
 #[cfg(test)]

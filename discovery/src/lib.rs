@@ -40,7 +40,7 @@ pub use crate::{
 pub use ::ipnet;
 
 #[cfg(feature = "file")]
-pub use crate::file::{FileChanges, FileDiscovery};
+pub use crate::file::{FileChanges, FileDiscovery, FileReader};
 #[cfg(feature = "kube")]
 pub use crate::kube::{
     BackendPort, ClientLimits, EndpointSliceDiscovery, Families, KubeDiscovery, KubeOptions, PodDiscovery, PortName,

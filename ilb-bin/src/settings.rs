@@ -22,6 +22,10 @@ mod reading;
 mod setting;
 mod traefik;
 
+use std::io;
+
+use ilb_discovery::FileReader;
+
 pub(crate) use self::{
     admin::AdminSettings,
     definitions::KEYS,
@@ -39,6 +43,9 @@ use self::{
 };
 use crate::process::logging::LogOptions;
 
+/// Maximum length of the file, which is that of a `ConfigMap`.
+pub(crate) const MAX_FILE_BYTES: u64 = 1 << 20;
+
 /// Valid settings.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Settings {
@@ -52,10 +59,16 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Reads the file, if one is named, and checks everything that `inputs` hold.
+    /// Reads the file, if one is named, and checks everything that `inputs` hold. Waits for the file system.
     pub(crate) fn load(inputs: &Inputs) -> Result<Self, Problems> {
+        let text = inputs.file().map_or(Ok(String::new()), |path| FileReader::new(path, MAX_FILE_BYTES).read_now());
+        Self::from_text(inputs, text)
+    }
+
+    /// Checks everything that `inputs` hold; `text` is that of the file, if they name one.
+    pub(crate) fn from_text(inputs: &Inputs, text: io::Result<String>) -> Result<Self, Problems> {
         let mut problems = Problems::default();
-        let merged = inputs.merged(&mut problems);
+        let merged = inputs.merged(text, &mut problems);
         let mut reading = Reading { merged: &merged, terminal: inputs.terminal, pool: 0, problems: &mut problems };
         match Self::read(&mut reading) {
             Ok(settings) if problems.is_empty() => Ok(settings),

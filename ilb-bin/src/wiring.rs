@@ -6,6 +6,7 @@ mod connections;
 mod pools;
 mod reload;
 mod run;
+mod settings_file;
 mod traefik;
 
 pub(crate) use self::{pools::PoolFactory, run::run, traefik::TraefikClients};

@@ -13,6 +13,7 @@ use std::{
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher, event::ModifyKind};
 use tokio::{
     sync::Notify,
+    task::{JoinHandle, spawn_blocking},
     time::{sleep, timeout},
 };
 
@@ -25,6 +26,8 @@ pub struct FileChanges {
     folder: PathBuf,
     changed: Arc<Notify>,
     watched: Option<Watched>,
+    /// Attempt to watch the folder that has not ended in time, since its file system does not answer.
+    attempt: Option<JoinHandle<Option<Watched>>>,
 }
 
 /// Folder that is being watched.
@@ -42,6 +45,8 @@ const SETTLE_TIME: Duration = Duration::from_millis(50);
 const RECHECK_INTERVAL: Duration = Duration::from_secs(10);
 /// Interval of checks where the folder cannot be watched, such as while it does not exist.
 const UNWATCHED_RECHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// Maximum time of an attempt to watch the folder, which looks it up in its file system.
+const WATCH_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl fmt::Debug for FileChanges {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -50,17 +55,17 @@ impl fmt::Debug for FileChanges {
 }
 
 impl FileChanges {
-    /// Watches for changes of the file at this path, which need not exist yet.
-    pub fn new(file: &Path) -> Self {
+    /// Watches for changes of the file at this path, which need not exist yet. Has to be called within a Tokio runtime.
+    pub async fn start(file: &Path) -> Self {
         let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut changes = Self { folder: folder.to_owned(), changed: Arc::default(), watched: None };
-        changes.watch();
+        let mut changes = Self { folder: folder.to_owned(), changed: Arc::default(), watched: None, attempt: None };
+        changes.rewatch().await;
         changes
     }
 
     /// Watches the folder again. To be called when the file could not be used: its folder may have been replaced.
-    pub fn rewatch(&mut self) {
-        self.watch();
+    pub async fn rewatch(&mut self) {
+        self.watch(|_, _| false).await;
     }
 
     /// Waits until the file may have changed.
@@ -69,36 +74,53 @@ impl FileChanges {
         if timeout(limit, self.changed.notified()).await.is_ok() {
             sleep(SETTLE_TIME).await;
         }
-        // A parent of the folder, or a link on the way to it, may lead elsewhere now, of which there is no sign.
-        let is_there =
-            |watched: &Watched| !watched.is_gone.load(Ordering::Relaxed) && watched.identity == identity(&self.folder);
-        if !self.watched.as_ref().is_some_and(is_there) {
-            self.watch();
-        }
+        self.watch(Watched::is_there).await;
     }
 
-    fn watch(&mut self) {
-        let (is_gone, changed) = (Arc::new(AtomicBool::new(false)), Arc::clone(&self.changed));
-        let (gone, folder) = (Arc::clone(&is_gone), self.folder.clone());
+    /// Watches the folder, unless what is watched may be kept. Waits for the file system on another thread.
+    async fn watch(&mut self, may_be_kept: fn(&Watched, &Path) -> bool) {
+        let (before, folder, changed) = (self.watched.take(), self.folder.clone(), Arc::clone(&self.changed));
+        let attempt = self.attempt.get_or_insert_with(|| {
+            spawn_blocking(move || match before {
+                Some(before) if may_be_kept(&before, &folder) => Some(before),
+                // What was watched before is dropped only after this, so that no change is missed.
+                _ => Watched::start(&folder, changed),
+            })
+        });
+        if let Ok(ended) = timeout(WATCH_TIMEOUT, attempt).await {
+            (self.watched, self.attempt) = (ended.ok().flatten(), None);
+        }
+    }
+}
+
+impl Watched {
+    /// Watches the folder; returns `None` if it cannot be watched.
+    fn start(folder: &Path, changed: Arc<Notify>) -> Option<Self> {
+        let is_gone = Arc::new(AtomicBool::new(false));
+        let (gone, path) = (Arc::clone(&is_gone), folder.to_owned());
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             // Reading the file causes events too.
             let Some(event) = event.ok().filter(|event| !event.kind.is_access()) else { return };
             let is_removal = event.kind.is_remove() || matches!(event.kind, EventKind::Modify(ModifyKind::Name(_)));
-            if is_removal && event.paths.contains(&folder) {
+            if is_removal && event.paths.contains(&path) {
                 gone.store(true, Ordering::Relaxed);
             }
             changed.notify_one();
         });
-        let identity = identity(&self.folder);
+        let identity = identity(folder);
         let watching = watcher.and_then(|mut watcher| {
-            watcher.watch(&self.folder, RecursiveMode::NonRecursive)?;
-            Ok(Watched { _watcher: watcher, identity, is_gone })
+            watcher.watch(folder, RecursiveMode::NonRecursive)?;
+            Ok(Self { _watcher: watcher, identity, is_gone })
         });
-        self.watched = watching
-            .inspect_err(
-                |error| tracing::debug!(folder = %self.folder.display(), %error, "the folder cannot be watched"),
-            )
-            .ok();
+        watching
+            .inspect_err(|error| tracing::debug!(folder = %folder.display(), %error, "the folder cannot be watched"))
+            .ok()
+    }
+
+    /// Returns whether this is still the folder at the path. A parent of it, or a link on the way to it, may lead
+    /// elsewhere now, of which there is no sign.
+    fn is_there(&self, folder: &Path) -> bool {
+        !self.is_gone.load(Ordering::Relaxed) && self.identity == identity(folder)
     }
 }
 
@@ -134,7 +156,7 @@ mod tests {
     async fn a_change_is_reported_and_not_only_found_by_a_recheck() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("backends.yaml");
-        let changes = FileChanges::new(&file);
+        let changes = FileChanges::start(&file).await;
         fs::write(&file, "[]").unwrap();
         changes.sign().await;
     }
@@ -145,7 +167,7 @@ mod tests {
         let folder = parent.path().join("folder");
         let file = folder.join("backends.yaml");
         fs::create_dir(&folder).unwrap();
-        let mut changes = FileChanges::new(&file);
+        let mut changes = FileChanges::start(&file).await;
 
         let other = parent.path().join("other");
         fs::create_dir(&other).unwrap();
@@ -172,7 +194,7 @@ mod tests {
         }
         symlink(&one, &link).unwrap();
         let file = link.join("folder/backends.yaml");
-        let mut changes = FileChanges::new(&file);
+        let mut changes = FileChanges::start(&file).await;
         fs::remove_file(&link).unwrap();
         symlink(&other, &link).unwrap();
         changes.next().await; // by the recheck

@@ -1,6 +1,6 @@
 //! Tests of the file source on real files.
 
-use std::{fs, os::unix::fs::symlink};
+use std::{fs, os::unix::fs::symlink, path::Path};
 
 use futures_util::{FutureExt, StreamExt};
 
@@ -121,6 +121,11 @@ async fn a_file_whose_changes_the_system_does_not_report_is_read_every_ten_secon
 
 #[tokio::test]
 async fn a_file_without_end_is_refused() {
-    let error = FileDiscovery::new("/dev/zero").list().await.unwrap_err().with_causes().to_string();
-    assert!(error.contains("longer than"), "{error}");
+    let error = async |path: &Path| FileDiscovery::new(path).list().await.unwrap_err().with_causes().to_string();
+    let long = tempfile::NamedTempFile::new().unwrap();
+    long.as_file().set_len(MAX_FILE_BYTES + 1).unwrap();
+    for (path, problem) in [(long.path(), "longer than"), (Path::new("/dev/zero"), "not a regular file")] {
+        let error = error(path).await;
+        assert!(error.contains(problem), "{error}");
+    }
 }

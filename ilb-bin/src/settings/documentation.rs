@@ -16,9 +16,24 @@ Variables and flags of a pool describe the only pool; if the file has several po
 All settings are checked before anything starts, and all problems are reported at once, each with the place, the value and
 the accepted form; the exit code is then 2. `ilb check` does only that, and prints the effective settings and their origin.
 
-The file is watched. Changes to its pools and to `log.level` take effect a moment later, without a restart and without
-touching a connection; other changes take effect at the next start, and a log line names them. A file with a mistake is
-refused as a whole, and the settings before it stay in effect.
+The file is watched. Changes to its pools and to `log.level` take effect a second or two later, without a restart and
+without touching a connection; other changes take effect at the next start, and a log line names them. A file with a
+mistake is refused as a whole, and the settings before it stay in effect.
+
+**Replace the file as a whole**, by renaming a new one over it, as a `ConfigMap` volume, Helm and most editors do. While a
+program writes into the file in place, what is there so far can be valid, with fewer pools. So a change counts only after
+the file has stayed the same for a second, and it is refused
+
+- if it has become empty (`{}` stands for no settings);
+- if its last line no longer has an end, which is what a full disk or a program that was ended
+  leaves behind;
+- if it has kept changing for 10 s.
+
+A YAML or TOML file that has been cut after a whole line, and is not continued within the second, cannot be told from a
+file with fewer settings. JSON can: it is valid only with its last bracket.
+
+The file is at most 1 MiB and a regular file. If its volume does not answer for 10 s, that is reported like a mistake in
+it, and neither the balance nor the health checks wait for it.
 
 ```yaml
 pools:

@@ -1,6 +1,6 @@
 //! Parses the file of settings, and keeps the line of each key and value.
 
-use std::{fmt, fs, path::Path};
+use std::{fmt, io, path::Path};
 
 use anyhow::{anyhow, bail};
 use serde::{
@@ -45,16 +45,18 @@ struct SyntaxError {
     message: String,
 }
 
-/// Reads the file at `path`. An error is one line, and begins with the path.
-pub(super) fn read(path: &Path) -> anyhow::Result<Located> {
+/// Parses the `text` of the file at `path`, unless it could not be read. An error is one line, and begins with the path.
+pub(super) fn parse(path: &Path, text: io::Result<String>) -> anyhow::Result<Located> {
     let shown = path.display();
     let parse = match path.extension().and_then(|extension| extension.to_str()) {
         Some("yaml" | "yml" | "json") => parse_yaml,
         Some("toml") => parse_toml,
         _ => bail!("{shown}: give a file whose name ends in .yaml, .yml, .json or .toml"),
     };
-    let text =
-        fs::read_to_string(path).map_err(|e| anyhow!("{shown}: it cannot be read ({e}): give a readable file"))?;
+    let text = text.map_err(|error| match error.raw_os_error() {
+        Some(_) => anyhow!("{shown}: it cannot be read ({error}): give a readable file"),
+        None => anyhow!("{shown}: {error}"),
+    })?;
     parse(&text).map_err(|SyntaxError { line, message }| anyhow!("{shown}:{line}: {message}"))
 }
 

@@ -1,6 +1,6 @@
 //! Everything a process is given: the file, the variables and the flags.
 
-use std::path::PathBuf;
+use std::{io, path::PathBuf};
 
 use super::{
     definitions::FILE_VARIABLE, file, file_layer::FileLayer, layer::Layer, merged::Merged, problems::Problems,
@@ -26,9 +26,9 @@ impl Inputs {
         self.file.clone().or_else(|| named().map(|(_, path)| PathBuf::from(path)))
     }
 
-    /// Merges the file, the variables and the flags, each of which overrides those before it.
-    pub(super) fn merged(&self, problems: &mut Problems) -> Merged {
-        let file = match self.file().map(|path| (file::read(&path), path)) {
+    /// Merges the file, which has this `text`, the variables and the flags, each of which overrides those before it.
+    pub(super) fn merged(&self, text: io::Result<String>, problems: &mut Problems) -> Merged {
+        let file = match self.file().map(|path| (file::parse(&path, text), path)) {
             Some((Ok(content), path)) => FileLayer::new(&path, content, problems),
             Some((Err(error), _)) => {
                 problems.push(format!("{error:#}"));

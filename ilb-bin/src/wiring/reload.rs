@@ -1,11 +1,10 @@
 //! Reloads the settings file when it changes, while the process runs.
 
 use ilb_controller::PoolChanges;
-use ilb_discovery::FileChanges;
 use ilb_traefik_client::Name;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::spawn_blocking};
 
-use super::pools::PoolFactory;
+use super::{pools::PoolFactory, settings_file::SettingsFile};
 use crate::{
     observe::{SettingsEvent, SettingsObserver},
     process::logging::Log,
@@ -59,18 +58,20 @@ impl Reloader {
 
     async fn run(mut self, sender: mpsc::Sender<PoolChanges>) {
         let Some(path) = self.inputs.file() else { return };
-        let mut changes = FileChanges::new(&path);
+        let mut file = SettingsFile::watch(path).await;
         loop {
-            changes.next().await;
+            let (text, inputs) = (file.next().await, self.inputs.clone());
             if sender.is_closed() {
                 return;
             }
-            match Settings::load(&self.inputs) {
-                Ok(settings) => self.apply(settings, &sender).await,
-                Err(problems) => {
-                    changes.rewatch();
+            // Not on this thread: a long file, or one with many URLs, takes long to check.
+            match spawn_blocking(move || Settings::from_text(&inputs, text)).await {
+                Ok(Ok(settings)) => self.apply(settings, &sender).await,
+                Ok(Err(problems)) => {
+                    file.rewatch().await;
                     self.refuse(problems.iter().collect::<Vec<_>>().join("; "));
                 }
+                Err(error) => self.refuse(error.to_string()),
             }
         }
     }

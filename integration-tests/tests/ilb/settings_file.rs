@@ -1,6 +1,6 @@
 //! Settings in a file allow several pools, and changes take effect without a restart and without touching a connection.
 
-use std::fs;
+use std::{fs, io::Write, process::Command, time::Duration};
 
 use ilb_testbed::{ApiServer, Backend, BareTraefik, Behaviour, Connection, Net, Pods, Traefik, eventually};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -89,6 +89,55 @@ async fn a_wrong_file_is_refused_and_the_settings_before_stay_in_force() {
     configured.change(&settings(&second));
     until_landed(&traefik, 3333, &two).await;
     assert!(configured.admin.metric("ilb_config_last_reload_successful").await.unwrap() > 0.5);
+}
+
+#[tokio::test]
+#[ignore = "needs the testbed: make test"]
+async fn a_file_that_is_written_in_place_is_applied_when_it_is_finished() {
+    let folder = folder();
+    let traefik = Traefik::with_entry_points(&[("second", SECOND_PORT)]).await.unwrap();
+    let ((_one, first), (two, second)) = (listed(&folder, "first").await, listed(&folder, "second").await);
+    let a = format!("traefik: {{urls: ['{}']}}\npools:\n{}", traefik.rest_url(), pool("a", "tcp", &first));
+    let b = pool("b", "second", &second);
+    let configured = Configured::start(folder, &format!("{a}{b}"), &[]);
+    configured.admin.wait_until_ok("/readyz").await.unwrap();
+    assert_eq!(landed(&traefik, SECOND_PORT).await.unwrap(), two.address());
+
+    // At each moment it is valid, with one pool.
+    let mut file = fs::File::create(configured.folder.path().join("ilb.yaml")).unwrap();
+    for part in std::iter::once(a).chain((0..20).map(|number| format!("# {number}\n"))) {
+        file.write_all(part.as_bytes()).unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    file.write_all(b.replace("name: b", "name: c").as_bytes()).unwrap();
+    drop(file);
+    configured.ilb.wait_for_log("Settings changed").await.unwrap();
+    let changes = configured.ilb.logged("Settings changed").unwrap();
+    assert!(changes.len() == 1 && changes[0]["pools"] == "c" && changes[0]["removed"] == "b", "{changes:?}");
+}
+
+#[tokio::test]
+#[ignore = "needs the testbed: make test"]
+async fn a_pipe_in_place_of_the_file_is_refused_and_nothing_waits_for_it() {
+    let folder = folder();
+    let traefik = Traefik::start().await.unwrap();
+    let ((one, first), (two, second)) = (listed(&folder, "first").await, listed(&folder, "second").await);
+    let settings = |file: &std::path::Path| {
+        format!("traefik: {{urls: ['{}']}}\npools:\n{}", traefik.rest_url(), pool("a", "tcp", file))
+    };
+    let configured = Configured::start(folder, &settings(&first), &[]);
+    configured.admin.wait_until_ok("/readyz").await.unwrap();
+
+    let (pipe, file) = (configured.folder.path().join("pipe"), configured.folder.path().join("ilb.yaml"));
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    fs::rename(pipe, file).unwrap();
+    let refused = configured.ilb.wait_for_log("Settings refused: the previous settings stay in effect").await.unwrap();
+    assert!(refused["problems"].as_str().unwrap().ends_with("ilb.yaml: it is not a regular file"), "{refused}");
+    assert!(configured.admin.is_ok("/livez").await.unwrap() && configured.admin.is_ok("/readyz").await.unwrap());
+    assert_eq!(landed(&traefik, 3333).await.unwrap(), one.address());
+
+    configured.change(&settings(&second));
+    until_landed(&traefik, 3333, &two).await;
 }
 
 #[tokio::test]
