@@ -56,6 +56,8 @@ pub(crate) struct Settings {
     pub(crate) pools: Vec<PoolSettings>,
     /// Every setting as text, for people and for `ilb check`.
     pub(crate) effective: Vec<Effective>,
+    /// Inputs that look like settings and were ignored, each with the reason, for people.
+    pub(crate) ignored: Vec<String>,
 }
 
 impl Settings {
@@ -71,7 +73,9 @@ impl Settings {
         let merged = inputs.merged(text, &mut problems);
         let mut reading = Reading { merged: &merged, terminal: inputs.terminal, pool: 0, problems: &mut problems };
         match Self::read(&mut reading) {
-            Ok(settings) if problems.is_empty() => Ok(settings),
+            Ok(settings) if problems.is_empty() => {
+                Ok(Self { ignored: layer::service_links(&inputs.variables), ..settings })
+            }
             _ => Err(problems),
         }
     }
@@ -88,6 +92,7 @@ impl Settings {
             traefik: TraefikSettings::read(reading)?,
             pools: PoolSettings::read_all(reading),
             effective: Effective::all(reading.merged),
+            ignored: Vec::new(),
         })
     }
 }

@@ -1,5 +1,7 @@
 //! `ilb check`: checks the settings and shows the effective ones.
 
+use std::io::{self, Write};
+
 use clap::{ArgMatches, Command};
 
 use super::{
@@ -25,6 +27,9 @@ pub(super) fn execute(matches: &ArgMatches) -> Result<Exit, Failure> {
     match Format::from_matches(matches) {
         Format::Json => print_json(&settings.effective)?,
         Format::Table => print(&settings.table())?,
+    }
+    for variable in &settings.ignored {
+        let _ = writeln!(io::stderr(), "ilb: {variable}");
     }
     Ok(Exit::Done)
 }

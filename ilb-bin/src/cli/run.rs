@@ -26,6 +26,9 @@ pub(super) fn execute(matches: &ArgMatches) -> Result<Exit, Failure> {
     let inputs = inputs::from_matches(matches);
     let settings = Settings::load(&inputs)?;
     let log = Log::start(&settings.log)?;
+    for variable in &settings.ignored {
+        tracing::warn!("{variable}");
+    }
     let result = wiring::run(inputs, settings, log.clone());
     if let Err(Failure::Invalid(error) | Failure::Failed(error)) = &result {
         tracing::error!(error = format!("{error:#}"), "Cannot start");

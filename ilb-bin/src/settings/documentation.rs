@@ -11,7 +11,10 @@ const INTRODUCTION: &str = "\
 
 A setting is taken from the first of these that has it: a flag, an environment variable, the file (`--config FILE` or
 `ILB_CONFIG`; YAML, JSON or TOML), its default. The variables without `ILB_` are those of the program that ilb replaces.
-Variables and flags of a pool describe the only pool; if the file has several pools, they are an error.
+Variables and flags of a pool describe the only pool; if the file has several pools, they are an error. `BACKEND_PORT` and
+`ILB_BACKEND_PORT` are ignored if they have the address of a Service, such as `tcp://10.0.0.1:80`: Kubernetes sets them for
+a Service named `backend` or `ilb-backend`, unless the pod has `enableServiceLinks: false`. A log line and `ilb check`
+name them.
 
 All settings are checked before anything starts, and all problems are reported at once, each with the place, the value and
 the accepted form; the exit code is then 2. `ilb check` does only that, and prints the effective settings and their origin.

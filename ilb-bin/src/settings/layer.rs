@@ -1,6 +1,6 @@
 //! The values that one source gives: the variables or the flags here, the file in `file_layer`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use config::{ConfigError, Map, Source, Value, ValueKind};
 
@@ -35,7 +35,7 @@ impl Layer {
         let mut layer = Self::default();
         let value_of = |name: &str| {
             let named = variables.iter().find(|(other, _)| other == name);
-            named.map(|(_, value)| value.trim()).filter(|value| !value.is_empty())
+            named.map(|(_, value)| value.trim()).filter(|value| !value.is_empty() && !is_service_link(name, value))
         };
         for key in KEYS {
             let mut given = key.variables.iter().filter_map(|name| Some((*name, value_of(name)?)));
@@ -117,7 +117,27 @@ fn is_unknown(name: &str, value: &str) -> bool {
     // A Service named `ilb`, or `ilb-metrics`, makes the kubelet set ILB_SERVICE_HOST, ILB_METRICS_PORT_9090_TCP and so on.
     let of_service = ["SERVICE_HOST", "SERVICE_PORT"].iter().any(|part| rest.contains(part));
     let of_port = rest == "PORT" || rest.starts_with("PORT_") || rest.contains("_PORT_");
-    !(of_service || of_port || rest.ends_with("_PORT") && value.contains("://"))
+    !(of_service || of_port || is_service_link(name, value))
+}
+
+/// Returns whether a variable is the one with the address of a Service, such as `BACKEND_PORT=tcp://10.0.0.1:80` for a
+/// Service named `backend`. The kubelet sets it in each pod with `enableServiceLinks`, which is the default.
+fn is_service_link(name: &str, value: &str) -> bool {
+    let address = ["tcp://", "udp://", "sctp://"].iter().find_map(|scheme| value.trim().strip_prefix(scheme));
+    name.ends_with("_PORT") && address.is_some_and(|address| address.parse::<SocketAddr>().is_ok())
+}
+
+/// Describes each variable that has the name of a setting and is a Service's.
+pub(super) fn service_links(variables: &[(String, String)]) -> Vec<String> {
+    let is_setting = |name: &str| KEYS.iter().any(|key| key.variables.contains(&name));
+    let links = variables.iter().filter(|(name, value)| is_setting(name) && is_service_link(name, value));
+    let describe = |(name, value): &(String, String)| {
+        format!(
+            "{name}={value} is the address of a Service, which Kubernetes sets, and no setting: it is ignored, and \
+             enableServiceLinks: false in the pod removes it"
+        )
+    };
+    links.map(describe).collect()
 }
 
 fn own_variables() -> String {

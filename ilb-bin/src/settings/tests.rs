@@ -138,6 +138,8 @@ fn every_variable_of_the_predecessor_is_read() {
 #[case("ILB_TERMINATION_DELAY", "x", "500ms")]
 #[case("ILB_ADMIN_ADDRESS", "8081", ":8081")]
 #[case("ILB_ADMIN_HOSTS", "http://ilb.example.com", "ilb.example.com")]
+#[case("BACKEND_PORT", "tcp://backend:80", "1 to 65535")]
+#[case("BACKEND_PORT", "http://10.0.0.1:80", "1 to 65535")]
 #[case("ILB_ADDRESS_FAMILIES", "ipv4", "prefer-ipv4")]
 #[case("ILB_ALLOWED_NETWORKS", "ten", "10.0.0.0/8")]
 #[case("ILB_CAPACITY", "2", "annotation or equal")]
@@ -182,7 +184,26 @@ fn variables_that_services_cause_are_no_mistake() {
         ("ILB_METRICS_PORT", "tcp://10.0.0.1:8081"),
         ("ILB_METRICS_SERVICE_PORT_HTTP", "8081"),
     ];
-    settings(&links).unwrap();
+    assert!(settings(&links).unwrap().ignored.is_empty());
+}
+
+#[test]
+fn a_service_with_the_name_of_a_setting_sets_nothing() {
+    let selector = ("POD_LABELS", "a=b");
+    let alone = settings(&[selector]).unwrap();
+    for name in ["BACKEND_PORT", "ILB_BACKEND_PORT"] {
+        for address in ["tcp://10.0.0.1:80", "udp://[fd00::1]:53", "sctp://10.0.0.1:9"] {
+            let beside = settings(&[selector, (name, address)]).unwrap();
+            let [ignored] = beside.ignored.as_slice() else { panic!("one is ignored: {:?}", beside.ignored) };
+            assert!(ignored.starts_with(&format!("{name}={address} is the address of a Service")), "{ignored}");
+            assert_eq!(Settings { ignored: Vec::new(), ..beside }, alone);
+        }
+    }
+    let given = settings(&[selector, ("BACKEND_PORT", "tcp://10.0.0.1:80"), ("ILB_BACKEND_PORT", "5432")]).unwrap();
+    assert_eq!(given.pools[0].port.to_string(), "5432", "both are no contradiction");
+    let (_folder, file) = with_file("ilb.yaml", TWO_POOLS);
+    let variables = vec![("BACKEND_PORT".to_owned(), "tcp://10.0.0.1:80".to_owned())];
+    Settings::load(&Inputs { variables, ..file }).unwrap();
 }
 
 #[test]
