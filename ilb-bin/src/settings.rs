@@ -4,9 +4,12 @@
 //! `reading` parses it by those definitions, and `Settings`, `TraefikSettings` and `PoolSettings` hold the typed result.
 
 mod admin;
+#[cfg(test)]
+mod any_text;
 mod definitions;
 #[cfg(test)]
 mod documentation;
+mod duration;
 mod effective;
 mod file;
 mod file_layer;

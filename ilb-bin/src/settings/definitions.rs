@@ -10,7 +10,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use super::{
     listen_address::ListenAddress,
-    parsers::{self, boolean, non_empty, parsed, path, positive_duration, traefik_url},
+    parsers::{self, boolean, interval, non_empty, parsed, path, positive_duration, traefik_url},
     setting::{
         DefaultValue::{ByStderr, Text, Unset},
         Key, ListSetting, Setting,
@@ -22,7 +22,7 @@ use crate::process::logging::LogFormat;
 pub(super) const FILE_VARIABLE: &str = "ILB_CONFIG";
 
 const BOOLEAN_FORM: &str = "true or false";
-const DURATION_FORM: &str = "a duration with units such as 500ms, 1s or 1m30s";
+const DURATION_FORM: &str = "a duration with units such as 500ms, 1s or 1m30s, at most 8760h";
 
 pub(super) static LOG_LEVEL: Setting<LevelFilter> = Setting {
     path: "log.level",
@@ -248,9 +248,9 @@ pub(super) static WATCH: Setting<bool> = Setting {
 pub(super) static UPDATE_INTERVAL: Setting<Duration> = Setting {
     path: "pools[].updateInterval",
     variables: &["ILB_UPDATE_INTERVAL", "UPDATE_INTERVAL"],
-    parse: positive_duration,
+    parse: interval,
     default: Text("1s"),
-    form: DURATION_FORM,
+    form: "a duration with units such as 500ms, 1s or 1m30s, at most 24h",
     about: "Interval at which backends are listed without `watch`, and the longest time between two counts of connections.",
 };
 
@@ -287,7 +287,7 @@ pub(super) static SLOW_START: Setting<Duration> = Setting {
     variables: &["ILB_SLOW_START"],
     parse: parsers::duration,
     default: Text("0s"),
-    form: "a duration with units such as 30s, or 0s",
+    form: "a duration with units such as 30s, at most 8760h, or 0s",
     about: "How long a new backend takes to reach its full share. Only with `leastconn`.",
 };
 

@@ -45,6 +45,10 @@ struct SyntaxError {
     message: String,
 }
 
+/// Maximum nesting depth of YAML: more than the settings have, and little enough for the stack of any thread. The parser of
+/// TOML has a limit of its own.
+const MAX_DEPTH: usize = 16;
+
 /// Parses the `text` of the file at `path`, unless it could not be read. An error is one line, and begins with the path.
 pub(super) fn parse(path: &Path, text: io::Result<String>) -> anyhow::Result<Located> {
     let shown = path.display();
@@ -62,7 +66,8 @@ pub(super) fn parse(path: &Path, text: io::Result<String>) -> anyhow::Result<Loc
 
 /// Parses YAML, and JSON as the part of YAML that it is.
 fn parse_yaml(text: &str) -> Result<Located, SyntaxError> {
-    let options = serde_saphyr::options! { with_snippet: false };
+    let budget = serde_saphyr::budget! { max_depth: MAX_DEPTH };
+    let options = serde_saphyr::options! { with_snippet: false, budget: budget };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let line = error.location().map_or(1, |at| at.line());
         let text = error.to_string();

@@ -9,6 +9,7 @@ use ilb_reconciler::Method;
 use ilb_traefik_client::{ProxyProtocol, Traefik, client::BuildError, fleet::Quorum};
 use tracing_subscriber::filter::LevelFilter;
 
+use super::duration;
 use crate::process::logging::LogFormat;
 
 /// Parses with the type's own [`FromStr`].
@@ -36,19 +37,31 @@ pub(super) fn boolean(text: &str) -> anyhow::Result<bool> {
     }
 }
 
-/// Takes a duration in the notation of Go, as the predecessor did, if it is longer than zero.
+/// Longest duration: longer than makes sense, and short enough to be added to any clock.
+const MAX_DURATION: Duration = Duration::from_secs(8760 * 3600);
+
+/// Longest interval, for the same reasons.
+const MAX_INTERVAL: Duration = Duration::from_secs(24 * 3600);
+
+/// Takes a duration that is longer than zero and at most [`MAX_INTERVAL`].
+pub(super) fn interval(text: &str) -> anyhow::Result<Duration> {
+    let interval = positive_duration(text)?;
+    ensure!(interval <= MAX_INTERVAL, "it must be at most 24h");
+    Ok(interval)
+}
+
+/// Takes a duration that is longer than zero and at most [`MAX_DURATION`].
 pub(super) fn positive_duration(text: &str) -> anyhow::Result<Duration> {
     let duration = duration(text)?;
     ensure!(!duration.is_zero(), "it must be longer than 0s");
     Ok(duration)
 }
 
-/// Takes a duration in the notation of Go, also zero.
+/// Takes a duration of at most [`MAX_DURATION`], also zero.
 pub(super) fn duration(text: &str) -> anyhow::Result<Duration> {
-    // This error repeats the text of its source.
-    let duration: kube::core::Duration = text.parse().map_err(|error| anyhow!("{error}"))?;
-    ensure!(!duration.is_negative(), "it must not be negative");
-    Ok(duration.into())
+    let duration = duration::parse(text)?;
+    ensure!(duration <= MAX_DURATION, "it must be at most 8760h");
+    Ok(duration)
 }
 
 pub(super) fn method(text: &str) -> anyhow::Result<Method> {
