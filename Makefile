@@ -28,7 +28,7 @@ chart-test: testbed ## Test the chart: lint, templates, schema, values, and a re
 	$(CARGO) test --workspace --all-features --locked --test chart --no-fail-fast -- --include-ignored
 
 docs: chart-docs ## Write the generated pages, except for those of bench-balance and test-matrix, which take long
-	UPDATE_DOCS=1 $(CARGO) test --workspace --all-features --locked --quiet --bin ilb document
+	UPDATE_DOCS=1 $(CARGO) test --workspace --all-features --locked --quiet --lib document
 
 chart-docs: ## Write chart/README.md from its template and the comments in chart/values.yaml (part of `make docs`)
 	$$(integration-tests/testbed/prepare helm-docs | cut -d= -f2) --sort-values-order=file --skip-version-footer --chart-search-root chart

@@ -41,8 +41,8 @@ const SUBCOMMANDS: &[Subcommand] = &[
     Subcommand { command: man::command, execute: |_| man::execute(command()) },
 ];
 
-/// Executes the command line of this process.
-pub(crate) fn main() -> ExitCode {
+/// Executes the command line of this process, and returns its exit code.
+pub fn main() -> ExitCode {
     // Exits with 0 after `--help` and with 2 on a usage error.
     let matches = command().get_matches();
     // Everything in this process that uses TLS shares this provider. Installing it fails only if there is one already.
