@@ -5,10 +5,12 @@ CARGO ?= cargo
 CACHE ?= $(or $(ILB_TESTBED_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ilb-testbed)
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
+CARGO_FUZZ_VERSION := 0.13.2
+CARGO_FUZZ := $(CACHE)/cargo-fuzz-$(CARGO_FUZZ_VERSION)/bin/cargo-fuzz
 LIBRARIES := ilb-discovery ilb-connections ilb-traefik-client ilb-reconciler ilb-controller
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test demo chart-test docs chart-docs helm-lint helm-package image docker-build cluster-test bench-discovery bench-propagation bench-apply bench-balance bench-footprint test-matrix lint fmt testbed clean
+.PHONY: help build run test demo chart-test fuzz docs chart-docs helm-lint helm-package image docker-build cluster-test bench-discovery bench-propagation bench-apply bench-balance bench-footprint test-matrix lint fmt testbed clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +28,14 @@ test: testbed ## Run every test, including those on a real API server and a real
 chart-test: testbed ## Test the chart: lint, templates, schema, values, and a real API server (part of `make test`)
 	@integration-tests/testbed/prepare helm helm-3 helm-docs >/dev/null
 	$(CARGO) test --workspace --all-features --locked --test chart --no-fail-fast -- --include-ignored
+
+fuzz: $(CARGO_FUZZ) ## Fuzz every parser of what others wrote, a minute each (DURATION=60, TARGET=NAME; needs a nightly compiler)
+	@# Without a sanitizer: our code is safe, so a mistake is a panic, a hang or a growth of memory, which libFuzzer sees.
+	@for target in $(or $(TARGET),$$($(CARGO_FUZZ) list)); do \
+	  found=$(or $(CARGO_TARGET_DIR),target)/fuzz-corpus/$$target && mkdir -p $$found && \
+	  rustup run nightly $(CARGO_FUZZ) run --sanitizer none $$target $$found fuzz/corpus/$$target -- \
+	    -max_total_time=$(or $(DURATION),60) -timeout=10 -print_final_stats=1 || exit 1; \
+	done
 
 docs: chart-docs ## Write the generated pages, except for those of bench-balance and test-matrix, which take long
 	UPDATE_DOCS=1 $(CARGO) test --workspace --all-features --locked --quiet --lib document
@@ -72,6 +82,7 @@ bench-footprint: testbed ## Measure the memory, the processor time and the start
 
 lint: $(CARGO_DENY) ## Check format, lints, each package alone, dependencies, import circles and doc comments
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets --all-features --locked -- -D warnings
 	@# Each alone, because features of one package must not hide what another one lacks.
 	$(CARGO) clippy --locked -p ilb-bin -- -D warnings
@@ -86,6 +97,7 @@ lint: $(CARGO_DENY) ## Check format, lints, each package alone, dependencies, im
 
 fmt: ## Format the code
 	$(CARGO) fmt --all
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml
 
 testbed: ## Prepare etcd, kube-apiserver and Traefik for the tests
 	@integration-tests/testbed/prepare >/dev/null
@@ -96,3 +108,7 @@ clean: ## Remove everything that was built in the checkout
 $(CARGO_DENY):
 	@echo "lint: building cargo-deny $(CARGO_DENY_VERSION) (about 3 minutes, once)" >&2
 	$(CARGO) install cargo-deny --version $(CARGO_DENY_VERSION) --locked --root $(dir $(patsubst %/,%,$(dir $@)))
+
+$(CARGO_FUZZ):
+	@echo "fuzz: building cargo-fuzz $(CARGO_FUZZ_VERSION) (about a minute, once)" >&2
+	$(CARGO) install cargo-fuzz --version $(CARGO_FUZZ_VERSION) --locked --root $(dir $(patsubst %/,%,$(dir $@)))

@@ -34,7 +34,7 @@ impl OpenedCounter {
 }
 
 /// Parses the counter `ActiveOpens` of the protocol `Tcp`, which has a line of names and a line of values.
-fn parse_active_opens(snmp: &str) -> Option<u64> {
+pub(crate) fn parse_active_opens(snmp: &str) -> Option<u64> {
     let mut lines = snmp.lines().filter_map(|line| line.strip_prefix("Tcp: "));
     let (names, values) = (lines.next()?, lines.next()?);
     let (_, value) = names.split(' ').zip(values.split(' ')).find(|(name, _)| *name == "ActiveOpens")?;
@@ -49,7 +49,7 @@ pub(crate) fn local_ports() -> PortRange {
         .unwrap_or_default()
 }
 
-fn parse_port_range(text: &str) -> Option<PortRange> {
+pub(crate) fn parse_port_range(text: &str) -> Option<PortRange> {
     let mut ports = text.split_ascii_whitespace().map(str::parse);
     PortRange::new(ports.next()?.ok()?, ports.next()?.ok()?)
 }
@@ -62,7 +62,7 @@ pub(crate) fn time_wait_has_room(more: u64) -> bool {
 }
 
 /// Parses the number of connections in TIME-WAIT, which `/proc/net/sockstat` has as `TCP: inuse 5 orphan 0 tw 7 …`.
-fn parse_time_wait(sockstat: &str) -> Option<u64> {
+pub(crate) fn parse_time_wait(sockstat: &str) -> Option<u64> {
     let mut words = sockstat.lines().find_map(|line| line.strip_prefix("TCP: "))?.split_ascii_whitespace();
     words.find(|word| *word == "tw")?;
     words.next()?.parse().ok()

@@ -7,6 +7,9 @@ mod counters;
 mod dump_budget;
 mod error;
 mod following;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod kernel;
 mod ledger;
 mod locality;

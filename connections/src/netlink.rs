@@ -3,7 +3,7 @@
 mod announcements;
 mod fields;
 mod request;
-mod response;
+pub(crate) mod response;
 mod tcp_info;
 
 use std::time::Duration;

@@ -19,7 +19,7 @@ pub(crate) fn socket_inodes(process_id: u32) -> Result<HashSet<u32>, ReadError> 
 }
 
 /// Returns 31415 for `socket:[31415]`, and `None` for the target of a descriptor that is not a socket.
-fn socket_inode(target: &[u8]) -> Option<u32> {
+pub(crate) fn socket_inode(target: &[u8]) -> Option<u32> {
     let number = target.strip_prefix(b"socket:[")?.strip_suffix(b"]")?;
     str::from_utf8(number).ok()?.parse().ok()
 }

@@ -41,7 +41,16 @@ fn read_table(family: Family, visit: &mut dyn FnMut(Socket)) -> Result<(), ReadE
         Family::V6 => ("/proc/self/net/tcp6", "reading /proc/self/net/tcp6"),
     };
     let file = File::open(path).map_err(ReadError::io(reading))?;
-    let mut table = BufReader::with_capacity(BUFFER_BYTES, file);
+    read_lines(BufReader::with_capacity(BUFFER_BYTES, file), reading, family, visit)
+}
+
+/// Visits the sockets of a table; `reading` is the operation that an error names.
+pub(crate) fn read_lines(
+    mut table: impl BufRead,
+    reading: &'static str,
+    family: Family,
+    visit: &mut dyn FnMut(Socket),
+) -> Result<(), ReadError> {
     let mut line = String::new();
     table.read_line(&mut line).map_err(ReadError::io(reading))?; // the headings
     loop {

@@ -105,6 +105,12 @@ impl Discovery for FileDiscovery {
     }
 }
 
+/// Returns the backends in the text of a file, if it is valid.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn parse(text: &str) -> Result<BackendSet, impl std::fmt::Debug> {
+    parse::backends(text, &AddressPolicy::default(), &OwnAddresses::fixed([]))
+}
+
 impl BackendFile {
     fn reader(&self) -> FileReader {
         FileReader::new(&self.path, MAX_FILE_BYTES)

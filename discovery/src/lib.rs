@@ -18,6 +18,9 @@ mod contact;
 mod fake;
 #[cfg(feature = "file")]
 mod file;
+#[cfg(all(any(test, fuzzing), feature = "file", feature = "kube"))]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(feature = "kube")]
 mod kube;
 #[cfg(any(feature = "file", feature = "kube"))]

@@ -34,7 +34,7 @@ impl OwnAddresses {
     }
 
     /// Stands for a network namespace with these addresses.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn fixed(addresses: impl IntoIterator<Item = IpAddr>) -> Self {
         let addresses: Vec<_> = addresses.into_iter().collect();
         Self::new(move || Ok(addresses.clone()))

@@ -6,6 +6,8 @@ mod admin_client;
 mod check;
 mod completions;
 mod format;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod inputs;
 mod man;
 mod output;

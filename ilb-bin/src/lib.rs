@@ -5,6 +5,8 @@
 
 mod cli;
 mod exit;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod observe;
 mod process;
 mod settings;

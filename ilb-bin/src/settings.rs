@@ -13,6 +13,8 @@ mod duration;
 mod effective;
 mod file;
 mod file_layer;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod inputs;
 mod layer;
 mod listen_address;

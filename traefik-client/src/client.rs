@@ -7,6 +7,9 @@ mod builder;
 mod credentials;
 mod echo;
 mod entry_points;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod pools;
 mod proof;

@@ -25,7 +25,7 @@ use crate::{
 
 /// The progress of a dump, which comes in several responses.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Progress {
+pub(crate) enum Progress {
     MoreToCome,
     Done,
 }
@@ -49,7 +49,7 @@ const INET_DIAG_MSG_BYTES: usize = 72;
 ///
 /// The library parses messages and attributes; its type for a whole message is not used because it copies every
 /// attribute of every socket to the heap.
-pub(super) fn read_dump(response: &[u8], sequence: u32, visit: &mut dyn FnMut(&Socket)) -> Result<Progress, ReadError> {
+pub(crate) fn read_dump(response: &[u8], sequence: u32, visit: &mut dyn FnMut(&Socket)) -> Result<Progress, ReadError> {
     for message in messages(response) {
         let message = message?;
         // Other messages are left over from an earlier request whose responses were not read to the end.
@@ -76,7 +76,7 @@ pub(super) fn read_dump(response: &[u8], sequence: u32, visit: &mut dyn FnMut(&S
 
 /// Takes in the answers of one response to requests for single sockets, whose sequence numbers begin with
 /// `first_sequence`, and returns their number. A socket that does not exist stays `None`.
-pub(super) fn read_exact(
+pub(crate) fn read_exact(
     response: &[u8],
     first_sequence: u32,
     found: &mut [Option<Socket>],
@@ -102,7 +102,7 @@ pub(super) fn read_exact(
 }
 
 /// Visits the destroyed sockets that one message of the kernel announces.
-pub(super) fn read_announcements(
+pub(crate) fn read_announcements(
     message: &[u8],
     at: Instant,
     visit: &mut dyn FnMut(Announcement),

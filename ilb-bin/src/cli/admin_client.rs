@@ -130,13 +130,13 @@ impl StatusStream {
 }
 
 /// Removes the first complete event from `rest` and returns it.
-fn take_event(rest: &mut Vec<u8>) -> Option<Vec<u8>> {
+pub(super) fn take_event(rest: &mut Vec<u8>) -> Option<Vec<u8>> {
     let end = rest.windows(2).position(|two| two == b"\n\n")?;
     Some(rest.drain(..end + 2).collect())
 }
 
 /// Joins the data lines of an event; `None` if it has none.
-fn data(event: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn data(event: &[u8]) -> Option<Vec<u8>> {
     let lines = event.split(|byte| *byte == b'\n').filter_map(|line| line.strip_prefix(b"data:"));
     let lines: Vec<_> = lines.map(|line| line.strip_prefix(b" ").unwrap_or(line)).collect();
     (!lines.is_empty()).then(|| lines.join(&b'\n'))
