@@ -50,6 +50,8 @@ const CLOCK_TICK: Duration = Duration::from_millis(10);
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -67,5 +69,12 @@ mod tests {
         let process = Process::read(None);
         assert!(process.resident_bytes > Some(100_000.0), "{process:?}");
         assert!(process.open_fds > Some(2.0), "{process:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_not(stat in "[0-9a-z() .-]{0,200}", boot in "(btime )?.{0,20}\n.{0,20}") {
+            let _ = Process::parse(&stat, &boot);
+        }
     }
 }
