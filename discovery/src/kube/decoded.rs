@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use super::{
     object::{Meta, Object},
-    rules::{Findings, Rules},
+    rules::{Findings, Rules, quoted},
 };
 
 /// Object of a response.
@@ -45,9 +45,10 @@ impl<K: Object> Decoded<K> {
     }
 
     fn from_json(json: &str) -> Self {
-        match serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(json)) {
+        // From bytes, as the whole page or event, so that there is one decoder of each kind of object.
+        match serde_json::from_slice(json.as_bytes()) {
             Ok(object) => Self::Object(object),
-            Err(error) => Self::Unusable { meta: readable_meta(json), problem: problem(&error) },
+            Err(error) => Self::Unusable { meta: readable_meta(json), problem: problem(json, &error) },
         }
     }
 }
@@ -122,9 +123,20 @@ enum EventType {
     Deleted,
 }
 
-/// Describes an error with the path of the field, without more untrusted text than fits on a line.
-fn problem(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
-    format!("{}: {}", error.path(), error.inner()).chars().take(200).collect()
+/// Describes an error with the name of the field before its place, and without any value around it, which may be a secret.
+fn problem(json: &str, error: &serde_json::Error) -> String {
+    let message: String = error.to_string().chars().take(150).collect();
+    let line = json.lines().nth(error.line().saturating_sub(1)).unwrap_or_default();
+    match line.get(..error.column()).and_then(last_key) {
+        Some(key) => format!("{message}, near {}", quoted(key)),
+        None => message,
+    }
+}
+
+/// Returns the last key of an object in `json`, which need not be complete.
+fn last_key(json: &str) -> Option<&str> {
+    let (before, _) = json.rsplit_once("\":")?;
+    before.rsplit_once('"').map(|(_, key)| key).filter(|key| !key.ends_with('\\'))
 }
 
 /// Returns what can be read of the metadata of an object.
