@@ -74,7 +74,7 @@ bench-propagation: testbed ## Measure how fast connections follow a change of th
 bench-apply: testbed ## Measure how long a configuration takes from the call to its proof
 	$(CARGO) run --release --locked -p ilb-benches --bin bench-apply
 
-bench-balance: testbed ## Measure how evenly connections are spread, beside HAProxy and nginx (about 40 minutes)
+bench-balance: testbed ## Measure how evenly connections are spread, beside HAProxy and nginx (about an hour; some scenarios: SCENARIOS=steady,node-lost)
 	$(CARGO) run --release --locked -p ilb-benches --bin bench-balance
 
 bench-footprint: testbed ## Measure the memory, the processor time and the start of ilb itself (about 5 minutes)

@@ -4,4 +4,5 @@ pub mod bar;
 pub mod cycle;
 pub mod processor_time;
 pub mod results;
+pub mod selection;
 pub mod statistics;

@@ -23,6 +23,9 @@ pub struct Ilb {
     process: Process,
 }
 
+/// Variable with the path of a binary that has been built already.
+const BINARY_VARIABLE: &str = "ILB_TESTBED_BINARY";
+
 /// A line of the log of ilb.
 pub type LogLine = serde_json::Value;
 
@@ -66,6 +69,12 @@ impl Ilb {
     /// Builds the binary, which otherwise happens at the first start. Returns its path.
     pub fn build() -> anyhow::Result<PathBuf> {
         binary()
+    }
+
+    /// Makes `command`, a program of the testbed, run the binary of this process instead of building one.
+    pub fn share_with(command: &mut Command) -> anyhow::Result<()> {
+        command.env(BINARY_VARIABLE, binary()?);
+        Ok(())
     }
 
     /// Runs ilb with these environment variables until it exits by itself.
@@ -191,5 +200,8 @@ fn binary() -> anyhow::Result<PathBuf> {
         let build = names.filter(of_test).fold(build, escargot::CargoBuild::env_remove);
         build.run().map(|run| run.path().to_owned()).map_err(|e| e.to_string())
     };
+    if let Some(built) = std::env::var_os(BINARY_VARIABLE) {
+        return Ok(built.into());
+    }
     BINARY.get_or_init(build).clone().map_err(|e| anyhow::anyhow!("cannot build ilb: {e}"))
 }

@@ -1,6 +1,13 @@
-//! Network namespaces, in which a test may lose packets or a whole family of addresses.
+//! Network namespaces, in which a test or a bench may lose packets or a whole family of addresses.
 
-use std::{env, fs, net::IpAddr, process::Command};
+use std::{
+    env,
+    ffi::OsStr,
+    fs,
+    io::Write as _,
+    net::IpAddr,
+    process::{Command, Stdio},
+};
 
 use anyhow::{Context, ensure};
 
@@ -12,14 +19,10 @@ use anyhow::{Context, ensure};
 pub fn alone_in_a_network(test: &str) -> anyhow::Result<bool> {
     const NAMESPACE_VARIABLE: &str = "ILB_TESTBED_NETWORK";
     if env::var_os(NAMESPACE_VARIABLE).is_some() {
-        run("ip", &["link", "set", "lo", "up"])?;
+        open_loopback()?;
         return Ok(true);
     }
-    let mut command = Command::new("unshare");
-    if !rustix::process::geteuid().is_root() {
-        command.arg("--map-root-user");
-    }
-    command.args(["--net", "--"]).arg(env::current_exe()?);
+    let mut command = in_a_network(env::current_exe()?);
     command.args(["--exact", test, "--include-ignored", "--nocapture"]).env(NAMESPACE_VARIABLE, "1");
     let output = command.output().context("cannot run unshare")?;
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -32,6 +35,45 @@ pub fn alone_in_a_network(test: &str) -> anyhow::Result<bool> {
 /// Gives the network namespace that this process is in another address. Only for a namespace of the test's own.
 pub fn add_address(address: IpAddr) -> anyhow::Result<()> {
     run("ip", &["address", "add", &address.to_string(), "dev", "lo"])
+}
+
+/// Returns the command that runs `program` in a network namespace of its own, as root there. The namespace has nothing but a
+/// loopback device, which is still [down](open_loopback).
+pub fn in_a_network(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("unshare");
+    if !rustix::process::geteuid().is_root() {
+        command.arg("--map-root-user");
+    }
+    command.args(["--net", "--"]).arg(program);
+    command
+}
+
+/// Switches the loopback device on. Only for a namespace of one's own.
+pub fn open_loopback() -> anyhow::Result<()> {
+    run("ip", &["link", "set", "lo", "up"])
+}
+
+/// A network device whose packets arrive nowhere, in a namespace of one's own.
+#[derive(Debug)]
+pub struct Void {
+    _private: (),
+}
+
+impl Void {
+    /// Creates the device.
+    pub fn new() -> anyhow::Result<Self> {
+        batch("link add void type veth peer name nowhere\nlink set void arp off up\nlink set nowhere arp off up\n")?;
+        // Connections on loopback come from 127.0.0.1, which no other device may send from unless it is allowed to.
+        fs::write("/proc/sys/net/ipv4/conf/void/route_localnet", "1")?;
+        Ok(Self { _private: () })
+    }
+
+    /// Makes loopback addresses vanish as those of a lost node do: all at once, no packet to them arrives any more, not even
+    /// of open connections, and nothing answers.
+    pub fn swallow(&self, addresses: impl IntoIterator<Item = IpAddr>) -> anyhow::Result<()> {
+        let routes = addresses.into_iter().map(|address| format!("route add {address} dev void table local\n"));
+        batch(&routes.collect::<String>())
+    }
 }
 
 /// Drops every packet of the network namespace that this process is in. Only for a namespace of the test's own.
@@ -67,5 +109,13 @@ fn write_sysctl(name: &str, value: &str) -> anyhow::Result<()> {
 fn run(program: &str, arguments: &[&str]) -> anyhow::Result<()> {
     let status = Command::new(program).args(arguments).status().with_context(|| format!("cannot run {program}"))?;
     ensure!(status.success(), "{program} {} failed", arguments.join(" "));
+    Ok(())
+}
+
+/// Runs commands of `ip`, one a line, in one process.
+fn batch(commands: &str) -> anyhow::Result<()> {
+    let mut child = Command::new("ip").args(["-batch", "-"]).stdin(Stdio::piped()).spawn().context("cannot run ip")?;
+    child.stdin.take().context("ip has no standard input")?.write_all(commands.as_bytes())?;
+    ensure!(child.wait()?.success(), "ip failed at one of these commands:\n{commands}");
     Ok(())
 }

@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::Context;
 pub use rustix::process::Signal;
-use rustix::process::{Pid, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, kill_process, setrlimit};
 
 /// A program that ends with this process, however this process ends.
 #[derive(Debug)]
@@ -124,6 +124,13 @@ impl Drop for Process {
             self.kill()
         };
     }
+}
+
+/// Raises the number of files that this process, and programs that it starts, may open to the most that is allowed.
+pub fn raise_file_limit() -> anyhow::Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })
+        .context("cannot raise the limit of open files")
 }
 
 /// Starts `command` on a thread that lives as long as this process: the kernel ends the program with the thread that has

@@ -15,6 +15,9 @@ impl Contender {
     pub(crate) const ALL: [Self; 5] =
         [Self::Ilb, Self::TraefikRoundRobin, Self::HaproxyLeastconn, Self::HaproxyRoundRobin, Self::NginxLeastconn];
 
+    /// Contenders that place each connection by the number of live ones.
+    pub(crate) const WITH_LEAST_CONNECTIONS: [Self; 3] = [Self::Ilb, Self::HaproxyLeastconn, Self::NginxLeastconn];
+
     /// Contenders that run at the same time. Those that the bars are about have the machine for themselves.
     pub(crate) const TURNS: [&[Self]; 3] = [
         &[Self::Ilb],

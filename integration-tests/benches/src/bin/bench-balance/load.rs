@@ -1,23 +1,23 @@
-//! Clients that load a system, and its imbalance.
+//! A system under load, and its imbalance.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use ilb_testbed::{Backend, Behaviour, eventually};
+use ilb_testbed::{Void, eventually};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, BufReader},
     net::{TcpListener, TcpSocket, TcpStream},
-    time::{Instant, sleep, sleep_until, timeout, timeout_at},
+    time::{Instant, timeout},
 };
 
 use crate::{
+    another_namespace::AnotherNamespace,
+    backend::Backend,
+    clients::{Attempt, Clients, reach},
     contender::Contender,
-    measurements::Measurement,
-    scenario::{Client, Event, Scenario},
+    failure::Failing,
+    measurements::{CountingCost, FailedShares, Measurement},
+    plan::PlanFollower,
+    scenario::{Event, Scenario},
     system::System,
 };
 
@@ -28,28 +28,13 @@ pub(crate) struct Load {
     /// Each backend listens at one address per replica.
     backends: Vec<Vec<Backend>>,
     swallowing: Vec<(TcpListener, Vec<TcpStream>)>,
+    void: Option<Void>,
+    another_namespace: Option<AnotherNamespace>,
+    /// Processor seconds of counting and of the whole ilb, with the moments at which they were taken.
+    processor_times: Vec<(Instant, f64, f64)>,
     members: Vec<bool>,
 }
 
-/// The state that the clients of a system share.
-struct Shared {
-    /// Address that clients connect to, and the backends behind it.
-    replicas: Vec<(SocketAddr, Vec<SocketAddr>)>,
-    live: Mutex<Vec<i32>>,
-    attempts: Mutex<Vec<Attempt>>,
-    started: Instant,
-}
-
-/// An attempt of a client to connect.
-#[derive(Clone, Copy)]
-struct Attempt {
-    /// Seconds since the start.
-    at: f64,
-    failed: bool,
-}
-
-/// Time limit for a connection to be opened.
-const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// Time between two samples of the imbalance, in seconds.
 const SAMPLE_SECONDS: f64 = 0.1;
 /// Time until health checks have found the backends.
@@ -63,65 +48,93 @@ impl Load {
         }
         // A balancer that could not connect to them avoids them for a while: nginx for 10 s.
         for replica in &system.replicas {
-            let reach = async || connect(replica.entry, &replica.backends).await.map(drop);
+            let reach = async || reach(replica.entry, &replica.backends).await.map(drop);
             eventually("a client reaches a backend", reach).await?;
         }
+        let void = if scenario.loses_nodes() { Some(Void::new()?) } else { None };
         let members = (0..scenario.backends).map(|i| i < scenario.initial).collect();
-        Ok(Self { system, scenario, backends, swallowing: Vec::new(), members })
+        Ok(Self {
+            system,
+            scenario,
+            backends,
+            swallowing: Vec::new(),
+            void,
+            another_namespace: None,
+            processor_times: Vec::new(),
+            members,
+        })
     }
 
     pub(crate) async fn run(mut self) -> anyhow::Result<(Contender, Measurement)> {
-        let shared = Arc::new(Shared {
-            replicas: self.system.replicas.iter().map(|r| (r.entry, r.backends.clone())).collect(),
-            live: Mutex::new(vec![0; self.scenario.backends]),
-            attempts: Mutex::default(),
-            started: Instant::now() + SETTLE_TIME,
-        });
-        let clients = tokio::spawn(arrivals(Arc::clone(&shared), self.scenario));
+        let start = Instant::now() + SETTLE_TIME;
+        let clients = Arc::new(Clients::new(&self.system.replicas, self.scenario.backends, start));
+        let plan = self.follow_plan();
+        let arrivals = tokio::spawn(Arc::clone(&clients).run(self.scenario));
         let mut events = self.scenario.events().into_iter().peekable();
         let mut series = Vec::new();
         let end = self.scenario.warm_up + self.scenario.length;
         let mut sample_at = SAMPLE_SECONDS;
-        let mut before = None;
+        let (mut before, mut failed_at) = (None, None);
         while sample_at < end {
             if let Some((at, event)) = events.next_if(|(at, _)| *at <= sample_at) {
-                shared.until(at).await;
+                clients.until(at).await;
+                if event.is_failure() {
+                    failed_at = Some(clients.now());
+                }
                 self.apply(event).await.with_context(|| format!("{event:?}"))?;
                 continue;
             }
-            shared.until(sample_at).await;
+            clients.until(sample_at).await;
             if sample_at >= self.scenario.warm_up && before.is_none() {
                 before = Some((self.system.pushes().await?, self.system.processor_seconds()?, Instant::now()));
             }
-            series.push((sample_at, self.imbalance(&shared)));
+            series.push((sample_at, self.imbalance(&clients.live())));
             sample_at += SAMPLE_SECONDS;
         }
         let (pushes, processor, since) = before.context("the scenario has no time after its warm-up")?;
         let seconds = since.elapsed().as_secs_f64();
         let (pushes_now, processor_now) = (self.system.pushes().await?, self.system.processor_seconds()?);
-        clients.abort();
+        clients.until_answered().await;
+        arrivals.abort();
+        let plan = match plan {
+            Some(follower) => Some(follower.finish().await?),
+            None => None,
+        };
         let per_minute = pushes.zip(pushes_now).map(|(a, b)| (b - a) / seconds * 60.0);
         let cpu = processor.zip(processor_now).map(|(a, b)| ((b.0 - a.0) / seconds, (b.1 - a.1) / seconds));
-        let attempts = shared.attempts.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let attempts = clients.attempts();
         let measurement = Measurement {
             series,
             from: self.scenario.warm_up,
             failures: attempts.iter().filter(|a| a.failed && a.at >= self.scenario.warm_up).count(),
-            dead_share: self.dead_share(&attempts, 2.0),
-            late_dead_share: self.dead_share(&attempts, 5.0),
+            failed: failed_at.map(|at| failed_shares(&attempts, at)),
             pushes_per_minute: per_minute,
             cpu: cpu.map(|(ilb, _)| ilb),
             traefik_cpu: cpu.map(|(_, traefik)| traefik),
+            plan,
+            counting: self.counting_cost(),
+            ..Measurement::default()
         };
         Ok((self.system.contender, measurement))
     }
 
-    /// Returns the share of attempts that failed, from `after` seconds after a backend has failed.
-    #[allow(clippy::cast_precision_loss, reason = "there are thousands of attempts at most")]
-    fn dead_share(&self, attempts: &[Attempt], after: f64) -> Option<f64> {
-        let from = self.scenario.fails_at()? + after;
-        let late: Vec<_> = attempts.iter().filter(|a| a.at >= from).collect();
-        Some(late.iter().filter(|a| a.failed).count() as f64 / late.len().max(1) as f64)
+    /// Begins to follow the plan of ilb, where backends fail.
+    fn follow_plan(&self) -> Option<PlanFollower> {
+        let failing = self.scenario.failing()?;
+        let (traefik, backends) = self.system.plan()?;
+        let works = |(index, backend): (usize, &SocketAddr)| (!failing.indexes().contains(&index)).then_some(*backend);
+        Some(PlanFollower::new(traefik, backends.iter().enumerate().filter_map(works).collect()))
+    }
+
+    /// Returns the cost of counting in the first period, and in the last one with the other namespace full.
+    fn counting_cost(&self) -> Option<CountingCost> {
+        let [a, b, c, d] = self.processor_times.as_slice() else { return None };
+        let cores = |(from, counting, all): &(Instant, f64, f64), (to, counting_now, all_now): &(Instant, f64, f64)| {
+            let seconds = to.duration_since(*from).as_secs_f64();
+            ((counting_now - counting) / seconds, (all_now - all) / seconds)
+        };
+        let ((counting, ilb), (counting_beside_sockets, ilb_beside_sockets)) = (cores(a, b), cores(c, d));
+        Some(CountingCost { counting, counting_beside_sockets, ilb, ilb_beside_sockets })
     }
 
     async fn apply(&mut self, event: Event) -> anyhow::Result<()> {
@@ -150,13 +163,30 @@ impl Load {
                 }
             }
             Event::Reload => self.system.reload()?,
+            Event::Fail(failing) => self.fail(failing)?,
+            Event::TakeProcessorTime => {
+                let (counting, ilb) = self.system.counting_seconds().await?;
+                self.processor_times.push((Instant::now(), counting, ilb));
+            }
+            Event::FillAnotherNamespace => self.another_namespace = Some(AnotherNamespace::fill().await?),
+        }
+        Ok(())
+    }
+
+    fn fail(&mut self, failing: Failing) -> anyhow::Result<()> {
+        if let Some(void) = &self.void {
+            let ips = |i: usize| self.system.replicas.iter().map(move |replica| replica.backends[i].ip());
+            void.swallow(failing.indexes().flat_map(ips))?;
+        }
+        for i in failing.indexes() {
+            self.members[i] = false;
+            self.backends[i].iter().for_each(|backend| backend.fail(failing.how));
         }
         Ok(())
     }
 
     /// Returns (max - mean) / mean of the connections per share of capacity, over the backends that should get connections.
-    fn imbalance(&self, shared: &Shared) -> f64 {
-        let live = shared.live.lock().unwrap_or_else(PoisonError::into_inner);
+    fn imbalance(&self, live: &[i32]) -> f64 {
         let members = live.iter().enumerate().filter(|(i, _)| self.members[*i]);
         let (mut connections, mut capacities, mut most) = (0.0, 0.0, 0.0_f64);
         for (i, count) in members {
@@ -174,7 +204,7 @@ impl Load {
 async fn start_backend(system: &System, index: usize) -> anyhow::Result<Vec<Backend>> {
     let mut listening = Vec::new();
     for replica in &system.replicas {
-        let start = async || Backend::start(replica.backends[index], Behaviour::Echo).await;
+        let start = async || Backend::start(replica.backends[index]).await;
         listening.push(eventually("the backend listens", start).await?);
     }
     Ok(listening)
@@ -196,64 +226,17 @@ async fn swallow(address: SocketAddr) -> anyhow::Result<(TcpListener, Vec<TcpStr
     Ok((listener, filling))
 }
 
-async fn arrivals(shared: Arc<Shared>, scenario: &'static Scenario) {
-    let mut clients = tokio::task::JoinSet::new();
-    for client in scenario.clients() {
-        shared.until(client.at).await;
-        clients.spawn(stay(Arc::clone(&shared), client, scenario.slow));
-        while clients.try_join_next().is_some() {}
-    }
-    while clients.join_next().await.is_some() {}
-}
-
-/// Runs a client. If its connection is cut it connects again within 0.2 s for the rest of its life; if that fails it gives
-/// up.
-async fn stay(shared: Arc<Shared>, client: Client, slow: f64) {
-    let (entry, backends) = shared.replica_of(&client);
-    let mut until = shared.moment(client.at + client.life);
-    let mut first = true;
-    while Instant::now() < until {
-        let at = shared.started.elapsed().as_secs_f64();
-        let landed = timeout(CONNECT_LIMIT, connect(*entry, backends)).await;
-        let landed = landed.ok().and_then(Result::ok);
-        shared.attempts.lock().unwrap_or_else(PoisonError::into_inner).push(Attempt { at, failed: landed.is_none() });
-        let Some((mut stream, index)) = landed else { return };
-        if std::mem::take(&mut first) && index == 0 {
-            until = shared.moment(client.at + client.life * slow);
-        }
-        shared.add(index, 1);
-        let cut = timeout_at(until, stream.read_u8()).await.is_ok();
-        shared.add(index, -1);
-        if cut {
-            sleep(Duration::from_secs_f64(0.2 * client.life.fract())).await;
-        }
-    }
-}
-
-async fn connect(entry: SocketAddr, backends: &[SocketAddr]) -> anyhow::Result<(BufReader<TcpStream>, usize)> {
-    let mut stream = BufReader::new(TcpStream::connect(entry).await?);
-    let mut line = String::new();
-    stream.read_line(&mut line).await?;
-    let address: SocketAddr = line.trim().parse()?;
-    Ok((stream, backends.iter().position(|b| *b == address).context("an unknown backend")?))
-}
-
-impl Shared {
-    /// Returns the replica that a client uses, which depends on nothing else about the client.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the number is below 1 million")]
-    fn replica_of(&self, client: &Client) -> &(SocketAddr, Vec<SocketAddr>) {
-        &self.replicas[(client.life.fract() * 1e6) as usize % self.replicas.len()]
-    }
-
-    fn moment(&self, seconds: f64) -> Instant {
-        self.started + Duration::from_secs_f64(seconds)
-    }
-
-    async fn until(&self, seconds: f64) {
-        sleep_until(self.moment(seconds)).await;
-    }
-
-    fn add(&self, index: usize, by: i32) {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner)[index] += by;
+/// Returns the shares of attempts that failed, for backends that began to fail `at` that moment.
+#[allow(clippy::cast_precision_loss, reason = "there are thousands of attempts at most")]
+fn failed_shares(attempts: &[Attempt], at: f64) -> FailedShares {
+    let share_from = |after: f64| {
+        let late: Vec<_> = attempts.iter().filter(|attempt| attempt.at >= at + after).collect();
+        late.iter().filter(|attempt| attempt.failed).count() as f64 / late.len().max(1) as f64
+    };
+    FailedShares {
+        from_2s: share_from(2.0),
+        from_3s: share_from(3.0),
+        from_5s: share_from(5.0),
+        from_10s: share_from(10.0),
     }
 }

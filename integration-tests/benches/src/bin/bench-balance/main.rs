@@ -1,15 +1,25 @@
 //! Measures how evenly live connections are spread by ilb and its peers, with real sockets and the same schedule for all.
 //!
-//! `make bench-balance` runs every scenario and the soak. Names of scenarios (or `soak`) and of contenders as arguments run
-//! only those; `report` runs nothing. Earlier measurements are kept, and the report is about all of them. It writes `target/bench/balance.json`, and once every scenario has been run `docs/benchmarks/balance.{md,svg}`.
+//! `make bench-balance` runs every scenario and the soak. `SCENARIOS=steady,node-lost make bench-balance` runs only those;
+//! names of scenarios (or `soak`) and of contenders as arguments select as well, and `report` runs nothing. Earlier
+//! measurements are kept, and the report is about all of them and names those of older runs. It writes
+//! `target/bench/balance.json`, and `docs/benchmarks/balance.{md,svg}` and `failing-backends.md` once all that they show has
+//! been measured.
 
+mod alone;
+mod another_namespace;
+mod backend;
 mod bars;
+mod clients;
 mod contender;
+mod failure;
 mod load;
 mod measurements;
+mod plan;
 mod plot;
 mod random;
 mod report;
+mod run;
 mod scenario;
 mod soak;
 mod system;
@@ -18,94 +28,132 @@ use std::{fs, time::Duration};
 
 use anyhow::{Context, ensure};
 use futures_util::future::join_all;
-use ilb_testbed::{ApiServer, Ilb, eventually_within, tools};
+use ilb_benches::selection::Selection;
+use ilb_testbed::{ApiServer, Ilb, eventually_within, raise_file_limit, tools};
 
 use crate::{
     contender::Contender,
     load::Load,
-    measurements::Measurements,
+    measurements::{Measurement, Measurements},
+    run::Run,
     scenario::{SCENARIOS, Scenario},
     system::System,
 };
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let selection = Selection::from_arguments(std::env::args().skip(1))?;
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    raise_file_limit()?;
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [alone::NAME, scenario, contender] => measure_alone(scenario, contender).await,
+        [another_namespace::NAME] => another_namespace::hold().await,
+        _ => measure_all(arguments).await,
+    }
+}
+
+/// Measures what was asked for, and reports.
+async fn measure_all(arguments: Vec<String>) -> anyhow::Result<()> {
+    let (scenarios, contenders) = selections(arguments)?;
     tools::path("haproxy")?;
     tools::path("nginx")?;
     Ilb::build()?;
-    let mut measurements = Measurements::load()?;
-    let api_server = ApiServer::start().await?;
-    for scenario in SCENARIOS.iter().filter(|scenario| selection.has_scenario(scenario.name)) {
-        run(scenario, &selection, &api_server, &mut measurements).await.with_context(|| scenario.name.to_owned())?;
-        measurements.save()?;
-    }
-    drop(api_server);
-    if selection.has_scenario(soak::NAME) {
-        measurements.soak = Some(soak::run().await?);
-        measurements.save()?;
-    }
-    report::write(&measurements)
-}
-
-/// The scenarios and contenders to run; all where there are none.
-struct Selection {
-    scenarios: Vec<String>,
-    contenders: Vec<String>,
-}
-
-impl Selection {
-    fn from_arguments(arguments: impl Iterator<Item = String>) -> anyhow::Result<Self> {
-        let (contenders, scenarios): (Vec<_>, Vec<_>) =
-            arguments.partition(|argument| Contender::ALL.iter().any(|contender| contender.name() == argument));
-        for name in &scenarios {
-            let known = [soak::NAME, report::NAME].contains(&name.as_str())
-                || SCENARIOS.iter().any(|scenario| scenario.name == name);
-            ensure!(known, "there is no scenario and no contender '{name}'");
+    let mut session = Session { run: Run::now(), contenders, measurements: Measurements::load()? };
+    let (alone, together): (Vec<_>, Vec<_>) =
+        SCENARIOS.iter().filter(|scenario| scenarios.has(scenario.name)).partition(|scenario| scenario.is_alone());
+    if !together.is_empty() {
+        let api_server = ApiServer::start().await?;
+        for scenario in together {
+            session.run_together(scenario, &api_server).await.with_context(|| scenario.name.to_owned())?;
         }
-        Ok(Self { scenarios, contenders })
-    }
-
-    fn has_scenario(&self, name: &str) -> bool {
-        self.scenarios.is_empty() || self.scenarios.iter().any(|selected| selected == name)
-    }
-
-    fn has_contender(&self, contender: Contender) -> bool {
-        self.contenders.is_empty() || self.contenders.iter().any(|selected| selected == contender.name())
-    }
-}
-
-/// Runs a scenario with all contenders, in turns.
-async fn run(
-    scenario: &'static Scenario,
-    selection: &Selection,
-    api: &ApiServer,
-    measurements: &mut Measurements,
-) -> anyhow::Result<()> {
-    for turn in Contender::TURNS {
-        let contenders: Vec<_> = turn
-            .iter()
-            .filter(|contender| selection.has_contender(**contender) && scenario.concerns(**contender))
-            .collect();
-        if contenders.contains(&&Contender::Ilb) {
+        if !alone.is_empty() {
             wait_for_closed_connections().await?;
         }
-        let mut loads = Vec::new();
-        for contender in &contenders {
-            eprintln!("{}: {}, {:.0} s", scenario.name, contender.name(), scenario.warm_up + scenario.length);
-            loads.push(Load::new(System::start(**contender, scenario, api).await?, scenario).await?);
-        }
-        for result in join_all(loads.into_iter().map(Load::run)).await {
-            let (contender, measurement) = result?;
-            eprintln!("{}", report::line(scenario.name, contender.name(), &measurement));
-            measurements.add(scenario.name, contender.name(), measurement);
-        }
     }
-    Ok(())
+    for scenario in alone {
+        session.run_alone(scenario).await.with_context(|| scenario.name.to_owned())?;
+    }
+    if scenarios.has(soak::NAME) {
+        session.measurements.soak = Some(soak::measure(session.run.clone()).await?);
+        session.measurements.save()?;
+    }
+    report::write(&session.measurements)
 }
 
-/// Waits until the kernel has forgotten the closed connections of former contenders: all share a network namespace here, and
-/// ilb walks over their connections too when it counts its own.
+async fn measure_alone(scenario: &str, contender: &str) -> anyhow::Result<()> {
+    let scenario = SCENARIOS.iter().find(|known| known.name == scenario).context("no such scenario")?;
+    let contender = Contender::ALL.into_iter().find(|known| known.name() == contender).context("no such contender")?;
+    alone::measure(scenario, contender).await
+}
+
+/// Returns the scenarios, the soak among them, and the contenders to run, as the arguments and the environment say.
+fn selections(arguments: Vec<String>) -> anyhow::Result<(Selection, Selection)> {
+    let contenders = Contender::ALL.map(Contender::name);
+    let mut scenarios: Vec<_> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
+    scenarios.extend([soak::NAME, report::NAME]);
+    let (selected, others): (Vec<_>, Vec<_>) =
+        arguments.into_iter().partition(|argument| contenders.contains(&argument.as_str()));
+    let of_variable = Selection::from_variable("SCENARIOS", &scenarios)?;
+    let of_arguments = Selection::from_names(others, &scenarios)?;
+    Ok((of_variable.and(of_arguments), Selection::from_names(selected, &contenders)?))
+}
+
+/// One run of this program.
+struct Session {
+    run: Run,
+    contenders: Selection,
+    measurements: Measurements,
+}
+
+impl Session {
+    /// Runs a scenario with all contenders in this process, in turns.
+    async fn run_together(&mut self, scenario: &'static Scenario, api: &ApiServer) -> anyhow::Result<()> {
+        for turn in Contender::TURNS {
+            let contenders = self.contenders_of(scenario, turn);
+            if contenders.contains(&Contender::Ilb) {
+                wait_for_closed_connections().await?;
+            }
+            let mut loads = Vec::new();
+            for contender in contenders {
+                announce(scenario, contender);
+                loads.push(Load::new(System::start(contender, scenario, Some(api)).await?, scenario).await?);
+            }
+            for result in join_all(loads.into_iter().map(Load::run)).await {
+                let (contender, measurement) = result?;
+                self.add(scenario, contender, measurement)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs a scenario with each contender in a process and a network namespace of its own.
+    async fn run_alone(&mut self, scenario: &'static Scenario) -> anyhow::Result<()> {
+        for contender in self.contenders_of(scenario, &Contender::ALL) {
+            announce(scenario, contender);
+            let measurement = alone::run(scenario, contender).await?;
+            self.add(scenario, contender, measurement)?;
+        }
+        Ok(())
+    }
+
+    fn contenders_of(&self, scenario: &Scenario, of: &[Contender]) -> Vec<Contender> {
+        let takes_part = |contender: &Contender| self.contenders.has(contender.name()) && scenario.concerns(*contender);
+        of.iter().copied().filter(takes_part).collect()
+    }
+
+    fn add(&mut self, scenario: &Scenario, contender: Contender, measurement: Measurement) -> anyhow::Result<()> {
+        eprintln!("{}", report::summary(scenario, contender.name(), &measurement));
+        let measurement = Measurement { run: self.run.clone(), ..measurement };
+        self.measurements.add(scenario.name, contender.name(), measurement);
+        self.measurements.save().map(drop)
+    }
+}
+
+fn announce(scenario: &Scenario, contender: Contender) {
+    eprintln!("{}: {}, {:.0} s", scenario.name, contender.name(), scenario.warm_up + scenario.length);
+}
+
+/// Waits until the kernel has forgotten the closed connections of former contenders, which share a network namespace: ilb
+/// walks over their connections too when it counts its own.
 async fn wait_for_closed_connections() -> anyhow::Result<()> {
     const MAX_CLOSED: usize = 500;
     eventually_within(Duration::from_secs(90), "the closed connections are forgotten", async || {

@@ -1,46 +1,80 @@
 //! The report about all measurements.
 
-use std::{fmt::Write as _, fs};
+use std::{collections::BTreeMap, fmt::Write as _, fs};
 
 use ilb_benches::bar::Bar;
 use ilb_testbed::in_checkout;
 
 use crate::{
-    bars::bars,
-    measurements::{Measurement, Measurements},
+    bars,
+    measurements::{CountingCost, FailedShares, Measurement, Measurements},
     plot,
+    run::Run,
+    scenario::{SCENARIOS, Scenario},
+    soak::{self, Soak},
 };
 
 /// Argument that requests nothing but the report.
 pub(crate) const NAME: &str = "report";
 
-/// Prints the tables and the verdicts. Once everything has been measured, also writes them to the documents.
+/// Prints the tables and the verdicts. Each page is also written to the documents once all that it shows has been measured.
 pub(crate) fn write(measurements: &Measurements) -> anyhow::Result<()> {
-    print!("{}", table(measurements));
-    for bar in bars(measurements) {
+    print!("{}\n{}\n{}", table(measurements), table_of_failing(measurements), table_of_counting(measurements));
+    for bar in bars::evenness(measurements).iter().chain(&bars::failing_backends(measurements)) {
         println!("{bar}");
     }
+    print!("{}", older(measurements, measurements.soak.as_ref(), |_| true));
     println!("written to {}", measurements.save()?.display());
-    if !measurements.is_complete() {
-        println!("docs/benchmarks/balance.md is written when every scenario has been run");
-        return Ok(());
-    }
     let folder = in_checkout("docs/benchmarks");
     fs::create_dir_all(&folder)?;
-    fs::write(folder.join("balance.md"), document(measurements))?;
-    fs::write(folder.join("balance.svg"), plot::svg(measurements))?;
+    if measurements.soak.is_some() && measurements.are_complete(SCENARIOS.iter().filter(|s| is_about_evenness(s))) {
+        fs::write(folder.join("balance.md"), page_of_evenness(measurements))?;
+        fs::write(folder.join("balance.svg"), plot::svg(measurements))?;
+    } else {
+        println!("docs/benchmarks/balance.md is written when all that it shows has been measured");
+    }
+    if measurements.are_complete(SCENARIOS.iter().filter(|s| is_about_failing(s))) {
+        fs::write(folder.join("failing-backends.md"), page_of_failing(measurements))?;
+    } else {
+        println!("docs/benchmarks/failing-backends.md is written when all that it shows has been measured");
+    }
     Ok(())
 }
 
-fn document(measurements: &Measurements) -> String {
-    let mut text = String::from(include_str!("introduction.md"));
-    text.push_str("\n| bar | measured | at most | verdict |\n|---|---|---|---|\n");
-    text.extend(bars(measurements).iter().map(Bar::row));
+fn page_of_evenness(measurements: &Measurements) -> String {
+    let mut text = String::from(include_str!("introduction.md")) + &table_of_bars(&bars::evenness(measurements));
     let _ = write!(text, "\n## All measurements\n\n{}", table(measurements));
+    let _ = write!(text, "\n## The cost of counting\n\n{COUNTING}\n{}", table_of_counting(measurements));
     if let Some(soak) = &measurements.soak {
         let _ = write!(text, "\n{soak}");
     }
-    text
+    text + &older(measurements, measurements.soak.as_ref(), is_about_evenness)
+}
+
+fn page_of_failing(measurements: &Measurements) -> String {
+    let text = String::from(include_str!("failing-backends.md")) + &table_of_failing(measurements);
+    let bars = table_of_bars(&bars::failing_backends(measurements));
+    text + "\n## Bars\n" + &bars + &older(measurements, None, is_about_failing)
+}
+
+/// Introduction of the table with the cost of counting.
+const COUNTING: &str = "\
+Processor time of counting in % of a core, by ilb's metric `ilb_pool_samples_cpu_seconds_total`, and of the whole ilb; each
+over 12 s, and over 12 s more while another network namespace has 50 000 sockets. In `counting-300` 300 connections live 6 s,
+in `counting-8000` 8 000 live an hour. All ends of all connections are in the network namespace of ilb.
+";
+
+fn is_about_failing(scenario: &Scenario) -> bool {
+    scenario.failing().is_some()
+}
+
+fn is_about_evenness(scenario: &Scenario) -> bool {
+    !is_about_failing(scenario)
+}
+
+fn table_of_bars(bars: &[Bar]) -> String {
+    let head = String::from("\n| bar | measured | at most | verdict |\n|---|---|---|---|\n");
+    bars.iter().fold(head, |text, bar| text + &bar.row())
 }
 
 /// Formats one line per scenario and contender, in their order.
@@ -49,25 +83,108 @@ fn table(measurements: &Measurements) -> String {
         "| scenario | contender | imbalance mean % | p99 % | failures | failed from 2 s % | from 5 s % | pushes/min | \
          ilb CPU % | Traefik CPU % |\n|---|---|---|---|---|---|---|---|---|---|\n",
     );
-    for (scenario, contender, measurement) in measurements.ordered() {
+    for (scenario, contender, measurement) in measurements.ordered().filter(|(s, ..)| is_about_evenness(s)) {
         table += &line(scenario, contender.name(), measurement);
         table.push('\n');
     }
     table
 }
 
-/// Formats a line of the table.
-pub(crate) fn line(scenario: &str, system: &str, measurement: &Measurement) -> String {
-    let part = |value: Option<f64>, by: f64| value.map_or(String::new(), |v| format!("{:.1}", v * by));
+/// Formats the line of a contender in a scenario about evenness.
+fn line(scenario: &Scenario, system: &str, measurement: &Measurement) -> String {
+    let failed = |of: fn(FailedShares) -> f64| part(measurement.failed.map(of), 100.0);
     format!(
-        "| {scenario} | {system} | {:.1} | {:.1} | {} | {} | {} | {} | {} | {} |",
+        "| {} | {system} | {:.1} | {:.1} | {} | {} | {} | {} | {} | {} |",
+        scenario.name,
         measurement.mean() * 100.0,
         measurement.p99() * 100.0,
         measurement.failures,
-        part(measurement.dead_share, 100.0),
-        part(measurement.late_dead_share, 100.0),
+        failed(|f| f.from_2s),
+        failed(|f| f.from_5s),
         part(measurement.pushes_per_minute, 1.0),
         part(measurement.cpu, 100.0),
         part(measurement.traefik_cpu, 100.0),
     )
+}
+
+fn table_of_failing(measurements: &Measurements) -> String {
+    let mut table = String::from(
+        "| scenario | contender | failed from 2 s % | from 3 s % | from 10 s % | equal share % | imbalance mean % | working \
+         backends in the plan, at least % |\n|---|---|---|---|---|---|---|---|\n",
+    );
+    for (scenario, contender, measurement) in measurements.ordered().filter(|(s, ..)| is_about_failing(s)) {
+        let failed = |of: fn(FailedShares) -> f64| part(measurement.failed.map(of), 100.0);
+        let _ = writeln!(
+            table,
+            "| {} | {} | {} | {} | {} | {} | {:.1} | {} |",
+            scenario.name,
+            contender.name(),
+            failed(|f| f.from_2s),
+            failed(|f| f.from_3s),
+            failed(|f| f.from_10s),
+            part(scenario.equal_share(), 100.0),
+            measurement.mean() * 100.0,
+            part(measurement.plan.map(|plan| plan.working_in_plan_min), 100.0),
+        );
+    }
+    table
+}
+
+fn table_of_counting(measurements: &Measurements) -> String {
+    let mut table = String::from(
+        "| scenario | counting % | beside the sockets % | ilb % | beside the sockets % |\n|---|---|---|---|---|\n",
+    );
+    for (scenario, _, measurement) in measurements.ordered() {
+        let Some(CountingCost { counting, counting_beside_sockets, ilb, ilb_beside_sockets }) = measurement.counting
+        else {
+            continue;
+        };
+        let cells =
+            [counting, counting_beside_sockets, ilb, ilb_beside_sockets].map(|v| format!(" {:.2} |", v * 100.0));
+        let _ = writeln!(table, "| {} |{}", scenario.name, cells.concat());
+    }
+    table
+}
+
+/// Formats the summary of a measurement, as it is printed during the run.
+pub(crate) fn summary(scenario: &Scenario, system: &str, measurement: &Measurement) -> String {
+    let mut text = line(scenario, system, measurement);
+    if let Some(FailedShares { from_2s, from_3s, from_10s, .. }) = measurement.failed {
+        let _ = write!(text, " failed from 2 s {from_2s:.4}, from 3 s {from_3s:.4}, from 10 s {from_10s:.4}");
+    }
+    if let Some(plan) = measurement.plan {
+        let _ = write!(text, ", {plan:?}");
+    }
+    if let Some(counting) = measurement.counting {
+        let _ = write!(text, " {counting:?}");
+    }
+    text
+}
+
+/// Names what is of an older run than the last one of all: scenarios, of those that `are_shown`, and the soak, if it is shown.
+fn older(measurements: &Measurements, soak: Option<&Soak>, are_shown: impl Fn(&Scenario) -> bool) -> String {
+    let runs = measurements.ordered().map(|(.., measurement)| &measurement.run);
+    let Some(last) = runs.chain(measurements.soak.as_ref().map(|soak| &soak.run)).max() else { return String::new() };
+    let scenarios = measurements
+        .ordered()
+        .filter(|(scenario, ..)| are_shown(scenario))
+        .map(|(scenario, contender, f)| (&f.run, format!("`{}` of {}", scenario.name, contender.name())));
+    let soak = soak.map(|soak| (&soak.run, format!("`{}`", soak::NAME)));
+    let mut by_run: BTreeMap<&Run, Vec<String>> = BTreeMap::new();
+    for (run, name) in scenarios.chain(soak).filter(|(run, _)| *run != last) {
+        by_run.entry(run).or_default().push(name);
+    }
+    let line = |(run, names): (&Run, Vec<String>)| {
+        format!(
+            "\nOf an older run (commit {}) than the last (commit {}): {}.\n",
+            run.commit,
+            last.commit,
+            names.join(", ")
+        )
+    };
+    by_run.into_iter().map(line).collect()
+}
+
+fn part(value: Option<f64>, by: f64) -> String {
+    value.map_or(String::new(), |v| format!("{:.1}", v * by))
 }

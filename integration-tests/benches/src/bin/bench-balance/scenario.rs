@@ -1,6 +1,10 @@
 //! Scenarios: clients and events.
 
-use crate::{contender::Contender, random::Random};
+use crate::{
+    contender::Contender,
+    failure::{Failing, Failure},
+    random::Random,
+};
 
 /// A schedule of clients and events. Times are in seconds.
 pub(crate) struct Scenario {
@@ -12,6 +16,8 @@ pub(crate) struct Scenario {
     live: f64,
     mean_life: f64,
     lives: Lives,
+    /// Time in which the first connections are opened, as many as there are at a time.
+    ramp: f64,
     /// Number of connections that arrive at once every 5 s, instead of half of the others.
     burst: usize,
     pub(crate) warm_up: f64,
@@ -22,8 +28,7 @@ pub(crate) struct Scenario {
     capacities: &'static [u8],
     /// Number of replicas of each contender, each with a part of the clients, in front of the same backends.
     pub(crate) replicas: usize,
-    /// Restricts the scenario to ilb and plain Traefik.
-    pub(crate) only_traefik: bool,
+    contenders: &'static [Contender],
     events: Events,
 }
 
@@ -41,6 +46,10 @@ enum Events {
     Once(Event),
     /// Another writer makes Traefik rebuild its services every 5 s.
     Reloads,
+    /// Backends begin to fail; discovery does not notice.
+    Fail(Failing),
+    /// The cost of counting is measured, and once more while another network namespace has many sockets.
+    Counting,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +64,12 @@ pub(crate) enum Event {
     Swallow(usize),
     /// Lets another writer change Traefik's configuration.
     Reload,
+    /// Makes backends fail; discovery does not notice.
+    Fail(Failing),
+    /// Takes the processor time so far: a period of the measurement of counting begins or ends.
+    TakeProcessorTime,
+    /// Fills another network namespace with sockets.
+    FillAnotherNamespace,
 }
 
 /// A client: the time of its arrival and the length of its life.
@@ -72,20 +87,38 @@ const STEADY: Scenario = Scenario {
     live: 300.0,
     mean_life: 6.0,
     lives: Lives::Exponential,
+    ramp: 1.0,
     burst: 0,
     warm_up: 10.0,
     length: 30.0,
     slow: 1.0,
     capacities: &[],
     replicas: 1,
-    only_traefik: false,
+    contenders: &Contender::ALL,
     events: Events::None,
 };
 
 /// Length of scenarios that no bar depends on.
 const SHORT_LENGTH: f64 = 20.0;
 
-pub(crate) const SCENARIOS: [Scenario; 12] = [
+/// The scenario that those with failing backends vary: a tenth of the backends fails.
+const FAILING: Scenario =
+    Scenario { warm_up: 8.0, length: 22.0, contenders: &Contender::WITH_LEAST_CONNECTIONS, ..STEADY };
+
+/// Number of connections that each backend of [`FAILING`] would have.
+const DEMAND: usize = 30;
+
+/// The scenario that those with lost nodes vary: a third of the backends fails, with 150 connections a second.
+const LOST: Scenario = Scenario { live: 1_200.0, mean_life: 8.0, ramp: 2.0, ..FAILING };
+
+/// The scenario that those for the cost of counting vary.
+const COUNTING: Scenario =
+    Scenario { length: 3.0 * COUNTING_PERIOD + 1.0, contenders: &[Contender::Ilb], events: Events::Counting, ..STEADY };
+
+/// Length of each period in which counting is measured, and time limit for the sockets of the other namespace between two.
+const COUNTING_PERIOD: f64 = 12.0;
+
+pub(crate) static SCENARIOS: [Scenario; 20] = [
     Scenario { length: 40.0, ..STEADY },
     Scenario { name: "pareto", lives: Lives::Pareto, length: SHORT_LENGTH, ..STEADY },
     Scenario { name: "bursts", burst: 125, length: SHORT_LENGTH, ..STEADY },
@@ -103,19 +136,69 @@ pub(crate) const SCENARIOS: [Scenario; 12] = [
     Scenario { name: "refusing", length: SHORT_LENGTH, events: Events::Once(Event::Refuse(3)), ..STEADY },
     Scenario { name: "swallowing", length: SHORT_LENGTH, events: Events::Once(Event::Swallow(3)), ..STEADY },
     Scenario { name: "foreign-reloads", length: SHORT_LENGTH, events: Events::Reloads, ..STEADY },
-    Scenario { name: "two-replicas", replicas: 2, length: SHORT_LENGTH, ..STEADY },
-    Scenario { name: "thousand", live: 1_000.0, only_traefik: true, length: SHORT_LENGTH, ..STEADY },
+    Scenario { name: "two-replicas", replicas: 2, length: 40.0, ..STEADY },
+    Scenario {
+        name: "thousand",
+        live: 1_000.0,
+        contenders: &[Contender::Ilb, Contender::TraefikRoundRobin],
+        length: SHORT_LENGTH,
+        ..STEADY
+    },
+    Scenario { name: "counting-300", ..COUNTING },
+    Scenario { name: "counting-8000", live: 8_000.0, mean_life: 3_600.0, ramp: 16.0, warm_up: 20.0, ..COUNTING },
+    Scenario { name: "accept-then-close", events: one_fails(Failure::AcceptsThenCloses), ..FAILING },
+    Scenario { name: "greets-then-closes", events: one_fails(Failure::GreetsThenCloses), ..FAILING },
+    Scenario { name: "closes-after-a-request", events: one_fails(Failure::ClosesAfterRequest), ..FAILING },
+    Scenario { name: "full", events: one_fails(Failure::Full(DEMAND / 2)), ..FAILING },
+    Scenario { name: "node-lost", backends: 120, initial: 120, events: are_lost(40), ..LOST },
+    Scenario { name: "zone-lost", backends: 240, initial: 240, events: are_lost(80), ..LOST },
 ];
 
+const fn one_fails(how: Failure) -> Events {
+    Events::Fail(Failing { first: 3, count: 1, how })
+}
+
+/// Makes `count` neighbours vanish, which are neither the first nor the last of all backends.
+const fn are_lost(count: usize) -> Events {
+    Events::Fail(Failing { first: count, count, how: Failure::Lost })
+}
+
+impl Event {
+    /// Returns whether backends begin to fail by this event.
+    pub(crate) fn is_failure(self) -> bool {
+        matches!(self, Self::Refuse(_) | Self::Swallow(_) | Self::Fail(_))
+    }
+}
+
 impl Scenario {
-    /// Returns the time at which backend 3 stops accepting connections, if it does.
-    pub(crate) fn fails_at(&self) -> Option<f64> {
-        matches!(self.events, Events::Once(_)).then_some(self.warm_up)
+    /// Returns the backends that begin to fail, if some do in one of the ways of [`Failure`].
+    pub(crate) fn failing(&self) -> Option<Failing> {
+        match self.events {
+            Events::Fail(failing) => Some(failing),
+            _ => None,
+        }
+    }
+
+    /// Returns whether backends vanish with their nodes.
+    pub(crate) fn loses_nodes(&self) -> bool {
+        self.failing().is_some_and(|failing| matches!(failing.how, Failure::Lost))
+    }
+
+    /// Returns the share of new connections that failing backends would get in a round robin.
+    #[allow(clippy::cast_precision_loss, reason = "there are few backends")]
+    pub(crate) fn equal_share(&self) -> Option<f64> {
+        Some(self.failing()?.count as f64 / self.backends as f64)
+    }
+
+    /// Returns whether each contender has a process and a network namespace of its own, and the machine for itself. Its
+    /// backends are in a file, so that there is no API server beside it.
+    pub(crate) fn is_alone(&self) -> bool {
+        matches!(self.events, Events::Fail(_) | Events::Counting)
     }
 
     /// Returns whether `contender` takes part.
     pub(crate) fn concerns(&self, contender: Contender) -> bool {
-        !self.only_traefik || matches!(contender, Contender::Ilb | Contender::TraefikRoundRobin)
+        self.contenders.contains(&contender)
     }
 
     /// Returns the number of shares that backend `index` should have.
@@ -137,9 +220,9 @@ impl Scenario {
         let end = self.warm_up + self.length;
         let mut clients = Vec::new();
         let mut at = 0.0;
-        while at < 1.0 {
+        while at < self.ramp {
             clients.push(Client { at, life: life() });
-            at += 1.0 / self.live;
+            at += self.ramp / self.live;
         }
         let steady = if self.burst > 0 { rate / 2.0 } else { rate };
         while at < end {
@@ -161,6 +244,17 @@ impl Scenario {
             Events::None => Vec::new(),
             Events::ScaleOut => (self.initial..self.backends).map(|i| (self.warm_up, Event::Join(i))).collect(),
             Events::Once(event) => vec![(self.warm_up, event)],
+            Events::Fail(failing) => vec![(self.warm_up, Event::Fail(failing))],
+            Events::Counting => {
+                let at = |periods: f64| self.warm_up + periods * COUNTING_PERIOD;
+                vec![
+                    (at(0.0), Event::TakeProcessorTime),
+                    (at(1.0), Event::TakeProcessorTime),
+                    (at(1.0), Event::FillAnotherNamespace),
+                    (at(2.0), Event::TakeProcessorTime),
+                    (at(3.0), Event::TakeProcessorTime),
+                ]
+            }
             Events::Reloads => {
                 let times = std::iter::successors(Some(2.5), |at| Some(at + 5.0));
                 times.take_while(|at| *at < self.warm_up + self.length).map(|at| (at, Event::Reload)).collect()

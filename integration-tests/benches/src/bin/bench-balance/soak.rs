@@ -9,6 +9,8 @@ use rcgen::{CertificateParams, KeyPair};
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
+use crate::run::Run;
+
 /// Argument that requests the soak.
 pub(crate) const NAME: &str = "soak";
 
@@ -26,6 +28,7 @@ const LIVE_CONNECTIONS: usize = 1_000;
 /// The effect of many pushes on a Traefik.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Soak {
+    pub(crate) run: Run,
     #[serde(rename = "looks")]
     snapshots: Vec<Snapshot>,
     /// Processor seconds of Traefik for one push, proof included.
@@ -45,7 +48,7 @@ struct Snapshot {
 }
 
 /// Pushes weights as ilb does, one configuration right after the other.
-pub(crate) async fn run() -> anyhow::Result<Soak> {
+pub(crate) async fn measure(run: Run) -> anyhow::Result<Soak> {
     eprintln!("soak: {PUSHES} pushes, {LIVE_CONNECTIONS} live connections");
     let traefik = Traefik::start().await?;
     let client = ilb_traefik_client::Traefik::try_new(&traefik.rest_url())?;
@@ -75,6 +78,7 @@ pub(crate) async fn run() -> anyhow::Result<Soak> {
     sleep(COLLECTION_TIME).await;
     snapshots.push(Snapshot::at(&traefik, PUSHES).await?);
     Ok(Soak {
+        run,
         snapshots,
         traefik_cpu_per_push: (after.0 - before.0) / f64::from(PUSHES),
         client_cpu_per_push: (after.1 - before.1) / f64::from(PUSHES),

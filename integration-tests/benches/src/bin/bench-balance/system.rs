@@ -6,12 +6,15 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     process::Command,
-    sync::atomic::{AtomicU16, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU16, Ordering},
+    },
 };
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use ilb_benches::processor_time::seconds_of;
-use ilb_testbed::{ApiServer, Ilb, Net, Pods, Process, Readiness, Signal, Traefik, eventually, tools};
+use ilb_testbed::{Admin, ApiServer, Ilb, Net, Pods, Process, Readiness, Signal, Traefik, eventually, tools};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -46,19 +49,28 @@ enum Control {
 
 struct IlbAndTraefik {
     ilb: Ilb,
-    traefik: Traefik,
+    admin: Admin,
+    traefik: Arc<Traefik>,
     members: Members,
 }
 
 /// The source from which ilb discovers its backends.
 enum Members {
-    Pods(Box<Pods>),
+    Pods {
+        pods: Box<Pods>,
+        kubeconfig: String,
+    },
     /// A file, which can have capacities.
     File(TempDir),
 }
 
 impl System {
-    pub(crate) async fn start(contender: Contender, scenario: &Scenario, api: &ApiServer) -> anyhow::Result<Self> {
+    /// Starts a contender. Its backends are pods of the API server, or in a file if there is none.
+    pub(crate) async fn start(
+        contender: Contender,
+        scenario: &Scenario,
+        api: Option<&ApiServer>,
+    ) -> anyhow::Result<Self> {
         let members: Vec<bool> = (0..scenario.backends).map(|i| i < scenario.initial).collect();
         let mut replicas = Vec::new();
         for number in 0..scenario.replicas {
@@ -101,6 +113,22 @@ impl System {
         Ok(sum)
     }
 
+    /// Returns the processor seconds that ilb took for counting connections, and those that it took at all.
+    pub(crate) async fn counting_seconds(&self) -> anyhow::Result<(f64, f64)> {
+        const COUNTING: &str = "ilb_pool_samples_cpu_seconds_total{pool=\"default\"}";
+        let both = self.traefiks().next().context("only ilb counts by samples")?;
+        Ok((both.admin.metric(COUNTING).await?, both.admin.metric("process_cpu_seconds_total").await?))
+    }
+
+    /// Returns the Traefik that has the plan of ilb, and the backends in it; `None` for the other contenders.
+    pub(crate) fn plan(&self) -> Option<(Arc<Traefik>, &[SocketAddr])> {
+        let replica = self.replicas.first()?;
+        match &replica.control {
+            Control::Ilb(both) => Some((Arc::clone(&both.traefik), &replica.backends)),
+            _ => None,
+        }
+    }
+
     fn traefiks(&self) -> impl Iterator<Item = &IlbAndTraefik> {
         self.replicas.iter().filter_map(|replica| match &replica.control {
             Control::Ilb(both) => Some(&**both),
@@ -115,7 +143,7 @@ impl Replica {
         number: usize,
         scenario: &Scenario,
         members: &[bool],
-        api: &ApiServer,
+        api: Option<&ApiServer>,
     ) -> anyhow::Result<Self> {
         static STARTED: AtomicU16 = AtomicU16::new(0);
         let net = Net::for_this_process()?;
@@ -125,13 +153,15 @@ impl Replica {
         let capacities: Vec<u8> = (0..scenario.backends).map(|i| scenario.capacity(i)).collect();
         let replica = match contender {
             Contender::Ilb | Contender::TraefikRoundRobin => {
-                let members = if capacities.iter().any(|capacity| *capacity > 1) {
-                    Members::File(tempfile::Builder::new().prefix("bench-backends-").tempdir()?)
-                } else {
+                let has_capacities = capacities.iter().any(|capacity| *capacity > 1);
+                let members = if let Some(api) = api.filter(|_| !has_capacities) {
                     let namespace = format!("{}-{}-{number}", scenario.name, contender.name());
-                    Members::Pods(Box::new(api.namespace(&namespace).await?))
+                    let kubeconfig = api.kubeconfig().display().to_string();
+                    Members::Pods { pods: Box::new(api.namespace(&namespace).await?), kubeconfig }
+                } else {
+                    Members::File(tempfile::Builder::new().prefix("bench-backends-").tempdir()?)
                 };
-                let both = start_ilb(contender, members, port, api, &backends, &capacities).await?;
+                let both = start_ilb(contender, members, port, &backends, &capacities).await?;
                 let entry = both.traefik.entry_point();
                 Self { entry, backends, capacities, control: Control::Ilb(Box::new(both)) }
             }
@@ -154,7 +184,7 @@ impl Replica {
     /// Waits until the replica balances over the initial backends.
     async fn settle(&self, initial: usize, members: &[bool]) -> anyhow::Result<()> {
         if let Control::Ilb(both) = &self.control {
-            if let Members::Pods(_) = both.members {
+            if let Members::Pods { .. } = both.members {
                 for index in 0..initial {
                     self.set_member(index, members).await?;
                 }
@@ -173,7 +203,7 @@ impl Replica {
         let member = members[index];
         match &self.control {
             Control::Ilb(both) => match &both.members {
-                Members::Pods(pods) => {
+                Members::Pods { pods, .. } => {
                     let name = format!("pod-{index}");
                     let _ = pods.create(&name).await; // it may exist already
                     let readiness = if member { Readiness::Ready } else { Readiness::NotReady };
@@ -200,20 +230,21 @@ async fn start_ilb(
     contender: Contender,
     members: Members,
     port: u16,
-    api: &ApiServer,
     backends: &[SocketAddr],
     capacities: &[u8],
 ) -> anyhow::Result<IlbAndTraefik> {
     let traefik = Traefik::start_watching().await?;
-    let (url, kubeconfig, port) = (traefik.rest_url(), api.kubeconfig().display().to_string(), port.to_string());
+    let admin = Admin::new((Net::for_this_process()?.host()?, 8081).into())?;
+    let (url, admin_address, port) = (traefik.rest_url(), admin.address().to_string(), port.to_string());
     let mut file = String::new();
     let mut variables = vec![
+        ("ILB_ADMIN_ADDRESS", admin_address.as_str()),
         ("TRAEFIK_API_URL", url.as_str()),
         ("LB_METHOD", if contender == Contender::Ilb { "leastconn" } else { "roundrobin" }),
         ("ILB_ALLOW_LOOPBACK_BACKENDS", "true"),
     ];
     match &members {
-        Members::Pods(pods) => variables.extend([
+        Members::Pods { pods, kubeconfig } => variables.extend([
             ("KUBECONFIG", kubeconfig.as_str()),
             ("POD_LABELS", Pods::SELECTOR),
             ("POD_NAMESPACE", pods.namespace()),
@@ -230,7 +261,7 @@ async fn start_ilb(
         }
     }
     let ilb = Ilb::start(&variables)?;
-    Ok(IlbAndTraefik { ilb, traefik, members })
+    Ok(IlbAndTraefik { ilb, admin, traefik: Arc::new(traefik), members })
 }
 
 fn start_haproxy(
@@ -286,8 +317,8 @@ fn write_nginx(
     let servers: Vec<_> = used.map(|((b, capacity), _)| format!("  server {b} weight={capacity};\n")).collect();
     let servers = servers.concat();
     let text = format!(
-        "load_module /usr/lib/nginx/modules/ngx_stream_module.so;\ndaemon off;\nworker_processes 2;\npid {path}/pid;\n\
-         error_log {path}/error.log;\nevents {{ worker_connections 8192; }}\nstream {{\n upstream be {{\n  zone be 256k;\n  \
+        "load_module /usr/lib/nginx/modules/ngx_stream_module.so;\ndaemon off;\nuser root;\nworker_processes 2;\npid {path}/pid;\n\
+         error_log {path}/error.log;\nevents {{ worker_connections 8192; }}\nstream {{\n upstream be {{\n  zone be 1m;\n  \
          least_conn;\n{servers} }}\n server {{\n  listen {entry};\n  proxy_connect_timeout 2s;\n  proxy_timeout 1h;\n  \
          proxy_pass be;\n }}\n}}\n"
     );
