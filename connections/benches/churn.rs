@@ -240,7 +240,7 @@ fn open(listeners: &[TcpListener], state: &Mutex<State>) -> anyhow::Result<Conne
 fn close(live: &mut VecDeque<Connection>, state: &Mutex<State>) {
     let Some((ours, theirs, backend)) = live.pop_front() else { return };
     let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-    if state.changes % 2 == 0 {
+    if state.changes.is_multiple_of(2) {
         drop(ours);
         drop(theirs);
     } else {

@@ -90,7 +90,7 @@ impl Following {
             let started = Started::now(&view.system);
             let max_lookups = self.searches.max_lookups(self.dumps.mean_cost());
             let (mut found, mut lookups) = (0, 0);
-            for remote in view.ledger.predictable() {
+            for remote in view.ledger.predictable(view.system.now()) {
                 if lookups >= max_lookups || self.openings.unseen(counter) == 0 {
                     break;
                 }
@@ -101,8 +101,10 @@ impl Following {
             }
             self.searches.searched(found, wanted, lookups, started.cost(&view.system));
         }
-        if self.openings.searched(self.openings.unseen(counter), has_closed) {
-            self.raise_need(Need::Missing);
+        let unseen = self.openings.unseen(counter);
+        if self.openings.searched(unseen, has_closed) {
+            let are_few = unseen.saturating_mul(1_000) <= u64::try_from(view.ledger.connections()).unwrap_or(u64::MAX);
+            self.raise_need(if are_few { Need::FewMissing } else { Need::Missing });
         }
         Ok(())
     }

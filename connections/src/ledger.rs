@@ -10,10 +10,11 @@ use std::{
 use crate::{
     accounts::{AccountId, Accounts},
     own_sockets::OwnSockets,
-    port_range::PortRange,
-    remotes::{Remotes, Share},
+    port_range::{Newest, PortRange},
+    remotes::{Remote, Remotes, Share},
     sample::{EndedBy, Ending, Load},
     settled::Settled,
+    shuffles::Shuffles,
     socket::{Destroyed, Family, Pair, Query, Socket, State},
 };
 
@@ -40,6 +41,7 @@ pub(crate) struct Ledger {
     /// Ended connections whose destruction was not announced yet.
     settled: Settled,
     local_ports: PortRange,
+    shuffles: Shuffles,
     /// Number of the last dump.
     dump: u64,
     /// Local ports of the connections that the dump in progress sees for the first time, by remote address.
@@ -102,6 +104,7 @@ impl Ledger {
             opening: BTreeSet::new(),
             settled: Settled::default(),
             local_ports: PortRange::default(),
+            shuffles: Shuffles::default(),
             dump: 0,
             dialed: HashMap::new(),
             mesh_seen: None,
@@ -233,8 +236,7 @@ impl Ledger {
     pub(crate) fn complete_dump(&mut self, now: Instant) {
         self.interests.values_mut().for_each(|is_known| *is_known = true);
         for (slot, ports) in std::mem::take(&mut self.dialed) {
-            let remote = &mut self.remotes[slot];
-            remote.last_port = self.local_ports.newest(remote.last_port, &ports);
+            self.dialed_from(slot, &ports, now);
         }
         self.count_again(now);
         self.forget_idle_remotes();
@@ -265,13 +267,21 @@ impl Ledger {
         }
         // It lived so short that nothing else has shown it.
         let slot = self.remotes.slot(remote, || self.accounts.is_backend(remote));
-        self.dialed_from(slot, destroyed.local);
+        if !destroyed.local.ip().is_unspecified() {
+            self.remotes[slot].local_ip = Some(destroyed.local.ip());
+        }
+        self.dialed_from(slot, &[destroyed.local.port()], destroyed.at);
         // The user of a destroyed socket is unknown. In a mesh it may be the sidecar.
         if !self.is_mesh(now) {
             self.accounts.opened(remote);
             self.accounts.closed(Ending::new(remote, destroyed.age, destroyed.received, destroyed.by));
         }
         Sight::New
+    }
+
+    /// Returns the number of connections that are known.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.len()
     }
 
     /// Returns up to `max` connections that the backend has not answered, beginning behind the one with the identity
@@ -284,8 +294,12 @@ impl Ledger {
 
     /// Returns the backends whose next local ports can be predicted, those with the fewest connections first: a balancer
     /// by least connections leads new ones there.
-    pub(crate) fn predictable(&self) -> Vec<SocketAddr> {
-        let remotes = self.remotes.iter().filter(|r| r.is_backend && r.last_port.is_some() && r.local_ip.is_some());
+    pub(crate) fn predictable(&self, now: Instant) -> Vec<SocketAddr> {
+        let is_predictable = |remote: &&Remote| {
+            let is_valid = |(_, at)| !self.shuffles.happened_since(at, now);
+            remote.is_backend && remote.local_ip.is_some() && remote.last_port.is_some_and(is_valid)
+        };
+        let remotes = self.remotes.iter().filter(is_predictable);
         let mut remotes: Vec<_> = remotes.map(|remote| (remote.connections(), remote.address)).collect();
         remotes.sort_unstable();
         remotes.into_iter().map(|(_, address)| address).collect()
@@ -294,13 +308,13 @@ impl Ledger {
     /// Returns the local address of the last connection to `remote`, if it is known.
     pub(crate) fn last_local(&self, remote: SocketAddr) -> Option<SocketAddr> {
         let remote = &self.remotes[self.remotes.find(remote)?];
-        Some(SocketAddr::new(remote.local_ip?, remote.last_port?))
+        Some(SocketAddr::new(remote.local_ip?, remote.last_port?.0))
     }
 
     /// Takes in that the last connection to `remote` was opened from this local port.
-    pub(crate) fn set_last_port(&mut self, remote: SocketAddr, port: u16) {
+    pub(crate) fn set_last_port(&mut self, remote: SocketAddr, port: u16, now: Instant) {
         if let Some(slot) = self.remotes.find(remote) {
-            self.remotes[slot].last_port = Some(port);
+            self.remotes[slot].last_port = Some((port, now));
         }
     }
 
@@ -392,7 +406,7 @@ impl Ledger {
             return Some(destroyed.remote);
         }
         let nearness = |backend: &SocketAddr| {
-            let last = self.remotes[self.remotes.find(*backend)?].last_port?;
+            let (last, _) = self.remotes[self.remotes.find(*backend)?].last_port?;
             self.local_ports.nearness(last, destroyed.local.port())
         };
         let backends = self.accounts.backends_at(destroyed.remote.ip());
@@ -400,11 +414,17 @@ impl Ledger {
         nearest.map(|(_, backend)| backend)
     }
 
-    fn dialed_from(&mut self, slot: usize, local: SocketAddr) {
+    /// Takes in the local ports of new connections to a remote address, which were seen at `at`.
+    fn dialed_from(&mut self, slot: usize, ports: &[u16], at: Instant) {
         let remote = &mut self.remotes[slot];
-        remote.last_port = self.local_ports.newest(remote.last_port, &[local.port()]);
-        if !local.ip().is_unspecified() {
-            remote.local_ip = Some(local.ip());
+        match self.local_ports.newest(remote.last_port.map(|(port, _)| port), ports) {
+            Newest::None => {}
+            Newest::Behind(port) => remote.last_port = Some((port, at)),
+            Newest::Elsewhere(port) => {
+                if let Some((_, before)) = remote.last_port.replace((port, at)) {
+                    self.shuffles.happened(before, at);
+                }
+            }
         }
     }
 

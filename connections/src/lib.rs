@@ -26,6 +26,7 @@ mod remotes;
 mod sample;
 mod search;
 mod settled;
+mod shuffles;
 mod socket;
 mod source;
 mod system;

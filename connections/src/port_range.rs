@@ -5,8 +5,8 @@
 /// Linux keeps a position in this range per pair of local and remote address, local port apart. For each connection, it
 /// tries every second port from there on, takes the first one that is free, and moves the position 2 to 16 ports behind
 /// it (`__inet_hash_connect`). So the next connection to the same address has one of the next 8 ports that are free.
-/// Kernels before 5.18 take the very next port, and those before 5.13 share the position among all addresses, which
-/// makes it unpredictable.
+/// Every 10 s, all positions are [shuffled](crate::shuffles::Shuffles). Kernels before 5.18 take the very next port, and
+/// those before 5.13 share the position among all addresses, which makes it unpredictable.
 ///
 /// What is predicted only saves work: nothing may depend on its being right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,20 @@ pub(crate) struct PortRange {
 
 /// Number of ports, 2 apart, among which the next connection has its own if none of them is taken.
 const STEPS: u16 = 8;
+
+/// Ports further apart than this were not given one soon after the other.
+const MAX_GAP: u16 = 16 * 2 * STEPS;
+
+/// The port that was given last, relative to the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Newest {
+    /// No port was given since.
+    None,
+    /// It follows the one before.
+    Behind(u16),
+    /// Ports are given elsewhere in the range now.
+    Elsewhere(u16),
+}
 
 impl PortRange {
     /// Creates the range of ports from `first` to `last`; `None` if it has no two ports.
@@ -39,17 +53,32 @@ impl PortRange {
         candidate + 1 >= usize::from(STEPS) && is_free
     }
 
-    /// Returns the port of `new` that was given last, if those before `new` ended with `last`.
-    pub(crate) fn newest(self, last: Option<u16>, new: &[u16]) -> Option<u16> {
-        if let Some(last) = last {
-            // Those that seem to be behind the last one are ahead of it by more than half of the range.
-            let ahead = |port: &u16| self.distance(last, *port);
-            return new.iter().copied().filter(|port| ahead(port) < self.size / 2).max_by_key(ahead).or(Some(last));
+    /// Returns the port of `new` that was given last. Those before ended with `last`.
+    pub(crate) fn newest(self, last: Option<u16>, new: &[u16]) -> Newest {
+        let Some(last) = last else { return self.newest_of(new).map_or(Newest::None, Newest::Elsewhere) };
+        let (mut newest, mut elsewhere) = (last, Vec::new());
+        let mut ahead: Vec<u16> = new.to_vec();
+        ahead.sort_unstable_by_key(|port| self.distance(last, *port));
+        for port in ahead {
+            if self.distance(newest, port) <= MAX_GAP {
+                newest = port;
+            } else if self.distance(port, last) > MAX_GAP {
+                elsewhere.push(port);
+            }
         }
-        // Connections that were opened one after the other are close together: the newest is the one before the widest
-        // gap.
-        let mut sorted = new.to_vec();
+        match self.newest_of(&elsewhere) {
+            Some(port) => Newest::Elsewhere(port),
+            None if newest == last => Newest::None,
+            None => Newest::Behind(newest),
+        }
+    }
+
+    /// Returns the port of those that was given last. Connections that were opened one after the other are close
+    /// together: the newest is the one before the widest gap.
+    fn newest_of(self, ports: &[u16]) -> Option<u16> {
+        let mut sorted = ports.to_vec();
         sorted.sort_unstable_by_key(|port| self.offset(*port));
+        sorted.dedup();
         let next = sorted.iter().cycle().skip(1);
         let gap = |(port, next): &(&u16, &u16)| self.distance(**port, **next).wrapping_sub(1);
         sorted.iter().zip(next).max_by_key(gap).map(|(port, _)| *port)
@@ -58,9 +87,8 @@ impl PortRange {
     /// Returns how far a local port is away from `last`, if it is so near that both connections probably went to the same
     /// remote address.
     pub(crate) fn nearness(self, last: u16, port: u16) -> Option<u16> {
-        const MAX_NEARNESS: u16 = 16 * 2 * STEPS;
         let distance = self.distance(last, port).min(self.distance(port, last));
-        (distance <= MAX_NEARNESS).then_some(distance)
+        (distance <= MAX_GAP).then_some(distance)
     }
 
     fn distance(self, from: u16, to: u16) -> u16 {
@@ -110,12 +138,19 @@ mod tests {
     #[test]
     fn the_newest_port_is_the_one_before_the_widest_gap() {
         let range = PortRange::new(32_768, 60_999).unwrap();
-        assert_eq!(range.newest(None, &[40_010, 40_000, 40_022]), Some(40_022));
-        assert_eq!(range.newest(None, &[60_990, 32_770, 60_980]), Some(32_770));
-        assert_eq!(range.newest(None, &[40_000]), Some(40_000));
-        assert_eq!(range.newest(None, &[]), None);
-        assert_eq!(range.newest(Some(40_010), &[40_000, 40_030, 40_020]), Some(40_030));
-        assert_eq!(range.newest(Some(40_010), &[40_000]), Some(40_010));
+        assert_eq!(range.newest(None, &[40_010, 40_000, 40_022]), Newest::Elsewhere(40_022));
+        assert_eq!(range.newest(None, &[60_990, 32_770, 60_980]), Newest::Elsewhere(32_770));
+        assert_eq!(range.newest(None, &[40_000]), Newest::Elsewhere(40_000));
+        assert_eq!(range.newest(None, &[]), Newest::None);
+    }
+
+    #[test]
+    fn the_newest_port_follows_the_last_one_or_is_elsewhere() {
+        let range = PortRange::new(32_768, 60_999).unwrap();
+        assert_eq!(range.newest(Some(40_010), &[40_000, 40_030, 40_020]), Newest::Behind(40_030));
+        assert_eq!(range.newest(Some(40_010), &[40_000]), Newest::None);
+        assert_eq!(range.newest(Some(40_010), &[40_020, 36_010, 36_002]), Newest::Elsewhere(36_010));
+        assert_eq!(range.newest(Some(60_998), &[32_770]), Newest::Behind(32_770));
     }
 
     proptest! {
@@ -131,7 +166,7 @@ mod tests {
             for step in steps {
                 let next = range.candidates(last).nth(usize::from(step) - 1).unwrap();
                 prop_assert!(range.nearness(last, next).unwrap() <= 2 * STEPS);
-                prop_assert_eq!(range.newest(Some(last), &[next]), Some(next));
+                prop_assert_eq!(range.newest(Some(last), &[next]), Newest::Behind(next));
                 last = next;
             }
         }
@@ -140,8 +175,7 @@ mod tests {
         fn no_port_is_too_strange(last in any::<u16>(), new in proptest::collection::vec(any::<u16>(), 0..5)) {
             for range in [PortRange::default(), PortRange::new(0, u16::MAX).unwrap(), PortRange::new(7, 8).unwrap()] {
                 range.candidates(last).take(20).count();
-                range.newest(None, &new);
-                range.newest(Some(last), &new);
+                let _ = (range.newest(None, &new), range.newest(Some(last), &new));
             }
         }
     }

@@ -4,7 +4,7 @@ use std::{
     collections::{HashMap, HashSet},
     net::{IpAddr, SocketAddr},
     ops::{Index, IndexMut},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -31,8 +31,8 @@ pub(crate) struct Remote {
     rtt_count: u32,
     /// Local address of its connections.
     pub(crate) local_ip: Option<IpAddr>,
-    /// Local port of the connection that was opened last.
-    pub(crate) last_port: Option<u16>,
+    /// Local port of the connection that was opened last, and the moment at which it was seen.
+    pub(crate) last_port: Option<(u16, Instant)>,
     /// Set if it is a backend of some user, so that new connections to it are to be expected.
     pub(crate) is_backend: bool,
 }

@@ -59,7 +59,7 @@ pub(crate) fn search(
             if socket.as_ref().is_some_and(|socket| ledger.look_at(socket, own_sockets, now) == Sight::New) {
                 found.connections += 1;
                 last.set_port(pair.local.port());
-                ledger.set_last_port(remote, last.port());
+                ledger.set_last_port(remote, last.port(), now);
                 since_last = 0;
             } else if PortRange::ends_search(since_last, socket.is_none()) {
                 return Ok(found);
