@@ -25,6 +25,8 @@ pub(crate) struct Following {
     last_attempt: u64,
     /// Counter of opened connections at the sample before.
     counter: u64,
+    /// Whether this sample has searched for the connections of every backend.
+    has_searched_all: bool,
 }
 
 /// Number of connection attempts that a sample looks up. A dump finds what became of the others.
@@ -42,6 +44,7 @@ impl Following {
             searches: SearchStatistics::default(),
             last_attempt: 0,
             counter: 0,
+            has_searched_all: false,
         }
     }
 
@@ -61,7 +64,9 @@ impl Following {
         if view.ledger.needs_dump() {
             self.raise_need(Need::Unknown);
         }
-        if !self.dumps.is_due(self.need, view.system.now()) {
+        // A dump would find the connections as well, but not tell whether searches do.
+        self.has_searched_all = false;
+        if self.need < Need::Unknown {
             self.search_opened(view, counter, has_closed)?;
             self.look_up_attempts(view)?;
         }
@@ -86,12 +91,14 @@ impl Following {
     /// Searches for the connections that were opened, until all are found or a dump is cheaper.
     fn search_opened(&mut self, view: &mut View<impl System>, counter: u64, has_closed: bool) -> Result<(), ReadError> {
         let wanted = self.openings.unseen(counter);
+        let mut is_complete = true;
         if self.openings.are_worth_a_search(wanted) {
             let started = Started::now(&view.system);
             let max_lookups = self.searches.max_lookups(self.dumps.mean_cost());
             let (mut found, mut lookups) = (0, 0);
             for remote in view.ledger.predictable(view.system.now()) {
-                if lookups >= max_lookups || self.openings.unseen(counter) == 0 {
+                is_complete = lookups < max_lookups;
+                if !is_complete || self.openings.unseen(counter) == 0 {
                     break;
                 }
                 let result = search(&mut view.system, &mut view.ledger, &view.own_sockets, remote)?;
@@ -102,7 +109,9 @@ impl Following {
             self.searches.searched(found, wanted, lookups, started.cost(&view.system));
         }
         let unseen = self.openings.unseen(counter);
-        if self.openings.searched(unseen, has_closed) {
+        self.has_searched_all = is_complete && view.ledger.are_all_predictable(view.system.now());
+        let are_missing = !self.has_searched_all || self.searches.are_missing(unseen);
+        if self.openings.searched(unseen, has_closed) && are_missing {
             let are_few = unseen.saturating_mul(1_000) <= u64::try_from(view.ledger.connections()).unwrap_or(u64::MAX);
             self.raise_need(if are_few { Need::FewMissing } else { Need::Missing });
         }
@@ -135,8 +144,12 @@ impl Following {
         let announced = view.system.take_announced(user);
         self.take_in(view, &announced);
         end_missing(view)?;
+        let new = view.ledger.new_in_dump();
         view.ledger.complete_dump(view.system.now());
         let counter_after = opened_by_others(view)?;
+        if self.has_searched_all {
+            self.searches.dumped(new, self.openings.unseen(counter_before));
+        }
         self.openings.settle(counter_before, counter_after);
         self.need = match () {
             () if announced.is_incomplete => Need::Missing,

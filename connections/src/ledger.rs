@@ -162,6 +162,11 @@ impl Ledger {
         self.dialed.clear();
     }
 
+    /// Returns how many connections the dump showed that were not known.
+    pub(crate) fn new_in_dump(&self) -> usize {
+        self.dialed.values().map(Vec::len).sum()
+    }
+
     /// Takes in a socket that a dump shows. Listening sockets come first.
     pub(crate) fn see(&mut self, socket: &Socket, own: &OwnSockets, inodes: Option<&HashSet<u32>>, now: Instant) {
         if socket.state == State::Listening {
@@ -295,14 +300,20 @@ impl Ledger {
     /// Returns the backends whose next local ports can be predicted, those with the fewest connections first: a balancer
     /// by least connections leads new ones there.
     pub(crate) fn predictable(&self, now: Instant) -> Vec<SocketAddr> {
-        let is_predictable = |remote: &&Remote| {
-            let is_valid = |(_, at)| !self.shuffles.happened_since(at, now);
-            remote.is_backend && remote.local_ip.is_some() && remote.last_port.is_some_and(is_valid)
-        };
-        let remotes = self.remotes.iter().filter(is_predictable);
+        let remotes = self.remotes.iter().filter(|remote| remote.is_backend && self.is_predictable(remote, now));
         let mut remotes: Vec<_> = remotes.map(|remote| (remote.connections(), remote.address)).collect();
         remotes.sort_unstable();
         remotes.into_iter().map(|(_, address)| address).collect()
+    }
+
+    /// Returns `true` if the next local ports of every backend can be predicted.
+    pub(crate) fn are_all_predictable(&self, now: Instant) -> bool {
+        self.remotes.iter().filter(|remote| remote.is_backend).all(|remote| self.is_predictable(remote, now))
+    }
+
+    fn is_predictable(&self, remote: &Remote, now: Instant) -> bool {
+        let is_valid = |(_, at)| !self.shuffles.happened_since(at, now);
+        remote.local_ip.is_some() && remote.last_port.is_some_and(is_valid)
     }
 
     /// Returns the local address of the last connection to `remote`, if it is known.

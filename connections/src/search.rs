@@ -16,6 +16,9 @@ use crate::{
 pub(crate) struct SearchStatistics {
     lookup_cost: Duration,
     success: f64,
+    /// Share of the connections not found by a search for all backends that dumps found to be to a backend. The others
+    /// go elsewhere: whatever else opens connections in this network namespace is in the kernel's counter, too.
+    own_share: f64,
 }
 
 /// Result of a search for the new connections to one remote address.
@@ -80,6 +83,24 @@ impl SearchStatistics {
         lookups
     }
 
+    /// Returns `true` if these connections, which a search for all backends did not find, are likely to have one to a
+    /// backend among them.
+    pub(crate) fn are_missing(&self, unseen: u64) -> bool {
+        #[allow(clippy::cast_precision_loss, reason = "the numbers are small")]
+        let expected = unseen as f64 * self.own_share;
+        expected >= 0.5
+    }
+
+    /// Takes in that a dump found `own` connections to backends, where a search for all of them left these unseen.
+    pub(crate) fn dumped(&mut self, own: usize, unseen: u64) {
+        const SMOOTHING: f64 = 1.0 / 4.0;
+        #[allow(clippy::cast_precision_loss, reason = "the numbers are small")]
+        let share = (own as f64 / unseen.max(1) as f64).min(1.0);
+        if unseen > 0 {
+            self.own_share += SMOOTHING * (share - self.own_share);
+        }
+    }
+
     /// Takes in that a search found this part of the connections, and its cost.
     pub(crate) fn searched(&mut self, found: u64, wanted: u64, lookups: usize, cost: Duration) {
         const SMOOTHING: f64 = 1.0 / 8.0;
@@ -96,6 +117,6 @@ impl SearchStatistics {
 
 impl Default for SearchStatistics {
     fn default() -> Self {
-        Self { lookup_cost: Duration::from_micros(2), success: 1.0 }
+        Self { lookup_cost: Duration::from_micros(2), success: 1.0, own_share: 1.0 }
     }
 }
