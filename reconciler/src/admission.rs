@@ -340,23 +340,20 @@ impl Failing {
 
     /// Gives and takes room as connections end and open.
     fn judge_room(&mut self, total: &Outcomes, peers: &Peers<'_>, connections: u32) {
-        match self.room {
-            Some(Watched { own: before, .. }) => {
-                let own = total.since(&before);
-                let usual = with_margin((peers.usual)(self.sign).unwrap_or(0.5));
-                if own.strength(self.sign, usual) >= NO_ROOM_STRENGTH {
-                    self.lower_ceiling((self.ceiling / 2).min(connections));
-                } else if connections >= self.ceiling {
-                    self.room = None;
-                }
+        if let Some(Watched { own: before, .. }) = self.room {
+            let own = total.since(&before);
+            let usual = with_margin((peers.usual)(self.sign).unwrap_or(0.5));
+            if own.strength(self.sign, usual) >= NO_ROOM_STRENGTH {
+                self.lower_ceiling((self.ceiling / 2).min(connections));
+            } else if connections >= self.ceiling {
+                self.room = None;
             }
-            None => {
-                // Room for a single connection is no room: it would be used up twice before the next push.
-                let margin = (self.ceiling / 8).max(2);
-                if self.ceiling > 0 && connections.saturating_add(margin) <= self.ceiling {
-                    self.room = Some(Watched { own: *total, peers: peers.total });
-                }
-            }
+            return;
+        }
+        // Room for a single connection is no room: it would be used up twice before the next push.
+        let margin = (self.ceiling / 8).max(2);
+        if self.ceiling > 0 && connections.saturating_add(margin) <= self.ceiling {
+            self.room = Some(Watched { own: *total, peers: peers.total });
         }
     }
 

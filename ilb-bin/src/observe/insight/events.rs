@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use ilb_controller::{DesiredPools, Event};
+use ilb_reconciler::Reason;
 use ilb_traefik_client::{Error, Name};
 use tokio::time::Instant;
 
@@ -99,7 +100,14 @@ impl Facts {
             entries += desired.decision.plan.entries().len();
             self.in_pool(pool, |pool| reason = reason.max(pool.push_started(&desired.decision)));
         }
-        self.traefik.push_started(reason.map_or(PushReason::Repair, PushReason::from), entries, now);
+        // What was lost is pushed again with the counts of the moment, so its decisions are new.
+        let repairs = self.traefik.problem.is_some();
+        let reason = match reason {
+            None => PushReason::Repair,
+            Some(Reason::Freshness) if repairs => PushReason::Repair,
+            Some(reason) => reason.into(),
+        };
+        self.traefik.push_started(reason, entries, now);
     }
 
     fn in_pool(&mut self, pool: &Name, with: impl FnOnce(&mut PoolFacts)) {
