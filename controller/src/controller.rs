@@ -193,8 +193,8 @@ impl Controller {
         // What is decided during a push cannot be pushed before its end, and with thousands of backends a decision about
         // each set would cost more than the push.
         if !self.pushes.is_pushing() {
-            let has_new_set = self.pools.values_mut().fold(false, |before, pool| pool.take_in_set() || before);
-            if has_new_set {
+            let new_sets = self.pools.values_mut().map(Pool::take_in_set).filter(|is_new| *is_new).count();
+            if new_sets > 0 {
                 self.find_shared_backends();
             }
         }

@@ -149,9 +149,9 @@ fn messages(mut response: &[u8]) -> impl Iterator<Item = Result<Message<'_>, Rea
 
 /// Returns the error of a message that ends with 0 or the negative of an `errno`.
 fn error_of(payload: &[u8]) -> Option<Errno> {
-    let status = u32_at(payload, 0)?.cast_signed();
     /// Number above which no error of the kernel is (`MAX_ERRNO`).
     const MAX_ERRNO: i32 = 4095;
+    let status = u32_at(payload, 0)?.cast_signed();
     match status.saturating_neg() {
         ..=0 => None,
         number @ 1..=MAX_ERRNO => Some(Errno::from_raw_os_error(number)),

@@ -159,8 +159,8 @@ async fn reader_of(pods: &Pods, api_server: &ApiServer, folder: &TempDir) -> any
     let (client, namespace, new) = (api_server.client(), pods.namespace(), PostParams::default());
     let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
     accounts.create(&new, &object(json!({"metadata": {"name": "ilb"}}))?).await?;
-    let rule = json!({"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]});
-    let role = object(json!({"metadata": {"name": "ilb"}, "rules": [rule]}))?;
+    let pods_only = json!({"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]});
+    let role = object(json!({"metadata": {"name": "ilb"}, "rules": [pods_only]}))?;
     Api::<Role>::namespaced(client.clone(), namespace).create(&new, &role).await?;
     let binding = object(json!({
         "metadata": {"name": "ilb"},

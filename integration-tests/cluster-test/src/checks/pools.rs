@@ -91,7 +91,7 @@ pub(crate) async fn pool_is_served_once_the_rollout_proceeds(cluster: &Cluster) 
 /// Upgrades the release to these pools of the application, each at its port.
 fn upgrade(cluster: &Cluster, pools: &[(&str, u16)], arguments: &str) -> anyhow::Result<()> {
     let pool = |(name, port): &(&str, u16)| json!({"name": name, "selector": format!("app={APP}"), "port": port});
-    let pools = Value::from_iter(pools.iter().map(pool));
+    let pools: Value = pools.iter().map(pool).collect();
     let upgrade = format!("helm upgrade my-lb ./chart --reset-values --set-json 'pools={pools}' {arguments}");
     cluster.shell(&upgrade).map(drop)
 }

@@ -189,25 +189,25 @@ impl World {
                 .into_iter()
                 .fold(f64::INFINITY, f64::min);
             self.now = next.max(self.now);
-            if next == look {
+            if next >= look {
                 sum += self.imbalance();
                 looks += 1.0;
                 look += 0.05;
                 continue;
-            } else if next == end {
+            } else if next >= end {
                 self.end_connection();
                 if !self.hears_ends {
                     continue;
                 }
                 self.balancer.heard_end();
-            } else if next == push {
+            } else if next >= push {
                 self.finish_push();
-            } else if next == probe {
+            } else if next >= probe {
                 self.finish_probe();
-            } else if next == self.next_arrival {
+            } else if next >= self.next_arrival {
                 self.arrive();
                 continue;
-            } else if next == self.sample_at {
+            } else if next >= self.sample_at {
                 self.sample();
             }
             self.work();
@@ -295,7 +295,7 @@ impl World {
     fn record_end(&mut self, connection: Connection) {
         let backend = &mut self.backends[connection.backend];
         backend.connections -= 1;
-        backend.opening.retain(|opened| *opened != connection.opened);
+        backend.opening.retain(|opened| opened.total_cmp(&connection.opened).is_ne());
         let age = Duration::from_secs_f64(connection.end - connection.opened);
         backend.endings.push(Ending { age, received: connection.received, by: connection.by });
     }
