@@ -38,11 +38,12 @@ use crate::{
 /// none that this namespace listens on. So a client that happens to share its address with a backend does not count,
 /// nor do the probes of [`KernelConnections::prober`].
 ///
-/// Needs no privilege. Where the kernel announces closed connections ([`Method::NetlinkAnnouncements`]), a sample costs
-/// about as much as what happened since the last one, however many connections there are, and connections that lived
-/// for less than the time between two samples are counted and reported, too. The whole table is read at most once a
-/// second, or when something is known to be missing, within 0.8 % of a core; until then, a new connection may be missing
-/// where it cannot be found otherwise. Elsewhere, each sample reads the whole table; the bar of the benchmark is 1.5 µs of
+/// Needs no privilege. Where the kernel announces closed connections ([`Method::NetlinkAnnouncements`]), the cost of a
+/// sample follows from what happened since the last one, and not from the number of connections, or of sockets of the
+/// node; connections that lived for less than the time between two samples are counted and reported, too. Opened
+/// connections are looked up at the local ports that the kernel should have given them. The whole table is read at most
+/// once a second, and when something is known to be missing, within 0.6 % of a core: until then, a new connection that
+/// was not found does not count. Elsewhere, each sample reads the whole table; the bar of the benchmark is 1.5 µs of
 /// processor time per socket. About 150 bytes are kept per connection and 250 per remote address.
 ///
 /// A process needs one of them, of which each user has a [`handle`](Self::handle) of its own. Clones share one state:

@@ -12,6 +12,8 @@ use crate::{error::Error, sample::Sample};
 pub trait ConnectionSource: Send + Sync + 'static {
     /// Counts the connections to each of `backends` now, and those opened and closed since the last successful sample.
     /// Connections to any other address do not count. A backend whose load is zero is missing in the sample.
+    ///
+    /// A connection that was opened a moment ago may be missing, and then counts as opened in a later sample.
     async fn sample(&self, backends: &BTreeSet<SocketAddr>) -> Result<Sample, Error>;
 
     /// Waits until a connection to a backend of the last sample has ended since then. Where endings are only found by

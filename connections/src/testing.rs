@@ -62,6 +62,8 @@ pub(crate) struct WorldState {
     pub(crate) is_deaf: bool,
     /// Sockets that the next dump passes over.
     pub(crate) passed_over: usize,
+    /// Connection that its backend closes while the next dump is about to begin.
+    pub(crate) closed_by_dump: Option<u64>,
     /// Set to let the next dump fail after this many sockets.
     pub(crate) dump_fails_after: Option<usize>,
     pub(crate) opened: u64,
@@ -84,6 +86,7 @@ impl World {
             announced: Announced::default(),
             is_deaf: false,
             passed_over: 0,
+            closed_by_dump: None,
             dump_fails_after: None,
             opened: 100,
             dumps: 0,
@@ -200,6 +203,10 @@ impl System for World {
             let mut world = self.lock();
             world.dumps += 1;
             world.processor_time += Duration::from_millis(2);
+            if let Some(identity) = world.closed_by_dump.take() {
+                world.close(identity, EndedBy::Backend);
+                world.deliver();
+            }
             let passed_over = std::mem::take(&mut world.passed_over);
             let sockets = world.sockets.values().filter(|s| query.ports.contains(&s.remote.port()));
             let sockets: Vec<Socket> = sockets.skip(passed_over).copied().collect();

@@ -224,6 +224,19 @@ fn a_connection_that_a_dump_passes_over_goes_on() {
 }
 
 #[test]
+fn a_connection_that_ends_during_a_dump_is_known_as_exactly_as_any_other() {
+    let world = World::new();
+    let mut bench = Bench::new(&world, By::Announcements);
+    let identity = world.lock().connect(backend(), USER);
+    bench.load();
+    world.lock().wait(Duration::from_secs(10));
+    world.lock().closed_by_dump = Some(identity);
+    let (load, endings) = bench.sample();
+    assert_eq!((load.established, load.closed), (0, 1));
+    assert_eq!(endings.iter().map(|ending| ending.by).collect::<Vec<_>>(), [EndedBy::Backend]);
+}
+
+#[test]
 fn an_end_that_a_dump_has_shown_is_no_news_when_it_is_announced() {
     let world = World::new();
     let mut bench = Bench::new(&world, By::Announcements);
