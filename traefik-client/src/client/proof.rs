@@ -38,8 +38,12 @@ struct Seen {
     behind_disabled: HashSet<u64>,
 }
 
-/// Maximum number of new services that are requested one by one. More are cheaper to get in one response with all others.
-const MAX_SINGLE_LOOKUPS: usize = 8;
+/// Returns the maximum number of new services that are requested one by one, of this many services in all. More are
+/// cheaper to get in one response with all others: for that, Traefik and this process take some 1/16 and 1/40 of the time
+/// of a single request for each service that there is.
+fn max_single_lookups(services: usize) -> usize {
+    (services / 64).max(8)
+}
 
 /// A service with servers, and everything its servers depend on.
 pub(super) struct Fact<'a> {
@@ -66,7 +70,7 @@ impl Prover {
             let unproved = facts.iter().filter(|fact| !same_process || !seen.services.contains(&fact.fingerprint));
             unproved.partition(|fact| !same_process || !seen.behind_disabled.contains(&fact.fingerprint))
         };
-        let is_small = unseen.len() <= MAX_SINGLE_LOOKUPS && configuration.udp.is_empty();
+        let is_small = unseen.len() <= max_single_lookups(facts.len()) && configuration.udp.is_empty();
         let few = if is_small {
             prove_few(http, configuration, unseen.into_iter().chain(behind_disabled), process).await?
         } else {
@@ -109,7 +113,7 @@ async fn prove_few<'a>(
         let unbuilt = findings.behind_disabled(configuration);
         unseen.filter(|fact| !unbuilt.contains(fact.name)).collect()
     };
-    if expected.len() > MAX_SINGLE_LOOKUPS {
+    if expected.len() > max_single_lookups(configuration.tcp.services.len()) {
         return Ok(None);
     }
     for fact in expected {
