@@ -137,7 +137,7 @@ impl<K: Object> Discovery for KubeDiscovery<K> {
                     let Some(Some((at, event))) = events.next().now_or_never() else { break };
                     effect |= index.apply(at, event);
                 }
-                publish_effect(&publisher, &index, effect, &mut last);
+                publish_effect(&publisher, &mut index, effect, &mut last);
             }
         })
     }
@@ -165,7 +165,7 @@ impl<K> fmt::Debug for KubeDiscovery<K> {
 }
 
 /// Publishes what `effect` changed. `last` is the set published before.
-fn publish_effect(publisher: &Publisher, index: &Index, effect: Effect, last: &mut Option<Arc<BackendSet>>) {
+fn publish_effect(publisher: &Publisher, index: &mut Index, effect: Effect, last: &mut Option<Arc<BackendSet>>) {
     if effect.changed {
         *last = index.set().or_else(|| last.take());
     }
