@@ -401,7 +401,8 @@ impl LeastConnections {
             return Some(urgent);
         }
         let desired = self.desired.as_ref()?;
-        if self.restricted() != desired.restricted {
+        let ready = self.ready();
+        if !restricted(&ready).eq(desired.restricted.iter().copied()) {
             return Some(Reason::Suspicion);
         }
         if self.counting == Counting::Failing {
@@ -412,11 +413,12 @@ impl LeastConnections {
             return None;
         }
         let since_push = now.saturating_duration_since(in_force.since);
-        reason_to_push(&self.drifts(in_force, now), since_push, self.arrivals.expected())
+        reason_to_push(&self.drifts(&eligible(&ready), in_force, now), since_push, self.arrivals.expected())
     }
 
     fn new_decision(&self, reason: Reason, now: Instant) -> Decision {
-        let eligible = self.eligible();
+        let ready = self.ready();
+        let eligible = eligible(&ready);
         let weights = match self.counting {
             Counting::Working => self.ladder_weights(&eligible, now),
             Counting::Unknown | Counting::Failing => equal_shares(eligible.iter().map(|t| t.backend.capacity())),
@@ -439,36 +441,22 @@ impl LeastConnections {
             weights: weights_of(address).map(|(_, weights)| weights).unwrap_or_default(),
         };
         let rows = self.backends.iter().map(row).collect();
-        let restricted = self.restricted();
+        let restricted = restricted(&ready).collect();
         Decision { method: Method::LeastConnections, number: self.decisions, plan, reason, rows, restricted }
     }
 
-    /// Returns the backends that get new connections: those that are ready and not left out, or all that are ready if
-    /// all of them are.
-    fn eligible(&self) -> Vec<&Tracked> {
-        let ready = || self.backends.values().filter(|t| t.is_ready());
-        let needs_probe = self.needs_failed_probe();
-        let admitted: Vec<_> = ready().filter(|t| !is_left_out(t, needs_probe)).collect();
-        if admitted.is_empty() { ready().collect() } else { admitted }
-    }
-
-    /// Returns the ready backends that do not get what the counts say, by address.
-    fn restricted(&self) -> Vec<(SocketAddr, Restriction)> {
-        let needs_probe = self.needs_failed_probe();
-        let restriction = |tracked: &Tracked| match (is_left_out(tracked, needs_probe), tracked.admission.is_open()) {
-            (true, _) => Some(Restriction::LeftOut),
-            (false, false) => Some(Restriction::EqualShare),
-            (false, true) => None,
-        };
-        let ready = self.backends.iter().filter(|(_, t)| t.is_ready());
-        ready.filter_map(|(address, tracked)| Some((*address, restriction(tracked)?))).collect()
-    }
-
-    /// Returns `true` if so many backends look bad that a backend is only left out if a probe found it bad, too.
-    fn needs_failed_probe(&self) -> bool {
-        let ready = self.backends.values().filter(|t| t.is_ready()).count();
-        let bad = self.backends.values().filter(|t| t.is_ready() && is_left_out(t, false)).count();
-        bad * 2 > ready
+    /// Returns the ready backends, by address, each with its restriction if it does not get what the counts say.
+    fn ready(&self) -> Vec<(&Tracked, Option<Restriction>)> {
+        let ready = self.backends.values().filter(|t| t.is_ready());
+        let mut ready: Vec<_> = ready.map(|tracked| (tracked, restriction(tracked, false))).collect();
+        let bad = ready.iter().filter(|(_, restriction)| *restriction == Some(Restriction::LeftOut)).count();
+        // If so many backends look bad, a backend is only left out if a probe found it bad, too.
+        if bad * 2 > ready.len() {
+            for (tracked, found) in &mut ready {
+                *found = restriction(tracked, true);
+            }
+        }
+        ready
     }
 
     fn ladder_weights(&self, eligible: &[&Tracked], now: Instant) -> Vec<Vec<u32>> {
@@ -479,9 +467,8 @@ impl LeastConnections {
         ladder::weights(&inputs, self.decisions)
     }
 
-    fn drifts(&self, in_force: &InForce, now: Instant) -> Vec<Drift> {
-        let eligible = self.eligible();
-        let fresh = self.ladder_weights(&eligible, now);
+    fn drifts(&self, eligible: &[&Tracked], in_force: &InForce, now: Instant) -> Vec<Drift> {
+        let fresh = self.ladder_weights(eligible, now);
         eligible.iter().zip(fresh).map(|(tracked, fresh)| in_force.drift(tracked, &fresh)).collect()
     }
 
@@ -551,6 +538,28 @@ fn reason_of_change(old: Option<&Backend>, new: Option<&Backend>) -> Option<Reas
         (Some(old), Some(new)) => (old != new).then_some(Reason::Capacity),
         (Some(_), None) if new.is_some() => Some(Reason::Drain),
         _ => Some(Reason::Backends),
+    }
+}
+
+/// Returns the backends that get new connections: those of the `ready` ones that are not left out, or all of them if all
+/// are.
+fn eligible<'a>(ready: &[(&'a Tracked, Option<Restriction>)]) -> Vec<&'a Tracked> {
+    let admitted = ready.iter().filter(|(_, restriction)| *restriction != Some(Restriction::LeftOut));
+    let admitted: Vec<_> = admitted.map(|(tracked, _)| *tracked).collect();
+    if admitted.is_empty() { ready.iter().map(|(tracked, _)| *tracked).collect() } else { admitted }
+}
+
+/// Returns those of the `ready` backends that do not get what the counts say, by address.
+fn restricted(ready: &[(&Tracked, Option<Restriction>)]) -> impl Iterator<Item = (SocketAddr, Restriction)> {
+    ready.iter().filter_map(|(tracked, restriction)| Some((tracked.backend.address(), (*restriction)?)))
+}
+
+/// Returns the restriction of a ready backend. With `needs_probe`, evidence from connections alone does not leave it out.
+fn restriction(tracked: &Tracked, needs_probe: bool) -> Option<Restriction> {
+    if is_left_out(tracked, needs_probe) {
+        Some(Restriction::LeftOut)
+    } else {
+        (!tracked.admission.is_open()).then_some(Restriction::EqualShare)
     }
 }
 
