@@ -3,6 +3,5 @@
 pub(crate) mod backends;
 pub(crate) mod crashes;
 pub(crate) mod install;
-pub(crate) mod pools;
 pub(crate) mod release;
 pub(crate) mod security;
