@@ -20,7 +20,7 @@ use crate::{
     client::{BuildError, TraefikBuilder},
 };
 
-/// Builds a [`Fleet`].
+/// Builds a [`Fleet`]. Each of its durations is at most a day; a longer one counts as that.
 #[must_use]
 pub struct FleetBuilder {
     fixed: BTreeMap<String, Arc<dyn ConfigSink>>,
@@ -44,8 +44,8 @@ impl Default for FleetBuilder {
     }
 }
 
-/// Every clock can show a moment that is later by this.
-const LONGEST_PATIENCE: Duration = Duration::from_secs(24 * 3600);
+/// Longest duration of a fleet: every clock can show a moment that is later by this.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 impl FleetBuilder {
     /// Adds one Traefik.
@@ -73,23 +73,22 @@ impl FleetBuilder {
         self
     }
 
-    /// Limits the time that `apply` waits for other instances after the first one has succeeded (250 ms). More than a day
-    /// counts as that.
+    /// Limits the time that `apply` waits for other instances after the first one has succeeded (250 ms).
     pub fn patience(mut self, duration: Duration) -> Self {
-        self.patience = duration.min(LONGEST_PATIENCE);
+        self.patience = duration.min(LONGEST);
         self
     }
 
     /// Sets the interval of the checks of each instance (1 s): a restart or a foreign configuration is noticed after at most
     /// that.
     pub fn check_every(mut self, duration: Duration) -> Self {
-        self.check_every = duration;
+        self.check_every = duration.min(LONGEST);
         self
     }
 
     /// Sets the interval of DNS lookups (5 s).
     pub fn resolve_every(mut self, duration: Duration) -> Self {
-        self.resolve_every = duration;
+        self.resolve_every = duration.min(LONGEST);
         self
     }
 
