@@ -28,8 +28,9 @@ use crate::{
 /// ```
 ///
 /// A file with a mistake in any place is not used at all: the last good set stays, and the error names the line. An
-/// address that no backend may have, such as one of this network namespace, is a mistake. An
-/// empty file is a mistake too, because most often it is one that is being written; an empty list is written as `[]`.
+/// address that no backend may have, such as one of this network namespace, is a mistake. An empty file is a mistake too,
+/// because most often it is one that is being written; an empty list is written as `[]`. So is a file that is not a regular
+/// one, such as a pipe, and one whose file system does not answer within 10 s.
 ///
 /// The file may be a symbolic link, and may be replaced by renaming another one over it, as editors do, or by a change
 /// of the link to its folder, as in the volume of a `ConfigMap`. A program that writes into it in place should do so
