@@ -1,4 +1,4 @@
-//! What each user of the counts has not been told yet.
+//! Changes that each user of the counts has not been told yet.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -8,7 +8,7 @@ use std::{
 
 use crate::sample::{Ending, Load, MAX_ENDINGS_PER_SAMPLE};
 
-/// What happened since the last sample of each user.
+/// Changes since the last sample of each user.
 #[derive(Default)]
 pub(crate) struct Accounts {
     accounts: BTreeMap<AccountId, Account>,

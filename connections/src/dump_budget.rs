@@ -19,15 +19,15 @@ pub(crate) struct DumpBudget {
 /// The need for a dump.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Need {
-    /// Nothing has happened since the last one.
+    /// No connection was opened or closed since the last one.
     Idle,
     /// Connections were opened or closed, and all of them are known.
     Busy,
     /// A few connections are known to be missing, at most one in a thousand.
     FewMissing,
-    /// Something is known to be missing.
+    /// Connections are known to be missing.
     Missing,
-    /// Nothing is known yet of some backends.
+    /// Connections of some backends are not known at all.
     Unknown,
 }
 

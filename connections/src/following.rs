@@ -6,7 +6,7 @@ use crate::{
     accounts::AccountId,
     announced::Announced,
     dump_budget::{DumpBudget, Need},
-    error::ReadError,
+    error::{Chain, ReadError},
     ledger::Sight,
     openings::Openings,
     search::{SearchStatistics, search},
@@ -52,7 +52,7 @@ impl Following {
     pub(crate) fn sample(&mut self, view: &mut View<impl System>, user: AccountId) -> Result<Duration, ReadError> {
         view.system.set_ports(&view.ledger.query().ports);
         // Read before the announcements: what was opened until now is alive, or its end is announced soon.
-        let counter = opened_by_others(view)?;
+        let (now, counter) = (view.system.now(), opened_by_others(view)?);
         let announced = view.system.take_announced(user);
         let mut cost = announced.cost;
         let has_closed = !announced.destroyed.is_empty();
@@ -67,11 +67,17 @@ impl Following {
         // A dump would find the connections as well, but not tell whether searches do.
         self.has_searched_all = false;
         if self.need < Need::Unknown {
-            self.search_opened(view, counter, has_closed)?;
-            self.look_up_attempts(view)?;
+            let searched = self.search_opened(view, counter, has_closed).and_then(|()| self.look_up_attempts(view));
+            if let Err(error) = searched {
+                tracing::debug!(error = %Chain(&error), "cannot look up connections");
+                self.raise_need(Need::Missing);
+            }
         }
         if self.dumps.is_due(self.need, view.system.now()) {
             cost += self.dump(view, user)?;
+        }
+        if self.openings.unseen(counter) == 0 {
+            view.ledger.knows_all_opened_until(now);
         }
         Ok(cost)
     }
@@ -143,7 +149,7 @@ impl Following {
         // it is compared.
         let announced = view.system.take_announced(user);
         self.take_in(view, &announced);
-        end_missing(view)?;
+        end_missing(view);
         let new = view.ledger.new_in_dump();
         view.ledger.complete_dump(view.system.now());
         let counter_after = opened_by_others(view)?;
@@ -166,10 +172,13 @@ impl Following {
 }
 
 /// Ends the connections that a dump does not show, unless a lookup shows that it passed them over.
-fn end_missing(view: &mut View<impl System>) -> Result<(), ReadError> {
+fn end_missing(view: &mut View<impl System>) {
     let missing = view.ledger.missing();
     let pairs: Vec<Pair> = missing.iter().take(MAX_MISSING_LOOKED_UP).map(|(_, pair)| *pair).collect();
-    let sockets = view.system.look_up(&pairs)?;
+    let sockets = view.system.look_up(&pairs).unwrap_or_else(|error| {
+        tracing::debug!(error = %Chain(&error), "cannot look up connections");
+        Vec::new()
+    });
     let now = view.system.now();
     let sockets = sockets.iter().map(Option::as_ref).chain(std::iter::repeat(None));
     for ((identity, _), socket) in missing.iter().zip(sockets) {
@@ -181,7 +190,6 @@ fn end_missing(view: &mut View<impl System>) -> Result<(), ReadError> {
         }
         view.ledger.expect_announcement(*identity);
     }
-    Ok(())
 }
 
 /// Returns how many connections have been opened so far that are no probes.

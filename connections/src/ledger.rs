@@ -11,7 +11,7 @@ use crate::{
     accounts::{AccountId, Accounts},
     own_sockets::OwnSockets,
     port_range::{Newest, PortRange},
-    remotes::{Remote, Remotes, Share},
+    remotes::{LastPort, Remote, Remotes, Share},
     sample::{EndedBy, Ending, Load},
     settled::Settled,
     shuffles::Shuffles,
@@ -42,6 +42,8 @@ pub(crate) struct Ledger {
     settled: Settled,
     local_ports: PortRange,
     shuffles: Shuffles,
+    /// Moment until which all connections that were opened have been seen.
+    all_seen_until: Option<Instant>,
     /// Number of the last dump.
     dump: u64,
     /// Local ports of the connections that the dump in progress sees for the first time, by remote address.
@@ -78,7 +80,7 @@ struct Listener {
     user: Option<u32>,
 }
 
-/// What a socket is to the ledger.
+/// Result of looking at a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sight {
     /// A connection that was not known.
@@ -105,6 +107,7 @@ impl Ledger {
             settled: Settled::default(),
             local_ports: PortRange::default(),
             shuffles: Shuffles::default(),
+            all_seen_until: None,
             dump: 0,
             dialed: HashMap::new(),
             mesh_seen: None,
@@ -239,10 +242,10 @@ impl Ledger {
 
     /// Completes a dump, after the connections that it did not show have been ended.
     pub(crate) fn complete_dump(&mut self, now: Instant) {
-        self.interests.values_mut().for_each(|is_known| *is_known = true);
         for (slot, ports) in std::mem::take(&mut self.dialed) {
             self.dialed_from(slot, &ports, now);
         }
+        self.interests.values_mut().for_each(|is_known| *is_known = true);
         self.count_again(now);
         self.forget_idle_remotes();
     }
@@ -284,6 +287,11 @@ impl Ledger {
         Sight::New
     }
 
+    /// Takes in that all connections that were opened before this moment have been seen.
+    pub(crate) fn knows_all_opened_until(&mut self, moment: Instant) {
+        self.all_seen_until = Some(moment);
+    }
+
     /// Returns the number of connections that are known.
     pub(crate) fn connections(&self) -> usize {
         self.connections.len()
@@ -308,24 +316,26 @@ impl Ledger {
 
     /// Returns `true` if the next local ports of every backend can be predicted.
     pub(crate) fn are_all_predictable(&self, now: Instant) -> bool {
-        self.remotes.iter().filter(|remote| remote.is_backend).all(|remote| self.is_predictable(remote, now))
+        // Nothing is known of a backend that never had a connection.
+        let is_predictable = |slot: usize| self.is_predictable(&self.remotes[slot], now);
+        self.accounts.backends().all(|backend| self.remotes.find(*backend).is_some_and(is_predictable))
     }
 
     fn is_predictable(&self, remote: &Remote, now: Instant) -> bool {
-        let is_valid = |(_, at)| !self.shuffles.happened_since(at, now);
+        let is_valid = |last: LastPort| !self.shuffles.happened_since(last.seen_at, now);
         remote.local_ip.is_some() && remote.last_port.is_some_and(is_valid)
     }
 
     /// Returns the local address of the last connection to `remote`, if it is known.
     pub(crate) fn last_local(&self, remote: SocketAddr) -> Option<SocketAddr> {
         let remote = &self.remotes[self.remotes.find(remote)?];
-        Some(SocketAddr::new(remote.local_ip?, remote.last_port?.0))
+        Some(SocketAddr::new(remote.local_ip?, remote.last_port?.port))
     }
 
     /// Takes in that the last connection to `remote` was opened from this local port.
-    pub(crate) fn set_last_port(&mut self, remote: SocketAddr, port: u16, now: Instant) {
+    pub(crate) fn dialed(&mut self, remote: SocketAddr, port: u16, now: Instant) {
         if let Some(slot) = self.remotes.find(remote) {
-            self.remotes[slot].last_port = Some((port, now));
+            self.set_last_port(slot, port, now);
         }
     }
 
@@ -417,7 +427,7 @@ impl Ledger {
             return Some(destroyed.remote);
         }
         let nearness = |backend: &SocketAddr| {
-            let (last, _) = self.remotes[self.remotes.find(*backend)?].last_port?;
+            let LastPort { port: last, .. } = self.remotes[self.remotes.find(*backend)?].last_port?;
             self.local_ports.nearness(last, destroyed.local.port())
         };
         let backends = self.accounts.backends_at(destroyed.remote.ip());
@@ -427,16 +437,20 @@ impl Ledger {
 
     /// Takes in the local ports of new connections to a remote address, which were seen at `at`.
     fn dialed_from(&mut self, slot: usize, ports: &[u16], at: Instant) {
-        let remote = &mut self.remotes[slot];
-        match self.local_ports.newest(remote.last_port.map(|(port, _)| port), ports) {
-            Newest::None => {}
-            Newest::Behind(port) => remote.last_port = Some((port, at)),
-            Newest::Elsewhere(port) => {
-                if let Some((_, before)) = remote.last_port.replace((port, at)) {
-                    self.shuffles.happened(before, at);
-                }
-            }
+        let last = self.remotes[slot].last_port;
+        let newest = self.local_ports.newest(last.map(|last| last.port), ports);
+        if let (Newest::Elsewhere(_), Some(opened_after)) = (newest, last.and_then(|last| last.opened_after)) {
+            self.shuffles.happened(opened_after, at);
         }
+        if let Newest::Behind(port) | Newest::Elsewhere(port) = newest {
+            self.set_last_port(slot, port, at);
+        }
+    }
+
+    fn set_last_port(&mut self, slot: usize, port: u16, seen_at: Instant) {
+        let remote = &mut self.remotes[slot];
+        let is_new = self.interests.get(&remote.address.into()) == Some(&true);
+        remote.last_port = Some(LastPort { port, opened_after: self.all_seen_until.filter(|_| is_new), seen_at });
     }
 
     fn pair(&self, connection: &Connection) -> Pair {

@@ -27,7 +27,7 @@ const MAX_GAP: u16 = 16 * 2 * STEPS;
 pub(crate) enum Newest {
     /// No port was given since.
     None,
-    /// It follows the one before.
+    /// The port follows the one before.
     Behind(u16),
     /// Ports are given elsewhere in the range now.
     Elsewhere(u16),

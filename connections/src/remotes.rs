@@ -31,10 +31,20 @@ pub(crate) struct Remote {
     rtt_count: u32,
     /// Local address of its connections.
     pub(crate) local_ip: Option<IpAddr>,
-    /// Local port of the connection that was opened last, and the moment at which it was seen.
-    pub(crate) last_port: Option<(u16, Instant)>,
+    /// Local port of the connection that was opened last.
+    pub(crate) last_port: Option<LastPort>,
     /// Set if it is a backend of some user, so that new connections to it are to be expected.
     pub(crate) is_backend: bool,
+}
+
+/// The local port of the connection to a remote address that was opened last.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LastPort {
+    pub(crate) port: u16,
+    /// Moment after which the connection was opened, if that is known.
+    pub(crate) opened_after: Option<Instant>,
+    /// Moment at which it was first seen.
+    pub(crate) seen_at: Instant,
 }
 
 /// The part that a connection has in the load of its remote address.

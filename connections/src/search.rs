@@ -11,7 +11,7 @@ use crate::{
     system::System,
 };
 
-/// How searches have gone so far: what a lookup costs, and which part of the connections was found.
+/// Statistics of the searches so far: the cost of a lookup, and the part of the connections that was found.
 #[derive(Clone, Debug)]
 pub(crate) struct SearchStatistics {
     lookup_cost: Duration,
@@ -62,7 +62,7 @@ pub(crate) fn search(
             if socket.as_ref().is_some_and(|socket| ledger.look_at(socket, own_sockets, now) == Sight::New) {
                 found.connections += 1;
                 last.set_port(pair.local.port());
-                ledger.set_last_port(remote, last.port(), now);
+                ledger.dialed(remote, last.port(), now);
                 since_last = 0;
             } else if PortRange::ends_search(since_last, socket.is_none()) {
                 return Ok(found);

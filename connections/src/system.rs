@@ -17,7 +17,7 @@ use crate::{
     table::Table,
 };
 
-/// What counting needs of the operating system. The sockets are those of one network namespace.
+/// The operating system, as far as counting needs it. The sockets are those of one network namespace.
 pub(crate) trait System: Send {
     /// Visits the listening sockets, then the connections of `query`, and possibly others.
     fn dump(&mut self, query: &Query, visit: &mut dyn FnMut(&Socket)) -> Result<(), ReadError>;

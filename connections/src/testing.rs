@@ -76,12 +76,16 @@ pub(crate) struct WorldState {
 
 impl World {
     pub(crate) fn new() -> Self {
+        Self::with_local_ports(40_000, 40_399)
+    }
+
+    pub(crate) fn with_local_ports(first: u16, last: u16) -> Self {
         Self(Arc::new(Mutex::new(WorldState {
             sockets: BTreeMap::new(),
             unhashed: BTreeMap::new(),
             time_wait: BTreeSet::new(),
             positions: BTreeMap::new(),
-            ports: PortRange::new(40_000, 40_399).unwrap(),
+            ports: PortRange::new(first, last).unwrap(),
             in_flight: Vec::new(),
             announced: Announced::default(),
             is_deaf: false,
@@ -159,6 +163,14 @@ impl WorldState {
 
     pub(crate) fn unhashed(&self) -> Vec<u64> {
         self.unhashed.keys().copied().collect()
+    }
+
+    /// Moves the positions in the range of local ports by this many ports.
+    pub(crate) fn shuffle(&mut self, by: usize) {
+        let ports = self.ports;
+        for (position, number) in self.positions.values_mut().zip(1..) {
+            *position = ports.candidates(*position).nth((by * number) % 5_000).unwrap_or(*position);
+        }
     }
 
     /// Lets the announcements that are in flight arrive.

@@ -32,17 +32,17 @@ pub(crate) struct Announcements {
 pub(crate) enum Received {
     /// All that there were.
     All,
-    /// As many as asked for.
+    /// The number that was asked for, and maybe not all.
     Some,
 }
 
-/// What the kernel keeps of a connection after its socket was destroyed.
+/// State that the kernel keeps of a connection after its socket was destroyed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Kept {
-    /// Nobody looked, or it says nothing.
+    /// The kernel was not asked, or its answer says nothing.
     Unknown,
     Nothing,
-    /// In TIME-WAIT, what it keeps of a connection that this side ended first. Otherwise it is another connection.
+    /// A socket with the same addresses: in TIME-WAIT if this side ended the connection first, else another connection.
     Socket(Socket),
 }
 

@@ -2,6 +2,8 @@
 
 mod worlds;
 
+use std::collections::VecDeque;
+
 use rstest::rstest;
 
 use super::*;
@@ -194,6 +196,40 @@ fn nothing_is_dumped_to_find_what_opened_where_the_ports_are_known() {
         assert!(sample.iter().all(|(_, load)| load.established == round + 2));
     }
     assert_eq!(world.lock().dumps, dumps);
+}
+
+#[test]
+fn few_dumps_are_needed_although_the_local_ports_are_shuffled_every_10_seconds() {
+    const SECONDS: u64 = 100;
+    let world = World::with_local_ports(40_000, 60_000);
+    let backends: Arc<BTreeSet<SocketAddr>> = Arc::new((1..=10).map(|i| ([10, 0, 0, i], 80).into()).collect());
+    let mut live = VecDeque::new();
+    for backend in backends.iter().cycle().take(100) {
+        live.push_back(world.lock().connect(*backend, USER));
+    }
+    let mut bench = Bench::new(&world, By::Announcements);
+    bench.sample_of(1, &backends);
+    let (mut opened, mut exact) = (0, 0);
+    let mut next = backends.iter().cycle();
+    for step in 0..SECONDS * 20 {
+        // 50 connections a second.
+        for _ in 0..2 + step % 2 {
+            world.lock().close(live.pop_front().unwrap(), EndedBy::Backend);
+            live.push_back(world.lock().connect(*next.next().unwrap(), USER));
+            opened += 1;
+        }
+        if step % 200 == 130 {
+            world.lock().shuffle(usize::try_from(step).unwrap());
+        }
+        world.lock().deliver();
+        world.lock().wait(Duration::from_millis(50));
+        let sample = bench.sample_of(1, &backends);
+        let counted: u32 = sample.iter().map(|(_, load)| load.connections()).sum();
+        exact += u64::from(counted == 100);
+    }
+    let dumps = world.lock().dumps;
+    assert!(dumps <= 2 * SECONDS, "{dumps} dumps for {opened} connections");
+    assert!(exact * 100 >= 90 * SECONDS * 20, "{exact} of {} samples are exact", SECONDS * 20);
 }
 
 #[test]
