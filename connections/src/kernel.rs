@@ -21,6 +21,7 @@ use crate::{
     error::{Chain, Error, ReadError},
     following::Following,
     ledger::Ledger,
+    method::Method,
     netlink::Announcements,
     own_sockets::OwnSockets,
     probe::Prober,
@@ -28,7 +29,7 @@ use crate::{
     sample::Sample,
     source::ConnectionSource,
     system::{Host, System},
-    table::{Method, Table, prove_announcements},
+    table::{Table, prove_announcements},
     view::View,
 };
 
@@ -100,7 +101,7 @@ impl Options {
     }
 }
 
-/// What all handles share.
+/// State that all handles share.
 struct Shared {
     reader: Mutex<Reader<Host>>,
     users: Mutex<Vec<(AccountId, Weak<User>)>>,
@@ -235,7 +236,7 @@ impl Shared {
             users.retain(|(_, user)| user.strong_count() > 0);
             users.iter().map(|(id, _)| *id).collect()
         };
-        reader.sample(user, backends, |id| alive.contains(&id))
+        reader.sample(user, backends, |id| alive.contains(&id)).map(|sample| sample.with_method(self.method))
     }
 
     fn users(&self) -> std::sync::MutexGuard<'_, Vec<(AccountId, Weak<User>)>> {

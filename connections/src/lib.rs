@@ -13,6 +13,7 @@ pub mod fuzzing;
 mod kernel;
 mod ledger;
 mod locality;
+mod method;
 mod netlink;
 mod openings;
 mod own_sockets;
@@ -39,10 +40,10 @@ pub use crate::{
     error::{Error, ReadError},
     kernel::{KernelConnections, Options},
     locality::is_local,
+    method::Method,
     probe::{ProbeError, Probed, Prober},
     sample::{EndedBy, Ending, Load, MAX_ENDINGS_PER_SAMPLE, Sample},
     source::ConnectionSource,
-    table::Method,
 };
 
 #[cfg(feature = "test-util")]

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
+use crate::method::Method;
+
 /// Maximum number of [endings](Sample::endings) in a sample. Further ones are only counted in [`Load::closed`].
 pub const MAX_ENDINGS_PER_SAMPLE: usize = 4096;
 
@@ -11,6 +13,7 @@ pub struct Sample {
     loads: BTreeMap<SocketAddr, Load>,
     endings: Vec<Ending>,
     cost: Duration,
+    method: Option<Method>,
 }
 
 /// The load of one backend.
@@ -61,11 +64,11 @@ pub struct Ending {
 pub enum EndedBy {
     /// The backend closed or reset it before this side did.
     Backend,
-    /// This side, the proxy, closed it first.
+    /// The proxy, which is this side, closed it first.
     Proxy,
-    /// It was never established: the attempt was refused or timed out.
+    /// Neither: it was never established, because the attempt was refused or timed out.
     NeverAnswered,
-    /// What ended it was not seen.
+    /// Not known, because its end was not seen.
     Unknown,
 }
 
@@ -117,6 +120,18 @@ impl Sample {
     #[must_use]
     pub fn with_cost(mut self, cost: Duration) -> Self {
         self.cost = cost;
+        self
+    }
+
+    /// Returns the way in which the kernel's sockets were read; `None` if the sample is not from there.
+    pub fn method(&self) -> Option<Method> {
+        self.method
+    }
+
+    /// Sets the way in which the kernel's sockets were read.
+    #[must_use]
+    pub fn with_method(mut self, method: Method) -> Self {
+        self.method = Some(method);
         self
     }
 }

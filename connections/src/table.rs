@@ -1,7 +1,6 @@
 //! The kernel's socket table, read in the best way that is proved to work.
 
 use std::{
-    fmt,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream},
     time::{Duration, Instant},
 };
@@ -9,33 +8,11 @@ use std::{
 use crate::{
     counters::OpenedCounter,
     error::{Chain, Error, ReadError},
+    method::Method,
     netlink::{Announcements, Netlink},
     procfs,
     socket::{Pair, Query, Socket, State},
 };
-
-/// A way of reading the kernel's socket table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Method {
-    /// Netlink announces each closed connection at once, so the table is read only now and then. Otherwise it is the same
-    /// as [`Netlink`](Self::Netlink).
-    NetlinkAnnouncements,
-    /// Netlink reports opened and closed connections by cookie, bytes and round-trip times.
-    Netlink,
-    /// `/proc/net/tcp` is slower and reports neither bytes, retransmits nor round-trip times.
-    Procfs,
-}
-
-impl fmt::Display for Method {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NetlinkAnnouncements => "netlink announcements",
-            Self::Netlink => "netlink",
-            Self::Procfs => "/proc/net/tcp",
-        })
-    }
-}
 
 /// The socket table of this network namespace.
 pub(crate) enum Table {

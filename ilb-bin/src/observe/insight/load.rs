@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
-use ilb_connections::{EndedBy, Load, ProbeError, Probed, Sample};
+use ilb_connections::{EndedBy, Load, Method, ProbeError, Probed, Sample};
 use ilb_reconciler::LeastConnections;
 use tokio::time::Instant;
 
@@ -40,6 +40,8 @@ pub(crate) struct ProbeCounts {
 #[derive(Clone, Debug)]
 pub(crate) struct LatestSample {
     pub(crate) at: Instant,
+    /// The way in which the kernel's sockets were read.
+    pub(crate) by: Option<&'static str>,
     pub(crate) loads: Arc<BTreeMap<SocketAddr, Load>>,
 }
 
@@ -82,7 +84,8 @@ impl LoadFacts {
                 EndedBy::Proxy | EndedBy::Unknown => {}
             }
         }
-        self.latest = Some(LatestSample { at: now, loads: Arc::new(sample.iter().collect()) });
+        let by = sample.method().map(Method::as_str);
+        self.latest = Some(LatestSample { at: now, by, loads: Arc::new(sample.iter().collect()) });
     }
 
     pub(super) fn pushed(&mut self) {

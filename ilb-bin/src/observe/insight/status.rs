@@ -140,6 +140,9 @@ pub(crate) struct DiscoveryStatus {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct CountingStatus {
     pub(crate) state: CountingState,
+    /// The way in which the kernel's sockets are read.
+    #[serde(default)]
+    pub(crate) by: Option<String>,
     pub(crate) problem: Option<String>,
     pub(crate) age_seconds: Option<f64>,
 }

@@ -170,7 +170,8 @@ pub(crate) fn sample(established: &[u32]) -> Sample {
         (load.established, load.opened) = (*count, 1);
         load
     };
-    (1..).map(address).zip(established.iter().map(load)).collect()
+    let sample: Sample = (1..).map(address).zip(established.iter().map(load)).collect();
+    sample.with_method(ilb_connections::Method::NetlinkAnnouncements)
 }
 
 pub(crate) fn round_robin(set: &BackendSet) -> Arc<Decision> {

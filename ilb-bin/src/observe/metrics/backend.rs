@@ -36,7 +36,8 @@ pub(super) const METRICS: &[Metric] = &[
         name: "ilb_backend_connections_opened",
         kind: Kind::Counter,
         unit: None,
-        help: "Connections opened since the start; one that is open for less than a sampling interval may be missed",
+        help: "Connections opened since the start; where the kernel announces nothing, one that is open for less than a \
+               sampling interval may be missed",
         labels: LABELS,
         read: |s, series| s.backends(series, |backend| backend.opened.map(number)),
     },
@@ -44,7 +45,8 @@ pub(super) const METRICS: &[Metric] = &[
         name: "ilb_backend_connections_closed",
         kind: Kind::Counter,
         unit: None,
-        help: "Connections closed since the start; one that is open for less than a sampling interval may be missed",
+        help: "Connections closed since the start; where the kernel announces nothing, one that is open for less than a \
+               sampling interval may be missed",
         labels: LABELS,
         read: |s, series| s.backends(series, |backend| backend.closed.map(number)),
     },

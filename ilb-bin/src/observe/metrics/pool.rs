@@ -93,6 +93,21 @@ pub(super) const METRICS: &[Metric] = &[
         read: |s, series| s.pools(series, |pool| Some(yes_or_no(pool.load.latest.is_some()))),
     },
     Metric {
+        name: "ilb_pool_counting_by",
+        kind: Kind::Gauge,
+        unit: None,
+        help: "1 for the way in which the connections of the pool are counted: netlink announcements, or, at a higher cost, \
+               netlink or /proc/net/tcp; absent while they are not counted",
+        labels: &["pool", "method"],
+        read: |s, series| {
+            for pool in &s.pools {
+                if let Some(by) = pool.facts.load.latest.as_ref().and_then(|latest| latest.by) {
+                    series(&[pool.name, by], Value::Number(1.0));
+                }
+            }
+        },
+    },
+    Metric {
         name: "ilb_pool_samples",
         kind: Kind::Counter,
         unit: None,

@@ -26,6 +26,7 @@ async fn a_removed_backend_has_no_series() {
     let text = text(&[State::Ready, State::Draining]);
     assert!(text.contains(r#"ilb_backend_connections{pool="default",backend="10.0.0.2:5432",state="established"} 6"#));
     assert!(text.contains(r#"ilb_pool_backends{pool="default",state="draining"} 1"#), "{text}");
+    assert!(text.contains(r#"ilb_pool_counting_by{pool="default",method="netlink announcements"} 1"#), "{text}");
     assert!(!text.contains("10.0.0.3"), "{text}");
 }
 
@@ -78,8 +79,10 @@ fn names_follow_the_conventions_of_prometheus() {
         assert!(metric.help.starts_with(|c: char| c.is_uppercase() || c.is_ascii_digit()), "{name}: {:?}", metric.help);
         for label in metric.labels {
             // There is an instance per Traefik of the fleet at the moment.
-            let known =
-                ["pool", "backend", "instance", "state", "reason", "result", "kind", "during", "version", "arch"];
+            let known = [
+                "pool", "backend", "instance", "state", "method", "reason", "result", "kind", "during", "version",
+                "arch",
+            ];
             assert!(known.contains(label), "{name}: the values of {label} are not known to be bounded");
         }
     }

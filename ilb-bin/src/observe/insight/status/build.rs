@@ -117,6 +117,7 @@ impl PoolFacts {
             balancing: text::balancing(self, now),
             counting: CountingStatus {
                 state: self.counting_state(),
+                by: self.load.latest.as_ref().and_then(|latest| latest.by).map(str::to_owned),
                 problem: self.load.problem.clone(),
                 age_seconds: self.load.latest.as_ref().map(|latest| age(latest.at, now)),
             },
