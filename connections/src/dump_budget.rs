@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 /// Decides when to read the whole table (a dump), by what dumps have cost so far.
 ///
-/// Dumps take at most 0.6 % of a core, and a third of that while nothing is known to be missing. Holds their mean cost, the moment of the last one, and the processor time that may
-/// be spent at once.
+/// Dumps take at most 0.45 % of a core, and less than half of that while nothing is known to be missing. Holds their mean
+/// cost, the moment of the last one, and the processor time that may be spent at once.
 #[derive(Clone, Debug)]
 pub(crate) struct DumpBudget {
     mean_cost: Duration,
@@ -31,8 +31,8 @@ pub(crate) enum Need {
     Unknown,
 }
 
-/// Part of a core that dumps may take.
-const SHARE: f64 = 0.006;
+/// Part of a core that dumps may take. All counting has 0.9 %, and dumps are what other sockets of the node make dearer.
+const SHARE: f64 = 0.0045;
 
 /// Period of dumps that only correct, divided by the cost of one, and its maximum.
 const PERIOD_PER_COST: u32 = 500;
@@ -125,9 +125,9 @@ mod tests {
     fn dear_dumps_are_limited_by_their_cost(#[case] cost_ms: u32) {
         let cost = cost_ms * MS;
         let (_, spent) = dumps(Need::Missing, cost);
-        assert!(spent >= 500 * MS && spent <= 620 * MS + cost, "{spent:?}");
+        assert!(spent >= 400 * MS && spent <= 470 * MS + cost, "{spent:?}");
         let (count, spent) = dumps(Need::Busy, cost);
-        assert!(count >= 6 && spent <= (200 * MS).max(6 * cost) + cost, "{count} dumps, {spent:?}");
+        assert!(count >= 5 && spent <= (200 * MS).max(5 * cost) + cost, "{count} dumps, {spent:?}");
     }
 
     #[test]
@@ -137,6 +137,6 @@ mod tests {
         budget.spent(100 * MS, now);
         assert!(budget.is_due(Need::Unknown, now));
         assert!(!budget.is_due(Need::Missing, now + 1_000 * MS));
-        assert!(budget.is_due(Need::Missing, now + 20_000 * MS), "a debt is bounded");
+        assert!(budget.is_due(Need::Missing, now + 27_000 * MS), "a debt is bounded");
     }
 }

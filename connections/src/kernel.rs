@@ -43,7 +43,7 @@ use crate::{
 /// sample follows from what happened since the last one, and not from the number of connections, or of sockets of the
 /// node; connections that lived for less than the time between two samples are counted and reported, too. Opened
 /// connections are looked up at the local ports that the kernel should have given them. The whole table is read at most
-/// once a second, and when something is known to be missing, within 0.6 % of a core: until then, a new connection that
+/// once a second, and when something is known to be missing, within 0.45 % of a core: until then, a new connection that
 /// was not found does not count. Elsewhere, each sample reads the whole table; the bar of the benchmark is 1.5 µs of
 /// processor time per socket. About 150 bytes are kept per connection and 250 per remote address.
 ///

@@ -12,14 +12,21 @@ pub(crate) struct Sampling {
     budget: Budget,
     max_period: Duration,
     last: Option<Instant>,
+    /// Moment from which on all samples so far are within their part of the time. Their mean cost alone would not do:
+    /// samples for a cause come on top of the others, and a few that read the whole table cost many times the mean.
+    paid: Option<Instant>,
     /// Cause for the next sample to come sooner, which it clears.
     cause: Option<Cause>,
     /// Number of samples in a row in which no connection opened or closed.
     idle_samples: u32,
 }
 
-/// Period between samples divided by the cost of one: samples take at most 1/100 of a core.
-const PERIOD_PER_SAMPLE_COST: u32 = 100;
+/// Period between samples divided by the cost of one: samples take at most 1/110 of a core. Those without a cause take two
+/// thirds of that, and leave the rest to the others.
+const PERIOD_PER_SAMPLE_COST: u32 = 110;
+
+/// Time by which samples may be ahead of their part of it, because causes for them come irregularly.
+const MAX_AHEAD: Duration = Duration::from_millis(500);
 
 /// Minimum period between samples without a cause.
 pub(crate) const MIN_PERIOD: Duration = Duration::from_millis(12);
@@ -31,7 +38,7 @@ impl Sampling {
     pub(crate) fn new(max_period: Duration) -> Self {
         let max_period = max_period.min(Pacing::LONGEST_SAMPLE_PERIOD);
         let budget = Budget::new(PERIOD_PER_SAMPLE_COST, MIN_PERIOD_WITH_CAUSE, max_period);
-        Self { budget, max_period, last: None, cause: None, idle_samples: 0 }
+        Self { budget, max_period, last: None, paid: None, cause: None, idle_samples: 0 }
     }
 
     /// Takes in that a sample ended at `now`, and its cost in processor time.
@@ -41,6 +48,10 @@ impl Sampling {
             Activity::Idle => self.idle_samples.saturating_add(1),
         };
         self.budget.spent(cost);
+        // However much one sample costs, the next one comes within the maximum period.
+        let max_debt = MAX_AHEAD + self.max_period;
+        let costs = cost.saturating_mul(PERIOD_PER_SAMPLE_COST).min(max_debt);
+        self.paid = Some((self.paid.map_or(now, |paid| paid.max(now)) + costs).min(now + max_debt));
         self.last = Some(now);
         self.cause = None;
     }
@@ -70,14 +81,16 @@ impl Sampling {
     pub(crate) fn next(&self, next_push: Option<Instant>, now: Instant) -> Instant {
         let Some(last) = self.last else { return now };
         // While nothing changes there is nothing to see, so samples become rarer and hardly cost anything.
-        let pace = self.budget.period().max(MIN_PERIOD).min(self.max_period);
+        let pace = (self.budget.period() * 3 / 2).max(MIN_PERIOD).min(self.max_period);
         let period = pace.saturating_mul(self.idle_samples.saturating_add(1)).min(self.max_period);
         let affordable = self.budget.period();
+        let within_budget = self.paid.and_then(|paid| paid.checked_sub(MAX_AHEAD)).unwrap_or(last);
         let at = match self.cause {
-            Some(Cause::Pushed) if affordable <= MIN_PERIOD => return now,
+            Some(Cause::Pushed) => return now.max(within_budget),
             Some(_) => last + affordable,
             None => last + period,
         };
+        let at = at.max(within_budget);
         // A push should use fresh counts: if one may come soon, the sample waits for that moment.
         match next_push {
             Some(push) if push > at && push < at + period => push,
@@ -102,4 +115,48 @@ pub(crate) enum Activity {
     Busy,
     /// All counts are unchanged.
     Idle,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+
+    const MAX_PERIOD: Duration = Duration::from_secs(1);
+
+    /// What happens before each sample: a cause or none, and the cost of the sample in microseconds.
+    fn histories() -> impl Strategy<Value = Vec<(Option<Cause>, u64)>> {
+        let causes = prop_oneof![Just(None), Just(Some(Cause::Ended)), Just(Some(Cause::Pushed))];
+        // Most samples are cheap, and some read the whole table.
+        vec((causes, prop_oneof![9 => 20_u64..200, 1 => 200_u64..5_000]), 200..600)
+    }
+
+    proptest! {
+        #[test]
+        fn samples_stay_within_their_part_of_the_time_whatever_causes_them(history in histories()) {
+            let start = Instant::now();
+            let mut sampling = Sampling::new(MAX_PERIOD);
+            let (mut now, mut spent) = (start, Duration::ZERO);
+            for (cause, cost) in history {
+                sampling.cause = cause;
+                let at = sampling.next(None, now).max(now);
+                prop_assert!(at <= now + MAX_PERIOD, "the next sample is {:?} away", at - now);
+                let share = (at - start + MAX_AHEAD) / PERIOD_PER_SAMPLE_COST;
+                prop_assert!(spent <= share, "{spent:?} after {:?}", at - start);
+                now = at;
+                let cost = Duration::from_micros(cost);
+                spent += cost;
+                sampling.sampled(Activity::Busy, cost, now);
+            }
+        }
+    }
+
+    #[test]
+    fn a_sample_that_costs_an_age_does_not_end_counting() {
+        let now = Instant::now();
+        let mut sampling = Sampling::new(MAX_PERIOD);
+        sampling.sampled(Activity::Busy, Duration::MAX, now);
+        assert!(sampling.next(None, now) <= now + MAX_PERIOD);
+    }
 }

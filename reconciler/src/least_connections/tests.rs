@@ -44,7 +44,7 @@ impl Bench {
 
     fn sample(&mut self, counts: &[(u32, u32)]) -> &mut Self {
         let counts = (0..).zip(counts).map(|(i, (connections, opened))| (address(i), count(*connections, *opened)));
-        self.balancer.sampled(counts.collect::<Vec<_>>(), MS / 10, self.now);
+        self.balancer.sampled(counts.collect::<Vec<_>>(), MS / 20, self.now);
         self
     }
 
