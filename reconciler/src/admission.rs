@@ -51,6 +51,8 @@ struct Watched {
 struct Failing {
     sign: Sign,
     evidence: Evidence,
+    /// Share of the peers' connections that ended with the sign when the backend began to fail.
+    usual_before: f64,
     /// Number of connections that the backend is known to hold: below it there is room.
     ceiling: u32,
     /// Totals at the moment since which there is room; `None` while there is none.
@@ -73,7 +75,7 @@ enum Step {
     ProbeDue,
     /// A probe is under way.
     Probing,
-    /// The backend gets a few connections: own totals at the beginning, and the time of the last connection.
+    /// The backend gets a few connections: own totals at the beginning, and the time of the last one of them.
     Trial { own: Outcomes, last_opened: Instant },
 }
 
@@ -81,9 +83,14 @@ enum Step {
 pub(crate) struct Peers<'a> {
     /// Returns the share of recent connections that usually ends with a sign.
     pub(crate) usual: &'a dyn Fn(Sign) -> Option<f64>,
+    /// Whether any backend of the pool [works](Admission::works) as far as is known.
+    pub(crate) any_works: bool,
     /// Outcomes of all connections of open backends.
     pub(crate) total: Outcomes,
 }
+
+/// Share of connections that is taken to end with a sign where nothing is known.
+const UNKNOWN_USUAL: f64 = 0.5;
 
 /// Strength of the evidence from which on a backend is watched. Watching a healthy one costs hardly anything.
 const WATCH_STRENGTH: f64 = 6.0;
@@ -141,12 +148,12 @@ impl Admission {
         self.last = *outcomes;
         self.recent.add(outcomes);
         self.recent.fade();
-        self.total.add(outcomes);
-        if let State::Failing(Failing { step: Step::Trial { last_opened, .. }, .. }) = &mut self.state
-            && outcomes.opened > 0
+        if outcomes.opened > 0
+            && let State::Failing(failing) = &mut self.state
         {
-            *last_opened = now;
+            failing.opened(&self.total, now);
         }
+        self.total.add(outcomes);
     }
 
     /// Judges the backend, which has this number of connections. To be called after each sample in which something opened
@@ -162,7 +169,8 @@ impl Admission {
                 let own = self.total.since(&watched.own);
                 let others = peers.total.since(&watched.peers);
                 if let Some((sign, evidence)) = evidence(&own, &others, connections) {
-                    self.state = State::Failing(Failing::new(sign, Evidence::EarlyEndings(evidence), connections));
+                    let evidence = Evidence::EarlyEndings(evidence);
+                    self.state = State::Failing(Failing::new(sign, evidence, usual(&others, sign), connections));
                 } else if is_cleared(&own, &others) {
                     self.open();
                 }
@@ -195,7 +203,7 @@ impl Admission {
             if total == 0.0 {
                 continue;
             }
-            let usual = with_margin((peers.usual)(sign).unwrap_or(0.5));
+            let usual = with_margin((peers.usual)(sign).unwrap_or(UNKNOWN_USUAL));
             let failing = usual.midpoint(1.0);
             let gain = bad * (failing / usual).ln() + (total - bad) * ((1.0 - failing) / (1.0 - usual)).ln();
             let alarm = &mut alarms[sign.index()];
@@ -244,7 +252,8 @@ impl Admission {
     pub(crate) fn closed_probe(&mut self, connections: u32, now: Instant) {
         match &mut self.state {
             State::Open | State::Watched(_) => {
-                let mut failing = Failing::new(Sign::Early(0), Evidence::ClosedProbe, connections);
+                let usual = with_margin(UNKNOWN_USUAL);
+                let mut failing = Failing::new(Sign::Early(0), Evidence::ClosedProbe, usual, connections);
                 failing.probe = Some(ProbeResult::Closed);
                 failing.step = Step::Pause(now + failing.pause);
                 self.state = State::Failing(failing);
@@ -261,6 +270,14 @@ impl Admission {
         match &self.state {
             State::Open | State::Watched(_) => true,
             State::Failing(failing) => failing.room.is_some() || failing.rest_of_trial(&self.total) > 0,
+        }
+    }
+
+    /// Returns `true` if the backend serves connections, as far as is known: it does not fail, or is full and has room.
+    pub(crate) fn works(&self) -> bool {
+        match &self.state {
+            State::Open | State::Watched(_) => true,
+            State::Failing(failing) => failing.room.is_some(),
         }
     }
 
@@ -316,10 +333,11 @@ impl Admission {
 }
 
 impl Failing {
-    fn new(sign: Sign, evidence: Evidence, connections: u32) -> Self {
+    fn new(sign: Sign, evidence: Evidence, usual_before: f64, connections: u32) -> Self {
         let mut failing = Self {
             sign,
             evidence,
+            usual_before,
             ceiling: 0,
             room: None,
             pause: FIRST_PAUSE,
@@ -342,8 +360,7 @@ impl Failing {
     fn judge_room(&mut self, total: &Outcomes, peers: &Peers<'_>, connections: u32) {
         if let Some(Watched { own: before, .. }) = self.room {
             let own = total.since(&before);
-            let usual = with_margin((peers.usual)(self.sign).unwrap_or(0.5));
-            if own.strength(self.sign, usual) >= NO_ROOM_STRENGTH {
+            if own.strength(self.sign, self.usual(peers)) >= NO_ROOM_STRENGTH {
                 self.lower_ceiling((self.ceiling / 2).min(connections));
             } else if connections >= self.ceiling {
                 self.room = None;
@@ -360,13 +377,29 @@ impl Failing {
     fn judge_trial(&mut self, total: &Outcomes, peers: &Peers<'_>, connections: u32, now: Instant) {
         let Step::Trial { own: before, last_opened } = self.step else { return };
         let own = total.since(&before);
-        let usual = with_margin((peers.usual)(self.sign).unwrap_or(0.5));
-        if own.strength(self.sign, usual) >= FAILED_TRIAL_STRENGTH {
+        if own.strength(self.sign, self.usual(peers)) >= FAILED_TRIAL_STRENGTH {
             self.fail_again(now);
         } else if own.opened >= self.trial_size() && now >= last_opened + self.trial_time() {
             self.passed += 1;
             self.ceiling = self.ceiling.max(connections);
             self.step = Step::Trial { own: *total, last_opened: now };
+        }
+    }
+
+    /// Returns the share of connections that ends with the sign on backends that work. While none does, what is usual now
+    /// shows only how they fail.
+    fn usual(&self, peers: &Peers<'_>) -> f64 {
+        if peers.any_works { with_margin((peers.usual)(self.sign).unwrap_or(UNKNOWN_USUAL)) } else { self.usual_before }
+    }
+
+    /// Takes in that connections opened, before which the backend had this `total`. Those beyond the trial, of which there
+    /// are many while no backend works, do not delay its end.
+    fn opened(&mut self, total: &Outcomes, now: Instant) {
+        let is_incomplete = self.rest_of_trial(total) > 0;
+        if let Step::Trial { last_opened, .. } = &mut self.step
+            && is_incomplete
+        {
+            *last_opened = now;
         }
     }
 

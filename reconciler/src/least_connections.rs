@@ -282,7 +282,8 @@ impl LeastConnections {
             let backends = &self.backends;
             let recent = || backends.values().filter(|t| t.is_ready()).map(|t| t.admission.recent());
             let usual = |sign: Sign| *usual[sign.index()].get_or_init(|| usual_share(recent(), sign));
-            let peers = Peers { usual: &usual, total: self.peers };
+            let any_works = backends.values().any(|t| t.is_ready() && t.works());
+            let peers = Peers { usual: &usual, any_works, total: self.peers };
             let judged = concerned.iter().filter_map(|address| Some((*address, backends.get(address)?.clone())));
             judged
                 .map(|(address, mut tracked)| {
@@ -445,7 +446,8 @@ impl LeastConnections {
         Decision { method: Method::LeastConnections, number: self.decisions, plan, reason, rows, restricted }
     }
 
-    /// Returns the ready backends, by address, each with its restriction if it does not get what the counts say.
+    /// Returns the ready backends, by address, each with its restriction if it does not get what the counts say. While none
+    /// is known to work, none is left out, and each gets an equal share.
     fn ready(&self) -> Vec<(&Tracked, Option<Restriction>)> {
         let ready = self.backends.values().filter(|t| t.is_ready());
         let mut ready: Vec<_> = ready.map(|tracked| (tracked, restriction(tracked, false))).collect();
@@ -456,6 +458,12 @@ impl LeastConnections {
                 *found = restriction(tracked, true);
             }
         }
+        // The last resort: one on trial would get all connections alone, and has not shown yet that it works.
+        if !ready.iter().any(|(tracked, _)| tracked.works()) {
+            for (_, found) in &mut ready {
+                *found = Some(Restriction::EqualShare);
+            }
+        }
         ready
     }
 
@@ -463,7 +471,13 @@ impl LeastConnections {
         let open = eligible.iter().filter(|t| t.admission.is_open()).count();
         let open = u32::try_from(open).unwrap_or(u32::MAX);
         let input = |t: &&Tracked| t.ladder_input(self.slow_start, &self.peers, open, now);
-        let inputs: Vec<_> = eligible.iter().map(input).collect();
+        let mut inputs: Vec<_> = eligible.iter().map(input).collect();
+        // Where none works, few connections are no reason to get more.
+        if !eligible.iter().any(|t| t.works()) {
+            for input in &mut inputs {
+                *input = input.with_max_head_start(0);
+            }
+        }
         ladder::weights(&inputs, self.decisions)
     }
 
@@ -541,12 +555,10 @@ fn reason_of_change(old: Option<&Backend>, new: Option<&Backend>) -> Option<Reas
     }
 }
 
-/// Returns the backends that get new connections: those of the `ready` ones that are not left out, or all of them if all
-/// are.
+/// Returns the backends that get new connections: those of the `ready` ones that are not left out.
 fn eligible<'a>(ready: &[(&'a Tracked, Option<Restriction>)]) -> Vec<&'a Tracked> {
     let admitted = ready.iter().filter(|(_, restriction)| *restriction != Some(Restriction::LeftOut));
-    let admitted: Vec<_> = admitted.map(|(tracked, _)| *tracked).collect();
-    if admitted.is_empty() { ready.iter().map(|(tracked, _)| *tracked).collect() } else { admitted }
+    admitted.map(|(tracked, _)| *tracked).collect()
 }
 
 /// Returns those of the `ready` backends that do not get what the counts say, by address.

@@ -123,6 +123,11 @@ impl Tracked {
         self.is_ready() && self.guard.is_suspect()
     }
 
+    /// Returns `true` if the backend serves connections, as far as is known.
+    pub(crate) fn works(&self) -> bool {
+        !self.is_suspect() && self.admission.works()
+    }
+
     pub(crate) fn is_failing(&self) -> bool {
         self.is_ready() && self.admission.evidence().is_some()
     }

@@ -103,6 +103,69 @@ fn if_all_backends_fail_all_are_used() {
     assert_eq!(world.is_in_plan(), [true; 3]);
 }
 
+/// A pool of three backends that all close connections: the fourth one, which served, has left.
+fn without_a_working_backend() -> World {
+    let mut world = begin_to_fail(World::new(4, clients(25.0, 2.0), 11), 3, Behaviour::Closes);
+    world.run(10.0);
+    world.discover(&ready(0..3));
+    world.run(1.0);
+    let standings: Vec<_> = (0..3).map(|i| world.balancer.backends[&address(i)].standing()).collect();
+    assert_eq!(standings, [Standing::Failing; 3]);
+    world.take_picks();
+    world
+}
+
+#[test]
+fn where_all_fail_one_on_trial_is_not_alone_in_the_plan_and_gets_its_equal_share() {
+    // It still fails, but a probe does not show that, so that it gets one trial after the other.
+    for behaviour in [Behaviour::ClosesAfterRequest(0.02), Behaviour::Full(0)] {
+        let mut world = without_a_working_backend();
+        world.backends[0].behaviour = behaviour;
+        let mut trials = 0;
+        for step in 0..3_000 {
+            world.run(0.1);
+            trials += u32::from(world.balancer.backends[&address(0)].admission.admits());
+            assert_eq!(world.is_in_plan(), [true, true, true, false], "{behaviour:?}, after {step} tenths of a second");
+            assert!(world.weights().windows(2).all(|pair| pair[0] == pair[1]), "{behaviour:?}: {:?}", world.weights());
+        }
+        assert!(trials > 0, "{behaviour:?}: it was never on trial");
+        let picks = world.take_picks();
+        let mean = f64::from(picks.iter().map(|p| p.0).sum::<u32>()) / 3.0;
+        for (picked, _) in &picks[..3] {
+            assert!((f64::from(*picked) - mean).abs() <= 0.05 * mean, "{behaviour:?}: {picks:?}");
+        }
+    }
+}
+
+#[test]
+fn where_all_failed_the_first_that_passes_its_trials_gets_all() {
+    let mut world = without_a_working_backend();
+    world.backends[0].behaviour = Behaviour::Serves;
+    // The longest pause before a probe, and four trials of little more than a second.
+    world.run(70.0);
+    assert_eq!(world.balancer.backends[&address(0)].standing(), Standing::State(State::Ready));
+    assert_eq!(world.is_in_plan(), [true, false, false, false]);
+    world.take_picks();
+    let (share, failed) = shares(&mut world, 20.0);
+    assert!(share >= 0.98 && failed <= 0.02, "it gets {share} of all, and {failed} of them fail");
+}
+
+#[test]
+fn suspects_and_failing_backends_without_one_that_works_are_all_used() {
+    let mut world = begin_to_fail(World::new(4, clients(25.0, 2.0), 12), 2, Behaviour::Closes);
+    world.run(10.0);
+    for backend in &mut world.backends[2..] {
+        backend.behaviour = Behaviour::Refuses;
+    }
+    world.backends[0].behaviour = Behaviour::ClosesAfterRequest(0.02);
+    world.run(10.0);
+    for _ in 0..1_000 {
+        world.run(0.1);
+        let standings: Vec<_> = (2..4).map(|i| world.balancer.backends[&address(i)].standing()).collect();
+        assert_eq!((world.is_in_plan(), standings), (vec![true; 4], vec![Standing::Suspect; 2]));
+    }
+}
+
 #[test]
 fn a_refusing_backend_gets_few_connections_and_soon_none() {
     for keeps_its_connections in [false, true] {

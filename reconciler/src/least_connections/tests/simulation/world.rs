@@ -251,6 +251,12 @@ impl World {
         (0..self.backends.len()).map(is_in_plan).collect()
     }
 
+    /// Returns the weights of the plan in force.
+    pub(super) fn weights(&self) -> Vec<u32> {
+        let plan = self.acknowledged.as_ref().map(|decision| decision.plan.clone()).unwrap_or_default();
+        plan.entries().iter().map(|entry| entry.weight).collect()
+    }
+
     pub(super) fn instant(&self) -> Instant {
         self.started + Duration::from_secs_f64(self.now)
     }
