@@ -106,6 +106,19 @@ fn backends_that_are_left_out_have_alerts_and_a_place_on_the_dashboard() {
 
 #[test]
 #[ignore = "needs the testbed: make test"]
+fn a_single_lost_line_of_the_log_is_an_alert() {
+    let rendered =
+        Chart::new().unwrap().render("{env: {relay: a=b}, metrics: {prometheusRule: {enabled: true}}}").unwrap();
+    let rules = rendered.only("PrometheusRule").unwrap()["spec"]["groups"][0]["rules"].as_array().unwrap().clone();
+    let rule = rules.iter().find(|rule| rule["alert"] == "IlbLogLinesDropped").unwrap();
+    let query = rule["expr"].as_str().unwrap();
+    assert!(query.starts_with("increase(ilb_log_lines_dropped_total{") && query.ends_with("[15m]) > 0"), "{query}");
+    assert_eq!(rule["labels"]["severity"], "warning");
+    assert!(rule["for"].is_null(), "the counter stands still again when the reader keeps up");
+}
+
+#[test]
+#[ignore = "needs the testbed: make test"]
 fn the_dashboard_asks_for_metrics_that_exist() {
     let chart = Chart::new().unwrap();
     let dashboard = dashboard(&chart);
