@@ -2,7 +2,7 @@
 //!
 //! `make bench-balance` runs every scenario and the soak. `SCENARIOS=steady,node-lost make bench-balance` runs only those;
 //! names of scenarios (or `soak`) and of contenders as arguments select as well, and `report` runs nothing. Earlier
-//! measurements are kept, and the report is about all of them and names those of older runs. It writes
+//! measurements are kept, and the report is about all of them and names those of other commits. It writes
 //! `target/bench/balance.json`, and `docs/benchmarks/balance.{md,svg}` and `failing-backends.md` once all that they show has
 //! been measured.
 
