@@ -3,5 +3,6 @@
 pub(crate) mod backends;
 pub(crate) mod crashes;
 pub(crate) mod install;
+pub(crate) mod pools;
 pub(crate) mod release;
 pub(crate) mod security;

@@ -17,7 +17,7 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use checks::{backends, crashes, install, release, security};
+use checks::{backends, crashes, install, pools, release, security};
 use cluster::{Cluster, script};
 use report::Report;
 
@@ -53,7 +53,7 @@ async fn main() -> anyhow::Result<ExitCode> {
 }
 
 /// The number of checks in [`run`].
-const CHECKS: u32 = 18;
+const CHECKS: u32 = 20;
 
 /// Runs all checks in order. Each needs the state that the one before has left.
 async fn run(cluster: &Cluster, report: &mut Report) {
@@ -80,6 +80,8 @@ async fn run(cluster: &Cluster, report: &mut Report) {
     check!("the ilb containers of two pods are killed", crashes::end_of_one_ilb_of_two_is_not_noticed);
     check!("helm upgrade to another chart and other values", release::upgrade_cuts_nothing);
     check!("helm rollback", release::rollback_cuts_nothing);
+    check!("a pool is added, and no new pod can start", pools::pool_of_a_stuck_rollout_harms_no_old_pod);
+    check!("the rollout proceeds", pools::pool_is_served_once_the_rollout_proceeds);
     check!("helm uninstall leaves nothing", release::uninstall_leaves_nothing);
     check!("the application is untouched", release::application_is_untouched);
 }
