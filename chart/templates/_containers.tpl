@@ -71,7 +71,13 @@ volumeMounts:
 {{- define "ilb.environment" -}}
 - name: TRAEFIK_API_URL
   value: http://127.0.0.1:8080
-{{- if .Values.metrics.service.enabled }}
+{{- $named := false }}
+{{- range .Values.ilb.extraEnv }}
+{{- if eq .name "ILB_ADMIN_HOSTS" }}
+{{- $named = true }}
+{{- end }}
+{{- end }}
+{{- if and .Values.metrics.service.enabled (not $named) }}
 - name: ILB_ADMIN_HOSTS # ilb knows the longer names of Services, but this one could be somebody else's domain
   value: {{ printf "%s-metrics.%s" (include "ilb.fullname" .) (include "ilb.namespace" .) | quote }}
 {{- end }}

@@ -47,6 +47,12 @@ fn ilb_answers_to_the_name_of_the_metrics_service() {
     let found = hosts("{env: {relay: a=b}, namespaceOverride: lb, metrics: {service: {enabled: true}}}");
     assert_eq!(found.len(), 1);
     assert_eq!(found[0]["value"], "my-lb-ilb-metrics.lb");
+    let found = hosts(
+        "{env: {relay: a=b}, metrics: {service: {enabled: true}}, \
+         ilb: {extraEnv: [{name: ILB_ADMIN_HOSTS, value: k8s.example}]}}",
+    );
+    assert_eq!(found.len(), 1, "a variable that is set twice is an error of server-side apply");
+    assert_eq!(found[0]["value"], "k8s.example");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
 mod admin_port;
+mod api_server_proxy;
 mod churn;
 mod command_line;
 mod configured;

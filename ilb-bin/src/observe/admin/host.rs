@@ -55,10 +55,18 @@ impl AllowedHosts {
             return true;
         }
         let name = normal(name);
-        let is_name = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
         let is_outside = name.contains('.') && !self.suffixes.iter().any(|suffix| name.ends_with(suffix));
-        is_name && (!is_outside || self.names.contains(&name))
+        is_name(&name) && (!is_outside || self.names.contains(&name))
     }
+}
+
+/// Returns the name that would have to be allowed for a request that names `host`; `None` if that is no name at all.
+pub(super) fn name_to_allow(host: &str) -> Option<String> {
+    without_port(host).map(normal).filter(|name| is_name(name))
+}
+
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }
 
 /// Removes the port of `host`, if it has one; `None` if what follows the name is none.
@@ -150,6 +158,12 @@ options ndots:5
     #[case::only_a_port(":8081")]
     fn other_names_are_refused(#[case] host: &str) {
         assert!(!check(host), "{host}");
+    }
+
+    #[test]
+    fn the_name_to_allow_has_no_port() {
+        assert_eq!(name_to_allow("K8s.example:6443").as_deref(), Some("k8s.example"));
+        assert_eq!(name_to_allow("k8s.example/<b>"), None);
     }
 
     #[test]

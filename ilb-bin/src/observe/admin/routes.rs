@@ -19,7 +19,7 @@ use super::{
     document::Document,
     events::Events,
     first_line::{HEALTHZ, LIVEZ, READYZ, STARTUPZ},
-    host::AllowedHosts,
+    host::{AllowedHosts, name_to_allow},
     page::Page,
     places::Place,
     sending::{Sender, Sending},
@@ -164,9 +164,10 @@ async fn check_host(State(hosts): State<AllowedHosts>, request: Request, next: N
     match hosts.check(request.headers(), request.uri()) {
         Ok(()) => next.run(request).await,
         Err(host) => {
-            let host: String = host.chars().take(MAX_SHOWN_HOST_LENGTH).collect();
+            let name = name_to_allow(&host).unwrap_or_else(|| "NAME".to_owned());
+            let [host, name] = [host, name].map(|text| text.chars().take(MAX_SHOWN_HOST_LENGTH).collect::<String>());
             let text = format!(
-                "{host:?} is not a name of this ilb: use its address, or add the name to admin.hosts (ILB_ADMIN_HOSTS)\n"
+                "{host:?} is not a name of this ilb: use its address, or allow the name by ILB_ADMIN_HOSTS={name} (admin.hosts)\n"
             );
             (StatusCode::MISDIRECTED_REQUEST, text).into_response()
         }
