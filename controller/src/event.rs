@@ -26,7 +26,7 @@ pub enum Event<'a> {
         /// Name of the pool.
         pool: &'a Name,
     },
-    /// Discovery published a complete set of backends.
+    /// Discovery published a set of backends.
     Discovered {
         /// Name of the pool that the set belongs to.
         pool: &'a Name,
@@ -34,6 +34,9 @@ pub enum Event<'a> {
         set: &'a Arc<BackendSet>,
         /// The set before; `None` for the first one.
         previous: Option<&'a BackendSet>,
+        /// Error because of which a part of the source is still stale, such as one of several namespaces; `None` if the set is
+        /// up to date. [`DiscoveryStale`](Self::DiscoveryStale) with this error follows.
+        stale: Option<&'a ilb_discovery::Error>,
     },
     /// The number of backends that a pool has in common with other pools has changed. Connections to them count as load in
     /// each of these pools.
@@ -43,7 +46,8 @@ pub enum Event<'a> {
         /// Number of its backends that another pool has, too.
         backends: usize,
     },
-    /// Discovery cannot see changes for the time being. The last set stays in use.
+    /// Discovery cannot see changes of the source, or of a part of it, for the time being. What it cannot see stays as in the
+    /// last set.
     DiscoveryStale {
         /// Name of the pool whose backends may be out of date.
         pool: &'a Name,

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{StreamExt, stream::BoxStream};
+use futures_util::{FutureExt, StreamExt, stream::BoxStream};
 use ilb_discovery::{Backend, BackendSet, Capacity, Discovery, State};
 use ilb_reconciler::{Decision, RoundRobin};
 use ilb_traefik_client::{Member, Name};
@@ -140,7 +140,14 @@ impl Pool {
     /// Takes in what [`next`](Self::next) returned.
     pub(crate) fn handle(&mut self, wake_up: PoolWakeUp, observer: &mut dyn Observer) {
         match wake_up {
-            PoolWakeUp::Discovered(Ok(set)) => self.discovered(set, observer),
+            PoolWakeUp::Discovered(Ok(set)) => {
+                // A source that is stale in part publishes each set together with the error.
+                let next = self.sets.next().now_or_never().flatten();
+                self.discovered(set, next.as_ref().and_then(|next| next.as_ref().err()), observer);
+                if let Some(next) = next {
+                    self.handle(PoolWakeUp::Discovered(next), observer);
+                }
+            }
             PoolWakeUp::Discovered(Err(error)) => {
                 observer.on(&Event::DiscoveryStale { pool: self.name(), error: &error });
             }
@@ -151,11 +158,11 @@ impl Pool {
         }
     }
 
-    fn discovered(&mut self, set: Arc<BackendSet>, observer: &mut dyn Observer) {
+    fn discovered(&mut self, set: Arc<BackendSet>, stale: Option<&ilb_discovery::Error>, observer: &mut dyn Observer) {
         let set = self.info.spec.shares.apply(set);
         let previous = self.seen.replace(Arc::clone(&set));
         self.is_undecided = true;
-        observer.on(&Event::Discovered { pool: self.name(), set: &set, previous: previous.as_deref() });
+        observer.on(&Event::Discovered { pool: self.name(), set: &set, previous: previous.as_deref(), stale });
     }
 
     /// Passes the last set to the policy, unless it knows it already. Of the sets that arrive during a push only the last

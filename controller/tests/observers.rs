@@ -31,6 +31,28 @@ async fn a_mock_expects_the_events_of_a_plan_in_their_order() -> Result<(), Box<
     Ok(())
 }
 
+/// The set of a source of several parts, of which one may not be read.
+#[tokio::test]
+async fn a_set_that_comes_with_an_error_is_reported_as_stale_in_part() -> Result<(), Box<dyn Error>> {
+    let discovery = FakeDiscovery::default();
+    discovery.publish(BackendSet::from_iter([Backend::new(([10, 0, 0, 1], 5432).into(), State::Ready)]));
+    discovery.fail(ilb_discovery::Error::UnnamedNamespace);
+    let pool = Pool::new(PoolSpec::new("postgres".parse()?, "tcp".parse()?), discovery);
+    let mut observer = MockObserver::new();
+    let mut order = Sequence::new();
+    let expected: [fn(&Event<'_>) -> bool; 4] = [
+        |event| matches!(event, Event::PoolAdded { .. }),
+        |event| matches!(event, Event::Discovered { set, stale: Some(_), .. } if set.len() == 1),
+        |event| matches!(event, Event::DiscoveryStale { .. }),
+        |event| matches!(event, Event::Decided { .. }),
+    ];
+    for event in expected {
+        observer.expect_on().withf(event).times(1).in_sequence(&mut order).return_const(());
+    }
+    assert_eq!(plan([pool], &mut observer).await.len(), 1);
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_controller_notifies_its_observers_in_the_order_in_which_they_were_added() -> Result<(), Box<dyn Error>> {
     let mut order = Sequence::new();

@@ -101,7 +101,9 @@ impl Observer for LogObserver {
             Event::PoolRemoved { pool } => {
                 self.pools.remove(*pool);
             }
-            Event::Discovered { pool, set, previous } => self.pool(pool).discovered(set, *previous),
+            Event::Discovered { pool, set, previous, stale } => {
+                self.pool(pool).discovered(set, *previous, stale.is_some());
+            }
             Event::DiscoveryStale { pool, error } => self.pool(pool).stale(error, now),
             Event::Sampled { pool, .. } => self.pool(pool).counted(),
             Event::CountingFailed { pool, error } => self.pool(pool).counting_failed(error, now),

@@ -24,7 +24,7 @@ async fn an_outage_of_the_api_server_cuts_nothing_and_changes_nothing() {
         sleep(Duration::from_millis(100)).await; // the pace of the traffic
     }
     world.ilb.check_running().unwrap();
-    assert_eq!(world.ilb.logged("Discovery is stale: keeping the backends seen last").unwrap().len(), 1);
+    assert_eq!(world.ilb.logged("Discovery is stale: backends that it cannot see stay as seen last").unwrap().len(), 1);
     world.api_server.restart().await.unwrap();
 
     world.pods.delete(&World::pod(1)).await.unwrap();

@@ -34,7 +34,7 @@ async fn ilb_stays_ready_without_a_backend_and_without_the_api_server() {
     world.pods.remove(&World::pod(0)).await.unwrap();
     world.wait_until_in_force(0).await.unwrap();
     world.api_server.kill().unwrap();
-    world.ilb.wait_for_log("Discovery is stale: keeping the backends seen last").await.unwrap();
+    world.ilb.wait_for_log("Discovery is stale: backends that it cannot see stay as seen last").await.unwrap();
     // A proof that is younger than the outage is one after both changes.
     eventually("a proof after the outage", async || {
         anyhow::ensure!(world.admin.is_ok("/readyz").await?, "it is not ready");

@@ -166,7 +166,7 @@ async fn a_config_map_is_followed_and_a_changed_pool_serves_its_old_backends_unt
 
     mounted("..2", &settings(&volume.join("missing.yaml")));
     configured.ilb.wait_for_log("Settings changed").await.unwrap();
-    configured.ilb.wait_for_log("Discovery is stale: keeping the backends seen last").await.unwrap();
+    configured.ilb.wait_for_log("Discovery is stale: backends that it cannot see stay as seen last").await.unwrap();
     assert!(configured.admin.is_ok("/readyz").await.unwrap());
     assert_eq!(landed(&traefik, 3333).await.unwrap(), one.address());
 

@@ -42,12 +42,14 @@ async fn an_api_server_that_is_down_at_the_start_is_followed_when_it_comes() {
     api_server.kill().unwrap();
     let mut world = World::from_parts(api_server, pods, traefik, &[]).unwrap();
 
-    world.ilb.wait_for_log("Discovery is stale: keeping the backends seen last").await.unwrap();
+    world.ilb.wait_for_log("Discovery is stale: backends that it cannot see stay as seen last").await.unwrap();
     assert!(world.ilb.logged("Updated").unwrap().is_empty(), "an unknown set of backends is not an empty one");
     world.api_server.restart().await.unwrap();
     world.add_pod(0).await.unwrap();
     world.wait_until_in_force(1).await.unwrap();
-    logged_once_per_state(&world.ilb.logged("Discovery is stale: keeping the backends seen last").unwrap());
+    logged_once_per_state(
+        &world.ilb.logged("Discovery is stale: backends that it cannot see stay as seen last").unwrap(),
+    );
 }
 
 /// Checks that no line repeats the state of the one before it.

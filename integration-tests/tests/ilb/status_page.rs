@@ -93,7 +93,7 @@ async fn the_page_shows_the_outage_of_each_side_and_its_end() {
     browser.wait_to_see(&["ready: all pools active", "Backends up to date"]).await.unwrap();
 
     world.api_server.kill().unwrap();
-    let away = ["No updates for", "the last known backends stay in use", "ready: all pools active"];
+    let away = ["Updates missing for", "the last known backends stay in use", "ready: all pools active"];
     browser.wait_to_see(&away).await.unwrap();
     browser.screenshot("api-server-away").await.unwrap();
     world.api_server.restart().await.unwrap();

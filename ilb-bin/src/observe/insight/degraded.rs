@@ -67,8 +67,8 @@ impl PoolFacts {
             _ => {}
         }
         if let Some(problem) = &self.stale {
-            reasons
-                .push(Degradation::new("discovery stale", format!("its backends are not updated: {}", problem.kind)));
+            let text = format!("some or all of its backends are not updated: {}", problem.kind);
+            reasons.push(Degradation::new("discovery stale", text));
         }
         if self.backends.is_some() {
             reasons.extend(self.degraded_backends());

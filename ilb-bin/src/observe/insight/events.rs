@@ -37,7 +37,9 @@ impl Facts {
             Event::PoolRemoved { pool } => {
                 self.pools.remove(pool.as_str());
             }
-            Event::Discovered { pool, set, .. } => self.in_pool(pool, |pool| pool.discovered(set, now)),
+            Event::Discovered { pool, set, stale, .. } => {
+                self.in_pool(pool, |pool| pool.discovered(set, stale.is_some(), now));
+            }
             Event::DiscoveryStale { pool, error } => self.in_pool(pool, |pool| pool.stale(error, now)),
             Event::Sampled { pool, sample, balancer } => {
                 self.in_pool(pool, |pool| pool.sampled(sample, balancer, now));

@@ -96,8 +96,11 @@ impl PoolFacts {
         self
     }
 
-    pub(super) fn discovered(&mut self, set: &Arc<BackendSet>, now: Instant) {
-        self.stale = None;
+    /// Takes in a set. `is_stale` is whether a part of its source is still stale.
+    pub(super) fn discovered(&mut self, set: &Arc<BackendSet>, is_stale: bool, now: Instant) {
+        if !is_stale {
+            self.stale = None;
+        }
         self.sets += 1;
         if self.backends.as_ref().is_none_or(|before| !before.iter_ready().eq(set.iter_ready())) {
             self.changed.get_or_insert(now);

@@ -64,7 +64,7 @@ impl Reporter {
 
     pub(crate) fn discovered(&self, set: &Arc<BackendSet>) {
         self.balancer().set_backends(set, std::time::Instant::now());
-        self.report(&Event::Discovered { pool: &self.spec.name, set, previous: None });
+        self.report(&Event::Discovered { pool: &self.spec.name, set, previous: None, stale: None });
     }
 
     pub(crate) fn stale(&self, error: &ilb_discovery::Error) {

@@ -55,9 +55,10 @@ impl PoolLog {
         Self { in_force: self.in_force, ..Self::new(self.pool) }
     }
 
-    pub(super) fn discovered(&mut self, set: &BackendSet, previous: Option<&BackendSet>) {
+    /// Logs what is new in a set. `is_stale` is whether a part of its source is still stale.
+    pub(super) fn discovered(&mut self, set: &BackendSet, previous: Option<&BackendSet>, is_stale: bool) {
         let pool = &self.pool;
-        if self.stale.ended().is_some_and(|ended| ended.is_logged) {
+        if !is_stale && self.stale.ended().is_some_and(|ended| ended.is_logged) {
             tracing::info!(%pool, "Discovery is up to date again");
         }
         if previous.is_none_or(|previous| previous != set) {
@@ -80,7 +81,7 @@ impl PoolLog {
     pub(super) fn stale(&mut self, error: &ilb_discovery::Error, now: Instant) {
         let (pool, kind, error) = (&self.pool, error.kind(), error.with_causes());
         if self.stale.occurred(kind, &error, now) {
-            tracing::warn!(%pool, %error, kind, "Discovery is stale: keeping the backends seen last");
+            tracing::warn!(%pool, %error, kind, "Discovery is stale: backends that it cannot see stay as seen last");
         }
     }
 

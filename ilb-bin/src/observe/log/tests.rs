@@ -49,7 +49,7 @@ impl Logged {
     }
 
     fn discovered(&mut self, pool: &str, set: &Arc<BackendSet>, previous: Option<&BackendSet>) {
-        self.log.on(&Event::Discovered { pool: &name(pool), set, previous });
+        self.log.on(&Event::Discovered { pool: &name(pool), set, previous, stale: None });
     }
 
     fn pushed(&mut self, desired: &DesiredPools) {
@@ -192,10 +192,28 @@ async fn a_view_that_is_stale_now_and_then_is_summed_up() {
         logged.wait(Duration::from_secs(1)).await;
     }
     logged.assert_lines(&[
-        "WARN Discovery is stale: keeping the backends seen last",
+        "WARN Discovery is stale: backends that it cannot see stay as seen last",
         "INFO Discovery is up to date again",
         "WARN Discovery is stale: repeated 59 times in 60 s",
     ]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_view_that_is_stale_in_part_is_not_up_to_date_when_another_part_changes() {
+    let mut logged = Logged::new(&["a"]);
+    let (one, two, pool, error) = (set(&[State::Ready]), set(&[State::Ready; 2]), name("a"), unreachable_api_server());
+    for (set, previous) in [(&one, None), (&two, Some(&*one)), (&one, Some(&*two))] {
+        logged.log.on(&Event::Discovered { pool: &pool, set, previous, stale: Some(&error) });
+        logged.log.on(&Event::DiscoveryStale { pool: &pool, error: &error });
+    }
+    logged.assert_lines(&[
+        "INFO Found pods pool=a ready=1",
+        "WARN Discovery is stale: backends that it cannot see stay as seen last",
+        "INFO Found pods pool=a ready=2",
+        "INFO Found pods pool=a ready=1",
+    ]);
+    logged.discovered("a", &one, Some(&one));
+    logged.assert_lines(&["INFO Discovery is up to date again"]);
 }
 
 #[tokio::test(start_paused = true)]

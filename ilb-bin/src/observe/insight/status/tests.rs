@@ -146,7 +146,7 @@ async fn states_are_summed_up_in_words() {
     assert!(summary("/summary").starts_with("not ready: pool default: Traefik cannot be reached"));
     assert_eq!(summary("/traefik/summary"), "Configuration not verified: unreachable");
     assert_eq!(status(&insight)["traefik"]["summary"]["detail"], "for 9 s, 1 attempt");
-    assert_eq!(summary("/pools/0/discovery/summary"), "No updates for 9 s: unreachable");
+    assert_eq!(summary("/pools/0/discovery/summary"), "Updates missing for 9 s: unreachable");
     assert_eq!(status(&insight)["pools"][0]["balancing"]["detail"], "forbidden");
     assert_eq!(summary("/pools/0"), "1 ready, 1 draining");
 }

@@ -75,7 +75,7 @@ pub(super) fn traefik(facts: &TraefikFacts, now: Instant) -> StatusSummary {
 
 pub(super) fn discovery(pool: &PoolFacts, now: Instant) -> StatusSummary {
     if let Some(problem) = &pool.stale {
-        let text = format!("No updates for {}: {}", span(age(problem.since, now)), problem.kind);
+        let text = format!("Updates missing for {}: {}", span(age(problem.since, now)), problem.kind);
         let has_backends = pool.backends.as_ref().is_some_and(|backends| !backends.is_empty());
         return StatusSummary::new(
             Severity::Warning,

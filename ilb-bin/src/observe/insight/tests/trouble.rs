@@ -96,6 +96,22 @@ async fn a_pool_with_the_backends_of_an_earlier_process_is_in_force_and_degraded
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_view_that_is_stale_in_part_stays_so_while_another_part_changes() {
+    let (insight, pool) = insight();
+    let (backends, error) = (set(&[State::Ready]), unreachable_api_server());
+    let staleness = || insight.read(|facts| facts.pools.values().map(|p| p.staleness(Instant::now())).max());
+    pool.stale(&error);
+    for _ in 0..3 {
+        advance(Duration::from_secs(60)).await;
+        pool.report(&Event::Discovered { pool: &pool.spec.name, set: &backends, previous: None, stale: Some(&error) });
+        pool.stale(&error);
+    }
+    assert_eq!(staleness(), Some(Duration::from_secs(180)));
+    pool.discovered(&backends);
+    assert_eq!(staleness(), Some(Duration::ZERO));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_hurts_clients_of_a_pool_in_force_is_listed() {
     let (insight, pool) = insight();
     pool.discovered(&set(&[State::NotReady]));
@@ -104,7 +120,7 @@ async fn what_hurts_clients_of_a_pool_in_force_is_listed() {
     pool.uncounted("forbidden");
     insight.reloaded(Reload::Refused);
     let expected = [
-        "pool default: its backends are not updated: unreachable",
+        "pool default: some or all of its backends are not updated: unreachable",
         "pool default: no backend is ready: new connections are closed at once until one is",
         "pool default: round robin instead of least connections: forbidden",
         "settings: the changed file was refused: the previous settings stay in effect",
