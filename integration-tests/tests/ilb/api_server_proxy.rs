@@ -68,7 +68,7 @@ async fn the_status_through_the_api_server_arrives_under_the_name_in_its_url() {
     pods.create_ready("lb", address).await.unwrap();
     let client = api_server.client();
 
-    let (_, (status, head)) =
+    let ((), (status, head)) =
         tokio::join!(echo((address, 9).into()), through(&client, &pods, 9, "/status", Some(NAME)));
     assert!(status == 200 && head.contains(&format!("\r\nhost: {NAME}\r\n")), "{status}: {head}");
 
