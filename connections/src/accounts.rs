@@ -60,6 +60,11 @@ impl Accounts {
         self.accounts.values().flat_map(|account| &*account.backends)
     }
 
+    /// Returns the number of users that have backends.
+    pub(crate) fn users(&self) -> usize {
+        self.accounts.values().filter(|account| !account.backends.is_empty()).count()
+    }
+
     /// Returns `true` if some user is interested in this address.
     pub(crate) fn is_backend(&self, address: SocketAddr) -> bool {
         self.accounts.values().any(|account| account.backends.contains(&address))

@@ -27,6 +27,8 @@ pub(crate) struct Following {
     counter: u64,
     /// Whether this sample has searched for the connections of every backend.
     has_searched_all: bool,
+    /// Estimate of the connections to backends that have opened and are not known.
+    unseen_own: f64,
 }
 
 /// Number of connection attempts that a sample looks up. A dump finds what became of the others.
@@ -45,7 +47,13 @@ impl Following {
             last_attempt: 0,
             counter: 0,
             has_searched_all: false,
+            unseen_own: 0.0,
         }
+    }
+
+    /// Returns an estimate of the connections to backends that have opened and are not known, as of the last sample.
+    pub(crate) fn unseen_own(&self) -> f64 {
+        self.unseen_own
     }
 
     /// Brings what is known up to date, and returns the cost of receiving the announcements before.
@@ -76,9 +84,11 @@ impl Following {
         if self.dumps.is_due(self.need, view.system.now()) {
             cost += self.dump(view, user)?;
         }
-        if self.openings.unseen(counter) == 0 {
+        let unseen = self.openings.unseen(counter);
+        if unseen == 0 {
             view.ledger.knows_all_opened_until(now);
         }
+        self.unseen_own = self.searches.expected_own(self.openings.certainly(unseen));
         Ok(cost)
     }
 

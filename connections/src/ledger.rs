@@ -326,6 +326,16 @@ impl Ledger {
         remote.local_ip.is_some() && remote.last_port.is_some_and(is_valid)
     }
 
+    /// Returns the part of each user in `connections` of which it is unknown whose backends they went to: as many as the
+    /// others'.
+    pub(crate) fn part_of_user(&self, connections: f64) -> u32 {
+        #[allow(clippy::cast_precision_loss, reason = "there are few users")]
+        let users = self.accounts.users().max(1) as f64;
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
+        let part = (connections / users).round() as u32;
+        part
+    }
+
     /// Returns the local address of the last connection to `remote`, if it is known.
     pub(crate) fn last_local(&self, remote: SocketAddr) -> Option<SocketAddr> {
         let remote = &self.remotes[self.remotes.find(remote)?];

@@ -34,6 +34,11 @@ impl Openings {
         counter.saturating_sub(self.settled_at).saturating_sub(self.seen)
     }
 
+    /// Returns how many of these unseen connections have certainly not been seen.
+    pub(crate) fn certainly(&self, unseen: u64) -> u64 {
+        unseen.saturating_sub(self.doubtful)
+    }
+
     /// Returns `true` if some of these unseen connections have not been looked for yet.
     pub(crate) fn are_worth_a_search(&self, unseen: u64) -> bool {
         unseen > self.missed.max(self.doubtful)
@@ -77,6 +82,7 @@ mod tests {
         assert!(!openings.are_worth_a_search(openings.unseen(102)));
         assert!(!openings.searched(2, true) && !openings.searched(2, true) && !openings.searched(2, false));
         assert!(openings.are_worth_a_search(openings.unseen(103)));
+        assert_eq!((openings.unseen(103), openings.certainly(3)), (3, 1));
     }
 
     #[test]

@@ -50,9 +50,14 @@ impl<S: System> Reader<S> {
         }?;
         self.warn_of_missing_listener();
         let view = &mut self.view;
+        let unseen = match &self.way {
+            Way::Dumps { .. } => 0,
+            Way::Announcements(following) => view.ledger.part_of_user(following.unseen_own()),
+        };
         let (loads, endings) = view.ledger.take_sample(user, backends, view.system.now());
         let cost = started.cost(&view.system) + earlier_cost;
-        Ok(loads.into_iter().collect::<Sample>().with_endings(endings).with_cost(cost))
+        let sample = loads.into_iter().collect::<Sample>().with_endings(endings);
+        Ok(sample.with_unseen(unseen).with_cost(cost))
     }
 
     fn warn_of_missing_listener(&mut self) {

@@ -12,6 +12,7 @@ pub const MAX_ENDINGS_PER_SAMPLE: usize = 4096;
 pub struct Sample {
     loads: BTreeMap<SocketAddr, Load>,
     endings: Vec<Ending>,
+    unseen: u32,
     cost: Duration,
     method: Option<Method>,
 }
@@ -108,6 +109,19 @@ impl Sample {
     #[must_use]
     pub fn with_endings(mut self, endings: impl IntoIterator<Item = Ending>) -> Self {
         self.endings = endings.into_iter().take(MAX_ENDINGS_PER_SAMPLE).collect();
+        self
+    }
+
+    /// Returns an estimate of the connections that have opened to these backends and are in no load, because where they
+    /// went is not known yet. A later sample has them.
+    pub fn unseen(&self) -> u32 {
+        self.unseen
+    }
+
+    /// Sets the number of connections that have opened and are in no load.
+    #[must_use]
+    pub fn with_unseen(mut self, unseen: u32) -> Self {
+        self.unseen = unseen;
         self
     }
 

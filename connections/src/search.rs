@@ -86,9 +86,14 @@ impl SearchStatistics {
     /// Returns `true` if these connections, which a search for all backends did not find, are likely to have one to a
     /// backend among them.
     pub(crate) fn are_missing(&self, unseen: u64) -> bool {
+        self.expected_own(unseen) >= 0.5
+    }
+
+    /// Returns how many of these unseen connections are to backends, as far as earlier ones tell.
+    pub(crate) fn expected_own(&self, unseen: u64) -> f64 {
         #[allow(clippy::cast_precision_loss, reason = "the numbers are small")]
-        let expected = unseen as f64 * self.own_share;
-        expected >= 0.5
+        let unseen = unseen as f64;
+        unseen * self.own_share
     }
 
     /// Takes in that a dump found `own` connections to backends, where a search for all of them left these unseen.

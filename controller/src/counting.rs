@@ -150,6 +150,7 @@ impl Counting {
                 let counts = sample.iter().map(|(address, load)| (address, count(&load)));
                 self.balancer.ended(sample.endings().iter().map(|ended| (ended.backend, ending(ended))));
                 self.balancer.sampled(counts, sample.cost(), now);
+                self.balancer.presume(sample.unseen());
                 observer.on(&Event::Sampled { pool, sample: &sample, balancer: &self.balancer });
             }
             CountingWakeUp::Sampled(Err(error)) => {

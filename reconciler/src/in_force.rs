@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{decision::Decision, tracked::Tracked, trigger::Drift};
+use crate::{decision::Decision, presumed::Remainder, tracked::Tracked, trigger::Drift};
 
 /// A decision that is proved to be in force.
 #[derive(Debug)]
@@ -51,11 +51,26 @@ impl InForce {
         let per_share = |sum: u64, shares: u32| sum as f64 / f64::from(shares.max(1));
         Drift {
             pushed: per_share(weights.sum, weights.entries),
-            opened: per_share(tracked.opened_since_push.into(), weights.entries),
+            opened: per_share(placed(tracked).into(), weights.entries),
             fresh: fresh.iter().map(|weight| f64::from(*weight)).sum::<f64>() / f64::from(weights.entries.max(1)),
-            load: per_share(tracked.count.connections.into(), weights.entries),
+            load: per_share(tracked.connections().into(), weights.entries),
             shares: f64::from(weights.entries.max(1)),
         }
+    }
+
+    /// Returns what this plan has left for each backend that it has.
+    pub(crate) fn remainders<'a>(
+        &self,
+        backends: impl Iterator<Item = &'a Tracked>,
+    ) -> impl Iterator<Item = Remainder> {
+        backends.filter_map(|tracked| {
+            let weights = self.weights_of(tracked);
+            #[expect(clippy::cast_precision_loss, reason = "a sum of at most 16 weights of 32 bits is exact")]
+            let left = weights.sum as f64 - f64::from(placed(tracked));
+            let shares = f64::from(weights.entries);
+            let backend = tracked.backend.address();
+            (weights.entries > 0).then(|| Remainder { backend, connections: left / shares, shares })
+        })
     }
 
     /// Returns for each backend how many connections this plan must have sent there without any having appeared.
@@ -73,7 +88,7 @@ impl InForce {
         };
         let level = backends.clone().filter_map(reached).min();
         let missed = |tracked: &Tracked| match level {
-            Some(level) if tracked.opened_since_push == 0 && !tracked.is_shared => {
+            Some(level) if placed(tracked) == 0 && !tracked.is_shared => {
                 self.weights_of(tracked).highest.saturating_sub(level)
             }
             _ => 0,
@@ -85,4 +100,9 @@ impl InForce {
         let found = self.weights.binary_search_by_key(&tracked.backend.address(), |(address, _)| *address);
         found.map_or_else(|_| Weights::default(), |at| self.weights[at].1)
     }
+}
+
+/// Returns how many connections the plan in force has placed on a backend, those that are presumed included.
+fn placed(tracked: &Tracked) -> u32 {
+    tracked.opened_since_push.saturating_add(tracked.presumed_since_push)
 }

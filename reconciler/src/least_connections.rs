@@ -19,6 +19,7 @@ use crate::{
     outcomes::{Outcomes, Sign, usual_share},
     pacing::Pacing,
     plan::{Plan, equal_shares},
+    presumed::{Presumed, next_picks},
     push_limit::PushLimit,
     sampling::{Activity, Sampling},
     tracked::Tracked,
@@ -56,6 +57,7 @@ pub struct LeastConnections {
     counting: Counting,
     desired: Option<Arc<Decision>>,
     in_force: Option<InForce>,
+    presumed: Presumed,
     /// Reason for a new decision that does not wait for the trigger.
     urgent: Option<Reason>,
     /// Set by a sample and cleared by the next decision.
@@ -144,6 +146,7 @@ impl LeastConnections {
             counting: Counting::Unknown,
             desired: None,
             in_force: None,
+            presumed: Presumed::default(),
             urgent: None,
             has_fresh_counts: false,
             sampling: Sampling::new(pacing.max_sample_period),
@@ -241,6 +244,9 @@ impl LeastConnections {
                 activity = Activity::Busy;
             }
             opened = opened.saturating_add(count.opened);
+            if count.opened > 0 {
+                tracked.no_longer_presume(self.presumed.found(*address, count.opened));
+            }
             let was_open = tracked.admission.is_open();
             let outcomes = tracked.sampled(count, now);
             if is_around_push {
@@ -269,6 +275,25 @@ impl LeastConnections {
         if self.recount_until.take().is_some() {
             self.renew();
         }
+    }
+
+    /// Takes in how many connections have opened that the last sample could not find. They are presumed to be where the
+    /// plan in force sends new ones, until a sample finds them.
+    pub fn presume(&mut self, unseen: u32) {
+        let (more, found) = self.presumed.adjust(unseen);
+        for address in found {
+            if let Some(tracked) = self.backends.get_mut(&address) {
+                tracked.no_longer_presume(1);
+            }
+        }
+        let Some(in_force) = self.in_force.as_ref().filter(|_| more > 0) else { return };
+        let picks = next_picks(in_force.remainders(self.backends.values()), more);
+        for address in &picks {
+            if let Some(tracked) = self.backends.get_mut(address) {
+                tracked.presume();
+            }
+        }
+        self.presumed.add(picks);
     }
 
     /// Compares the outcomes of the backends concerned with those of their peers.
@@ -336,6 +361,7 @@ impl LeastConnections {
             tracked.guard.pushed(missed);
             tracked.opened_since_push = 0;
             tracked.opened_around_push = 0;
+            tracked.presumed_since_push = 0;
         }
         self.has_just_pushed = true;
         self.sampling.pushed();

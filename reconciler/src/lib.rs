@@ -15,6 +15,7 @@ mod in_force;
 mod observations;
 mod outcomes;
 mod pacing;
+mod presumed;
 mod push_limit;
 mod reconcile;
 mod round_robin;

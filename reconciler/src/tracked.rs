@@ -24,6 +24,10 @@ pub(crate) struct Tracked {
     pub(crate) opened_since_push: u32,
     /// Those of them that the first sample after the push saw. They may have opened before it took effect.
     pub(crate) opened_around_push: u32,
+    /// Connections that are presumed to be open although no sample has found them.
+    presumed: u32,
+    /// Those of them that the plan in force has placed.
+    pub(crate) presumed_since_push: u32,
     /// Outcomes since the last sample.
     pub(crate) outcomes: Outcomes,
     /// Whether another pool has the backend, too, so that it is unknown whose connections open there.
@@ -43,6 +47,8 @@ impl Tracked {
             count,
             opened_since_push: 0,
             opened_around_push: 0,
+            presumed: 0,
+            presumed_since_push: 0,
             outcomes: Outcomes::default(),
             is_shared: false,
             guard: Guard::new(),
@@ -54,11 +60,28 @@ impl Tracked {
     /// Returns the same backend with another state, of which nothing is known yet but its connections. That it is no longer
     /// suspect or failing has still to be reported.
     pub(crate) fn as_new(&self, backend: Backend, since: Option<Instant>) -> Self {
-        let new = Self::new(backend, since, self.count);
+        let new = Self { presumed: self.presumed, ..Self::new(backend, since, self.count) };
         match self.reported {
             reported @ (Standing::Suspect | Standing::Failing) => Self { reported, ..new },
             Standing::State(_) => new,
         }
+    }
+
+    /// Presumes that the plan in force has placed one more connection here.
+    pub(crate) fn presume(&mut self) {
+        self.presumed = self.presumed.saturating_add(1);
+        self.presumed_since_push = self.presumed_since_push.saturating_add(1);
+    }
+
+    /// Presumes fewer connections.
+    pub(crate) fn no_longer_presume(&mut self, connections: u32) {
+        self.presumed = self.presumed.saturating_sub(connections);
+        self.presumed_since_push = self.presumed_since_push.min(self.presumed);
+    }
+
+    /// Returns the number of connections, those that are presumed included.
+    pub(crate) fn connections(&self) -> u32 {
+        self.count.connections.saturating_add(self.presumed)
     }
 
     /// Takes in the end of a connection.
@@ -145,7 +168,7 @@ impl Tracked {
         open_peers: u32,
         now: Instant,
     ) -> LadderInput {
-        let input = LadderInput::new(self.count.connections).with_capacity(self.backend.capacity().get());
+        let input = LadderInput::new(self.connections()).with_capacity(self.backend.capacity().get());
         let input = self.age(now).map_or(input, |age| input.with_age(age, slow_start));
         let limit = if self.guard.is_doubted() { Some(0) } else { self.admission.max_head_start(peers, open_peers) };
         limit.map_or(input, |limit| input.with_max_head_start(limit))

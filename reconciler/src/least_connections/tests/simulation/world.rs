@@ -50,6 +50,10 @@ pub(super) struct Server {
     endings: Vec<Ending>,
     /// Times of the attempts without a response.
     opening: VecDeque<f64>,
+    /// Moment from which on new connections are hidden.
+    hidden_from: Option<f64>,
+    /// Those of its connections that counting has not found.
+    hidden: u32,
 }
 
 impl Server {
@@ -62,6 +66,8 @@ impl Server {
             opened: 0,
             endings: Vec::new(),
             opening: VecDeque::new(),
+            hidden_from: None,
+            hidden: 0,
         }
     }
 }
@@ -117,6 +123,10 @@ pub(super) struct World {
     pub(super) probes: u32,
     /// Whether the ends of connections are heard at once.
     pub(super) hears_ends: bool,
+    /// Seconds between two readings of the kernel's whole table, if new connections are hidden until the next one, as
+    /// they are after the kernel has shuffled the local ports.
+    pub(super) reads_table_every: Option<f64>,
+    table_read_at: f64,
 }
 
 /// Orders by time.
@@ -164,6 +174,8 @@ impl World {
             changes: Vec::new(),
             probes: 0,
             hears_ends: true,
+            reads_table_every: None,
+            table_read_at: 0.0,
         };
         let each = clients.per_second * clients.mean_life / f64::from(backends);
         for index in 0..usize::from(backends) {
@@ -283,8 +295,12 @@ impl World {
             Behaviour::Swallows => (DIAL_TIMEOUT, 0, EndedBy::NeverAnswered, true),
         };
         backend.failed += u32::from(fails);
-        backend.opened += 1;
         backend.connections += 1;
+        if backend.hidden_from.is_some() {
+            backend.hidden += 1;
+        } else {
+            backend.opened += 1;
+        }
         if backend.behaviour == Behaviour::Swallows {
             backend.opening.push_back(self.now);
         }
@@ -301,6 +317,11 @@ impl World {
     fn record_end(&mut self, connection: Connection) {
         let backend = &mut self.backends[connection.backend];
         backend.connections -= 1;
+        if backend.hidden_from.is_some_and(|from| connection.opened >= from) {
+            // The announcement of its end is the first that is seen of it.
+            backend.hidden -= 1;
+            backend.opened += 1;
+        }
         backend.opening.retain(|opened| opened.total_cmp(&connection.opened).is_ne());
         let age = Duration::from_secs_f64(connection.end - connection.opened);
         backend.endings.push(Ending { age, received: connection.received, by: connection.by });
@@ -308,16 +329,25 @@ impl World {
 
     fn sample(&mut self) {
         let now = self.instant();
-        let (mut counts, mut endings) = (Vec::new(), Vec::new());
+        if self.reads_table_every.is_some_and(|period| self.now >= self.table_read_at + period) {
+            self.table_read_at = self.now;
+            for backend in &mut self.backends {
+                backend.opened += std::mem::take(&mut backend.hidden);
+                backend.hidden_from = Some(self.now);
+            }
+        }
+        let (mut counts, mut endings, mut unseen) = (Vec::new(), Vec::new(), 0);
         for (index, backend) in self.backends.iter_mut().enumerate() {
             let oldest_opening = backend.opening.front().map(|at| Duration::from_secs_f64(self.now - at));
             let opened = std::mem::take(&mut backend.opened);
-            let count = Count { connections: backend.connections, opened, oldest_opening };
+            unseen += backend.hidden;
+            let count = Count { connections: backend.connections - backend.hidden, opened, oldest_opening };
             counts.push((super::address_of(index), count));
             endings.extend(backend.endings.drain(..).map(|ending| (super::address_of(index), ending)));
         }
         self.balancer.ended(endings);
         self.balancer.sampled(counts, SAMPLE_COST, now);
+        self.balancer.presume(unseen);
     }
 
     /// Starts what is due.
