@@ -117,6 +117,14 @@ impl ApiServer {
         self.own()?.etcd.signal(Signal::CONT)
     }
 
+    /// Kills etcd and starts it again on the same data. The API server stays, and reaches it again by itself.
+    pub fn restart_etcd(&mut self) -> anyhow::Result<()> {
+        let servers = self.own()?;
+        servers.etcd.kill()?;
+        servers.etcd = start_etcd(servers.folder.path(), servers.etcd_address)?;
+        Ok(())
+    }
+
     /// Forgets all history, so that a watch that was open cannot be resumed: its client has to list again.
     pub async fn compact(&mut self) -> anyhow::Result<()> {
         let etcd_address = self.own()?.etcd_address;

@@ -1,0 +1,182 @@
+//! The API server, the pods in three namespaces, and the account with which ilb reads them.
+
+use std::{collections::BTreeMap, fs, net::IpAddr, path::Path};
+
+use anyhow::Context;
+use ilb_testbed::{ApiServer, FaultProxy, Pods, Readiness, eventually};
+use k8s_openapi::api::{
+    authentication::v1::TokenRequest,
+    core::v1::{Secret, ServiceAccount},
+    rbac::v1::{Role, RoleBinding},
+};
+use kube::{
+    Api,
+    api::{DeleteParams, PostParams},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    schedule::PodState,
+    setup::{POOLS, Slot},
+};
+
+/// The control plane and what is in it.
+pub(crate) struct Cluster {
+    pub(crate) api_server: ApiServer,
+    /// Proxy by which ilb reaches the API server.
+    pub(crate) proxy: FaultProxy,
+    /// Pods of each pool.
+    pods: Vec<Pods>,
+    /// Pods that exist, and their states.
+    existing: BTreeMap<Slot, PodState>,
+    /// Number of the token in use.
+    token: usize,
+    token_file: std::path::PathBuf,
+}
+
+/// Name of the account, the role and its bindings.
+const ACCOUNT: &str = "ilb";
+
+impl Cluster {
+    /// Starts the API server, and creates the account and its rights. `folder` gets the file with the token.
+    pub(crate) async fn start(folder: &Path) -> anyhow::Result<Self> {
+        let api_server = ApiServer::start().await?;
+        let proxy = FaultProxy::start(api_server.address()).await?;
+        let token_file = folder.join("token");
+        let mut cluster = Self { api_server, proxy, pods: Vec::new(), existing: BTreeMap::new(), token: 0, token_file };
+        cluster.create_all().await?;
+        Ok(cluster)
+    }
+
+    /// Creates the namespaces, the account, its rights and its token.
+    pub(crate) async fn create_all(&mut self) -> anyhow::Result<()> {
+        self.pods.clear();
+        self.existing.clear();
+        for pool in POOLS {
+            self.pods.push(self.api_server.namespace(pool.name).await?);
+        }
+        self.create::<ServiceAccount>(0, json!({"metadata": {"name": ACCOUNT}})).await?;
+        for pool in 0..POOLS.len() {
+            let rule = json!({"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]});
+            self.create::<Role>(pool, json!({"metadata": {"name": ACCOUNT}, "rules": [rule]})).await?;
+            self.allow(pool).await?;
+        }
+        self.issue_token().await
+    }
+
+    /// Lets the account read the pods of a pool.
+    pub(crate) async fn allow(&self, pool: usize) -> anyhow::Result<()> {
+        let binding = json!({
+            "metadata": {"name": ACCOUNT},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": ACCOUNT},
+            "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": POOLS[0].name}],
+        });
+        self.create::<RoleBinding>(pool, binding).await
+    }
+
+    /// Takes that right away.
+    pub(crate) async fn forbid(&self, pool: usize) -> anyhow::Result<()> {
+        self.api::<RoleBinding>(pool).delete(ACCOUNT, &DeleteParams::default()).await?;
+        Ok(())
+    }
+
+    /// Writes a new token to the file. It is valid as long as a secret that is created for it.
+    pub(crate) async fn issue_token(&mut self) -> anyhow::Result<()> {
+        self.token += 1;
+        let name = format!("token-{}", self.token);
+        self.create::<Secret>(0, json!({"metadata": {"name": name}})).await?;
+        let uid = self.api::<Secret>(0).get(&name).await?.metadata.uid;
+        let request: TokenRequest = serde_json::from_value(json!({"spec": {
+            "audiences": [],
+            "boundObjectRef": {"apiVersion": "v1", "kind": "Secret", "name": name, "uid": uid},
+        }}))?;
+        let accounts = self.api::<ServiceAccount>(0);
+        let answer = accounts.create_token_request(ACCOUNT, &PostParams::default(), &request).await?;
+        let beside = self.token_file.with_extension("new");
+        fs::write(&beside, answer.status.context("no token")?.token)?;
+        Ok(fs::rename(beside, &self.token_file)?)
+    }
+
+    /// Revokes the token in use.
+    pub(crate) async fn revoke_token(&self) -> anyhow::Result<()> {
+        self.api::<Secret>(0).delete(&format!("token-{}", self.token), &DeleteParams::default()).await?;
+        Ok(())
+    }
+
+    /// Makes the version of the collection of pods a greater one than an API server without data begins with.
+    pub(crate) async fn advance(&self) -> anyhow::Result<()> {
+        const PATCHES: usize = 300;
+        let Some(slot) = self.existing.keys().next() else { return Ok(()) };
+        for number in 0..PATCHES {
+            let note = json!({"metadata": {"annotations": {"number": number.to_string()}}});
+            self.pods[slot.pool].patch(&pod_name(*slot), note).await?;
+        }
+        Ok(())
+    }
+
+    /// Brings a pod into a state. An attempt is repeated if the API server is still starting.
+    pub(crate) async fn set_pod(&mut self, slot: Slot, to: PodState, ip: IpAddr) -> anyhow::Result<()> {
+        eventually("the pod is changed", async || self.try_to_set_pod(slot, to, ip).await).await
+    }
+
+    async fn try_to_set_pod(&mut self, slot: Slot, to: PodState, ip: IpAddr) -> anyhow::Result<()> {
+        let (pods, name) = (&self.pods[slot.pool], pod_name(slot));
+        match (self.existing.get(&slot).copied(), to) {
+            (Some(from), to) if from == to => return Ok(()),
+            (None, PodState::Absent | PodState::Terminating) => return Ok(()),
+            (Some(_), PodState::Terminating) => pods.delete(&name).await?,
+            (from, to) => {
+                let is_leaving = from == Some(PodState::Terminating);
+                if to == PodState::Absent || is_leaving {
+                    pods.remove(&name).await?;
+                    self.existing.remove(&slot);
+                }
+                if to == PodState::Absent {
+                    return Ok(());
+                }
+                if from.is_none() || is_leaving {
+                    pods.create(&name).await?;
+                    self.existing.insert(slot, PodState::NotReady);
+                }
+                let readiness = if to == PodState::Ready { Readiness::Ready } else { Readiness::NotReady };
+                pods.set_status(&name, ip, readiness).await?;
+            }
+        }
+        self.existing.insert(slot, to);
+        Ok(())
+    }
+
+    /// Writes a kubeconfig with which ilb reaches the API server by the proxy, as the account.
+    pub(crate) fn write_kubeconfig(&self, file: &Path) -> anyhow::Result<()> {
+        let mut kubeconfig: Value = serde_json::from_str(&fs::read_to_string(self.api_server.kubeconfig())?)?;
+        let cluster = &mut kubeconfig["clusters"][0]["cluster"];
+        cluster["server"] = format!("https://{}", self.proxy.address()).into();
+        cluster["tls-server-name"] = self.api_server.address().ip().to_string().into();
+        kubeconfig["users"][0]["user"] = json!({"tokenFile": self.token_file});
+        Ok(fs::write(file, kubeconfig.to_string())?)
+    }
+
+    fn api<K>(&self, pool: usize) -> Api<K>
+    where
+        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.api_server.client(), POOLS[pool].name)
+    }
+
+    async fn create<K>(&self, pool: usize, object: Value) -> anyhow::Result<()>
+    where
+        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
+            + serde::Serialize
+            + serde::de::DeserializeOwned
+            + Clone
+            + std::fmt::Debug,
+    {
+        let object: K = serde_json::from_value(object)?;
+        self.api::<K>(pool).create(&PostParams::default(), &object).await?;
+        Ok(())
+    }
+}
+
+fn pod_name(slot: Slot) -> String {
+    format!("pod-{}", slot.number)
+}

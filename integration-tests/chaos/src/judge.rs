@@ -1,0 +1,236 @@
+//! Compares what is shown with what the model says.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+};
+
+use serde_json::Value;
+
+use crate::{
+    fault::Fault,
+    model::{Expected, Said},
+    seen::Seen,
+    setup::{POOLS, Slot},
+};
+
+/// A difference between what is shown and what the model says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Difference {
+    /// Fault that ilb has not shown yet, if that is the difference.
+    pub(crate) fault: Option<Fault>,
+    pub(crate) text: String,
+}
+
+/// Names and addresses that turn what is shown into the model's terms.
+pub(crate) struct Names<'a> {
+    /// Host and port of each Traefik, as ilb knows it.
+    pub(crate) traefiks: Vec<String>,
+    pub(crate) address_of: &'a dyn Fn(Slot) -> SocketAddr,
+}
+
+/// Returns all differences.
+pub(crate) fn differences(expected: &Expected, seen: &Seen, names: &Names<'_>) -> Vec<Difference> {
+    let mut found = Found::default();
+    if let (Some((code, text)), Some(ready)) = (&seen.ready, expected.ready) {
+        let fault = expected.unready_by.filter(|_| !ready);
+        found.check((*code == 200) == ready, fault, || format!("/readyz should be {ready}: {code} {}", text.trim()));
+    }
+    if let Some(code) = seen.live {
+        found.check(code == 200, None, || format!("/livez: {code}"));
+    }
+    let addresses =
+        |slots: &BTreeSet<Slot>| slots.iter().map(|slot| (names.address_of)(*slot)).collect::<BTreeSet<_>>();
+    let doubtful = addresses(&expected.doubtful);
+    let pools: Vec<_> = expected.pools.iter().map(|slots| slots.as_ref().map(&addresses)).collect();
+    if let Some(status) = &seen.status {
+        judge_status(expected, status, names, &pools, &mut found);
+    }
+    for (traefik, has) in &seen.traefiks {
+        judge_traefik(*traefik, has, seen.status.as_ref(), &pools, &doubtful, &mut found);
+    }
+    found.0
+}
+
+#[derive(Default)]
+struct Found(Vec<Difference>);
+
+impl Found {
+    fn check(&mut self, holds: bool, fault: Option<Fault>, text: impl FnOnce() -> String) {
+        if !holds {
+            self.0.push(Difference { fault, text: text() });
+        }
+    }
+}
+
+fn judge_status(
+    expected: &Expected,
+    status: &Value,
+    names: &Names<'_>,
+    pools: &[Option<BTreeSet<SocketAddr>>],
+    found: &mut Found,
+) {
+    if let Some(ready) = expected.ready {
+        let fault = expected.unready_by.filter(|_| !ready);
+        found.check(status["ready"] == ready, fault, || format!("the status should say ready: {ready}"));
+    }
+    let texts = strings(&status["degraded"]);
+    let said: BTreeMap<Said, &str> = texts.iter().map(|text| (said(text, names), *text)).collect();
+    for (must, fault) in &expected.degraded {
+        found.check(said.contains_key(must), *fault, || format!("{must:?} is not called degraded: {texts:?}"));
+    }
+    for (is, text) in &said {
+        let is_expected = expected.may_be_degraded.contains(is) || expected.degraded.iter().any(|(must, _)| must == is);
+        found.check(is_expected, None, || format!("called degraded without a reason: {text}"));
+    }
+    for (pool, ready) in POOLS.iter().zip(pools) {
+        let Some(ready) = ready else { continue };
+        let shown = backends(status, pool.name, |backend| {
+            ["ready", "suspect", "failing"].iter().any(|state| backend["state"] == *state)
+        });
+        found.check(&shown == ready, None, || {
+            format!("pool {}: ilb shows {shown:?}, and {ready:?} are ready", pool.name)
+        });
+    }
+}
+
+/// Judges the configuration of a Traefik: it has the backends that are ready and work, and what ilb calls acknowledged.
+fn judge_traefik(
+    traefik: usize,
+    has: &[Option<BTreeSet<SocketAddr>>],
+    status: Option<&Value>,
+    pools: &[Option<BTreeSet<SocketAddr>>],
+    doubtful: &BTreeSet<SocketAddr>,
+    found: &mut Found,
+) {
+    let number = traefik + 1;
+    for ((pool, has), ready) in POOLS.iter().zip(has).zip(pools) {
+        let Some(has) = has else {
+            found.check(ready.is_none(), None, || format!("Traefik {number} does not have pool {}", pool.name));
+            continue;
+        };
+        let (Some(ready), Some(status)) = (ready, status) else { continue };
+        let holds = has.is_subset(ready) && ready.difference(has).all(|address| doubtful.contains(address));
+        found.check(holds, None, || {
+            format!("pool {}: Traefik {number} has {has:?}, and {ready:?} are ready", pool.name)
+        });
+        let acknowledged =
+            backends(status, pool.name, |backend| backend["weights"].as_array().is_some_and(|list| !list.is_empty()));
+        found.check(&acknowledged == has, None, || {
+            format!("pool {}: Traefik {number} has {has:?}, and acknowledged are {acknowledged:?}", pool.name)
+        });
+    }
+}
+
+/// Returns the addresses of a pool's backends in the status that fulfil a condition.
+fn backends(status: &Value, pool: &str, condition: impl Fn(&Value) -> bool) -> BTreeSet<SocketAddr> {
+    let pools = status["pools"].as_array().into_iter().flatten();
+    let backends = pools.filter(|shown| shown["name"] == pool).filter_map(|shown| shown["backends"].as_array());
+    let chosen = backends.flatten().filter(|backend| condition(backend));
+    chosen.filter_map(|backend| backend["address"].as_str()?.parse().ok()).collect()
+}
+
+fn strings(list: &Value) -> Vec<&str> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+/// Returns what a line of `degraded` means.
+fn said(text: &str, names: &Names<'_>) -> Said {
+    if text.starts_with("settings: ") {
+        return Said::Settings;
+    }
+    let traefik =
+        text.strip_prefix("Traefik ").and_then(|rest| names.traefiks.iter().position(|name| rest.starts_with(name)));
+    if let Some(traefik) = traefik {
+        return Said::Traefik(traefik);
+    }
+    let pool = POOLS.iter().position(|pool| text.starts_with(&format!("pool {}: ", pool.name)));
+    let Some((pool, (_, reason))) = pool.zip(text.split_once(": ")) else { return Said::Other(text.to_owned()) };
+    let meanings: [(&str, fn(usize) -> Said); 9] = [
+        ("its backends are not updated", Said::Stale),
+        ("its backends are not known", Said::Unknown),
+        ("no backend ", Said::NoBackend),
+        ("no answer from", Said::Failing),
+        ("connections to ", Said::Failing),
+        ("round robin instead of least connections", Said::NotCounted),
+        ("it has not been pushed", Said::NotInForce),
+        ("Traefik ", Said::NotInForce),
+        ("the router ", Said::NotInForce),
+    ];
+    let meaning = meanings.iter().find(|(begin, _)| reason.starts_with(begin));
+    meaning.map_or_else(|| Said::Other(text.to_owned()), |(_, said)| said(pool))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::{model::Model, setup::Setup};
+
+    fn address(slot: Slot) -> SocketAddr {
+        SocketAddr::from(([127, 9, 0, u8::try_from(slot.index()).unwrap()], 4444))
+    }
+
+    fn names() -> Names<'static> {
+        Names { traefiks: vec!["127.9.1.1:8080".to_owned()], address_of: &address }
+    }
+
+    /// What is shown while everything is as in `model`.
+    fn shown(model: &Model) -> Seen {
+        let backend = |slot| json!({"address": address(slot), "state": "ready", "weights": [1]});
+        let pool = |(index, pool): (usize, &crate::setup::PoolSpec)| json!({"name": pool.name, "backends": model.ready_pods(index).into_iter().map(backend).collect::<Vec<_>>()});
+        let pools: Vec<_> = POOLS.iter().enumerate().map(pool).collect();
+        let has = (0..POOLS.len()).map(|pool| Some(model.ready_pods(pool).into_iter().map(address).collect()));
+        Seen {
+            status: Some(json!({"ready": true, "degraded": [], "pools": pools})),
+            ready: Some((200, "ok".to_owned())),
+            live: Some(200),
+            traefiks: BTreeMap::from([(0, has.collect())]),
+        }
+    }
+
+    fn texts(model: &Model, seen: &Seen) -> String {
+        differences(&model.expected(), seen, &names()).into_iter().map(|found| found.text + "\n").collect()
+    }
+
+    #[test]
+    fn nothing_differs_where_all_is_as_the_model_says() {
+        let model = Model::new(Setup::Single);
+        assert_eq!(texts(&model, &shown(&model)), "");
+    }
+
+    #[test]
+    fn a_backend_too_many_in_traefik_and_one_too_few_differ() {
+        let model = Model::new(Setup::Single);
+        let mut seen = shown(&model);
+        let pool = seen.traefiks.get_mut(&0).unwrap()[1].as_mut().unwrap();
+        pool.insert("127.9.0.99:4444".parse().unwrap());
+        assert!(texts(&model, &seen).contains("pool carts: Traefik 1 has"));
+        let mut seen = shown(&model);
+        seen.traefiks.get_mut(&0).unwrap()[2].as_mut().unwrap().pop_first();
+        assert!(texts(&model, &seen).contains("pool events: Traefik 1 has"));
+    }
+
+    #[test]
+    fn readiness_that_is_claimed_differs_and_names_its_fault() {
+        let mut model = Model::new(Setup::Single);
+        let seen = shown(&model);
+        model.begin(Fault::TraefikKilled(0), Instant::now());
+        let found = differences(&model.expected(), &Seen { traefiks: BTreeMap::new(), ..seen }, &names());
+        assert!(found.iter().any(|found| found.fault == Some(Fault::TraefikKilled(0))), "{found:?}");
+    }
+
+    #[test]
+    fn what_is_not_called_degraded_differs_and_what_is_called_so_without_reason_too() {
+        let mut model = Model::new(Setup::Single);
+        let mut seen = shown(&model);
+        model.begin(Fault::RightsRevoked(1), Instant::now());
+        assert!(texts(&model, &seen).contains("Stale(1)"));
+        seen.status.as_mut().unwrap()["degraded"] =
+            json!(["pool carts: its backends are not updated: forbidden", "pool orders: no answer from 1 backend"]);
+        assert_eq!(texts(&model, &seen), "called degraded without a reason: pool orders: no answer from 1 backend\n");
+    }
+}

@@ -1,0 +1,31 @@
+//! Makes faults at random moments, in a real system, and compares what happens with a model.
+//!
+//! A [`Schedule`] is the list of steps of a seed. [`run`] starts the components, makes the faults of each step, and asks a
+//! model what must hold meanwhile and afterwards. [`shrink`] looks for the fewest steps that fail as well.
+
+mod clients;
+mod cluster;
+mod fault;
+mod faults;
+mod judge;
+mod model;
+pub mod options;
+pub mod report;
+mod resources;
+pub mod results;
+mod rows;
+mod run;
+mod schedule;
+mod seen;
+mod servers;
+mod setup;
+pub mod shrink;
+mod world;
+
+pub use crate::{
+    fault::Fault,
+    resources::Trend,
+    run::{Outcome, Record, Violation, run},
+    schedule::{Schedule, Step},
+    setup::Setup,
+};
