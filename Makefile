@@ -10,7 +10,7 @@ CARGO_FUZZ := $(CACHE)/cargo-fuzz-$(CARGO_FUZZ_VERSION)/bin/cargo-fuzz
 LIBRARIES := ilb-discovery ilb-connections ilb-traefik-client ilb-reconciler ilb-controller
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test demo chart-test fuzz docs chart-docs helm-lint helm-package image docker-build cluster-test bench-discovery bench-propagation bench-apply bench-balance bench-footprint test-matrix lint fmt testbed clean
+.PHONY: help build run test demo chart-test fuzz docs chart-docs helm-lint helm-package image docker-build cluster-test chaos bench-discovery bench-propagation bench-apply bench-balance bench-footprint test-matrix lint fmt testbed clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,7 +37,7 @@ fuzz: $(CARGO_FUZZ) ## Fuzz every parser of what others wrote, a minute each (DU
 	    -max_total_time=$(or $(DURATION),60) -timeout=10 -print_final_stats=1 || exit 1; \
 	done
 
-docs: chart-docs ## Write the generated pages, except for those of bench-balance and test-matrix, which take long
+docs: chart-docs ## Write the generated pages, except for those of bench-balance, chaos and test-matrix, which take long
 	UPDATE_DOCS=1 $(CARGO) test --workspace --all-features --locked --quiet --lib document
 
 chart-docs: ## Write chart/README.md from its template and the comments in chart/values.yaml (part of `make docs`)
@@ -64,6 +64,10 @@ test-matrix: ## Test the client with seven versions of Traefik and write docs/tr
 demo: ## Watch ilb at work: real pods, real connections, about a minute (DURATION=60s)
 	@echo "demo: building the demo (about 2 minutes the first time)" >&2
 	@$(CARGO) run --quiet --locked -p ilb-demo
+
+chaos: testbed ## Make faults at random moments and compare what happens with a model (10 minutes; DURATION=600, SEED=, SETUP=, STEPS=)
+	@# Debug builds, those of `make test`; a run of 10 minutes or more writes docs/reliability.md.
+	@DURATION=$(DURATION) SEED=$(SEED) SETUP=$(SETUP) STEPS=$(STEPS) $(CARGO) run --quiet --locked -p ilb-chaos
 
 bench-discovery: testbed ## Measure the costs of following 10 000 pods, and how fast a change becomes a set
 	$(CARGO) run --release --locked -p ilb-benches --bin bench-discovery

@@ -1,12 +1,197 @@
-//! Report.
-use std::path::PathBuf;
+//! The page `docs/reliability.md`, and the summary at the end of a run.
 
-use crate::results::Results;
-/// Summary.
+use std::{collections::BTreeMap, fmt::Write as _, fs, path::PathBuf};
+
+use ilb_testbed::in_checkout;
+
+use crate::{
+    resources::{FILES_ALLOWANCE, MEMORY_ALLOWANCE_KIB},
+    results::{Part, Results},
+    rows::{ROWS, Row},
+    run::Record,
+    setup::Setup,
+};
+
+/// Introduction of the page.
+const INTRODUCTION: &str = include_str!("introduction.md");
+
+/// Returns what was measured, as text for a terminal.
 pub fn summary(results: &Results) -> String {
-    format!("{results:?}")
+    results.parts.iter().map(|part| format!("{}\n\n{}", title(part.setup), measured(part))).collect()
 }
-/// Write.
-pub fn write(_: &Results) -> anyhow::Result<PathBuf> {
-    anyhow::bail!("todo")
+
+/// Writes the page. Returns its path.
+pub fn write(results: &Results) -> anyhow::Result<PathBuf> {
+    let path = in_checkout("docs/reliability.md");
+    fs::write(&path, page(results))?;
+    Ok(path)
+}
+
+fn page(results: &Results) -> String {
+    let mut text = INTRODUCTION.to_owned();
+    // Writing to a string cannot fail.
+    let _ = writeln!(
+        text,
+        "\n## The run\n\n`make chaos SEED={} DURATION={}` on {}. Nothing was other than the model says.\n",
+        results.seed, results.seconds, results.machine
+    );
+    let (steps, connections): (usize, u64) = results
+        .parts
+        .iter()
+        .flat_map(|part| &part.records)
+        .fold((0, 0), |(steps, connections), record| (steps + 1, connections + record.attempts));
+    let _ = writeln!(
+        text,
+        "{steps} steps, {connections} new connections. A step with two faults counts for both of them, and is only used for a \
+         fault that has never been alone."
+    );
+    for part in &results.parts {
+        let _ = write!(text, "\n### {}\n\n{}\n{}", title(part.setup), measured(part), trends(part));
+    }
+    let _ = write!(text, "\n## All faults and their tests\n\n{ALL_FAULTS}\n\n{}", all_faults(results));
+    text
+}
+
+/// Text above the table of all faults.
+const ALL_FAULTS: &str = "Times are the worst of the run above, of both arrangements. A row without them has no class in \
+                          `make chaos`: its tests wait for the right outcome, and bound what is given here.";
+
+fn title(setup: Setup) -> &'static str {
+    match setup {
+        Setup::Fleet => "Two Traefiks",
+        Setup::Single => "One Traefik, connections counted",
+    }
+}
+
+/// What was measured of a class of faults.
+#[derive(Default)]
+struct Measured<'a> {
+    noticed: Vec<f64>,
+    records: Vec<&'a Record>,
+}
+
+/// Collects the steps of each class: those in which it was alone, or all if there are none.
+fn by_class(records: &[Record]) -> BTreeMap<&str, Measured<'_>> {
+    let mut classes: BTreeMap<&str, Measured<'_>> = BTreeMap::new();
+    for is_alone in [true, false] {
+        let known: Vec<_> = classes.keys().map(|class| (*class).to_owned()).collect();
+        for record in records.iter().filter(|record| (record.faults.len() == 1) == is_alone) {
+            for (class, noticed) in &record.faults {
+                if !known.contains(class) {
+                    let measured = classes.entry(class).or_default();
+                    measured.noticed.extend(noticed);
+                    measured.records.push(record);
+                }
+            }
+        }
+    }
+    classes
+}
+
+/// Returns the table of an arrangement.
+fn measured(part: &Part) -> String {
+    let mut text =
+        "| fault | n | noticed after, s | right again after, s | new connections that failed | connections that \
+                    ended |\n|---|---:|---:|---:|---:|---:|\n"
+            .to_owned();
+    for (class, measured) in by_class(&part.records) {
+        let recovered: Vec<_> = measured.records.iter().map(|record| record.recovered).collect();
+        let sum = |of: fn(&Record) -> u64| measured.records.iter().map(|record| of(record)).sum::<u64>();
+        let _ = writeln!(
+            text,
+            "| {class} | {} | {} | {} | {} of {} | {} |",
+            measured.records.len(),
+            median_and_worst(&measured.noticed),
+            median_and_worst(&recovered),
+            sum(|record| record.failed),
+            sum(|record| record.attempts),
+            sum(|record| record.ended),
+        );
+    }
+    text
+}
+
+fn trends(part: &Part) -> String {
+    let trend = |(memory, files): ((u64, u64), (u64, u64))| {
+        let (from, to) = (memory.0 >> 10, memory.1 >> 10);
+        format!("{from} to {to} MiB and {} to {} files", files.0, files.1)
+    };
+    let trends: Vec<_> = part.trends.iter().map(|one| trend((one.memory_kib, one.files))).collect();
+    let trends = if trends.is_empty() { "none lived long enough".to_owned() } else { trends.join("; ") };
+    format!(
+        "Memory and open files of each process of ilb (a debug build), medians of the first and the last third of its life \
+         (allowed: {} MiB and {FILES_ALLOWANCE} files more): {trends}.\n",
+        MEMORY_ALLOWANCE_KIB >> 10
+    )
+}
+
+/// Returns the table of all faults.
+fn all_faults(results: &Results) -> String {
+    let classes: Vec<_> = results.parts.iter().map(|part| by_class(&part.records)).collect();
+    let mut text = "| fault | tests | noticed | right again | what clients see |\n|---|---|---|---|---|\n".to_owned();
+    for row in ROWS {
+        let (mut noticed, mut recovered): (Vec<f64>, Vec<f64>) = (Vec::new(), Vec::new());
+        for measured in classes.iter().flat_map(|classes| row.chaos.iter().filter_map(|class| classes.get(class))) {
+            noticed.extend(&measured.noticed);
+            recovered.extend(measured.records.iter().map(|record| record.recovered));
+        }
+        let bound = match (row.noticed, worst(&noticed)) {
+            (bound, None) => bound.to_owned(),
+            ("–", Some(worst)) => worst,
+            (bound, Some(worst)) => format!("{bound}; {worst}"),
+        };
+        let recovered = worst(&recovered).unwrap_or_else(|| "–".to_owned());
+        let _ = writeln!(text, "| {} | {} | {bound} | {recovered} | {} |", row.fault, tests(row), row.clients);
+    }
+    text
+}
+
+/// Returns the tests of a row, each as a link to its file, and the classes of faults of `make chaos`.
+fn tests(row: &Row) -> String {
+    let tests = row.tests.iter().map(|test| format!("[`{}`](../{})", test.name, test.file));
+    let classes = row.chaos.iter().map(|class| format!("chaos: {class}"));
+    tests.chain(classes).collect::<Vec<_>>().join("<br>")
+}
+
+fn median_and_worst(values: &[f64]) -> String {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    match (sorted.get(sorted.len() / 2), sorted.last()) {
+        (Some(median), Some(worst)) if sorted.len() > 1 => format!("{median:.1}, worst {worst:.1}"),
+        (Some(only), _) => format!("{only:.1}"),
+        _ => "–".to_owned(),
+    }
+}
+
+fn worst(values: &[f64]) -> Option<String> {
+    values.iter().copied().reduce(f64::max).map(|worst| format!("{worst:.1} s"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(faults: &[&str], recovered: f64) -> Record {
+        let faults = faults.iter().map(|class| ((*class).to_owned(), Some(1.0))).collect();
+        Record { step: 1, faults, recovered, attempts: 10, failed: 2, ended: 1 }
+    }
+
+    #[test]
+    fn a_step_with_two_faults_counts_only_for_those_that_were_never_alone() {
+        let records = [record(&["a", "b"], 9.0), record(&["a"], 2.0)];
+        let classes = by_class(&records);
+        let recovered = |class| classes[class].records.iter().map(|record| record.recovered).collect::<Vec<_>>();
+        assert_eq!((recovered("a"), recovered("b")), (vec![2.0], vec![9.0]));
+    }
+
+    #[test]
+    fn the_page_has_each_row_with_its_tests_and_the_figures_of_its_classes() {
+        let part = Part { setup: Setup::Fleet, records: vec![record(&["Traefik killed"], 2.5)], trends: Vec::new() };
+        let results = Results { seed: 7, seconds: 600, machine: "a machine".to_owned(), parts: vec![part] };
+        let page = page(&results);
+        assert!(page.contains("make chaos SEED=7 DURATION=600` on a machine"));
+        assert!(page.contains("| Traefik killed | 1 | 1.0 | 2.5 | 2 of 10 | 1 |"), "{page}");
+        let row = page.lines().find(|line| line.starts_with("| Traefik restarts |")).unwrap();
+        assert!(row.contains("fifty_kills_at_random_points_are_all_survived") && row.contains("| 2.5 s |"), "{row}");
+    }
 }

@@ -1,0 +1,26 @@
+//! One seed, for a minute: what `make chaos` does for longer and with any seed.
+
+use std::time::Duration;
+
+use ilb_chaos::{Schedule, Setup, run};
+use ilb_testbed::raise_file_limit;
+
+/// Seed whose first steps have faults of all parts and none that takes a minute to be over.
+const SEED: u64 = 7;
+/// Time for which steps are begun, in each of the two arrangements.
+const TIME: Duration = Duration::from_secs(30);
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the testbed: make test"]
+async fn the_model_holds_for_a_minute_of_faults() {
+    raise_file_limit().unwrap();
+    let (fleet, single) = tokio::join!(
+        run(Setup::Fleet, Schedule::new(SEED, Setup::Fleet), TIME),
+        run(Setup::Single, Schedule::new(SEED, Setup::Single), TIME),
+    );
+    for (setup, outcome) in [(Setup::Fleet, fleet), (Setup::Single, single)] {
+        let outcome = outcome.unwrap();
+        assert!(outcome.violation.is_none(), "make chaos SEED={SEED} SETUP={}: {outcome:#?}", setup.name());
+        assert!(outcome.records.len() >= 3, "{outcome:#?}");
+    }
+}
