@@ -12,7 +12,7 @@ use ilb_chaos::{
     report,
     results::Results,
     run,
-    shrink::{MAX_ATTEMPTS, shrink},
+    shrink::{MAX_ATTEMPTS, MAX_TIME, shrink},
 };
 use ilb_testbed::{Ilb, raise_file_limit, tools};
 
@@ -100,7 +100,10 @@ fn print_violation(options: &Options, setup: Setup, outcome: &Outcome, violation
 
 /// Looks for the fewest steps that break the same promise, and prints the command that runs them.
 async fn print_replay(seed: u64, setup: Setup, steps: &[Step], violation: &Violation) {
-    println!("looking for the fewest steps that fail as well, in at most {MAX_ATTEMPTS} attempts");
+    println!(
+        "looking for the fewest steps that fail as well, in at most {MAX_ATTEMPTS} attempts and {} minutes",
+        MAX_TIME.as_secs() / 60
+    );
     let shortest = shrink(steps.to_vec(), async |steps: &[Step]| {
         let outcome = run(setup, steps.to_vec().into_iter(), Duration::MAX).await;
         let found = outcome.ok().and_then(|outcome| outcome.violation);

@@ -7,7 +7,7 @@ use ilb_testbed::in_checkout;
 use crate::{
     resources::{FILES_ALLOWANCE, MEMORY_ALLOWANCE_KIB},
     results::{Part, Results},
-    rows::{ROWS, Row},
+    rows::{Row, rows},
     run::Record,
     setup::Setup,
 };
@@ -129,7 +129,7 @@ fn trends(part: &Part) -> String {
 fn all_faults(results: &Results) -> String {
     let classes: Vec<_> = results.parts.iter().map(|part| by_class(&part.records)).collect();
     let mut text = "| fault | tests | noticed | right again | what clients see |\n|---|---|---|---|---|\n".to_owned();
-    for row in ROWS {
+    for row in rows() {
         let (mut noticed, mut recovered): (Vec<f64>, Vec<f64>) = (Vec::new(), Vec::new());
         for measured in classes.iter().flat_map(|classes| row.chaos.iter().filter_map(|class| classes.get(class))) {
             noticed.extend(&measured.noticed);

@@ -1,17 +1,24 @@
 //! Finds a shorter list of steps that fails as well.
 
+use std::time::{Duration, Instant};
+
 /// Most attempts, each on new components.
 pub const MAX_ATTEMPTS: usize = 12;
+/// Time after which no other attempt is begun.
+pub const MAX_TIME: Duration = Duration::from_secs(900);
 
 /// Returns the shortest list of steps that was found to fail, given that all of `steps` fail, the last of them visibly.
 ///
 /// First the last ones alone are tried, twice as many each time; then those that are left are left out one by one.
 pub async fn shrink<T: Clone>(steps: Vec<T>, mut fails: impl AsyncFnMut(&[T]) -> bool) -> Vec<T> {
-    let mut attempts = 0;
+    let (begun, mut attempts) = (Instant::now(), 0);
+    let mut may_try = || {
+        attempts += 1;
+        attempts <= MAX_ATTEMPTS && begun.elapsed() < MAX_TIME
+    };
     let mut shortest = steps;
     let mut length = 1;
-    while length < shortest.len() && attempts < MAX_ATTEMPTS {
-        attempts += 1;
+    while length < shortest.len() && may_try() {
         let last = shortest[shortest.len() - length..].to_vec();
         if fails(&last).await {
             shortest = last;
@@ -20,8 +27,7 @@ pub async fn shrink<T: Clone>(steps: Vec<T>, mut fails: impl AsyncFnMut(&[T]) ->
         }
     }
     let mut index = 0;
-    while index + 1 < shortest.len() && attempts < MAX_ATTEMPTS {
-        attempts += 1;
+    while index + 1 < shortest.len() && may_try() {
         let mut fewer = shortest.clone();
         fewer.remove(index);
         if fails(&fewer).await {
