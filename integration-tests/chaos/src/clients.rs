@@ -20,7 +20,7 @@ const LONG_CONNECTIONS: usize = 4;
 /// Time between two lines on a long connection.
 const LINE_INTERVAL: Duration = Duration::from_millis(500);
 
-/// What clients, the model and the run share.
+/// State that clients, the model and the run share.
 pub(crate) struct Shared {
     model: Mutex<Model>,
     tally: Mutex<Tally>,

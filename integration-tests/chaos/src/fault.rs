@@ -55,7 +55,7 @@ pub enum Fault {
     IlbRestarted,
     /// The settings file has a mistake.
     SettingsWrong(Mistake),
-    /// What ilb logs is not read, and is more than fits.
+    /// The log of ilb is not read, and is more than fits.
     LogNotRead,
     /// Many connections to the admin port are idle, slow or greedy.
     AdminFlood,
@@ -72,11 +72,11 @@ pub enum Fault {
 /// A mistake in the settings file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mistake {
-    /// It is no YAML.
+    /// Text that is no YAML.
     NotYaml,
-    /// It has a key that ilb does not know.
+    /// A key that ilb does not know.
     UnknownKey,
-    /// It is empty.
+    /// An empty file.
     Empty,
     /// A selector cannot be parsed.
     BadSelector,

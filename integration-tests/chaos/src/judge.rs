@@ -134,6 +134,9 @@ fn strings(list: &Value) -> Vec<&str> {
     list.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
+/// Makes a reason of the pool that it is about.
+type Meaning = fn(usize) -> Said;
+
 /// Returns what a line of `degraded` means.
 fn said(text: &str, names: &Names<'_>) -> Said {
     if text.starts_with("settings: ") {
@@ -146,7 +149,7 @@ fn said(text: &str, names: &Names<'_>) -> Said {
     }
     let pool = POOLS.iter().position(|pool| text.starts_with(&format!("pool {}: ", pool.name)));
     let Some((pool, (_, reason))) = pool.zip(text.split_once(": ")) else { return Said::Other(text.to_owned()) };
-    let meanings: [(&str, fn(usize) -> Said); 9] = [
+    let meanings: [(&str, Meaning); 9] = [
         ("its backends are not updated", Said::Stale),
         ("its backends are not known", Said::Unknown),
         ("no backend ", Said::NoBackend),

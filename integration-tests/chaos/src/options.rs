@@ -6,7 +6,7 @@ use anyhow::{Context, bail, ensure};
 
 use crate::setup::Setup;
 
-/// What to run.
+/// Options of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// `SEED`; a random one by default.

@@ -17,7 +17,8 @@ const INTRODUCTION: &str = include_str!("introduction.md");
 
 /// Returns what was measured, as text for a terminal.
 pub fn summary(results: &Results) -> String {
-    results.parts.iter().map(|part| format!("{}\n\n{}", title(part.setup), measured(part))).collect()
+    let parts = results.parts.iter().map(|part| format!("{}\n\n{}", title(part.setup), measured(part)));
+    parts.collect::<Vec<_>>().join("\n")
 }
 
 /// Writes the page. Returns its path.
@@ -63,7 +64,7 @@ fn title(setup: Setup) -> &'static str {
     }
 }
 
-/// What was measured of a class of faults.
+/// Measurements of a class of faults.
 #[derive(Default)]
 struct Measured<'a> {
     noticed: Vec<f64>,

@@ -18,7 +18,7 @@ pub(crate) struct Row {
     pub(crate) chaos: &'static [&'static str],
     /// Time after which ilb shows it, where that has a bound; measured times are added.
     pub(crate) noticed: &'static str,
-    /// What clients notice.
+    /// Effect on clients.
     pub(crate) clients: &'static str,
 }
 

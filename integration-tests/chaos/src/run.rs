@@ -31,14 +31,14 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(60);
 /// Time between two samples of the memory.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(150);
 
-/// Something that is not as the model says.
+/// A contradiction to the model.
 #[derive(Clone, Debug)]
 pub struct Violation {
     /// Promise that is broken. A replay that breaks the same one is a replay of this violation.
     pub kind: &'static str,
-    /// What should hold.
+    /// State that should hold.
     pub expected: String,
-    /// What was seen instead.
+    /// State that was seen instead.
     pub seen: String,
 }
 
@@ -68,7 +68,7 @@ pub struct Outcome {
     pub records: Vec<Record>,
     /// Memory and open files of each process of ilb that has lived long enough.
     pub trends: Vec<Trend>,
-    /// What has ended the run early, and the last lines of the log.
+    /// Violation that has ended the run early, and the last lines of the log.
     pub violation: Option<(Violation, Vec<String>)>,
 }
 
@@ -141,7 +141,15 @@ impl Run {
         let mut made = Vec::new();
         for fault in &step.faults {
             made.push(Instant::now());
-            self.make(*fault).await.with_context(|| format!("cannot make: {fault}"))?;
+            self.make(*fault).await.map_err(|error| match fault {
+                // Its making waits for what ilb shows of it.
+                Fault::LogNotRead => Stop::Violation(Violation {
+                    kind: "never right",
+                    expected: "wrong settings are refused, and lost lines of the log are counted".to_owned(),
+                    seen: format!("{error:#}"),
+                }),
+                _ => Stop::Broken(error.context(format!("cannot make: {fault}"))),
+            })?;
         }
         let mut later = Vec::new();
         for change in &step.changes {

@@ -7,14 +7,14 @@ use crate::{
     setup::{POOLS, SLOTS, Setup, Slot},
 };
 
-/// One or two faults at a time, and changes of the pods while they are at work.
+/// Faults that are made together, and changes of the pods while they are at work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     /// Number, from 1 on: the same step in each run with this seed.
     pub number: usize,
     /// Time without faults before the step.
     pub calm: Duration,
-    /// One fault, or two that fit.
+    /// A fault, or two that fit.
     pub faults: Vec<Fault>,
     /// Changes of the pods while the faults are at work.
     pub changes: Vec<Change>,
@@ -40,7 +40,7 @@ pub enum PodState {
     NotReady,
     /// Deleted with a grace period: it still exists.
     Terminating,
-    /// It does not exist.
+    /// Not there.
     Absent,
 }
 

@@ -17,7 +17,7 @@ use tokio::{
 
 use crate::{model::Expected, setup::POOLS, world::World};
 
-/// What is shown.
+/// Answers of ilb and the Traefiks.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     /// Status of ilb; `None` if it was not asked.

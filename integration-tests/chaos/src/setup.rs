@@ -11,7 +11,7 @@ pub enum Setup {
     /// Two Traefiks, which get the same configuration. The connections of a fleet cannot be counted, so each pool is balanced
     /// by round robin, whatever its method.
     Fleet,
-    /// One Traefik, whose connections are counted.
+    /// A single Traefik, whose connections are counted.
     Single,
 }
 

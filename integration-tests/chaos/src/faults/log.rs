@@ -35,8 +35,8 @@ pub(super) fn read_again(world: &World) -> anyhow::Result<()> {
 }
 
 fn write(world: &World, round: u32) -> anyhow::Result<()> {
-    let mistakes: String = (0..MISTAKES).map(|number| format!("wrong_{round}_{number}: 1\n")).collect();
-    world.write_settings(&mistakes)
+    let mistakes: Vec<_> = (0..MISTAKES).map(|number| format!("wrong_{round}_{number}: 1\n")).collect();
+    world.write_settings(&mistakes.concat())
 }
 
 async fn dropped(world: &World) -> anyhow::Result<f64> {

@@ -8,7 +8,7 @@ use crate::{
     setup::{POOLS, Setup, Slot},
 };
 
-/// What must be shown.
+/// Answers that ilb and the Traefiks must give.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Expected {
     /// False while ilb is killed or stopped: then nothing is compared but the Traefiks.
@@ -21,9 +21,9 @@ pub(crate) struct Expected {
     pub(crate) pools: Vec<Option<BTreeSet<Slot>>>,
     /// Ready backends that ilb may leave out.
     pub(crate) doubtful: BTreeSet<Slot>,
-    /// What must be called degraded, each with the fault behind it.
+    /// Things that must be called degraded, each with the fault behind it.
     pub(crate) degraded: Vec<(Said, Option<Fault>)>,
-    /// What may be called degraded beside that.
+    /// Things that may be called degraded beside that.
     pub(crate) may_be_degraded: BTreeSet<Said>,
     /// Fault that explains why ilb must not be ready.
     pub(crate) unready_by: Option<Fault>,
@@ -48,7 +48,7 @@ pub(crate) enum Said {
     NotInForce(usize),
     /// The settings file was refused.
     Settings,
-    /// Anything else.
+    /// Another reason, as it is stated.
     Other(String),
 }
 
@@ -119,7 +119,7 @@ impl Model {
     }
 
     fn expect_pools(&self, expected: &mut Expected, control_plane: Option<Fault>) {
-        for pool in 0..POOLS.len() {
+        for (pool, spec) in POOLS.iter().enumerate() {
             let ready = self.ready_pods(pool);
             let is_stale = match control_plane {
                 None => Some(false),
@@ -147,7 +147,7 @@ impl Model {
                 expected.may_be_degraded.insert(Said::NoBackend(pool));
                 expected.pools.push(None);
             }
-            if self.setup == Setup::Fleet && POOLS[pool].counts {
+            if self.setup == Setup::Fleet && spec.counts {
                 expected.degraded.push((Said::NotCounted(pool), None));
             }
         }
