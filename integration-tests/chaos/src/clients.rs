@@ -11,8 +11,8 @@ use tokio::{sync::mpsc, task::JoinSet, time::sleep};
 
 use crate::{
     model::Model,
-    run::Violation,
     setup::{POOLS, Setup, Slot},
+    violation::Violation,
 };
 
 /// Long connections to each pool by each Traefik.

@@ -20,12 +20,14 @@ mod seen;
 mod servers;
 mod setup;
 pub mod shrink;
+mod violation;
 mod world;
 
 pub use crate::{
     fault::Fault,
     resources::Trend,
-    run::{Outcome, Record, Violation, run},
+    run::{Outcome, Record, run},
     schedule::{Schedule, Step},
     setup::Setup,
+    violation::Violation,
 };

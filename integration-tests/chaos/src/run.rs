@@ -20,6 +20,7 @@ use crate::{
     schedule::{PodState, Step},
     seen::Seen,
     setup::{POOLS, Setup, Slot},
+    violation::Violation,
     world::World,
 };
 
@@ -30,17 +31,6 @@ const LIMIT: Duration = Duration::from_secs(180);
 const LOOK_INTERVAL: Duration = Duration::from_millis(60);
 /// Time between two samples of the memory.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(150);
-
-/// A contradiction to the model.
-#[derive(Clone, Debug)]
-pub struct Violation {
-    /// Promise that is broken. A replay that breaks the same one is a replay of this violation.
-    pub kind: &'static str,
-    /// State that should hold.
-    pub expected: String,
-    /// State that was seen instead.
-    pub seen: String,
-}
 
 /// A step that is over.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -1,6 +1,6 @@
 //! The API server, the pods, and the rights to read them.
 
-use super::{LAST_GOOD, NOTHING, Row, row, test};
+use super::row::{LAST_GOOD, NOTHING, Row, row, test};
 
 pub(super) const ROWS: &[Row] = &[
     row(

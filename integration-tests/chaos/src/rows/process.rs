@@ -1,6 +1,6 @@
 //! ilb itself, and what reaches it from outside.
 
-use super::{NOTHING, Row, row, test};
+use super::row::{NOTHING, Row, row, test};
 
 pub(super) const ROWS: &[Row] = &[
     row(

@@ -1,6 +1,6 @@
 //! Backends, Traefik, and the pushes to it.
 
-use super::{LAST_GOOD, Row, row, test};
+use super::row::{LAST_GOOD, Row, row, test};
 
 pub(super) const ROWS: &[Row] = &[
     row(
