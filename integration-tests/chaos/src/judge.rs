@@ -150,7 +150,7 @@ fn said(text: &str, names: &Names<'_>) -> Said {
     let pool = POOLS.iter().position(|pool| text.starts_with(&format!("pool {}: ", pool.name)));
     let Some((pool, (_, reason))) = pool.zip(text.split_once(": ")) else { return Said::Other(text.to_owned()) };
     let meanings: [(&str, Meaning); 9] = [
-        ("its backends are not updated", Said::Stale),
+        ("some or all of its backends are not updated", Said::Stale),
         ("its backends are not known", Said::Unknown),
         ("no backend ", Said::NoBackend),
         ("no answer from", Said::Failing),
@@ -232,8 +232,10 @@ mod tests {
         let mut seen = shown(&model);
         model.begin(Fault::RightsRevoked(1), Instant::now());
         assert!(texts(&model, &seen).contains("Stale(1)"));
-        seen.status.as_mut().unwrap()["degraded"] =
-            json!(["pool carts: its backends are not updated: forbidden", "pool orders: no answer from 1 backend"]);
+        seen.status.as_mut().unwrap()["degraded"] = json!([
+            "pool carts: some or all of its backends are not updated: forbidden",
+            "pool orders: no answer from 1 backend"
+        ]);
         assert_eq!(texts(&model, &seen), "called degraded without a reason: pool orders: no answer from 1 backend\n");
     }
 }

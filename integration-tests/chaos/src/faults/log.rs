@@ -5,8 +5,8 @@ use ilb_testbed::eventually;
 
 use crate::world::World;
 
-/// Mistakes in a file, each of which is in the log. A file may have 1 MiB, and as much waits for a reader.
-const MISTAKES: u32 = 20_000;
+/// Mistakes in a file, each of which is in the log, where 1 MiB waits for a reader.
+const MISTAKES: u32 = 6_000;
 
 /// Stops reading the log, and makes ilb log more than fits, until it says that lines are lost.
 pub(super) async fn stop_reading(world: &World) -> anyhow::Result<()> {
