@@ -1,19 +1,24 @@
 //! A log that is not read.
 
+use std::time::Duration;
+
 use anyhow::ensure;
-use ilb_testbed::eventually;
+use ilb_testbed::{eventually, eventually_within};
 
 use crate::world::World;
 
 /// Mistakes in a file, each of which is in the log, where 1 MiB waits for a reader.
 const MISTAKES: u32 = 6_000;
 
+/// Time limit: it takes several files, each of which is read when it has stayed the same for a second.
+const LIMIT: Duration = Duration::from_secs(180);
+
 /// Stops reading the log, and makes ilb log more than fits, until it says that lines are lost.
 pub(super) async fn stop_reading(world: &World) -> anyhow::Result<()> {
     world.log.pause(true);
     let before = dropped(world).await?;
     let mut round = 0;
-    eventually("lines of the log are dropped", async || {
+    eventually_within(LIMIT, "lines of the log are dropped", async || {
         let refused = refusals(world).await?;
         write(world, round)?;
         round += 1;
