@@ -151,8 +151,13 @@ async fn open_new_connections(shared: Arc<Shared>, at: At, interval: Duration) {
 }
 
 fn judge_attempt(shared: &Shared, at: At, started: Instant, opened: &anyhow::Result<Connection>) {
-    shared.tally().attempts += 1;
     let model = shared.model();
+    let is_by_design = opened.is_err() && model.was_emptied(at.pool);
+    if !is_by_design {
+        let mut tally = shared.tally();
+        tally.attempts += 1;
+        tally.failed += u64::from(opened.is_err());
+    }
     match opened {
         Ok(connection) => match Slot::of(connection.backend(), |slot| shared.address(slot)) {
             Some(slot) if slot.pool == at.pool && !model.is_forbidden(at.traefik, slot, started) => {}
@@ -163,7 +168,6 @@ fn judge_attempt(shared: &Shared, at: At, started: Instant, opened: &anyhow::Res
             ),
         },
         Err(error) => {
-            shared.tally().failed += 1;
             if model.excuse(at.traefik, at.pool, started).is_none() {
                 shared.report(
                     "not served",

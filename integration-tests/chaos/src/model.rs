@@ -157,6 +157,11 @@ impl Model {
         self.emptied.contains(&pool).then(|| "the pool had no Ready pod".to_owned())
     }
 
+    /// Returns whether a pool has been without Ready pods since all was settled, so that new connections fail by design.
+    pub(crate) fn was_emptied(&self, pool: usize) -> bool {
+        self.emptied.contains(&pool)
+    }
+
     /// Judges an attempt to connect that has failed: returns the reason why it may, or none.
     pub(crate) fn excuse(&self, traefik: usize, pool: usize, started: Instant) -> Option<String> {
         let earlier = self.trouble_ended.get(&(traefik, pool)).filter(|ended| **ended >= started);

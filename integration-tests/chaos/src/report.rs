@@ -41,17 +41,18 @@ fn page(results: &Results) -> String {
         .iter()
         .flat_map(|part| &part.records)
         .fold((0, 0), |(steps, connections), record| (steps + 1, connections + record.attempts));
-    let _ = writeln!(
-        text,
-        "{steps} steps, {connections} new connections. A step with two faults counts for both of them, and is only used for a \
-         fault that has never been alone."
-    );
+    let _ = writeln!(text, "{steps} steps, {connections} new connections. {ABOUT_TABLES}");
     for part in &results.parts {
         let _ = write!(text, "\n### {}\n\n{}\n{}", title(part.setup), measured(part), trends(part));
     }
     let _ = write!(text, "\n## All faults and their tests\n\n{ALL_FAULTS}\n\n{}", all_faults(results));
     text
 }
+
+/// Text above the tables of the arrangements.
+const ABOUT_TABLES: &str = "A step with two faults counts for both of them, and only for a fault that was never alone, which \
+                            has a `*`: its figures are those of the two together. Failures at a pool that has \
+                            just been scaled to zero are left out.";
 
 /// Text above the table of all faults.
 const ALL_FAULTS: &str = "Times are the worst of the run above, of both arrangements. A row without them has no class in \
@@ -100,7 +101,8 @@ fn measured(part: &Part) -> String {
         let sum = |of: fn(&Record) -> u64| measured.records.iter().map(|record| of(record)).sum::<u64>();
         let _ = writeln!(
             text,
-            "| {class} | {} | {} | {} | {} of {} | {} |",
+            "| {class}{} | {} | {} | {} | {} of {} | {} |",
+            if measured.records.iter().all(|record| record.faults.len() == 1) { "" } else { " *" },
             measured.records.len(),
             median_and_worst(&measured.noticed),
             median_and_worst(&recovered),
