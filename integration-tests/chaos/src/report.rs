@@ -52,7 +52,9 @@ fn page(results: &Results) -> String {
 /// Text above the tables of the arrangements.
 const ABOUT_TABLES: &str = "A step with two faults counts for both of them, and only for a fault that was never alone, which \
                             has a `*`: its figures are those of the two together. Failures at a pool that has \
-                            just been scaled to zero are left out.";
+                            just been scaled to zero are left out. An attempt counts where it ends, even if the fault \
+                            that it met was in the step before: one that reaches a Traefik that is just starting may \
+                            get its end only after 20 s.";
 
 /// Text above the table of all faults.
 const ALL_FAULTS: &str = "Times are the worst of the run above, of both arrangements. A row without them has no class in \
