@@ -1,6 +1,6 @@
 //! The log of one Traefik of a fleet.
 
-use ilb_traefik_client::fleet::InstanceState;
+use ilb_traefik_client::{Error, fleet::InstanceState};
 use tokio::time::Instant;
 
 use super::{
@@ -19,6 +19,11 @@ pub(super) struct InstanceLog {
     rival: Trouble,
 }
 
+/// Returns `true` if this is what another program that writes brings about.
+fn is_of_rival(error: &Error) -> bool {
+    matches!(error, Error::Overwritten(_))
+}
+
 impl InstanceLog {
     pub(super) fn new(traefik: &str) -> Self {
         let (failing, rival) = (Trouble::default(), Trouble::default());
@@ -35,11 +40,12 @@ impl InstanceLog {
                 tracing::info!(traefik, "{NO_OTHER_PROGRAM}");
             }
             // While there is a rival, the configuration is lost and active again and again.
-            (true, true) => return,
+            (true, true) if error.map_or(!self.is_failing, is_of_rival) => return,
             _ => {}
         }
+        let error = error.filter(|error| !(state.has_rival && is_of_rival(error)));
         match (std::mem::replace(&mut self.is_failing, error.is_some()), error) {
-            (false, Some(error)) if !state.has_rival && self.failing.occurred(error.kind(), error, now) => {
+            (_, Some(error)) if self.failing.occurred(error.kind(), error, now) => {
                 tracing::warn!(traefik, %error, kind = error.kind(), "A Traefik does not have the configuration");
             }
             (true, None) if self.failing.ended().is_some_and(|ended| ended.is_logged) => {

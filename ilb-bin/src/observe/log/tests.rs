@@ -328,12 +328,26 @@ async fn another_program_that_writes_is_logged_once_and_summed_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_traefik_that_goes_away_is_logged_as_such_while_another_program_writes() {
+    let mut logged = Logged::new(&["a"]);
+    let desired = desired(&[("a", &set(&[State::Ready]))]);
+    logged.pushed(&desired);
+    logged.log.on(&Event::RivalFound);
+    logged.lines.take();
+    logged.log.on(&Event::ProofLost { error: &unreachable_traefik() });
+    logged
+        .assert_lines(&["WARN Traefik's configuration is no longer verified: updating again error=Traefik cannot be"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn each_traefik_of_a_fleet_is_logged_when_it_fails_and_when_it_works_again() {
     let mut logged = Logged::new(&[]);
     let works = InstanceState::new(Some(Ok(applied("one"))));
     let fails = |error| InstanceState::new(Some(Err(error)));
     let mut with_rival = works.clone();
     with_rival.has_rival = true;
+    let mut away_with_rival = fails(Error::NotReady("the test"));
+    away_with_rival.has_rival = true;
     let states = [
         &InstanceState::new(None),
         &works,
@@ -341,6 +355,7 @@ async fn each_traefik_of_a_fleet_is_logged_when_it_fails_and_when_it_works_again
         &fails(Error::Restarted),
         &works,
         &with_rival,
+        &away_with_rival,
         &with_rival,
         &works,
     ];
@@ -349,9 +364,12 @@ async fn each_traefik_of_a_fleet_is_logged_when_it_fails_and_when_it_works_again
     }
     logged.log.on(&Event::InstanceChanged { instance: "a:1", state: None });
     logged.assert_lines(&[
-        "WARN A Traefik does not have the configuration traefik=\"a:1\"",
+        "WARN A Traefik does not have the configuration traefik=\"a:1\" error=Traefik cannot be reached",
+        "WARN A Traefik does not have the configuration traefik=\"a:1\" error=Traefik restarted",
         "INFO A Traefik has the configuration again traefik=\"a:1\"",
         "ERROR Another program writes to this Traefik traefik=\"a:1\"",
+        "WARN A Traefik does not have the configuration traefik=\"a:1\"",
+        "INFO A Traefik has the configuration again traefik=\"a:1\"",
         "INFO No other program writes to this Traefik any more traefik=\"a:1\"",
     ]);
     assert!(logged.log.instances.is_empty());

@@ -84,7 +84,8 @@ impl TraefikLog {
 
     pub(super) fn proof_lost(&mut self, error: &Error, now: Instant) {
         let kind = error.kind();
-        if self.has_rival {
+        // Everything else that happens during a fight is no work of the other program.
+        if self.has_rival && matches!(error, Error::Overwritten(_)) {
             self.rival.occurred(kind, error, now);
         } else if self.unproved.occurred(kind, &error, now) {
             tracing::warn!(%error, kind, "Traefik's configuration is no longer verified: updating again");
