@@ -2,16 +2,16 @@
 
 mod changes;
 mod parse;
-mod reader;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 
-pub use self::{changes::FileChanges, reader::FileReader};
+pub use self::changes::FileChanges;
 use crate::{
-    AddressPolicy, BackendSet, Cause, Discovery, Error, contact::Contact, own_addresses::OwnAddresses, publish,
+    AddressPolicy, BackendSet, Cause, Discovery, Error, FileReader, contact::Contact, own_addresses::OwnAddresses,
+    publish,
 };
 
 /// Discovers the backends that a file lists.

@@ -18,6 +18,8 @@ mod contact;
 mod fake;
 #[cfg(feature = "file")]
 mod file;
+#[cfg(any(feature = "file", feature = "kube"))]
+mod file_reader;
 #[cfg(all(any(test, fuzzing), feature = "file", feature = "kube"))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -43,7 +45,9 @@ pub use crate::{
 pub use ::ipnet;
 
 #[cfg(feature = "file")]
-pub use crate::file::{FileChanges, FileDiscovery, FileReader};
+pub use crate::file::{FileChanges, FileDiscovery};
+#[cfg(any(feature = "file", feature = "kube"))]
+pub use crate::file_reader::FileReader;
 #[cfg(feature = "kube")]
 pub use crate::kube::{
     BackendPort, ClientLimits, EndpointSliceDiscovery, Families, KubeDiscovery, KubeOptions, PodDiscovery, PortName,

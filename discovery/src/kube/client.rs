@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use http::{HeaderValue, Request, header::USER_AGENT};
 use hyper_timeout::TimeoutConnector;
 use hyper_util::{
@@ -12,7 +13,7 @@ use kube::{
     Client, Config,
     client::{Body, ConfigExt},
 };
-use tower::{BoxError, ServiceBuilder, util::MapRequestLayer};
+use tower::{BoxError, ServiceBuilder, filter::AsyncFilterLayer, util::MapRequestLayer};
 
 use super::{proxy, token_file::TokenFile};
 use crate::{Cause, Error};
@@ -106,14 +107,17 @@ pub fn api_client(config: &Config, limits: &ClientLimits) -> Result<Client, Erro
         // Long enough for the next request of a source, too short for a connection to die unnoticed in between.
         .pool_idle_timeout(Duration::from_secs(2))
         .build::<_, Body>(connector);
-    let service = ServiceBuilder::new()
-        .layer(config.base_uri_layer())
-        .option_layer(token_file.map(|file| MapRequestLayer::new(move |request| file.authorize(request))))
-        .option_layer(authorization)
-        .layer(config.extra_headers_layer().map_err(failed)?)
-        .layer(MapRequestLayer::new(with_user_agent))
-        .map_err(BoxError::from)
-        .service(http);
+    let service =
+        ServiceBuilder::new()
+            .layer(config.base_uri_layer())
+            .option_layer(token_file.map(|file| {
+                AsyncFilterLayer::new(move |request| file.clone().authorize(request).map(Ok::<_, BoxError>))
+            }))
+            .option_layer(authorization)
+            .layer(config.extra_headers_layer().map_err(failed)?)
+            .layer(MapRequestLayer::new(with_user_agent))
+            .map_err(BoxError::from)
+            .service(http);
     Ok(Client::new(service, config.default_namespace.clone()))
 }
 

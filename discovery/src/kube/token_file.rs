@@ -1,9 +1,10 @@
 //! The bearer token in a file.
 
 use std::{
-    fs, io,
-    path::{Path, PathBuf},
+    io,
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use http::{
@@ -11,6 +12,9 @@ use http::{
     header::{AUTHORIZATION, InvalidHeaderValue},
 };
 use kube::config::AuthInfo;
+use tokio::time::timeout;
+
+use crate::FileReader;
 
 /// Reads the bearer token from a file that is renewed, by the kubelet for example, for each request.
 ///
@@ -18,11 +22,20 @@ use kube::config::AuthInfo;
 /// hour, it sends the old token for an hour, although that expires in the meantime. Reading the file each time is cheap,
 /// since there are few requests.
 #[derive(Clone)]
-pub(super) struct TokenFile {
-    path: PathBuf,
+pub(super) struct TokenFile(Arc<Shared>);
+
+/// State that all requests share.
+struct Shared {
+    reader: tokio::sync::Mutex<FileReader>,
     /// Header of the last good token. Some deployments remove the file after the program has started.
-    last: Arc<Mutex<HeaderValue>>,
+    last: Mutex<HeaderValue>,
 }
+
+/// Maximum size of the file.
+const MAX_BYTES: u64 = 1024 * 1024;
+
+/// Maximum time for which a request waits for the file, whose volume may not answer. Then it gets the last good token.
+const READ_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Error of a token file that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -49,25 +62,28 @@ impl TokenFile {
     }
 
     fn open(path: PathBuf) -> Result<Self, UnreadableTokenFile> {
-        match read(&path) {
-            Ok(header) => Ok(Self { path, last: Arc::new(Mutex::new(header)) }),
+        let reader = FileReader::new(&path, MAX_BYTES);
+        match reader.read_now().and_then(|text| header(&text)) {
+            Ok(header) => Ok(Self(Arc::new(Shared { reader: reader.into(), last: Mutex::new(header) }))),
             Err(source) => Err(UnreadableTokenFile { path, source }),
         }
     }
 
     /// Adds the token to `request`.
-    pub(super) fn authorize<B>(&self, mut request: Request<B>) -> Request<B> {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Ok(header) = read(&self.path) {
-            *last = header;
+    pub(super) async fn authorize<B>(self, mut request: Request<B>) -> Request<B> {
+        let read = timeout(READ_TIMEOUT, async { self.0.reader.lock().await.read().await }).await;
+        let new = read.ok().and_then(|read| header(&read.ok()?).ok());
+        let mut last = self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(new) = new {
+            *last = new;
         }
         request.headers_mut().insert(AUTHORIZATION, last.clone());
+        drop(last);
         request
     }
 }
 
-fn read(path: &Path) -> io::Result<HeaderValue> {
-    let text = fs::read_to_string(path)?;
+fn header(text: &str) -> io::Result<HeaderValue> {
     let token = text.trim();
     if token.is_empty() {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "it is empty"));
@@ -80,6 +96,8 @@ fn read(path: &Path) -> io::Result<HeaderValue> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use rstest::rstest;
 
     use super::*;
@@ -91,26 +109,37 @@ mod tests {
         file
     }
 
-    fn sent(token: &TokenFile) -> String {
-        token.authorize(Request::new(())).headers()[AUTHORIZATION].to_str().unwrap().to_owned()
+    async fn sent(token: &TokenFile) -> String {
+        let request = token.clone().authorize(Request::new(())).await;
+        request.headers()[AUTHORIZATION].to_str().unwrap().to_owned()
     }
 
-    #[test]
-    fn the_present_token_is_sent_and_the_last_one_when_there_is_none() {
+    #[tokio::test]
+    async fn the_present_token_is_sent_and_the_last_one_when_there_is_none() {
         let file = file("first\n");
         let token = TokenFile::open(file.path().into()).unwrap();
-        assert_eq!(sent(&token), "Bearer first");
+        assert_eq!(sent(&token).await, "Bearer first");
         fs::write(&file, "second").unwrap();
-        assert_eq!(sent(&token), "Bearer second");
+        assert_eq!(sent(&token).await, "Bearer second");
         fs::write(&file, "").unwrap();
-        assert_eq!(sent(&token), "Bearer second", "half written");
+        assert_eq!(sent(&token).await, "Bearer second", "half written");
         drop(file);
-        assert_eq!(sent(&token), "Bearer second", "removed");
+        assert_eq!(sent(&token).await, "Bearer second", "removed");
     }
 
-    #[test]
-    fn a_token_is_not_shown_by_debug() {
-        let request = TokenFile::open(file("secret").path().into()).unwrap().authorize(Request::new(()));
+    #[tokio::test(start_paused = true)]
+    async fn a_volume_that_does_not_answer_delays_a_request_for_a_second_and_nothing_else() {
+        let file = file("token");
+        let token = TokenFile::open(file.path().into()).unwrap();
+        let _hangs = token.0.reader.lock().await;
+        let started = tokio::time::Instant::now();
+        assert_eq!(sent(&token).await, "Bearer token");
+        assert_eq!(started.elapsed(), READ_TIMEOUT);
+    }
+
+    #[tokio::test]
+    async fn a_token_is_not_shown_by_debug() {
+        let request = TokenFile::open(file("secret").path().into()).unwrap().authorize(Request::new(())).await;
         assert!(!format!("{request:?}").contains("secret"));
     }
 
@@ -125,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_token_that_cannot_be_sent_keeps_the_error_of_the_header() {
-        let error = read(file("a\nb").path()).unwrap_err();
+        let error = header("a\nb").unwrap_err();
         assert!(error.get_ref().unwrap().source().unwrap().is::<InvalidHeaderValue>());
     }
 

@@ -1,11 +1,6 @@
 //! Settings of a [`Traefik`] client.
 
-use std::{
-    net::SocketAddr,
-    path::PathBuf,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{net::SocketAddr, path::PathBuf, sync::Mutex, time::Duration};
 
 use reqwest::{Client, Url};
 
@@ -63,7 +58,7 @@ impl TraefikBuilder {
 
     /// Sends the token in a file, which is read again for each request.
     pub fn bearer_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.credentials = Credentials::TokenFile(Arc::new(path.into()));
+        self.credentials = Credentials::token_file(path);
         self
     }
 

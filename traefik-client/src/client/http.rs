@@ -63,7 +63,7 @@ impl Http {
             source: Some(e.into()),
         })?;
         let mut request = self.client.request(method, url).timeout(self.call_within);
-        if let Some(authorization) = self.credentials.header()? {
+        if let Some(authorization) = self.credentials.header(self.call_within).await? {
             request = request.header(header::AUTHORIZATION, authorization);
         }
         if let Some(body) = body {
