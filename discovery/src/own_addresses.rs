@@ -65,7 +65,7 @@ impl Last {
                 if !std::mem::replace(&mut self.failed, true) {
                     tracing::warn!(
                         %error,
-                        "The addresses of this network namespace cannot be listed: one of them can become a backend"
+                        "the addresses of this network namespace cannot be listed: one of them can become a backend"
                     );
                 }
             }

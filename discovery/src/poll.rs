@@ -54,10 +54,13 @@ impl<D: Discovery> Discovery for Poll<D> {
                     }
                     Err(Error::Partial { set, cause }) => {
                         contact.note();
-                        let pause = backoff.pause_after(cause.retry_after());
+                        let demanded = cause.retry_after();
+                        let pause = backoff.pause_after(demanded);
+                        // Only what the source demands is kept beyond the interval: a part can be listed.
+                        let pause = if demanded.is_some() { pause } else { pause.min(interval) };
                         publisher.partly_fresh(&set, (*cause).clone());
                         publisher.stale(*cause);
-                        ticks.reset_after(pause.min(interval));
+                        ticks.reset_after(pause);
                     }
                     Err(error) => {
                         let pause = backoff.pause_after(error.retry_after());

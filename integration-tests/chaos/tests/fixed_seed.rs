@@ -8,7 +8,7 @@ use ilb_testbed::raise_file_limit;
 /// Seed whose first steps have faults of all parts and none that takes a minute to be over.
 const SEED: u64 = 65;
 /// Time for which steps are begun, in each of the two arrangements.
-const TIME: Duration = Duration::from_secs(30);
+const TIME: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the testbed: make test"]

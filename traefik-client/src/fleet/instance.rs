@@ -290,6 +290,8 @@ fn pauses() -> ExponentialBackoff {
     ExponentialBuilder::default()
         .with_min_delay(Repetition::SHORTEST_PAUSE)
         .with_max_delay(Repetition::LONGEST_PAUSE)
+        // Several clients of a fleet must not repeat in step.
+        .with_jitter()
         .without_max_times()
         .build()
 }
