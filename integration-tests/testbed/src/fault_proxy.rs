@@ -1,6 +1,13 @@
 //! A proxy that breaks connections.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -22,6 +29,7 @@ use crate::Net;
 #[derive(Debug)]
 pub struct FaultProxy {
     address: SocketAddr,
+    puts: Arc<AtomicU64>,
     faults: watch::Sender<Faults>,
     listener: JoinHandle<()>,
 }
@@ -52,14 +60,15 @@ impl FaultProxy {
         let listener = TcpListener::bind((Net::for_this_process()?.host()?, upstream.port())).await?;
         let address = listener.local_addr()?;
         let faults = watch::Sender::new(Faults::default());
-        let shared = faults.clone();
+        let puts = Arc::new(AtomicU64::new(0));
+        let (shared, counter) = (faults.clone(), Arc::clone(&puts));
         let listener = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 shared.send_modify(|faults| faults.accepted += 1);
-                tokio::spawn(serve(client, upstream, shared.subscribe()));
+                tokio::spawn(serve(client, upstream, shared.subscribe(), Arc::clone(&counter)));
             }
         });
-        Ok(Self { address, faults, listener })
+        Ok(Self { address, puts, faults, listener })
     }
 
     /// Returns the address that it listens at.
@@ -70,6 +79,11 @@ impl FaultProxy {
     /// Returns the number of connections that it has accepted so far.
     pub fn accepted(&self) -> u64 {
         self.faults.borrow().accepted
+    }
+
+    /// Returns the number of HTTP requests with the method PUT so far: to Traefik, those are configurations.
+    pub fn puts(&self) -> u64 {
+        self.puts.load(Ordering::Relaxed)
     }
 
     /// Stops forwarding, as if the other end had stopped: what is sent is still received and acknowledged.
@@ -130,7 +144,7 @@ impl Drop for FaultProxy {
 }
 
 /// Serves a connection from its first byte to its end.
-async fn serve(mut client: TcpStream, upstream: SocketAddr, mut faults: watch::Receiver<Faults>) {
+async fn serve(mut client: TcpStream, upstream: SocketAddr, mut faults: watch::Receiver<Faults>, puts: Arc<AtomicU64>) {
     let cuts_before = faults.borrow().cuts;
     if faults.borrow().refusing {
         let _ = client.set_zero_linger();
@@ -144,8 +158,8 @@ async fn serve(mut client: TcpStream, upstream: SocketAddr, mut faults: watch::R
     {
         let (from_client, to_client) = client.split();
         let (from_server, to_server) = server.split();
-        let up = pump(from_client, to_server, faults.clone(), false);
-        let down = pump(from_server, to_client, faults.clone(), true);
+        let up = pump(from_client, to_server, faults.clone(), Direction::Up(&puts));
+        let down = pump(from_server, to_client, faults.clone(), Direction::Down);
         tokio::select! {
             // After the client has closed its direction, the other one is still forwarded.
             () = async { up.await; std::future::pending().await } => {}
@@ -162,18 +176,37 @@ async fn serve(mut client: TcpStream, upstream: SocketAddr, mut faults: watch::R
     }
 }
 
+/// A direction of a connection.
+#[derive(Clone, Copy)]
+enum Direction<'a> {
+    /// From the client, with the number of its requests with the method PUT.
+    Up(&'a AtomicU64),
+    Down,
+}
+
 /// Forwards one direction of a connection until it ends.
-async fn pump(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, mut faults: watch::Receiver<Faults>, from_server: bool) {
+async fn pump(
+    mut from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
+    mut faults: watch::Receiver<Faults>,
+    direction: Direction<'_>,
+) {
     let mut buffer = vec![0; 16 << 10];
     // Counted from the beginning of the fault.
     let mut budget: Option<usize> = None;
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
+        // The head of a request begins a piece, since the response to the one before has been awaited.
+        if let Direction::Up(puts) = direction
+            && buffer[..read].starts_with(b"PUT ")
+        {
+            puts.fetch_add(1, Ordering::Relaxed);
+        }
         if faults.wait_for(|faults| !faults.paused).await.is_err() {
             return;
         }
         let (delay, rate, left) = {
             let faults = faults.borrow();
-            (faults.delay, faults.bytes_per_second, faults.left.filter(|_| from_server))
+            (faults.delay, faults.bytes_per_second, faults.left.filter(|_| matches!(direction, Direction::Down)))
         };
         sleep(delay).await;
         budget = left.map(|left| budget.unwrap_or(left));

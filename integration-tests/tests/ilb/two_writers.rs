@@ -2,8 +2,10 @@
 
 #![allow(clippy::float_cmp, reason = "counts are exact")]
 
+use std::time::{Duration, Instant};
+
 use anyhow::ensure;
-use ilb_testbed::{Traefik, eventually, eventually_within};
+use ilb_testbed::{FaultProxy, Traefik, eventually, eventually_within};
 
 use crate::configured::{Configured, folder, listed, pool};
 
@@ -13,9 +15,12 @@ const RIVAL: &str = "Another program writes to this Traefik";
 #[ignore = "needs the testbed: make test"]
 async fn two_ilbs_on_one_traefik_are_not_ready_until_one_of_them_ends() {
     let traefik = Traefik::start().await.unwrap();
-    let head = format!("traefik: {{urls: ['{}']}}\npools:\n", traefik.rest_url());
-    let (mut ilbs, mut backends) = (Vec::new(), Vec::new());
+    let rest = traefik.rest_url().replace("http://", "").replace("/api/providers/rest", "").parse().unwrap();
+    let (mut ilbs, mut backends, mut proxies) = (Vec::new(), Vec::new(), Vec::new());
     for name in ["one", "two"] {
+        let proxy = FaultProxy::start(rest).await.unwrap();
+        let head = format!("traefik: {{urls: ['http://{}']}}\npools:\n", proxy.address());
+        proxies.push(proxy);
         let folder = folder();
         let (backend, file) = listed(&folder, name).await;
         backends.push(backend);
@@ -34,10 +39,21 @@ async fn two_ilbs_on_one_traefik_are_not_ready_until_one_of_them_ends() {
     for configured in &ilbs {
         assert_eq!(configured.ilb.logged(RIVAL).unwrap().len(), 1);
     }
+    let (noticed, writes) = (Instant::now(), || proxies.iter().map(FaultProxy::puts).sum::<u64>());
+    let before = writes();
+    eventually_within(Duration::from_secs(120), "both still try", async || {
+        ensure!(writes() >= before + 5, "{} writes", writes() - before);
+        Ok(())
+    })
+    .await
+    .unwrap();
+    // One of them has written three times, after pauses that grow from 1 s on. Each wrote twice a second once, so five
+    // took little more than a second. A slow machine only takes longer.
+    assert!(noticed.elapsed() > Duration::from_secs(2), "{:?}", noticed.elapsed());
     let mut loser = ilbs.pop().unwrap();
     loser.ilb.terminate().await.unwrap();
     let winner = &ilbs[0];
-    eventually_within(std::time::Duration::from_secs(180), "the one that is left is ready", async || {
+    eventually_within(Duration::from_secs(180), "the one that is left is ready", async || {
         let (status, reasons) = winner.admin.get("/readyz").await?;
         ensure!(status == 200, "{reasons}");
         Ok(())
