@@ -10,6 +10,7 @@ mod faults;
 mod judge;
 mod model;
 pub mod options;
+pub mod replay;
 pub mod report;
 mod resources;
 pub mod results;
@@ -19,7 +20,7 @@ mod schedule;
 mod seen;
 mod servers;
 mod setup;
-pub mod shrink;
+mod shrink;
 mod violation;
 mod world;
 

@@ -6,14 +6,7 @@
 
 use std::{collections::HashSet, process::ExitCode, time::Duration};
 
-use ilb_chaos::{
-    Outcome, Schedule, Setup, Step, Violation,
-    options::Options,
-    report,
-    results::Results,
-    run,
-    shrink::{MAX_ATTEMPTS, MAX_TIME, shrink},
-};
+use ilb_chaos::{Outcome, Schedule, Setup, Step, Violation, options::Options, replay, report, results::Results, run};
 use ilb_testbed::{Ilb, raise_file_limit, tools};
 
 /// Shortest run that is written down.
@@ -56,7 +49,7 @@ async fn run_all() -> anyhow::Result<bool> {
         if let Some((violation, log)) = &outcome.violation {
             print_violation(&options, *setup, &outcome, violation, log);
             if options.steps.is_none() {
-                print_replay(options.seed, *setup, &outcome.steps, violation).await;
+                println!("{}", replay::shortest(options.seed, *setup, &outcome.steps, violation).await);
             }
             return Ok(false);
         }
@@ -96,22 +89,4 @@ fn print_violation(options: &Options, setup: Setup, outcome: &Outcome, violation
     for line in log {
         println!("    {line}");
     }
-}
-
-/// Looks for the fewest steps that break the same promise, and prints the command that runs them.
-async fn print_replay(seed: u64, setup: Setup, steps: &[Step], violation: &Violation) {
-    println!(
-        "looking for the fewest steps that fail as well, in at most {MAX_ATTEMPTS} attempts and {} minutes",
-        MAX_TIME.as_secs() / 60
-    );
-    let shortest = shrink(steps.to_vec(), async |steps: &[Step]| {
-        let outcome = run(setup, steps.iter().cloned(), Duration::MAX).await;
-        let found = outcome.ok().and_then(|outcome| outcome.violation);
-        let fails = found.is_some_and(|(found, _)| found.kind == violation.kind);
-        eprintln!("chaos: {} steps: {}", steps.len(), if fails { "fail as well" } else { "do not fail" });
-        fails
-    })
-    .await;
-    let numbers: Vec<_> = shortest.iter().map(|step| step.number.to_string()).collect();
-    println!("the shortest replay:\n  make chaos SEED={seed} SETUP={} STEPS={}", setup.name(), numbers.join(","));
 }

@@ -128,9 +128,9 @@ impl Run {
     async fn step(&mut self, step: &Step) -> Result<Record, Stop> {
         self.stay_calm(step.calm).await?;
         self.shared.take_tally();
-        let mut made = Vec::new();
+        let (mut begun, mut made) = (Vec::new(), Vec::new());
         for fault in &step.faults {
-            made.push(Instant::now());
+            begun.push(Instant::now());
             self.make(*fault).await.map_err(|error| match fault {
                 // Its making waits for what ilb shows of it.
                 Fault::LogNotRead => Stop::Violation(Violation {
@@ -140,6 +140,8 @@ impl Run {
                 }),
                 _ => Stop::Broken(error.context(format!("cannot make: {fault}"))),
             })?;
+            // To make some faults takes a while, such as filling a pipe.
+            made.push(Instant::now());
         }
         let mut later = Vec::new();
         for change in &step.changes {
@@ -155,8 +157,8 @@ impl Run {
         self.hold(step.hold).await?;
         for (index, fault) in step.faults.iter().enumerate() {
             if noticed[index].is_none() {
-                let line = self.world.log.first_since(made[index], faults::log_lines(*fault));
-                noticed[index] = line.map(|line| line - made[index]);
+                let line = self.world.log.first_since(begun[index], faults::log_lines(*fault));
+                noticed[index] = line.map(|line| line.saturating_duration_since(made[index]));
             }
         }
         for fault in step.faults.iter().rev() {

@@ -3,14 +3,14 @@
 use std::time::{Duration, Instant};
 
 /// Most attempts, each on new components.
-pub const MAX_ATTEMPTS: usize = 12;
+pub(crate) const MAX_ATTEMPTS: usize = 12;
 /// Time after which no other attempt is begun.
-pub const MAX_TIME: Duration = Duration::from_secs(900);
+pub(crate) const MAX_TIME: Duration = Duration::from_secs(900);
 
 /// Returns the shortest list of steps that was found to fail, given that all of `steps` fail, the last of them visibly.
 ///
 /// First the last ones alone are tried, twice as many each time; then those that are left are left out one by one.
-pub async fn shrink<T: Clone>(steps: Vec<T>, mut fails: impl AsyncFnMut(&[T]) -> bool) -> Vec<T> {
+pub(crate) async fn shrink<T: Clone>(steps: Vec<T>, mut fails: impl AsyncFnMut(&[T]) -> bool) -> Vec<T> {
     let (begun, mut attempts) = (Instant::now(), 0);
     let mut may_try = || {
         attempts += 1;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ilb_chaos::{Schedule, Setup, run};
+use ilb_chaos::{Schedule, Setup, replay, run};
 use ilb_testbed::raise_file_limit;
 
 /// Seed whose first steps have faults of all parts and none that takes a minute to be over.
@@ -20,7 +20,10 @@ async fn the_model_holds_for_a_minute_of_faults() {
     );
     for (setup, outcome) in [(Setup::Fleet, fleet), (Setup::Single, single)] {
         let outcome = outcome.unwrap();
-        assert!(outcome.violation.is_none(), "make chaos SEED={SEED} SETUP={}: {outcome:#?}", setup.name());
+        if let Some((violation, _)) = &outcome.violation {
+            let replay = replay::shortest(SEED, setup, &outcome.steps, violation).await;
+            panic!("{outcome:#?}\n{replay}");
+        }
         assert!(outcome.records.len() >= 3, "{outcome:#?}");
     }
 }
