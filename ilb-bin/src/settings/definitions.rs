@@ -92,6 +92,16 @@ pub(super) static TRAEFIK_QUORUM: Setting<Quorum> = Setting {
             as done; all of them if there are fewer. The others get it as soon as they can.",
 };
 
+pub(super) static TRAEFIK_TIMEOUT: Setting<Duration> = Setting {
+    path: "traefik.timeout",
+    variables: &["ILB_TRAEFIK_TIMEOUT"],
+    parse: parsers::traefik_timeout,
+    default: Text("3s"),
+    form: "a duration of at most 5m, such as 3s",
+    about: "Maximum time of one request to Traefik. With thousands of backends, a Traefik that is limited to a fraction of a \
+            core needs longer to show its configuration.",
+};
+
 pub(super) static TRAEFIK_USERNAME: Setting<String> = Setting {
     path: "traefik.basicAuth.username",
     variables: &["ILB_TRAEFIK_USERNAME"],
@@ -346,6 +356,7 @@ pub(crate) static KEYS: &[Key] = &[
     TRAEFIK_URLS.key(),
     TRAEFIK_DNS.key(),
     TRAEFIK_QUORUM.key(),
+    TRAEFIK_TIMEOUT.key(),
     TRAEFIK_USERNAME.key(),
     TRAEFIK_PASSWORD_FILE.key(),
     TRAEFIK_BEARER_TOKEN_FILE.key(),

@@ -43,11 +43,21 @@ const MAX_DURATION: Duration = Duration::from_secs(8760 * 3600);
 /// Longest interval, for the same reasons.
 const MAX_INTERVAL: Duration = Duration::from_secs(24 * 3600);
 
+/// Longest time of a request to Traefik: whoever waits for longer does not notice for as long that Traefik is gone.
+const MAX_TRAEFIK_TIMEOUT: Duration = Duration::from_secs(300);
+
 /// Takes a duration that is longer than zero and at most [`MAX_INTERVAL`].
 pub(super) fn interval(text: &str) -> anyhow::Result<Duration> {
     let interval = positive_duration(text)?;
     ensure!(interval <= MAX_INTERVAL, "it must be at most 24h");
     Ok(interval)
+}
+
+/// Takes a duration that is longer than zero and at most [`MAX_TRAEFIK_TIMEOUT`].
+pub(super) fn traefik_timeout(text: &str) -> anyhow::Result<Duration> {
+    let timeout = positive_duration(text)?;
+    ensure!(timeout <= MAX_TRAEFIK_TIMEOUT, "it must be at most 5m");
+    Ok(timeout)
 }
 
 /// Takes a duration that is longer than zero and at most [`MAX_DURATION`].

@@ -1,13 +1,13 @@
 //! The settings of the Traefiks and of the connections to them.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use ilb_traefik_client::fleet::Quorum;
 
 use super::{
     definitions::{
         TRAEFIK_BEARER_TOKEN_FILE, TRAEFIK_CA_FILE, TRAEFIK_CERT_FILE, TRAEFIK_DNS, TRAEFIK_KEY_FILE,
-        TRAEFIK_PASSWORD_FILE, TRAEFIK_QUORUM, TRAEFIK_URLS, TRAEFIK_USERNAME,
+        TRAEFIK_PASSWORD_FILE, TRAEFIK_QUORUM, TRAEFIK_TIMEOUT, TRAEFIK_URLS, TRAEFIK_USERNAME,
     },
     reading::{Reading, Reported},
     setting::Key,
@@ -19,6 +19,8 @@ pub(crate) struct TraefikSettings {
     pub(crate) instances: Instances,
     /// Number of instances that have to have the configuration in force.
     pub(crate) quorum: Quorum,
+    /// Maximum time of one request.
+    pub(crate) timeout: Duration,
     pub(crate) authentication: Option<Authentication>,
     pub(crate) ca_file: Option<PathBuf>,
     /// Files of the client certificate and its key.
@@ -46,6 +48,7 @@ impl TraefikSettings {
     pub(super) fn read(reading: &mut Reading<'_>) -> Result<Self, Reported> {
         let instances = instances(reading)?;
         let quorum = quorum(reading, &instances)?;
+        let timeout = reading.get(&TRAEFIK_TIMEOUT)?;
         let authentication = authentication(reading);
         let ca_file = reading.get_optional(&TRAEFIK_CA_FILE);
         let identity = identity(reading);
@@ -60,7 +63,7 @@ impl TraefikSettings {
                 reading.name(key)
             ));
         }
-        Ok(Self { instances, quorum, authentication, ca_file, identity })
+        Ok(Self { instances, quorum, timeout, authentication, ca_file, identity })
     }
 }
 

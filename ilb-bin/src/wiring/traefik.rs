@@ -38,7 +38,7 @@ impl TraefikClients {
 }
 
 fn builder(settings: &TraefikSettings, url: &str) -> anyhow::Result<TraefikBuilder> {
-    let mut builder = Traefik::builder(url);
+    let mut builder = Traefik::builder(url).call_within(settings.timeout);
     match &settings.authentication {
         Some(Authentication::Basic { username, password_file }) => {
             builder = builder.basic(username, read(password_file)?.trim_end_matches(['\r', '\n']));
