@@ -2,9 +2,8 @@
 
 use std::{
     collections::BTreeSet,
-    fmt, io,
+    fmt,
     net::SocketAddr,
-    os::fd::OwnedFd,
     sync::{
         Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
@@ -12,12 +11,14 @@ use std::{
 };
 
 use async_trait::async_trait;
-use tokio::{io::unix::AsyncFd, task::JoinHandle};
+use tokio::task::JoinHandle;
 
 use crate::{
     accounts::AccountId,
     announced::{AnnouncementQueue, Watch, follow},
+    connection::Connection,
     counters::OpenedCounter,
+    descriptor::watched,
     error::{Chain, Error, ReadError},
     following::Following,
     ledger::Ledger,
@@ -203,6 +204,12 @@ impl ConnectionSource for KernelConnections {
         sampling.await.map_err(|_| Error::Cancelled)?
     }
 
+    async fn connections(&self, backends: &BTreeSet<SocketAddr>) -> Result<Vec<Connection>, Error> {
+        let (shared, backends) = (Arc::clone(&self.shared), backends.clone());
+        let reading = tokio::task::spawn_blocking(move || shared.reader().connections(&backends));
+        reading.await.map_err(|_| Error::Cancelled)?
+    }
+
     async fn ended(&self) {
         if self.shared.queue.is_some() {
             self.user.watch.ended().await;
@@ -230,13 +237,17 @@ impl Shared {
     }
 
     fn sample(&self, user: AccountId, backends: &Arc<BTreeSet<SocketAddr>>) -> Result<Sample, Error> {
-        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reader = self.reader();
         let alive: BTreeSet<AccountId> = {
             let mut users = self.users();
             users.retain(|(_, user)| user.strong_count() > 0);
             users.iter().map(|(id, _)| *id).collect()
         };
         reader.sample(user, backends, |id| alive.contains(&id)).map(|sample| sample.with_method(self.method))
+    }
+
+    fn reader(&self) -> std::sync::MutexGuard<'_, Reader<Host>> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn users(&self) -> std::sync::MutexGuard<'_, Vec<(AccountId, Weak<User>)>> {
@@ -281,15 +292,6 @@ impl Proved {
         };
         Ok(Self { table, following })
     }
-}
-
-/// Returns the descriptor in a form that can be waited for.
-#[expect(
-    deprecated,
-    reason = "what is deprecated is a descriptor that may be closed meanwhile, which this type rules out"
-)]
-fn watched(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    AsyncFd::new(descriptor)
 }
 
 impl View<Host> {

@@ -1,5 +1,7 @@
 //! The connections that are known, from dumps of the socket table, lookups and announcements.
 
+mod description;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     net::SocketAddr,
@@ -24,7 +26,7 @@ use crate::{
 /// Opened and closed connections are both counted even if there are equally many between two samples. Memory: about 150
 /// bytes per connection and 250 per remote address.
 pub(crate) struct Ledger {
-    connections: HashMap<u64, Connection>,
+    connections: HashMap<u64, Outgoing>,
     remotes: Remotes,
     accounts: Accounts,
     /// Kinds of remote addresses that users are interested in, and whether a dump of theirs has been complete. Until
@@ -53,7 +55,7 @@ pub(crate) struct Ledger {
 }
 
 /// An outgoing connection.
-struct Connection {
+struct Outgoing {
     slot: usize,
     local: SocketAddr,
     user: u32,
@@ -63,6 +65,8 @@ struct Connection {
     /// Number of the dump or of the lookup after that dump that saw it last.
     dump: u64,
     first_seen: Instant,
+    /// Set if it was opened a moment before it was first seen.
+    is_age_known: bool,
 }
 
 /// A kind of remote addresses: those of one family with one port.
@@ -385,19 +389,20 @@ impl Ledger {
     fn insert(&mut self, socket: &Socket, now: Instant) {
         let counts = self.listener.user.is_none_or(|user| user == socket.user);
         let slot = self.remotes.slot(socket.remote, || self.accounts.is_backend(socket.remote));
+        let is_age_known = self.interests.get(&socket.remote.into()) == Some(&true);
         let share = Share { state: socket.state, traffic: socket.traffic };
         let remote = &mut self.remotes[slot];
         remote.local_ip = Some(socket.local.ip());
         if counts {
             remote.add(&share);
-            if self.interests.get(&socket.remote.into()) == Some(&true) {
+            if is_age_known {
                 self.accounts.opened(socket.remote);
             }
         }
         if share.state == State::Opening {
             self.opening.insert(socket.identity);
         }
-        let connection = Connection {
+        let connection = Outgoing {
             slot,
             local: socket.local,
             user: socket.user,
@@ -405,6 +410,7 @@ impl Ledger {
             counts,
             dump: self.dump,
             first_seen: now,
+            is_age_known,
         };
         self.connections.insert(socket.identity, connection);
     }
@@ -463,7 +469,7 @@ impl Ledger {
         remote.last_port = Some(LastPort { port, opened_after: self.all_seen_until.filter(|_| is_new), seen_at });
     }
 
-    fn pair(&self, connection: &Connection) -> Pair {
+    fn pair(&self, connection: &Outgoing) -> Pair {
         Pair { local: connection.local, remote: self.remotes[connection.slot].address }
     }
 

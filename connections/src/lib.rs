@@ -3,7 +3,10 @@
 
 mod accounts;
 mod announced;
+mod closer;
+mod connection;
 mod counters;
+mod descriptor;
 mod dump_budget;
 mod error;
 mod following;
@@ -16,6 +19,7 @@ mod locality;
 mod method;
 mod netlink;
 mod openings;
+mod own_connection;
 mod own_sockets;
 mod port_range;
 mod probe;
@@ -37,6 +41,11 @@ mod testing;
 mod view;
 
 pub use crate::{
+    closer::{
+        Ability, AnswerRule, Closer, CloserServer, Conditions, Destroyer, How, InvalidLimits, Limits, NotNow, Order,
+        Outcome, Refusal, Remote,
+    },
+    connection::{Answered, Connection},
     error::{Error, ReadError},
     kernel::{KernelConnections, Options},
     locality::is_local,
@@ -47,4 +56,4 @@ pub use crate::{
 };
 
 #[cfg(feature = "test-util")]
-pub use crate::source::MockConnectionSource;
+pub use crate::{closer::MockCloser, source::MockConnectionSource};

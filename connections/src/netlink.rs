@@ -9,17 +9,19 @@ mod tcp_info;
 use std::time::Duration;
 
 use netlink_sys::protocols::NETLINK_SOCK_DIAG;
+use rustix::io::Errno;
 use socket2::SockRef;
 
 pub(crate) use crate::netlink::{
     announcements::{Announcements, Kept, Received},
+    request::ANY_COOKIE,
     response::Announcement,
 };
 use crate::{
     error::ReadError,
     netlink::{
-        request::{Request, connections, exact, listeners},
-        response::{Progress, read_dump, read_exact},
+        request::{Request, connections, destroy, exact, listeners},
+        response::{Progress, read_acknowledgement, read_dump, read_exact},
     },
     socket::{Family, Pair, Query, Socket},
 };
@@ -58,13 +60,36 @@ impl Netlink {
     /// A socket may be missing if others are closed meanwhile: the kernel continues after each response by counting the
     /// sockets of a bucket.
     pub(crate) fn visit(&mut self, query: &Query, visit: &mut dyn FnMut(&Socket)) -> Result<(), ReadError> {
-        for family in Family::ALL {
-            self.dump(&listeners(family), visit)?;
-        }
+        self.visit_listeners(visit)?;
         for family in &query.families {
             self.dump(&connections(*family, &query.ports), visit)?;
         }
         Ok(())
+    }
+
+    /// Visits the listening sockets.
+    pub(crate) fn visit_listeners(&mut self, visit: &mut dyn FnMut(&Socket)) -> Result<(), ReadError> {
+        for family in Family::ALL {
+            self.dump(&listeners(family), visit)?;
+        }
+        Ok(())
+    }
+
+    /// Destroys the socket with these addresses and this cookie, whatever it is: the kernel ends the connection on both
+    /// sides. Needs the capability `CAP_NET_ADMIN`.
+    ///
+    /// The inner error is that of the kernel: [`Errno::NOENT`] if there is no such socket.
+    pub(crate) fn destroy(&mut self, pair: &Pair, cookie: u64) -> Result<Result<(), Errno>, ReadError> {
+        self.sequence = self.sequence.wrapping_add(1);
+        self.request.clear();
+        destroy(pair, cookie).append_to(&mut self.request, self.sequence);
+        self.send()?;
+        loop {
+            self.receive()?;
+            if let Some(result) = read_acknowledgement(&self.buffer, self.sequence)? {
+                return Ok(result);
+            }
+        }
     }
 
     /// Looks up the sockets with these addresses, in whatever state they are, and appends one result for each to

@@ -89,7 +89,8 @@ fn parse_socket(line: &str, family: Family) -> Result<Option<Socket>, Malformed>
     // The kernel may give the inode of a closed socket to another one soon, and its local port as well, but hardly
     // both.
     let identity = u64::from(inode) << 16 | u64::from(local.port());
-    Ok(Some(Socket { identity, family, local, remote, state, inode, user, traffic: Traffic::default() }))
+    let (traffic, activity) = (Traffic::default(), None);
+    Ok(Some(Socket { identity, family, local, remote, state, inode, user, traffic, activity }))
 }
 
 /// Parses `0100007F:1F90` as `127.0.0.1:8080`: the address in words of 32 bits, each in the byte order of the machine.

@@ -4,9 +4,11 @@ use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use crate::{
     accounts::AccountId,
+    connection::Connection,
     error::Error,
     following::Following,
     sample::Sample,
+    socket::Query,
     system::System,
     view::{Started, View},
 };
@@ -58,6 +60,23 @@ impl<S: System> Reader<S> {
         let cost = started.cost(&view.system) + earlier_cost;
         let sample = loads.into_iter().collect::<Sample>().with_endings(endings);
         Ok(sample.with_unseen(unseen).with_cost(cost))
+    }
+
+    /// Describes the connections to these backends that the samples so far have counted. It reads the whole table, and
+    /// leaves what samples know as it is.
+    pub(crate) fn connections(&mut self, backends: &BTreeSet<SocketAddr>) -> Result<Vec<Connection>, Error> {
+        let (mut connections, view) = (Vec::new(), &mut self.view);
+        let query =
+            Query { families: view.ledger.query().families, ports: backends.iter().map(SocketAddr::port).collect() };
+        view.system.dump(&query, &mut |socket| {
+            if backends.contains(&socket.remote) {
+                connections.extend(view.ledger.describe(socket));
+            }
+        })?;
+        // The kernel may show a connection twice if others are closed meanwhile.
+        connections.sort_unstable_by_key(|connection| connection.cookie);
+        connections.dedup_by_key(|connection| connection.cookie);
+        Ok(connections)
     }
 
     fn warn_of_missing_listener(&mut self) {

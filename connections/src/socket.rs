@@ -1,12 +1,13 @@
 //! The sockets of the kernel's table, as all ways of reading it return them.
 
 use std::{
+    cmp::Ordering,
     collections::BTreeSet,
     net::{IpAddr, SocketAddr, SocketAddrV4},
     time::{Duration, Instant},
 };
 
-use crate::sample::EndedBy;
+use crate::{connection::Answered, sample::EndedBy};
 
 /// A TCP socket of the kernel's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub(crate) struct Socket {
     /// Id of the user that owns the socket.
     pub(crate) user: u32,
     pub(crate) traffic: Traffic,
+    /// `None` where the kernel does not report it.
+    pub(crate) activity: Option<Activity>,
 }
 
 /// A TCP state that matters for counting; sockets in other states are skipped.
@@ -50,6 +53,21 @@ pub(crate) struct Traffic {
     pub(crate) retransmits: u32,
     /// Smoothed round-trip time.
     pub(crate) rtt: Option<Duration>,
+}
+
+/// The state of the exchange on a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Activity {
+    /// Set if this side has not ended its half: SYN-SENT, ESTABLISHED and CLOSE-WAIT.
+    pub(crate) can_send: bool,
+    /// Time since data was sent, or since the connection was established; in whole milliseconds.
+    pub(crate) sent_ago: Duration,
+    /// Time since data was received, or since the connection was established; in whole milliseconds.
+    pub(crate) received_ago: Duration,
+    /// Bytes received that the process has not read; a FIN counts as one.
+    pub(crate) unread: u32,
+    /// Bytes written by the process that the remote side has not acknowledged.
+    pub(crate) unacknowledged: u32,
 }
 
 /// A socket that the kernel has destroyed: its process has closed it, and no more data is in flight.
@@ -107,6 +125,28 @@ impl Socket {
     }
 }
 
+impl Activity {
+    /// Returns whether the remote side has sent data since this side did. The kernel notes both moments in ticks of 1 to
+    /// 4 ms, so equal ones do not tell.
+    pub(crate) fn answered(&self) -> Answered {
+        match self.received_ago.cmp(&self.sent_ago) {
+            Ordering::Less => Answered::Yes,
+            Ordering::Equal => Answered::Unknown,
+            Ordering::Greater => Answered::No,
+        }
+    }
+
+    /// Returns the time since data was sent or received.
+    pub(crate) fn quiet(&self) -> Duration {
+        self.sent_ago.min(self.received_ago)
+    }
+
+    /// Returns `true` if no data is in the kernel's queues of either direction.
+    pub(crate) fn queues_are_empty(&self) -> bool {
+        self.unread == 0 && self.unacknowledged == 0
+    }
+}
+
 impl Family {
     pub(crate) const ALL: [Self; 2] = [Self::V4, Self::V6];
 }
@@ -127,5 +167,28 @@ pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
             None => SocketAddr::new((*v6.ip()).into(), v6.port()),
         },
         SocketAddr::V4(_) => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::response_came_last(300, 200, Answered::Yes, 200)]
+    #[case::request_went_last(200, 300, Answered::No, 200)]
+    #[case::in_one_tick(200, 200, Answered::Unknown, 200)]
+    fn only_a_strictly_later_response_is_an_answer(
+        #[case] sent_ago: u64,
+        #[case] received_ago: u64,
+        #[case] answered: Answered,
+        #[case] quiet: u64,
+    ) {
+        let millis = Duration::from_millis;
+        let activity =
+            Activity { sent_ago: millis(sent_ago), received_ago: millis(received_ago), ..Activity::default() };
+        assert_eq!((activity.answered(), activity.quiet()), (answered, millis(quiet)));
     }
 }

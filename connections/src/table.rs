@@ -1,15 +1,13 @@
 //! The kernel's socket table, read in the best way that is proved to work.
 
-use std::{
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use crate::{
     counters::OpenedCounter,
     error::{Chain, Error, ReadError},
     method::Method,
     netlink::{Announcements, Netlink},
+    own_connection::OwnConnection,
     procfs,
     socket::{Pair, Query, Socket, State},
 };
@@ -43,11 +41,11 @@ impl Table {
     pub(crate) fn proved(mut self) -> Result<Self, ReadError> {
         let own = OwnConnection::open().map_err(ReadError::io("opening a connection to itself as a proof"))?;
         let mut seen = false;
-        let query = Query { families: [own.to.ip().into()].into(), ports: [own.to.port()].into() };
+        let query = Query { families: [own.to().ip().into()].into(), ports: [own.to().port()].into() };
         self.visit(&query, &mut |socket| {
-            seen |= socket.state == State::Established && socket.local == own.from && socket.remote == own.to;
+            seen |= socket.state == State::Established && (socket.local, socket.remote) == (own.from(), own.to());
         })?;
-        if seen { Ok(self) } else { Err(ReadError::ProofMissing(own.to)) }
+        if seen { Ok(self) } else { Err(ReadError::ProofMissing(own.to())) }
     }
 
     /// Visits the listening sockets and connections of `query`, and possibly others.
@@ -103,8 +101,8 @@ pub(crate) fn prove_announcements(buffer_bytes: usize) -> Result<(Announcements,
     if counter.read()? <= before {
         return Err(ReadError::UncountedOpening);
     }
-    let (remote, mut found) = (own.to, Vec::new());
-    Netlink::open()?.look_up(&[Pair { local: own.from, remote }], &mut found)?;
+    let (remote, mut found) = (own.to(), Vec::new());
+    Netlink::open()?.look_up(&[Pair { local: own.from(), remote }], &mut found)?;
     let Some(Some(socket)) = found.pop() else { return Err(ReadError::ProofMissing(remote)) };
     drop(own);
     let closed = Instant::now();
@@ -122,21 +120,4 @@ pub(crate) fn prove_announcements(buffer_bytes: usize) -> Result<(Announcements,
         }
     }
     Ok((announcements, counter))
-}
-
-/// A connection of this process to itself.
-struct OwnConnection {
-    from: SocketAddr,
-    to: SocketAddr,
-    _sockets: (TcpListener, TcpStream),
-}
-
-impl OwnConnection {
-    fn open() -> std::io::Result<Self> {
-        let listener = TcpListener::bind(
-            [SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), (Ipv6Addr::LOCALHOST, 0).into()].as_slice(),
-        )?;
-        let stream = TcpStream::connect(listener.local_addr()?)?;
-        Ok(Self { from: stream.local_addr()?, to: stream.peer_addr()?, _sockets: (listener, stream) })
-    }
 }

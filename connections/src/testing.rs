@@ -34,6 +34,7 @@ pub(crate) fn connection(identity: u64, remote: &str) -> Socket {
         inode: 7,
         user: USER,
         traffic: Traffic::default(),
+        activity: None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Promises of counting, on real connections.
 
 mod endings;
+mod live;
 mod probes;
 mod random;
 

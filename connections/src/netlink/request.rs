@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use netlink_packet_core::{Emitable, NLM_F_DUMP, NLM_F_REQUEST};
+use netlink_packet_core::{Emitable, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST};
 use netlink_packet_sock_diag::{
-    SOCK_DIAG_BY_FAMILY,
+    SOCK_DESTROY, SOCK_DIAG_BY_FAMILY,
     constants::{AF_INET, AF_INET6, IPPROTO_TCP},
     inet::{ExtensionFlags, InetRequest, SocketId, StateFlags},
 };
@@ -14,8 +14,9 @@ use crate::socket::{Family, Pair};
 /// Length of a netlink message header, in bytes.
 pub(super) const MESSAGE_HEADER_BYTES: usize = 16;
 
-/// A request for sockets.
+/// A request for sockets, or to destroy one.
 pub(super) struct Request {
+    kind: u16,
     inet: InetRequest,
     flags: u16,
     /// Program that the kernel applies to each socket before it describes it; empty for none.
@@ -24,7 +25,7 @@ pub(super) struct Request {
 
 /// Requests the listening sockets.
 pub(super) fn listeners(family: Family) -> Request {
-    Request { inet: inet(family, StateFlags::LISTEN, ExtensionFlags::empty()), flags: NLM_F_DUMP, filter: Vec::new() }
+    Request::new(inet(family, StateFlags::LISTEN, ExtensionFlags::empty()), NLM_F_DUMP)
 }
 
 /// Requests the connections to `ports`; those to other ports may be included.
@@ -34,11 +35,24 @@ pub(super) fn connections(family: Family, ports: &BTreeSet<u16>) -> Request {
     let ended_here = StateFlags::FIN_WAIT1 | StateFlags::FIN_WAIT2 | StateFlags::CLOSING;
     let ended_by_remote = StateFlags::CLOSE_WAIT | StateFlags::LAST_ACK;
     let states = StateFlags::ESTABLISHED | StateFlags::SYN_SENT | ended_here | ended_by_remote;
-    Request { inet: inet(family, states, ExtensionFlags::INFO), flags: NLM_F_DUMP, filter: remote_port_filter(ports) }
+    let filter = remote_port_filter(ports);
+    Request { filter, ..Request::new(inet(family, states, ExtensionFlags::INFO), NLM_F_DUMP) }
 }
 
 /// Requests the socket with these addresses, in whatever state it is. Unlike a dump, that costs next to nothing.
 pub(super) fn exact(pair: &Pair) -> Request {
+    Request::new(one_socket(pair, ANY_COOKIE), 0)
+}
+
+/// Requests the destruction of the socket with these addresses and this cookie, and the result of it.
+pub(super) fn destroy(pair: &Pair, cookie: u64) -> Request {
+    Request { kind: SOCK_DESTROY, ..Request::new(one_socket(pair, cookie), NLM_F_ACK) }
+}
+
+/// The cookie that matches every socket (`INET_DIAG_NOCOOKIE`, twice).
+pub(crate) const ANY_COOKIE: u64 = u64::MAX;
+
+fn one_socket(pair: &Pair, cookie: u64) -> InetRequest {
     let mut inet = inet(pair.remote.ip().into(), StateFlags::all(), ExtensionFlags::INFO);
     inet.socket_id = SocketId {
         source_address: pair.local.ip(),
@@ -46,9 +60,9 @@ pub(super) fn exact(pair: &Pair) -> Request {
         destination_address: pair.remote.ip(),
         destination_port: pair.remote.port(),
         interface_id: 0,
-        cookie: [0xff; 8], // any
+        cookie: cookie.to_ne_bytes(),
     };
-    Request { inet, flags: 0, filter: Vec::new() }
+    inet
 }
 
 fn inet(family: Family, states: StateFlags, extensions: ExtensionFlags) -> InetRequest {
@@ -60,6 +74,10 @@ fn inet(family: Family, states: StateFlags, extensions: ExtensionFlags) -> InetR
 }
 
 impl Request {
+    fn new(inet: InetRequest, flags: u16) -> Self {
+        Self { kind: SOCK_DIAG_BY_FAMILY, inet, flags, filter: Vec::new() }
+    }
+
     /// Appends the netlink message to `bytes`. It is built here because the message type of the library has no field for
     /// the filter.
     pub(super) fn append_to(&self, bytes: &mut Vec<u8>, sequence: u32) {
@@ -68,7 +86,7 @@ impl Request {
         let attribute = if self.filter.is_empty() { 0 } else { ATTRIBUTE_HEADER_BYTES + self.filter.len() };
         let fixed = MESSAGE_HEADER_BYTES + self.inet.buffer_len();
         bytes.extend(u32::try_from(fixed + attribute).unwrap_or(u32::MAX).to_ne_bytes());
-        bytes.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
+        bytes.extend(self.kind.to_ne_bytes());
         bytes.extend((NLM_F_REQUEST | self.flags).to_ne_bytes());
         bytes.extend(sequence.to_ne_bytes());
         bytes.extend([0; 4]); // the port id, which the kernel fills in

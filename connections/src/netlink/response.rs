@@ -101,6 +101,18 @@ pub(crate) fn read_exact(
     Ok(answers)
 }
 
+/// Returns the result of the request to destroy a socket with this sequence number; `None` if the response does not have
+/// it.
+pub(crate) fn read_acknowledgement(response: &[u8], sequence: u32) -> Result<Option<Result<(), Errno>>, ReadError> {
+    for message in messages(response) {
+        let message = message?;
+        if message.sequence == sequence && message.kind == NLMSG_ERROR {
+            return Ok(Some(error_of(message.payload).map_or(Ok(()), Err)));
+        }
+    }
+    Ok(None)
+}
+
 /// Visits the destroyed sockets that one message of the kernel announces.
 pub(crate) fn read_announcements(
     message: &[u8],
@@ -116,7 +128,7 @@ pub(crate) fn read_announcements(
                 family: family(&header),
                 pair: pair(&header),
                 unread: header.recv_queue,
-                info: parse_info(message.payload)?,
+                info: parse_info(message.payload)?.unwrap_or_default(),
                 at,
             });
         }
@@ -175,6 +187,7 @@ fn parse_socket(message: &[u8]) -> Result<Option<Socket>, ReadError> {
         _ => return Ok(None),
     };
     let Pair { local, remote } = pair(&header);
+    let info = parse_info(message)?;
     Ok(Some(Socket {
         identity: u64::from_ne_bytes(header.socket_id.cookie),
         family: family(&header),
@@ -183,7 +196,8 @@ fn parse_socket(message: &[u8]) -> Result<Option<Socket>, ReadError> {
         state,
         inode: header.inode,
         user: header.uid,
-        traffic: parse_info(message)?.traffic(header.state),
+        traffic: info.unwrap_or_default().traffic(header.state),
+        activity: info.map(|info| info.activity(&header)),
     }))
 }
 
@@ -199,15 +213,15 @@ fn pair(header: &InetResponseHeader) -> Pair {
     }
 }
 
-/// Parses the `tcp_info` among the attributes of a socket. Without one, everything is zero.
-fn parse_info(message: &[u8]) -> Result<TcpInfo, ReadError> {
+/// Parses the `tcp_info` among the attributes of a socket, if there is one.
+fn parse_info(message: &[u8]) -> Result<Option<TcpInfo>, ReadError> {
     for attribute in NlasIterator::new(message.get(INET_DIAG_MSG_BYTES..).unwrap_or_default()) {
         let attribute = attribute.map_err(ReadError::undecodable)?;
         if attribute.kind() == INET_DIAG_INFO {
-            return Ok(TcpInfo::parse(attribute.value()));
+            return Ok(Some(TcpInfo::parse(attribute.value())));
         }
     }
-    Ok(TcpInfo::default())
+    Ok(None)
 }
 
 #[cfg(test)]
@@ -255,6 +269,15 @@ mod tests {
                 assert!(read_one(&cut).is_err(), "{length} bytes that claim to be complete");
             }
         }
+    }
+
+    #[test]
+    fn only_the_answer_to_the_own_request_is_an_acknowledgement() {
+        let response = [message(NLMSG_ERROR, 6, &status(0)), message(NLMSG_ERROR, 7, &status(1))].concat();
+        assert_eq!(read_acknowledgement(&response, 7).unwrap(), Some(Err(Errno::PERM)));
+        assert_eq!(read_acknowledgement(&response, 6).unwrap(), Some(Ok(())));
+        assert_eq!(read_acknowledgement(&response, 8).unwrap(), None);
+        assert!(read_acknowledgement(&response[..10], 6).is_err());
     }
 
     #[test]

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use netlink_packet_sock_diag::constants::{TCP_CLOSE_WAIT, TCP_CLOSING, TCP_FIN_WAIT2, TCP_LAST_ACK};
+use netlink_packet_sock_diag::{
+    constants::{TCP_CLOSE_WAIT, TCP_CLOSING, TCP_ESTABLISHED, TCP_FIN_WAIT2, TCP_LAST_ACK, TCP_SYN_SENT},
+    inet::InetResponseHeader,
+};
 
 use crate::{
     netlink::fields::{u32_at, u64_at},
     sample::EndedBy,
-    socket::Traffic,
+    socket::{Activity, Traffic},
 };
 
 /// The part of `tcp_info` that matters for counting.
@@ -64,6 +67,17 @@ impl TcpInfo {
             received,
             retransmits: self.retransmits,
             rtt: (self.rtt_micros > 0).then(|| Duration::from_micros(self.rtt_micros.into())),
+        }
+    }
+
+    /// Returns the state of the exchange on the connection with this header.
+    pub(super) fn activity(&self, header: &InetResponseHeader) -> Activity {
+        Activity {
+            can_send: [TCP_ESTABLISHED, TCP_SYN_SENT, TCP_CLOSE_WAIT].contains(&header.state),
+            sent_ago: Duration::from_millis(self.last_data_sent.into()),
+            received_ago: Duration::from_millis(self.last_data_recv.into()),
+            unread: header.recv_queue,
+            unacknowledged: header.send_queue,
         }
     }
 
