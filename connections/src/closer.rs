@@ -135,6 +135,8 @@ pub enum Ability {
     Able(Limits),
     /// It cannot, for this reason.
     Unable(String),
+    /// It is in another process that does not answer, for this reason.
+    Unreachable(String),
 }
 
 impl Conditions {

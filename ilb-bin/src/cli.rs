@@ -4,6 +4,7 @@
 
 mod admin_client;
 mod check;
+mod closer;
 mod completions;
 mod format;
 #[cfg(any(test, fuzzing))]
@@ -38,6 +39,7 @@ const SUBCOMMANDS: &[Subcommand] = &[
     Subcommand { command: plan::command, execute: plan::execute },
     Subcommand { command: status::command, execute: status::execute },
     Subcommand { command: top::command, execute: top::execute },
+    Subcommand { command: closer::command, execute: closer::execute },
     Subcommand { command: version::command, execute: version::execute },
     Subcommand { command: completions::command, execute: |matches| completions::execute(matches, command()) },
     Subcommand { command: man::command, execute: |_| man::execute(command()) },

@@ -75,9 +75,9 @@ impl Closer for Remote {
         let ability = match self.ask(&Request::Hello(VERSION)).await {
             Ok(Reply::Hello(hello)) if hello.hello == VERSION => hello.ability(),
             Ok(_) => None,
-            Err(error) => Some(Ability::Unable(error)),
+            Err(error) => Some(Ability::Unreachable(error)),
         };
-        ability.unwrap_or_else(|| Ability::Unable("the closer replied something else".to_owned()))
+        ability.unwrap_or_else(|| Ability::Unreachable("the closer replied something else".to_owned()))
     }
 }
 

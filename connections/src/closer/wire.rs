@@ -170,7 +170,7 @@ impl From<Ability> for Greeting {
     fn from(ability: Ability) -> Self {
         let (limits, why) = match ability {
             Ability::Able(limits) => (Some(WireLimits::from(&limits)), None),
-            Ability::Unable(why) => (None, Some(why)),
+            Ability::Unable(why) | Ability::Unreachable(why) => (None, Some(why)),
         };
         Self { hello: VERSION, method: "destroy".to_owned(), can: why.is_none(), why, limits }
     }

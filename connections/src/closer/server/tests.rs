@@ -153,7 +153,7 @@ async fn a_closer_that_is_missing_fails_and_is_found_when_it_comes() {
     let path = folder.path().join("socket");
     let remote = Remote::new(&path);
     assert!(matches!(remote.close(&order(1)).await, Outcome::Failed(why) if why.contains("cannot be reached")));
-    assert!(matches!(remote.ability().await, Ability::Unable(_)));
+    assert!(matches!(remote.ability().await, Ability::Unreachable(_)));
     for _ in 0..2 {
         // The second time, the socket of the first server is still there.
         let server = CloserServer::bind(&path, own_user()).unwrap();
