@@ -30,12 +30,14 @@ mod bare_traefik;
 mod browser;
 mod chart;
 mod checkout;
+mod closer;
 mod connection;
 mod crowd;
 mod fault_proxy;
 mod followed;
 mod http;
 mod ilb;
+mod kernel_socket;
 pub mod matrix;
 mod net;
 mod network_namespace;
@@ -56,12 +58,14 @@ pub use crate::{
     browser::{Browser, Look},
     chart::{Chart, Rendered},
     checkout::in_checkout,
+    closer::{CloserProcess, Privileges},
     connection::Connection,
     crowd::Crowd,
     fault_proxy::FaultProxy,
     followed::{Followed, Seen, pod_ip, pods_via},
     http::http_client,
     ilb::{Answer, Exit, Ilb, LogLine, without_settings},
+    kernel_socket::KernelSocket,
     net::{Group, Net},
     network_namespace::{
         Void, add_address, alone_in_a_network, deliver_packets, in_a_network, keep_families_apart, lose_packets,
