@@ -53,7 +53,7 @@ pub struct Order {
 pub enum How {
     /// Gently, as far as the closer can: what is in progress may end.
     Finish,
-    /// At once.
+    /// Whatever is in progress is cut.
     Abort,
 }
 
@@ -84,9 +84,9 @@ pub enum AnswerRule {
 pub enum Outcome {
     /// The connection was closed, for both sides.
     Closed,
-    /// It is not there any more, or is ending by itself.
+    /// The connection is not there any more, or is ending by itself.
     Gone,
-    /// It does not meet the conditions of the order now, and was left as it is. This is no failure.
+    /// The connection does not meet the conditions of the order now, and was left as it is. This is no failure.
     NotNow(NotNow),
     /// The closer does not do that, and left it as it is.
     Refused(Refusal),
@@ -118,7 +118,7 @@ pub enum Refusal {
     Listening,
     /// The connection belongs to another user than the one that listens on an entry port.
     OtherUser,
-    /// Nobody listens on an entry port.
+    /// No process listens on an entry port.
     NoListener,
     /// Closings follow each other too fast.
     TooFast,
@@ -131,11 +131,11 @@ pub enum Refusal {
 /// The ability of a closer, as it proved on a connection of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ability {
-    /// It can close connections, within these limits.
+    /// The closer can close connections, within these limits.
     Able(Limits),
-    /// It cannot, for this reason.
+    /// The closer cannot, for this reason.
     Unable(String),
-    /// It is in another process that does not answer, for this reason.
+    /// The closer is in another process that does not answer, for this reason.
     Unreachable(String),
 }
 

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod closing;
 pub mod decision;
 pub mod ladder;
 pub mod least_connections;
@@ -26,6 +27,7 @@ mod traefik_model;
 mod trigger;
 
 pub use crate::{
+    closing::{Closing, ClosingPolicy},
     decision::{Decision, Method, Reason},
     least_connections::LeastConnections,
     pacing::Pacing,

@@ -24,6 +24,9 @@ use crate::scene::{FLAGS, Scene, alone};
 const CLIENTS: u64 = 60;
 /// Number of connections to close.
 const CLOSINGS: u64 = 300;
+/// The same where a request may be cut now and then: one that its client sends in the very moment of the closing, which
+/// comes to about 1 in 1 000 here. With few closings, chance would decide.
+const CLOSINGS_OF_MIXED: u64 = 1_000;
 /// Time for which a connection has to be quiet.
 const QUIET: Duration = Duration::from_millis(200);
 
@@ -103,7 +106,11 @@ async fn close_in(scene: &Scene, workload: Workload, choice: Choice) -> Arc<Tall
         tasks.spawn(work(scene.traefik.entry_point(), workload, Random(number + 1), Arc::clone(&tally)));
     }
     let mut turns = interval(Duration::from_millis(25));
-    while tally.closings() < CLOSINGS {
+    let closings = match (workload, choice) {
+        (Workload::Mixed, Choice::Answered) => CLOSINGS_OF_MIXED,
+        _ => CLOSINGS,
+    };
+    while tally.closings() < closings {
         turns.tick().await;
         let connections = scene.connections().await;
         let candidates: Vec<&Connection> = connections.iter().filter(|one| is_candidate(one, choice)).collect();
