@@ -7,7 +7,7 @@ mod rate;
 mod remote;
 mod second_look;
 mod server;
-mod wire;
+pub(crate) mod wire;
 
 use std::{fmt, net::SocketAddr, time::Duration};
 

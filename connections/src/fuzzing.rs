@@ -1,5 +1,6 @@
-//! What the fuzz targets call: parsers of what the kernel reports, and the counts that are made of it. The targets panic on
-//! a panic in these, and on a first sample with opened connections.
+//! What the fuzz targets call: parsers of what the kernel reports, the counts that are made of it, and the packets of the
+//! closer. The targets panic on a panic in these, on a first sample with opened connections, and on an order that is another
+//! one after it was sent.
 
 use std::{
     collections::BTreeSet,
@@ -11,6 +12,7 @@ use std::{
 use crate::{
     accounts::AccountId,
     announced::Announced,
+    closer::wire::{Close, Reply, Request},
     counters::{parse_active_opens, parse_port_range, parse_time_wait},
     error::ReadError,
     following::Following,
@@ -61,6 +63,25 @@ pub fn proc_net_tcp(data: &[u8]) {
     }
     let text = String::from_utf8_lossy(data);
     let _ = (parse_active_opens(&text), parse_port_range(&text), parse_time_wait(&text));
+}
+
+/// Reads packets of the closer and of its client.
+pub fn closer_packets(data: &[u8]) {
+    if let Ok(Request::Close(close)) = serde_json::from_slice(data)
+        && let Some(order) = close.order()
+    {
+        let sent = serde_json::to_vec(&Request::Close(Close::new(close.id, &order))).unwrap_or_default();
+        let received: Result<Request, _> = serde_json::from_slice(&sent);
+        assert!(
+            matches!(&received, Ok(Request::Close(same)) if (same.id, same.order()) == (close.id, Some(order))),
+            "{received:?}"
+        );
+    }
+    match serde_json::from_slice(data) {
+        Ok(Reply::Hello(greeting)) => drop(greeting.ability()),
+        Ok(Reply::Done(done)) => drop(done.outcome()),
+        Ok(Reply::Error(_)) | Err(_) => {}
+    }
 }
 
 /// Takes samples of both kinds, one with the sockets and one without.
@@ -129,6 +150,7 @@ mod tests {
     #[rstest]
     #[case("netlink", netlink)]
     #[case("proc_net_tcp", proc_net_tcp)]
+    #[case("closer_packets", closer_packets)]
     fn the_corpus_is_survived(#[case] name: &str, #[case] target: fn(&[u8])) {
         ilb_fuzz_replay::replay(name, target);
     }

@@ -14,9 +14,9 @@
 //! # }
 //! ```
 //!
-//! No address outside 127.0.0.0/8 is ever bound, and each process of tests has a /16 of it for itself ([`Net`]), so runs
-//! side by side never meet. Only the tests of one process share an API server ([`ApiServer::shared`]), each with a
-//! namespace of its own.
+//! No address outside 127.0.0.0/8 is ever bound, except in network namespaces of a test's own, and each process of tests
+//! has a /16 of it for itself ([`Net`]), so runs side by side never meet. Only the tests of one process share an API server
+//! ([`ApiServer::shared`]), each with a namespace of its own.
 
 /// The examples of the project's README, so that they cannot go stale.
 #[cfg(doctest)]
