@@ -1,4 +1,4 @@
-//! A closer needs the capability NET_ADMIN and nothing else, and says what is missing.
+//! A closer needs the capability `NET_ADMIN` and nothing else, and says what is missing.
 
 use ilb_connections::{Ability, Closer, Remote};
 use ilb_testbed::{CloserProcess, Privileges};
