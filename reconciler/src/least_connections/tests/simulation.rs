@@ -1,4 +1,4 @@
-//! A pool on an accelerated clock: Poisson arrivals, a Traefik that shuffles and whose pushes take a few milliseconds,
+//! Pools on an accelerated clock: Poisson arrivals, Traefiks that shuffle and whose pushes take a few milliseconds,
 //! probes that take time and queue, and backends that fail in different ways.
 
 mod failing;

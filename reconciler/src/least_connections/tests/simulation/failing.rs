@@ -43,7 +43,7 @@ fn a_backend_that_accepts_and_closes_gets_little_and_soon_next_to_nothing() {
             println!("{behaviour:?}: failed {:.3}, from 2 s {:.3}, from 10 s {:.4}", first.1, then.1, later.1);
             assert!(then.1 <= 0.05, "{behaviour:?}: {} failed from 2 s on", then.1);
             assert!(later.1 <= 0.01, "{behaviour:?}: {} failed from 10 s on", later.1);
-            let standing = world.balancer.backends[&address(0)].standing();
+            let standing = world.replicas[0].balancer.backends[&address(0)].standing();
             assert_eq!(standing, Standing::Failing, "{behaviour:?}");
         }
     }
@@ -69,7 +69,7 @@ fn a_mended_backend_is_let_back_by_degrees() {
         world.backends[0].behaviour = Behaviour::Serves;
         world.run(90.0);
         assert!(world.backends[0].connections > 20, "{behaviour:?}: {}", world.backends[0].connections);
-        assert_eq!(world.balancer.backends[&address(0)].standing(), Standing::State(State::Ready));
+        assert_eq!(world.replicas[0].balancer.backends[&address(0)].standing(), Standing::State(State::Ready));
     }
 }
 
@@ -87,7 +87,7 @@ fn where_most_backends_look_bad_only_a_failed_probe_leaves_one_out() {
     for (behaviour, is_left_out) in [(Behaviour::ClosesAfterRequest(0.02), false), (Behaviour::Closes, true)] {
         let mut world = begin_to_fail(World::new(5, clients(25.0, 2.0), 6), 3, behaviour);
         world.run(20.0);
-        let standings: Vec<_> = (0..3).map(|i| world.balancer.backends[&address(i)].standing()).collect();
+        let standings: Vec<_> = (0..3).map(|i| world.replicas[0].balancer.backends[&address(i)].standing()).collect();
         assert_eq!(standings, [Standing::Failing; 3], "{behaviour:?}");
         assert_eq!(world.is_in_plan(), [!is_left_out, !is_left_out, !is_left_out, true, true], "{behaviour:?}");
     }
@@ -109,7 +109,7 @@ fn without_a_working_backend() -> World {
     world.run(10.0);
     world.discover(&ready(0..3));
     world.run(1.0);
-    let standings: Vec<_> = (0..3).map(|i| world.balancer.backends[&address(i)].standing()).collect();
+    let standings: Vec<_> = (0..3).map(|i| world.replicas[0].balancer.backends[&address(i)].standing()).collect();
     assert_eq!(standings, [Standing::Failing; 3]);
     world.take_picks();
     world
@@ -124,7 +124,7 @@ fn where_all_fail_one_on_trial_is_not_alone_in_the_plan_and_gets_its_equal_share
         let mut trials = 0;
         for step in 0..3_000 {
             world.run(0.1);
-            trials += u32::from(world.balancer.backends[&address(0)].admission.admits());
+            trials += u32::from(world.replicas[0].balancer.backends[&address(0)].admission.admits());
             assert_eq!(world.is_in_plan(), [true, true, true, false], "{behaviour:?}, after {step} tenths of a second");
             assert!(world.weights().windows(2).all(|pair| pair[0] == pair[1]), "{behaviour:?}: {:?}", world.weights());
         }
@@ -143,7 +143,7 @@ fn where_all_failed_the_first_that_passes_its_trials_gets_all() {
     world.backends[0].behaviour = Behaviour::Serves;
     // The longest pause before a probe, and four trials of little more than a second.
     world.run(70.0);
-    assert_eq!(world.balancer.backends[&address(0)].standing(), Standing::State(State::Ready));
+    assert_eq!(world.replicas[0].balancer.backends[&address(0)].standing(), Standing::State(State::Ready));
     assert_eq!(world.is_in_plan(), [true, false, false, false]);
     world.take_picks();
     let (share, failed) = shares(&mut world, 20.0);
@@ -161,7 +161,7 @@ fn suspects_and_failing_backends_without_one_that_works_are_all_used() {
     world.run(10.0);
     for _ in 0..1_000 {
         world.run(0.1);
-        let standings: Vec<_> = (2..4).map(|i| world.balancer.backends[&address(i)].standing()).collect();
+        let standings: Vec<_> = (2..4).map(|i| world.replicas[0].balancer.backends[&address(i)].standing()).collect();
         assert_eq!((world.is_in_plan(), standings), (vec![true; 4], vec![Standing::Suspect; 2]));
     }
 }
@@ -222,7 +222,7 @@ fn a_late_connection_to_a_draining_backend_says_nothing_about_the_others() {
         world.straggle(leaving.into());
         world.run(2.0);
     }
-    assert_eq!(world.probes, 0);
+    assert_eq!(world.replicas[0].probes, 0);
 }
 
 proptest! {
@@ -257,7 +257,7 @@ proptest! {
                 *sum = (sum.0 + new.0, sum.1 + new.1);
             }
             let in_plan = world.is_in_plan();
-            prop_assert!(in_plan[failing..].iter().all(|is_in| *is_in), "left out: {:?}", world.changes);
+            prop_assert!(in_plan[failing..].iter().all(|is_in| *is_in), "left out: {:?}", world.replicas[0].changes);
         }
         let all: u32 = picks.iter().map(|p| p.0).sum();
         let share = f64::from(all) / f64::from(backends);

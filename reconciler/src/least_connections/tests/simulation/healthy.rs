@@ -13,9 +13,9 @@ fn lives_of_an_hour_need_at_most_four_pushes_a_minute_and_stay_balanced() {
     for each in [10u32, 30, 100] {
         let mut world = World::new(10, clients(f64::from(10 * each) / 3_600.0, 3_600.0), each.into());
         world.run(60.0);
-        world.pushes = 0;
+        world.replicas[0].pushes = 0;
         let imbalance = world.run(1_800.0);
-        let per_minute = f64::from(world.pushes) / 30.0;
+        let per_minute = f64::from(world.replicas[0].pushes) / 30.0;
         println!("{each} each: {per_minute:.1} pushes a minute, imbalance {imbalance:.4}");
         assert!(per_minute <= 4.0, "{per_minute} pushes a minute with {each} connections each");
         assert!(imbalance < 0.5 / f64::from(each).sqrt(), "{imbalance} with {each} connections each");
@@ -26,9 +26,9 @@ fn lives_of_an_hour_need_at_most_four_pushes_a_minute_and_stay_balanced() {
 fn lives_of_seconds_are_balanced_far_better_than_by_round_robin() {
     let mut world = World::new(10, clients(50.0, 6.0), 1);
     world.run(20.0);
-    world.pushes = 0;
+    world.replicas[0].pushes = 0;
     let imbalance = world.run(200.0);
-    println!("{} pushes a minute, imbalance {imbalance:.4}", f64::from(world.pushes) / 200.0 * 60.0);
+    println!("{} pushes a minute, imbalance {imbalance:.4}", f64::from(world.replicas[0].pushes) / 200.0 * 60.0);
     assert!(imbalance <= 1.2 * 0.0246, "{imbalance}; join-the-shortest-queue has 2.46 % with these clients");
 }
 
@@ -37,7 +37,7 @@ fn lives_of_seconds_are_balanced_far_better_than_by_round_robin() {
 #[test]
 fn connections_that_are_not_found_yet_are_presumed_where_the_plan_sent_them() {
     let mut world = World::new(10, clients(50.0, 6.0), 1);
-    world.reads_table_every = Some(0.5);
+    world.replicas[0].reads_table_every = Some(0.5);
     world.run(20.0);
     let imbalance = world.run(200.0);
     println!("imbalance {imbalance:.4}");
@@ -76,6 +76,6 @@ proptest! {
         world.add_servers(more);
         world.discover(&ready(0..more));
         world.run((1_500.0 / per_second).clamp(5.0, 20_000.0));
-        prop_assert!(world.changes.is_empty(), "{:?}", world.changes);
+        prop_assert!(world.replicas[0].changes.is_empty(), "{:?}", world.replicas[0].changes);
     }
 }

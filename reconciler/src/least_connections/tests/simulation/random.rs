@@ -16,10 +16,14 @@ impl Random {
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
+    /// Returns a number between 0 and 1, both exclusive.
     #[allow(clippy::cast_precision_loss, reason = "53 bits are left, which a float holds")]
+    pub(super) fn uniform(&mut self) -> f64 {
+        ((self.next() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+    }
+
     pub(super) fn exponential(&mut self, mean: f64) -> f64 {
-        let uniform = ((self.next() >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
-        -mean * uniform.ln()
+        -mean * self.uniform().ln()
     }
 
     pub(super) fn below(&mut self, bound: usize) -> usize {
