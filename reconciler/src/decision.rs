@@ -25,6 +25,8 @@ pub struct Decision {
     /// needs no counts.
     pub rows: Vec<Row>,
     pub(crate) restricted: Vec<(SocketAddr, Restriction)>,
+    /// Parts of a connection by which each backend of the plan was taken to be fuller than it is; empty for none.
+    pub(crate) rounded_up_by: Vec<f64>,
 }
 
 /// Restriction of a ready backend by what is known of its connections.
@@ -47,8 +49,9 @@ pub enum Method {
 
 impl Decision {
     pub(crate) fn round_robin(number: u64, plan: Plan) -> Self {
-        let (rows, restricted) = (Vec::new(), Vec::new());
-        Self { method: Method::RoundRobin, number, plan, reason: Reason::Backends, rows, restricted }
+        let (rows, restricted, rounded_up_by) = (Vec::new(), Vec::new(), Vec::new());
+        let (method, reason) = (Method::RoundRobin, Reason::Backends);
+        Self { method, number, plan, reason, rows, restricted, rounded_up_by }
     }
 
     /// Returns the facts about `backend`; `None` for round robin and for an unknown backend.

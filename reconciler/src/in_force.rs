@@ -25,6 +25,19 @@ struct Weights {
     entries: u32,
     sum: u64,
     highest: u32,
+    /// Parts of a connection by which the backend was taken to be fuller than it is.
+    rounded_up_by: f64,
+}
+
+/// Connections that a plan for the present counts would have in store for one backend.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Fresh {
+    /// Sum of its weights.
+    pub(crate) weights: u64,
+    /// Parts of a connection by which it was taken to be fuller than it is.
+    pub(crate) rounded_up_by: f64,
+    /// Connections that count as its load.
+    pub(crate) load: f64,
 }
 
 impl InForce {
@@ -41,20 +54,25 @@ impl InForce {
                 weights.highest = weights.highest.max(entry.weight);
             }
         }
+        for ((_, weights), rounded_up_by) in weights.iter_mut().zip(&decision.rounded_up_by) {
+            weights.rounded_up_by = *rounded_up_by;
+        }
         Self { decision: Arc::clone(decision), since, took, weights }
     }
 
-    /// Compares the weights of a backend in this plan with `fresh`, those of a plan for the present counts.
-    pub(crate) fn drift(&self, tracked: &Tracked, fresh: &[u32]) -> Drift {
+    /// Compares what this plan had in store for a backend with what a plan for the present counts would have. Both are
+    /// taken before rounding, which would look like a change.
+    pub(crate) fn drift(&self, tracked: &Tracked, fresh: &Fresh) -> Drift {
         let weights = self.weights_of(tracked);
+        let shares = f64::from(weights.entries.max(1));
         #[expect(clippy::cast_precision_loss, reason = "a sum of at most 16 weights of 32 bits is exact")]
-        let per_share = |sum: u64, shares: u32| sum as f64 / f64::from(shares.max(1));
+        let in_store = |sum: u64, rounded_up_by: f64| (sum as f64 + rounded_up_by) / shares;
         Drift {
-            pushed: per_share(weights.sum, weights.entries),
-            opened: per_share(placed(tracked).into(), weights.entries),
-            fresh: fresh.iter().map(|weight| f64::from(*weight)).sum::<f64>() / f64::from(weights.entries.max(1)),
-            load: per_share(tracked.connections().into(), weights.entries),
-            shares: f64::from(weights.entries.max(1)),
+            pushed: in_store(weights.sum, weights.rounded_up_by),
+            opened: f64::from(placed(tracked)) / shares,
+            fresh: in_store(fresh.weights, fresh.rounded_up_by),
+            load: fresh.load / shares,
+            shares,
         }
     }
 

@@ -34,6 +34,11 @@ impl LadderInput {
         Self { capacity: capacity.max(1), ..self }
     }
 
+    /// Returns `true` if something else than its connections limits the head start of the backend.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.max_head_start < u32::MAX || self.slow_start_progress < Self::SLOW_START_DONE
+    }
+
     /// Limits the head start.
     #[must_use]
     pub fn with_max_head_start(self, max_head_start: u32) -> Self {

@@ -14,14 +14,15 @@ pub use crate::observations::{Count, EndedBy, Ending, ProbeKind, ProbeResult};
 use crate::{
     admission::Peers,
     decision::{Decision, Evidence, Method, Reason, Restriction, Row, Standing},
-    in_force::InForce,
-    ladder,
+    in_force::{Fresh, InForce},
+    ladder::{self, LadderInput},
     outcomes::{Outcomes, Sign, usual_share},
     pacing::Pacing,
     plan::{Plan, equal_shares},
     presumed::{Presumed, next_picks},
     push_limit::PushLimit,
     sampling::{Activity, Sampling},
+    siblings::{Heights, Siblings, Whole},
     tracked::Tracked,
     trigger::{Drift, reason_to_push},
 };
@@ -65,6 +66,8 @@ pub struct LeastConnections {
     sampling: Sampling,
     push_limit: PushLimit,
     arrivals: Arrivals,
+    /// Connections of the other replicas; `None` if they are not shared.
+    siblings: Option<Siblings>,
     /// Outcomes of the connections of all open backends: those that a watched one is compared with.
     peers: Outcomes,
     /// Set by a push and cleared by the first sample after it.
@@ -152,6 +155,7 @@ impl LeastConnections {
             sampling: Sampling::new(pacing.max_sample_period),
             push_limit: PushLimit::new(),
             arrivals: Arrivals::default(),
+            siblings: None,
             peers: Outcomes::default(),
             has_just_pushed: false,
             swept_at: None,
@@ -265,6 +269,9 @@ impl LeastConnections {
             }
         }
         self.arrivals.add(opened, now);
+        if let Some(siblings) = &mut self.siblings {
+            siblings.sampled(self.backends.iter().map(|(a, t)| (*a, t.connections())), opened, now);
+        }
         if std::mem::replace(&mut self.counting, Counting::Working) != Counting::Working {
             self.make_urgent(Some(Reason::Counting));
         }
@@ -440,15 +447,21 @@ impl LeastConnections {
             return None;
         }
         let since_push = now.saturating_duration_since(in_force.since);
-        reason_to_push(&self.drifts(&eligible(&ready), in_force, now), since_push, self.arrivals.expected())
+        let eligible = eligible(&ready);
+        let fresh = self.weigh(&eligible, now);
+        let drift = |(at, tracked): (usize, &&Tracked)| in_force.drift(tracked, &fresh.of(at, tracked));
+        let drifts: Vec<Drift> = eligible.iter().enumerate().map(drift).collect();
+        reason_to_push(&drifts, since_push, self.arrivals.expected(), fresh.share())
     }
 
     fn new_decision(&self, reason: Reason, now: Instant) -> Decision {
         let ready = self.ready();
         let eligible = eligible(&ready);
-        let weights = match self.counting {
-            Counting::Working => self.ladder_weights(&eligible, now),
-            Counting::Unknown | Counting::Failing => equal_shares(eligible.iter().map(|t| t.backend.capacity())),
+        let Weighing { weights, rounded_up_by, .. } = match self.counting {
+            Counting::Working => self.weigh(&eligible, now),
+            Counting::Unknown | Counting::Failing => {
+                Weighing { weights: equal_shares(eligible.iter().map(|t| t.backend.capacity())), ..Weighing::default() }
+            }
         };
         let plan: Plan = eligible
             .iter()
@@ -469,7 +482,8 @@ impl LeastConnections {
         };
         let rows = self.backends.iter().map(row).collect();
         let restricted = restricted(&ready).collect();
-        Decision { method: Method::LeastConnections, number: self.decisions, plan, reason, rows, restricted }
+        let method = Method::LeastConnections;
+        Decision { method, number: self.decisions, plan, reason, rows, restricted, rounded_up_by }
     }
 
     /// Returns the ready backends, by address, each with its restriction if it does not get what the counts say. While none
@@ -493,23 +507,34 @@ impl LeastConnections {
         ready
     }
 
-    fn ladder_weights(&self, eligible: &[&Tracked], now: Instant) -> Vec<Vec<u32>> {
+    /// Returns the weights of backends for the present counts.
+    fn weigh(&self, eligible: &[&Tracked], now: Instant) -> Weighing {
         let open = eligible.iter().filter(|t| t.admission.is_open()).count();
         let open = u32::try_from(open).unwrap_or(u32::MAX);
         let input = |t: &&Tracked| t.ladder_input(self.slow_start, &self.peers, open, now);
         let mut inputs: Vec<_> = eligible.iter().map(input).collect();
+        let heights = self.heights(eligible, now);
+        let whole = heights.as_ref().map(Heights::whole).unwrap_or_default();
+        for (input, whole) in inputs.iter_mut().zip(&whole) {
+            *input = LadderInput { connections: whole.connections, ..*input };
+        }
         // Where none works, few connections are no reason to get more.
         if !eligible.iter().any(|t| t.works()) {
             for input in &mut inputs {
                 *input = input.with_max_head_start(0);
             }
         }
-        ladder::weights(&inputs, self.decisions)
+        // Where a limit decides, the height does not.
+        let rounded_up_by =
+            |(input, whole): (&LadderInput, &Whole)| if input.is_limited() { 0.0 } else { whole.rounded_up_by };
+        let rounded_up_by = inputs.iter().zip(&whole).map(rounded_up_by).collect();
+        Weighing { weights: ladder::weights(&inputs, self.decisions), rounded_up_by, heights }
     }
 
-    fn drifts(&self, eligible: &[&Tracked], in_force: &InForce, now: Instant) -> Vec<Drift> {
-        let fresh = self.ladder_weights(eligible, now);
-        eligible.iter().zip(fresh).map(|(tracked, fresh)| in_force.drift(tracked, &fresh)).collect()
+    /// Returns where backends stand by the counts of all replicas; `None` if those of this one are all that is known.
+    fn heights(&self, eligible: &[&Tracked], now: Instant) -> Option<Heights> {
+        let facts = |t: &&Tracked| (t.backend.address(), t.connections(), t.backend.capacity().get());
+        self.siblings.as_ref()?.heights(eligible.iter().map(facts), now)
     }
 
     fn missed(&self) -> Vec<u32> {
@@ -534,8 +559,38 @@ impl LeastConnections {
         self.push_limit.next(in_force.since, in_force.took)
     }
 
+    fn can_count(&self) -> bool {
+        self.counting == Counting::Working
+    }
+
     fn make_urgent(&mut self, reason: Option<Reason>) {
         self.urgent = self.urgent.max(reason);
+    }
+}
+
+/// Weights of the backends that get connections, in the order of addresses.
+#[derive(Debug, Default)]
+struct Weighing {
+    weights: Vec<Vec<u32>>,
+    /// Parts of a connection by which each backend was taken to be fuller than it is; empty for none.
+    rounded_up_by: Vec<f64>,
+    /// Heights behind the weights, if siblings are heard.
+    heights: Option<Heights>,
+}
+
+impl Weighing {
+    /// Returns what a fresh plan would have in store for the backend at this place.
+    fn of(&self, at: usize, tracked: &Tracked) -> Fresh {
+        Fresh {
+            weights: self.weights.get(at).map_or(0, |weights| weights.iter().copied().map(u64::from).sum()),
+            rounded_up_by: self.rounded_up_by.get(at).copied().unwrap_or(0.0),
+            load: self.heights.as_ref().map_or_else(|| tracked.connections().into(), |heights| heights.loads[at]),
+        }
+    }
+
+    /// Returns the part of all connections that this replica gets.
+    fn share(&self) -> f64 {
+        self.heights.as_ref().map_or(1.0, |heights| heights.share)
     }
 }
 
@@ -612,5 +667,6 @@ fn is_ready(backend: &Backend) -> bool {
     backend.state() == State::Ready
 }
 
+mod sharing;
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,7 @@ pub mod ladder;
 pub mod least_connections;
 pub mod plan;
 pub mod pushes;
+pub mod siblings;
 
 mod admission;
 mod budget;

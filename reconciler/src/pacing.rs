@@ -7,7 +7,7 @@ use std::time::Duration;
 #[non_exhaustive]
 pub struct Pacing {
     /// Maximum time between two samples. A longer one than [`LONGEST_SAMPLE_PERIOD`](Self::LONGEST_SAMPLE_PERIOD) counts
-    /// as that.
+    /// as that. Siblings need counts that are at most [5 s](crate::siblings::SILENT_AFTER) old.
     pub max_sample_period: Duration,
     /// Time after which a new backend has its whole share; zero for at once. With few backends a slow start keeps the
     /// others unbalanced for longer than it helps, so it is off by default.

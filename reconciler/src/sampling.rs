@@ -61,6 +61,11 @@ impl Sampling {
         self.cause = self.cause.max(Some(Cause::Ended));
     }
 
+    /// Takes in that counts elsewhere have changed: a pause because nothing changes here is over.
+    pub(crate) fn wake(&mut self) {
+        self.idle_samples = 0;
+    }
+
     /// Takes in that another plan is in force. A sample at once tells the connections that it placed from those of the
     /// plan before.
     pub(crate) fn pushed(&mut self) {

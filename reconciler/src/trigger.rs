@@ -42,15 +42,17 @@ const REPAIRED_AFTER: Duration = Duration::from_secs(30);
 const TOLERANCE_HALVED_AFTER: Duration = Duration::from_secs(60);
 
 /// Returns the reason for a push now; `None` if a push would gain too little. `picks` is the number of connections that
-/// are expected before a later push could be in force.
-pub(crate) fn reason_to_push(drifts: &[Drift], since_push: Duration, picks: u32) -> Option<Reason> {
+/// are expected before a later push could be in force. `share` is the part of all connections that this replica gets: a
+/// connection of a sibling changes its drifts by about as much.
+pub(crate) fn reason_to_push(drifts: &[Drift], since_push: Duration, picks: u32, share: f64) -> Option<Reason> {
     let tolerance = 1.0 / (1.0 + since_push.as_secs_f64() / TOLERANCE_HALVED_AFTER.as_secs_f64());
-    let mean_load = mean(drifts.iter().map(|s| s.load));
-    let max_single_drift = (MAX_SINGLE_DRIFT * mean_load * tolerance).max(1.0);
-    let max_excess = [(MAX_EXCESS * mean_load * tolerance).max(1.0), MAX_EXCESS_OF_FULLEST * mean_load * tolerance];
+    // Replicas that know the same err alike, and what they tolerate adds up. The errors of others cancel each other in part.
+    let mean_load = mean(drifts.iter().map(|s| s.load)) * share.sqrt();
+    let max_single_drift = (MAX_SINGLE_DRIFT * mean_load * tolerance).max(share);
+    let max_excess = [(MAX_EXCESS * mean_load * tolerance).max(share), MAX_EXCESS_OF_FULLEST * mean_load * tolerance];
     let rest: Vec<f64> = drifts.iter().map(|s| s.pushed - s.opened - s.fresh).collect();
     // Backends with several shares differ by parts of a connection for no reason.
-    let is_inexact = since_push >= REPAIRED_AFTER && range(&rest) > 0.5;
+    let is_inexact = since_push >= REPAIRED_AFTER && range(&rest) > 0.5 * share;
     if is_inexact || range(&rest) > max_single_drift || leads_astray(drifts, picks, max_excess) {
         return Some(Reason::Balance);
     }
@@ -110,19 +112,19 @@ mod tests {
 
     #[test]
     fn arrivals_where_the_plan_puts_them_need_no_push() {
-        assert_eq!(reason_to_push(&drifts(30.0, &[0.0; 10], 7.0), Duration::ZERO, PICKS), None);
+        assert_eq!(reason_to_push(&drifts(30.0, &[0.0; 10], 7.0), Duration::ZERO, PICKS, 1.0), None);
     }
 
     #[test]
     fn a_departure_matters_once_the_next_connection_would_go_to_one_of_the_fullest() {
         let mut drifts = drifts(3.0, &[1.0, 0.0, 0.0, 0.0], 0.0);
-        assert_eq!(reason_to_push(&drifts, Duration::ZERO, 1), Some(Reason::Balance));
+        assert_eq!(reason_to_push(&drifts, Duration::ZERO, 1, 1.0), Some(Reason::Balance));
         // Two more backends are still to get one connection each by the plan in force, and have room for it.
         for drift in &mut drifts[2..] {
             (drift.pushed, drift.fresh) = (drift.pushed + 1.0, drift.fresh + 1.0);
         }
-        assert_eq!(reason_to_push(&drifts, Duration::ZERO, PICKS), None);
-        assert_eq!(reason_to_push(&drifts, Duration::ZERO, PICKS + 2), Some(Reason::Balance));
+        assert_eq!(reason_to_push(&drifts, Duration::ZERO, PICKS, 1.0), None);
+        assert_eq!(reason_to_push(&drifts, Duration::ZERO, PICKS + 2, 1.0), Some(Reason::Balance));
     }
 
     #[test]
@@ -134,9 +136,9 @@ mod tests {
             drifts.push(Drift { pushed: 1e6 - 9.0, fresh: 1e6 - 9.0, ..drifts[0] });
             drifts
         };
-        assert_eq!(reason_to_push(&full(4.0), Duration::ZERO, PICKS), None);
-        assert_eq!(reason_to_push(&full(4.0), Duration::from_secs(120), PICKS), Some(Reason::Balance));
-        assert_eq!(reason_to_push(&full(8.0), Duration::ZERO, PICKS), Some(Reason::Balance));
+        assert_eq!(reason_to_push(&full(4.0), Duration::ZERO, PICKS, 1.0), None);
+        assert_eq!(reason_to_push(&full(4.0), Duration::from_secs(120), PICKS, 1.0), Some(Reason::Balance));
+        assert_eq!(reason_to_push(&full(8.0), Duration::ZERO, PICKS, 1.0), Some(Reason::Balance));
     }
 
     #[test]
@@ -146,15 +148,15 @@ mod tests {
             (drift.pushed, drift.fresh) = (drift.pushed + 1.0, drift.fresh + 1.0);
         }
         drifts[4].fresh += 1.0;
-        assert_eq!(reason_to_push(&drifts, Duration::ZERO, PICKS), None);
-        assert_eq!(reason_to_push(&drifts, REPAIRED_AFTER, PICKS), Some(Reason::Balance));
+        assert_eq!(reason_to_push(&drifts, Duration::ZERO, PICKS, 1.0), None);
+        assert_eq!(reason_to_push(&drifts, REPAIRED_AFTER, PICKS, 1.0), Some(Reason::Balance));
     }
 
     #[test]
     fn one_backend_far_off_among_a_thousand_is_seen() {
         let mut ended = vec![0.0; 1_000];
         ended[7] = 8.0;
-        assert_eq!(reason_to_push(&drifts(50.0, &ended, 0.0), Duration::ZERO, PICKS), Some(Reason::Balance));
+        assert_eq!(reason_to_push(&drifts(50.0, &ended, 0.0), Duration::ZERO, PICKS, 1.0), Some(Reason::Balance));
     }
 
     #[test]
@@ -162,20 +164,33 @@ mod tests {
         // Both are as full as each other, and the second takes three connections where the first takes one.
         let single = Drift { pushed: 1e6, opened: 0.0, fresh: 1e6, load: 20.0, shares: 1.0 };
         let triple = Drift { pushed: 1e6 + 2.0, fresh: 1e6 + 2.0, shares: 3.0, ..single };
-        assert_eq!(reason_to_push(&[single, triple], Duration::ZERO, 6), None);
+        assert_eq!(reason_to_push(&[single, triple], Duration::ZERO, 6, 1.0), None);
         let lost = Drift { fresh: 1e6 + 1.0, ..single };
-        assert_eq!(reason_to_push(&[lost, triple], Duration::ZERO, 6), Some(Reason::Balance));
+        assert_eq!(reason_to_push(&[lost, triple], Duration::ZERO, 6, 1.0), Some(Reason::Balance));
     }
 
     #[test]
     fn gaps_that_are_filled_by_now_are_a_reason_to_push() {
         let filled = Drift { pushed: 1e6 + 40.0, opened: 40.0, fresh: 1e6, load: 50.0, shares: 1.0 };
         let full = Drift { pushed: 1e6, opened: 0.0, fresh: 1e6, load: 50.0, shares: 1.0 };
-        assert_eq!(reason_to_push(&[filled, full], Duration::ZERO, PICKS), Some(Reason::Freshness));
+        assert_eq!(reason_to_push(&[filled, full], Duration::ZERO, PICKS, 1.0), Some(Reason::Freshness));
+    }
+
+    #[test]
+    fn where_siblings_share_a_smaller_difference_matters() {
+        // The backend that is next by the plan in force is fuller than the others by one connection of a sibling.
+        let mut drifts = drifts(60.0, &[0.4; 6], 0.0);
+        drifts[0].fresh -= 0.4;
+        drifts.push(Drift { pushed: 1e6 - 9.0, fresh: 1e6 - 9.0, ..drifts[0] });
+        drifts[0].pushed += 0.1;
+        assert_eq!(reason_to_push(&drifts, Duration::ZERO, PICKS, 1.0), None);
+        let few = drifts.iter().map(|drift| Drift { load: 2.0, ..*drift }).collect::<Vec<_>>();
+        assert_eq!(reason_to_push(&few, Duration::ZERO, PICKS, 1.0), None);
+        assert_eq!(reason_to_push(&few, Duration::ZERO, PICKS, 0.3), Some(Reason::Balance));
     }
 
     #[test]
     fn without_backends_there_is_nothing_to_gain() {
-        assert_eq!(reason_to_push(&[], Duration::ZERO, PICKS), None);
+        assert_eq!(reason_to_push(&[], Duration::ZERO, PICKS, 1.0), None);
     }
 }

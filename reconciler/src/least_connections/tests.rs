@@ -6,6 +6,7 @@ use super::*;
 use crate::sampling::MIN_PERIOD;
 
 mod extremes;
+mod sharing;
 mod simulation;
 
 const MS: Duration = Duration::from_millis(1);

@@ -4,9 +4,11 @@
 mod failing;
 mod healthy;
 mod random;
+mod sharing;
 mod world;
 
 use super::*;
+use crate::siblings::ReplicaId;
 use random::Random;
 use world::{Behaviour, Clients, World};
 

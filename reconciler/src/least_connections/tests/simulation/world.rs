@@ -1,5 +1,6 @@
 //! The world around balancers: clients, backends, Traefiks, probes and the clock.
 
+mod exchange;
 mod replica;
 
 use std::{
@@ -8,6 +9,7 @@ use std::{
 };
 
 use super::*;
+use exchange::Exchange;
 pub(super) use replica::Replica;
 
 const ROUND_TRIP: f64 = 0.001;
@@ -85,6 +87,7 @@ pub(super) struct World {
     next_arrival: f64,
     /// Whether the ends of connections are heard at once.
     pub(super) hears_ends: bool,
+    pub(super) exchange: Exchange,
     /// Whether each connection goes to a least loaded backend by the true counts of all replicas, whatever they decide.
     pub(super) is_ideal: bool,
     /// Seconds between two looks at the imbalance.
@@ -127,6 +130,7 @@ impl World {
             clients,
             next_arrival: 0.0,
             hears_ends: true,
+            exchange: Exchange::default(),
             is_ideal: false,
             look_every: 0.05,
         };
@@ -154,7 +158,42 @@ impl World {
             let capacity = ilb_discovery::Capacity::try_from(backend.capacity).unwrap();
             Backend::new(address(index), State::Ready).with_capacity(capacity)
         });
-        self.replicas.push(Replica::new(part, &set.collect(), self.started, self.now));
+        let id = ReplicaId::new(self.replicas.len() as u128);
+        self.replicas.push(Replica::new(id, part, &set.collect(), self.started, self.now));
+        self.exchange.joined(self.now);
+    }
+
+    /// Starts the balancer of a replica again. Its Traefik goes on, and with it the connections.
+    pub(super) fn restart(&mut self, replica: usize, id: ReplicaId) {
+        self.forget(replica);
+        let now = self.instant();
+        self.replicas[replica].restart(id, now, self.now);
+    }
+
+    /// Lets all replicas forget this one, as when its pod is deleted.
+    pub(super) fn forget(&mut self, replica: usize) {
+        let id = self.replicas[replica].id;
+        for other in &mut self.replicas {
+            other.balancer.sibling_left(id);
+        }
+    }
+
+    /// Ends a replica with all of its connections.
+    pub(super) fn lose(&mut self, replica: usize) {
+        self.replicas[replica].part = 0.0;
+        self.end_all(|connection| connection.replica == replica, EndedBy::Proxy);
+        self.exchange.lose(replica);
+    }
+
+    /// Lets one replica hear another.
+    fn exchange(&mut self) {
+        let now = self.instant();
+        let Some(delivery) = self.exchange.next_delivery(self.now, &mut self.random, &self.replicas, now) else {
+            return;
+        };
+        let (to, report) = delivery;
+        self.replicas[to].balancer.sibling_reported(report, now);
+        self.work(to);
     }
 
     /// Runs for a while, and returns the mean over time of (max - mean) / mean of the counts per share of capacity.
@@ -165,7 +204,8 @@ impl World {
         while self.now < until {
             let end = self.connections.peek().map_or(f64::INFINITY, |c| c.0.0);
             let due = self.replicas.iter().map(Replica::next).fold(f64::INFINITY, f64::min);
-            let next = [self.next_arrival, end, due, look].into_iter().fold(f64::INFINITY, f64::min);
+            let exchange = self.exchange.next();
+            let next = [self.next_arrival, end, due, look, exchange].into_iter().fold(f64::INFINITY, f64::min);
             self.now = next.max(self.now);
             if next >= look {
                 sum += self.imbalance();
@@ -173,6 +213,8 @@ impl World {
                 look += self.look_every;
             } else if next >= end {
                 self.end_connection();
+            } else if next >= exchange {
+                self.exchange();
             } else if next >= self.next_arrival && next < due {
                 self.arrive();
             } else if let Some(replica) = self.replicas.iter().position(|replica| next >= replica.next()) {

@@ -11,7 +11,9 @@ const PROBE_HOLD: f64 = 0.25;
 const PERMITS: [usize; 2] = [256, 32];
 
 pub(in super::super) struct Replica {
+    pub(in super::super) id: ReplicaId,
     pub(in super::super) balancer: LeastConnections,
+    set: BackendSet,
     /// Part of the arrivals that it gets, relative to those of the others.
     pub(in super::super) part: f64,
     traefik: Option<TraefikRoundRobin>,
@@ -58,11 +60,13 @@ struct Probe {
 
 impl Replica {
     /// Creates a replica that starts at `now` seconds after `started`.
-    pub(super) fn new(part: f64, set: &BackendSet, started: Instant, now: f64) -> Self {
-        let mut balancer = LeastConnections::new(Pacing::default());
+    pub(super) fn new(id: ReplicaId, part: f64, set: &BackendSet, started: Instant, now: f64) -> Self {
+        let mut balancer = LeastConnections::new(Pacing::default()).with_replica(id);
         balancer.set_backends(set, started + Duration::from_secs_f64(now));
         Self {
+            id,
             balancer,
+            set: set.clone(),
             part,
             traefik: None,
             loads: Vec::new(),
@@ -79,6 +83,14 @@ impl Replica {
             reads_table_every: None,
             table_read_at: 0.0,
         }
+    }
+
+    /// Starts the balancer again, which knows nothing of before.
+    pub(super) fn restart(&mut self, id: ReplicaId, instant: Instant, now: f64) {
+        (self.id, self.balancer) = (id, LeastConnections::new(Pacing::default()).with_replica(id));
+        self.balancer.set_backends(&self.set, instant);
+        self.forget_opened();
+        (self.under_way, self.acknowledged, self.sample_at, self.decide_at) = (None, None, now, f64::INFINITY);
     }
 
     /// Returns the plan in force.

@@ -1,0 +1,90 @@
+//! Which reports change something, and what is kept of them.
+
+use super::*;
+
+const OWN: ReplicaId = ReplicaId::new(0);
+const SECOND: Duration = Duration::from_secs(1);
+
+fn backend(index: u8) -> SocketAddr {
+    ([10, 0, 0, index], 1).into()
+}
+
+fn report(replica: u128, sample: u64, connections: u32) -> Report {
+    Report::new(ReplicaId::new(replica), sample, Duration::ZERO, 0, [(backend(1), connections)])
+}
+
+fn heard(siblings: &Siblings, now: Instant) -> usize {
+    siblings.sharing(now).siblings.iter().filter(|sibling| sibling.share.is_some()).count()
+}
+
+#[test]
+fn only_the_first_report_of_a_sample_is_news_and_only_if_its_connections_differ() {
+    let (mut siblings, now) = (Siblings::new(OWN), Instant::now());
+    assert_eq!(siblings.heard(report(1, 5, 7), now), Heard::News);
+    assert_eq!(siblings.heard(report(1, 5, 8), now), Heard::Repeated);
+    assert_eq!(siblings.heard(report(1, 4, 8), now), Heard::Ignored(Ignored::Overtaken));
+    assert_eq!(siblings.connections_to(backend(1), now), 7);
+    assert_eq!(siblings.heard(report(1, 6, 7), now), Heard::Unchanged);
+    assert_eq!(siblings.heard(report(1, 7, 8), now), Heard::News);
+    assert_eq!(siblings.connections_to(backend(1), now), 8);
+    assert_eq!(siblings.heard(report(0, 9, 8), now), Heard::Ignored(Ignored::Own));
+    assert!(siblings.left(ReplicaId::new(1)) && !siblings.left(ReplicaId::new(1)));
+    assert_eq!(siblings.connections_to(backend(1), now), 0);
+}
+
+#[test]
+fn a_sibling_that_does_not_count_again_is_silent_after_5_s() {
+    let (mut siblings, start) = (Siblings::new(OWN), Instant::now() + 10 * SECOND);
+    assert_eq!(siblings.heard(report(1, 1, 7).delayed(6 * SECOND), start), Heard::Ignored(Ignored::Old));
+    assert_eq!(siblings.heard(report(1, 1, 7).delayed(Duration::MAX), start), Heard::Ignored(Ignored::Old));
+    assert_eq!(siblings.heard(report(1, 1, 7).delayed(2 * SECOND), start), Heard::News);
+    for step in 0..30 {
+        let now = start + step * SECOND / 10;
+        assert_eq!(siblings.heard(report(1, 1, 7), now), Heard::Repeated);
+        assert_eq!(heard(&siblings, now), 1, "after {step} tenths of a second");
+    }
+    assert_eq!(heard(&siblings, start + 3 * SECOND + SECOND / 10), 0);
+    assert_eq!(siblings.connections_to(backend(1), start + 4 * SECOND), 0);
+    assert_eq!(siblings.sharing(start + 4 * SECOND).siblings.len(), 1, "but it is still known");
+    assert_eq!(siblings.heard(report(1, 2, 7), start + 60 * SECOND), Heard::Unchanged);
+    assert_eq!(heard(&siblings, start + 60 * SECOND), 1);
+}
+
+#[test]
+fn siblings_and_reports_are_bounded_and_silent_ones_make_room() {
+    let (mut siblings, now) = (Siblings::new(OWN), Instant::now());
+    for replica in 1..=MAX_SIBLINGS as u128 {
+        assert_eq!(siblings.heard(report(replica, 1, 1), now), Heard::News);
+    }
+    let another = report(1_000, 1, 1);
+    assert_eq!(siblings.heard(another.clone(), now), Heard::Ignored(Ignored::TooManySiblings));
+    assert_eq!(siblings.heard(report(7, 2, 1), now + 9 * SECOND), Heard::Unchanged);
+    assert_eq!(siblings.heard(another, now + 9 * SECOND), Heard::News);
+    assert_eq!((siblings.others.len(), heard(&siblings, now + 9 * SECOND)), (MAX_SIBLINGS, 2));
+    let backend = |index: usize| SocketAddr::from(([10, 0, 0, 1], u16::try_from(index).unwrap()));
+    let large = Report { connections: (0..=MAX_BACKENDS).map(|i| (backend(i), 1)).collect(), ..report(7, 3, 1) };
+    assert_eq!(siblings.heard(large, now + 9 * SECOND), Heard::Ignored(Ignored::TooManyBackends));
+}
+
+#[test]
+fn shares_follow_the_connections_that_open() {
+    let (mut siblings, start) = (Siblings::new(OWN), Instant::now());
+    for step in 0..60u32 {
+        let now = start + step * SECOND;
+        siblings.sampled([(backend(1), 5)].into_iter(), 10, now);
+        siblings.heard(Report { opened: 30 * u64::from(step), ..report(1, step.into(), 5) }, now);
+    }
+    let sharing = siblings.sharing(start + 60 * SECOND);
+    assert!((sharing.share - 0.25).abs() < 0.01, "{sharing:?}");
+    assert!((sharing.siblings[0].share.unwrap() - 0.75).abs() < 0.01, "{sharing:?}");
+}
+
+#[test]
+fn a_report_says_what_was_sampled() {
+    let (mut siblings, start) = (Siblings::new(OWN), Instant::now());
+    assert_eq!(siblings.report(start), None);
+    siblings.sampled([(backend(1), 5), (backend(2), 0)].into_iter(), 9, start);
+    siblings.sampled([(backend(1), 7), (backend(2), 0)].into_iter(), 3, start + SECOND);
+    let expected = Report::new(OWN, 2, SECOND, 3, [(backend(1), 7)]);
+    assert_eq!(siblings.report(start + 2 * SECOND), Some(expected));
+}
