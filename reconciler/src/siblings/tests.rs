@@ -88,3 +88,23 @@ fn a_report_says_what_was_sampled() {
     let expected = Report::new(OWN, 2, SECOND, 3, [(backend(1), 7)]);
     assert_eq!(siblings.report(start + 2 * SECOND), Some(expected));
 }
+
+#[test]
+fn a_connection_that_opens_here_counts_in_full_until_the_sibling_has_counted_after_it() {
+    let (mut siblings, start) = (Siblings::new(OWN), Instant::now());
+    let row = |first: u32| (0..20u8).map(move |index| (backend(index), if index == 0 { first } else { 10 }));
+    let theirs = |sample: u64| Report::new(ReplicaId::new(1), sample, Duration::ZERO, 0, row(10));
+    let excess = |siblings: &Siblings| {
+        let heights = siblings.heights(row(14).map(|(backend, connections)| (backend, connections, 1)), start + SECOND);
+        let whole = heights.unwrap().whole();
+        whole[0].connections - whole[1].connections
+    };
+    siblings.sampled(row(10), 0, start);
+    siblings.heard(theirs(1), start);
+    siblings.sampled(row(14), 4, start + SECOND);
+    assert_eq!(excess(&siblings), 4, "the sibling does not know of the four");
+    siblings.heard(theirs(2).delayed(SECOND / 2), start + SECOND);
+    assert_eq!(excess(&siblings), 4, "its counts are new here, and yet older than the four");
+    siblings.heard(theirs(3), start + SECOND);
+    assert_eq!(excess(&siblings), 3, "it knows of them, and of 24 in all this replica has its half");
+}
