@@ -6,6 +6,7 @@ is a schema: a schema sees one value at a time, and can be skipped.
 {{- include "ilb.checks.pools" . -}}
 {{- include "ilb.checks.ports" . -}}
 {{- include "ilb.checks.exposure" . -}}
+{{- include "ilb.checks.scale" . -}}
 {{- include "ilb.checks.rest" . -}}
 {{- end }}
 
@@ -127,16 +128,31 @@ is a schema: a schema sees one value at a time, and can be skipped.
 {{- if and .Values.metrics.serviceMonitor.enabled (not .Values.metrics.service.enabled) -}}
 {{- fail "metrics.serviceMonitor.enabled needs the Service that it scrapes: set metrics.service.enabled=true too, or use metrics.podMonitor.enabled" -}}
 {{- end -}}
-{{- if and .Values.autoscaling.enabled .Values.autoscaling.targetCPUUtilizationPercentage (not (dig "requests" "cpu" "" (include "ilb.traefik.resources" . | fromYaml))) -}}
-{{- fail "autoscaling.targetCPUUtilizationPercentage is a share of what Traefik requests: set traefik.resources.requests.cpu" -}}
-{{- end -}}
-{{- if and .Values.autoscaling.enabled .Values.autoscaling.targetMemoryUtilizationPercentage (not (dig "requests" "memory" "" (include "ilb.traefik.resources" . | fromYaml))) -}}
-{{- fail "autoscaling.targetMemoryUtilizationPercentage is a share of what Traefik requests: set traefik.resources.requests.memory" -}}
-{{- end -}}
-{{- if and .Values.autoscaling.enabled (gt (int .Values.autoscaling.minReplicas) (int .Values.autoscaling.maxReplicas)) -}}
-{{- fail "autoscaling.minReplicas is above autoscaling.maxReplicas" -}}
-{{- end -}}
 {{- if and (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) .Values.rbac.create -}}
 {{- fail "serviceAccount.create is false and serviceAccount.name is empty: the right to read pods would go to the account \"default\", which others use too. Name the account, or set rbac.create=false" -}}
+{{- end -}}
+{{- end }}
+
+{{- define "ilb.checks.scale" -}}
+{{- $scaling := .Values.autoscaling -}}
+{{- if $scaling.enabled -}}
+{{- $requests := dig "requests" dict (include "ilb.traefik.resources" . | fromYaml) | default dict -}}
+{{- if and $scaling.targetCPUUtilizationPercentage (not $requests.cpu) -}}
+{{- fail "autoscaling.targetCPUUtilizationPercentage is a share of what Traefik requests: set traefik.resources.requests.cpu" -}}
+{{- end -}}
+{{- if and $scaling.targetMemoryUtilizationPercentage (not $requests.memory) -}}
+{{- fail "autoscaling.targetMemoryUtilizationPercentage is a share of what Traefik requests: set traefik.resources.requests.memory" -}}
+{{- end -}}
+{{- if not (or $scaling.targetCPUUtilizationPercentage $scaling.targetMemoryUtilizationPercentage $scaling.targetConnections $scaling.metrics) -}}
+{{- fail "autoscaling.enabled has nothing to scale by, and Kubernetes would take 80 % of the CPU of the whole pod: set targetCPUUtilizationPercentage, targetMemoryUtilizationPercentage, targetConnections or metrics" -}}
+{{- end -}}
+{{- if gt (int $scaling.minReplicas) (int $scaling.maxReplicas) -}}
+{{- fail "autoscaling.minReplicas is above autoscaling.maxReplicas" -}}
+{{- end -}}
+{{- $live := include "ilb.live" . | fromYaml -}}
+{{- $running := dig "spec" "replicas" 0 $live | int -}}
+{{- if and (gt $running (int $scaling.maxReplicas)) (not (include "ilb.wasScaled" $live)) -}}
+{{- fail (printf "%d pods run, and autoscaling.maxReplicas=%d would end the sessions of %d of them: set maxReplicas=%d or more, or scale down first" $running (int $scaling.maxReplicas) (sub $running $scaling.maxReplicas) $running) -}}
+{{- end -}}
 {{- end -}}
 {{- end }}

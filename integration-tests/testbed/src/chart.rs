@@ -18,6 +18,7 @@ use crate::{in_checkout, tools};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Chart {
     helm: PathBuf,
+    is_helm_3: bool,
     folder: PathBuf,
     kubernetes: &'static str,
 }
@@ -41,12 +42,17 @@ impl Chart {
     /// Returns the chart of this checkout, for a current Kubernetes, with Helm 4.
     pub fn new() -> anyhow::Result<Self> {
         let folder = in_checkout("chart").canonicalize()?;
-        Ok(Self { helm: tools::path("helm")?, folder, kubernetes: "1.34.0" })
+        Ok(Self { helm: tools::path("helm")?, is_helm_3: false, folder, kubernetes: "1.34.0" })
     }
 
     /// Takes Helm 3 instead.
     pub fn with_helm_3(self) -> anyhow::Result<Self> {
-        Ok(Self { helm: tools::path("helm-3")?, ..self })
+        Ok(Self { helm: tools::path("helm-3")?, is_helm_3: true, ..self })
+    }
+
+    /// Returns whether Helm 3 renders this.
+    pub fn is_helm_3(&self) -> bool {
+        self.is_helm_3
     }
 
     /// Sets the version of Kubernetes.
@@ -126,6 +132,12 @@ impl Chart {
         Ok(text.split_once("NOTES:\n").context("there are no notes")?.1.to_owned())
     }
 
+    /// Returns a release of this chart, called [`RELEASE`](Self::RELEASE), in a namespace of a real cluster. It is not
+    /// installed yet.
+    pub fn release(&self, kubeconfig: PathBuf, namespace: &str) -> Release {
+        Release { chart: self.clone(), kubeconfig, namespace: namespace.to_owned(), name: Self::RELEASE.to_owned() }
+    }
+
     /// Runs `helm lint --strict`. Returns an error with what it finds.
     pub fn lint(&self, values: &str) -> anyhow::Result<()> {
         let output = self.finish(
@@ -162,6 +174,66 @@ impl Chart {
 
 fn text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
     String::from_utf8_lossy(bytes)
+}
+
+/// A release of the chart in a real cluster, or a plan for one.
+#[derive(Clone, Debug)]
+pub struct Release {
+    chart: Chart,
+    kubeconfig: PathBuf,
+    namespace: String,
+    name: String,
+}
+
+impl Release {
+    /// Takes another name than [`Chart::RELEASE`].
+    #[must_use]
+    pub fn named(self, name: &str) -> Self {
+        Self { name: name.to_owned(), ..self }
+    }
+
+    /// Takes another chart or another Helm from now on.
+    #[must_use]
+    pub fn with(self, chart: Chart) -> Self {
+        Self { chart, ..self }
+    }
+
+    /// Installs the chart with these values (YAML).
+    pub fn install(&self, values: &str) -> anyhow::Result<String> {
+        self.helm("install", &[], values)
+    }
+
+    /// Upgrades to the chart with these values (YAML) and nothing of the earlier ones.
+    pub fn upgrade(&self, values: &str) -> anyhow::Result<String> {
+        self.helm("upgrade", &["--reset-values"], values)
+    }
+
+    /// Upgrades to the chart with these options and these additional values (YAML).
+    pub fn upgrade_with(&self, options: &[&str], values: &str) -> anyhow::Result<String> {
+        self.helm("upgrade", options, values)
+    }
+
+    /// Goes back to a revision.
+    pub fn rollback(&self, revision: u32) -> anyhow::Result<()> {
+        let mut command = Command::new(&self.chart.helm);
+        command.args(["rollback", &self.name, &revision.to_string(), "--namespace", &self.namespace]);
+        self.finish(&mut command, "").map(drop)
+    }
+
+    fn helm(&self, what: &str, options: &[&str], values: &str) -> anyhow::Result<String> {
+        let mut command = Command::new(&self.chart.helm);
+        command.args([what, &self.name]).arg(&self.chart.folder).args(options);
+        command.args(["--namespace", &self.namespace, "--values", "-"]);
+        self.finish(&mut command, values)
+    }
+
+    /// Returns what Helm prints, or an error with its messages.
+    fn finish(&self, command: &mut Command, input: &str) -> anyhow::Result<String> {
+        command.env("KUBECONFIG", &self.kubeconfig);
+        let output = self.chart.finish(command, input)?;
+        ensure!(output.status.success(), "{input}\n{}", text(&output.stderr));
+        Ok(String::from_utf8(output.stdout)?)
+    }
 }
 
 impl Rendered {

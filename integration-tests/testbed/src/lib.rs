@@ -56,7 +56,7 @@ pub use crate::{
     backend::{Backend, Behaviour},
     bare_traefik::{BareTraefik, BareTraefikBuilder},
     browser::{Browser, Look},
-    chart::{Chart, Rendered},
+    chart::{Chart, Release, Rendered},
     checkout::in_checkout,
     closer::{CloserProcess, Privileges},
     connection::Connection,

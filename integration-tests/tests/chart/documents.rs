@@ -83,8 +83,8 @@ fn every_example_of_the_project_renders_and_lints() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|extension| extension == "yaml") {
             let values = fs::read_to_string(&path).unwrap();
-            // The preset for availability has no backends.
-            let values = if path.ends_with("ha-values.yaml") {
+            // Presets have no backends.
+            let values = if ["ha-values.yaml", "keda-values.yaml"].iter().any(|preset| path.ends_with(preset)) {
                 format!("{values}\nenv: {{relay: app=my-app}}\n")
             } else {
                 values
@@ -95,5 +95,8 @@ fn every_example_of_the_project_renders_and_lints() {
         }
     }
     names.sort();
-    assert_eq!(names, ["ha-values.yaml", "mqtt-values.yaml", "postgresql-values.yaml", "rabbitmq-values.yaml"]);
+    assert_eq!(
+        names,
+        ["ha-values.yaml", "keda-values.yaml", "mqtt-values.yaml", "postgresql-values.yaml", "rabbitmq-values.yaml"]
+    );
 }

@@ -11,6 +11,7 @@ mod network;
 mod pools;
 mod predecessor;
 mod refusals;
+mod releases;
 mod scale;
 mod settings;
 mod traefik;

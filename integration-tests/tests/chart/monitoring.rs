@@ -146,6 +146,19 @@ fn the_dashboard_asks_for_metrics_that_exist() {
 }
 
 #[test]
+#[ignore = "needs the testbed: make test"]
+fn the_example_for_keda_asks_for_metrics_that_exist_in_this_release() {
+    let chart = Chart::new().unwrap();
+    let example = chart.file("../examples/keda-values.yaml").unwrap();
+    let rendered = chart.render(&format!("{example}\nenv: {{relay: app=my-app}}\n")).unwrap();
+    let scaled = &rendered.only("ScaledObject").unwrap()["spec"];
+    assert_eq!(scaled["scaleTargetRef"]["name"], rendered.only("Deployment").unwrap()["metadata"]["name"]);
+    let query = scaled["triggers"][0]["metadata"]["query"].as_str().unwrap();
+    assert!(unknown_metrics(&chart, query).is_empty(), "{query}");
+    assert!(query.contains(r#"{namespace="apps",pod=~"my-lb-ilb-.+""#), "{query}");
+}
+
+#[test]
 fn a_wrong_query_is_noticed() {
     let metrics = BTreeSet::from(["ilb_known".to_owned()]);
     assert_eq!(missing("rate(ilb_known{a=\"b\"}[5m]) / sum(ilb_knwon)", &metrics), ["ilb_knwon"]);

@@ -73,6 +73,10 @@ const COMBINATIONS: &[(&str, &str)] = &[
         "{env: {relay: a=b}, autoscaling: {enabled: true, minReplicas: 9}}",
         "autoscaling.minReplicas is above autoscaling.maxReplicas",
     ),
+    (
+        "{env: {relay: a=b}, autoscaling: {enabled: true, targetCPUUtilizationPercentage: null}}",
+        "autoscaling.enabled has nothing to scale by",
+    ),
     ("{env: {relay: a=b}, serviceAccount: {create: false}}", r#"would go to the account "default""#),
 ];
 

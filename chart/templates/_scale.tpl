@@ -1,0 +1,59 @@
+{{/*
+Number of pods that the Deployment asks for, as {"mark": …, "replicas": …}; no "replicas" leaves it to whoever scales.
+
+A manifest that loses its `replicas` makes the API server set 1, which ends the sessions of all other pods. So the number
+stays in the manifest once it has been there, as the one that runs, and it stays out if it never was, which is what a
+rollback needs. The mark is an annotation of the Deployment that tells the next upgrade what it meets:
+
+  fixed                 the number is replicaCount
+  kept, replicaCount=N  the number is what an autoscaler left behind, more than N
+  scaled                an autoscaler sets the number, and the manifest has none
+  scaled, was fixed     an autoscaler sets the number, and the manifest repeats it
+
+Where Helm sees no cluster (helm template, Argo CD), there is no Deployment to look at.
+*/}}
+{{- define "ilb.scale" -}}
+{{- $live := include "ilb.live" . | fromYaml -}}
+{{- $running := dig "spec" "replicas" 0 $live | int -}}
+{{- $mark := dig "metadata" "annotations" "ilb.dev/replicas" "" $live -}}
+{{- if include "ilb.isScaled" . -}}
+{{- if or (not $live) (eq $mark "scaled") -}}
+mark: scaled
+{{- else -}}
+mark: scaled, was fixed
+{{- /* An autoscaler ignores a Deployment without pods. */}}
+replicas: {{ ternary .Values.autoscaling.minReplicas $running (and .Values.autoscaling.enabled (eq $running 0)) }}
+{{- end -}}
+{{- else -}}
+{{- $wanted := int .Values.replicaCount -}}
+{{- $kept := printf "kept, replicaCount=%d" $wanted -}}
+{{- if and (gt $running $wanted) (or (eq $mark $kept) (include "ilb.wasScaled" $live)) -}}
+mark: {{ $kept }}
+replicas: {{ $running }}
+{{- else -}}
+mark: fixed
+replicas: {{ $wanted }}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* The Deployment of this release that runs, or nothing. */}}
+{{- define "ilb.live" -}}
+{{- lookup "apps/v1" "Deployment" (include "ilb.namespace" .) (include "ilb.fullname" .) | toYaml -}}
+{{- end }}
+
+{{/* Whether something else than the chart sets the number of pods. */}}
+{{- define "ilb.isScaled" -}}
+{{- if or .Values.autoscaling.enabled (kindIs "invalid" .Values.replicaCount) -}}true{{- end -}}
+{{- end }}
+
+{{/* Whether an autoscaler set the number of pods of this Deployment. Earlier versions of the chart left no mark. */}}
+{{- define "ilb.wasScaled" -}}
+{{- $mark := dig "metadata" "annotations" "ilb.dev/replicas" "" . -}}
+{{- if hasPrefix "scaled" $mark -}}true
+{{- else if not $mark -}}
+{{- range dig "metadata" "managedFields" list . -}}
+{{- if and (eq (dig "subresource" "" .) "scale") (eq .manager "kube-controller-manager") -}}true{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
