@@ -2,10 +2,9 @@
 {{- define "ilb.sleep" -}}
 {{- $seconds := include "ilb.seconds" .Values.drain.delay | int -}}
 {{- if and $seconds (eq (include "ilb.preStop" .) "true") -}}
-lifecycle:
-  preStop:
-    sleep:
-      seconds: {{ $seconds }}
+preStop:
+  sleep:
+    seconds: {{ $seconds }}
 {{- end }}
 {{- end }}
 
@@ -19,7 +18,7 @@ lifecycle:
 
 {{- define "ilb.container.ilb" -}}
 name: ilb
-image: {{ include "ilb.image" (dict "image" .Values.image "tag" .Chart.AppVersion) | quote }}
+image: {{ include "ilb.image" (dict "root" . "image" .Values.image "tag" .Chart.AppVersion) | quote }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
 {{- with .Values.ilb.extraArgs }}
 args:
@@ -28,8 +27,12 @@ args:
 env:
   {{- include "ilb.environment" . | nindent 2 }}
   {{- with .Values.ilb.extraEnv }}
-  {{- toYaml . | nindent 2 }}
+  {{- tpl (toYaml .) $ | nindent 2 }}
   {{- end }}
+{{- with .Values.ilb.envFrom }}
+envFrom:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 ports:
   - name: ilb
     containerPort: 8081
@@ -38,19 +41,32 @@ startupProbe:
   httpGet:
     path: /startupz # the backends are known, or 10 s are over; Traefik is started after this
     port: 8081
-  {{- toYaml .Values.ilb.startupProbe | nindent 2 }}
+  {{- with .Values.ilb.startupProbe }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 readinessProbe:
   httpGet:
     path: /readyz # a pool is proved to be in force
     port: 8081
-  {{- toYaml .Values.ilb.readinessProbe | nindent 2 }}
+  {{- with .Values.ilb.readinessProbe }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 livenessProbe:
   httpGet:
     path: /livez
     port: 8081
-  {{- toYaml .Values.ilb.livenessProbe | nindent 2 }}
+  {{- with .Values.ilb.livenessProbe }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- $sleep := ternary dict (include "ilb.sleep" . | fromYaml) (not (empty .Values.nativeSidecar)) }}
+{{- with merge (dict) (.Values.ilb.lifecycle | default dict) $sleep }}
+lifecycle:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.securityContext }}
 securityContext:
-  {{- toYaml .Values.securityContext | nindent 2 }}
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 resources:
   {{- include "ilb.ilb.resources" . | nindent 2 }}
 volumeMounts:
@@ -62,7 +78,7 @@ volumeMounts:
     mountPath: /etc/ilb
     readOnly: true
   {{- end }}
-  {{- with concat .Values.volumeMounts .Values.ilb.extraVolumeMounts }}
+  {{- with concat (.Values.volumeMounts | default list) (.Values.ilb.extraVolumeMounts | default list) }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
 {{- end }}
@@ -90,7 +106,7 @@ volumeMounts:
     fieldRef:
       fieldPath: metadata.namespace
 - name: POD_LABELS
-  value: {{ .Values.env.relay | quote }}
+  value: {{ include "ilb.relay" . | quote }}
 {{- range $name, $value := dict
   "BACKEND_PORT" .Values.env.backendPort
   "LB_METHOD" .Values.env.lbMethod
@@ -108,18 +124,25 @@ volumeMounts:
 
 {{- define "ilb.container.traefik" -}}
 name: traefik
-image: {{ include "ilb.image" (dict "image" .Values.traefik.image "tag" "") | quote }}
+image: {{ include "ilb.image" (dict "root" . "image" .Values.traefik.image "tag" "") | quote }}
 imagePullPolicy: {{ .Values.traefik.image.pullPolicy }}
 args:
   - --configfile=/etc/traefik/traefik.yml
 {{- with .Values.traefik.extraEnv }}
 env:
+  {{- tpl (toYaml .) $ | nindent 2 }}
+{{- end }}
+{{- with .Values.traefik.envFrom }}
+envFrom:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 ports:
   {{- range include "ilb.pools" . | fromYamlArray }}
-  - name: {{ .portName }}
-    containerPort: {{ .port }}
+  - name: {{ .portName | quote }}
+    containerPort: {{ int .port }}
+    {{- with .hostPort }}
+    hostPort: {{ int . }}
+    {{- end }}
     protocol: TCP
   {{- end }}
   - name: metrics
@@ -129,29 +152,38 @@ startupProbe:
   httpGet:
     path: /ping
     port: 9090
-  {{- toYaml .Values.traefik.startupProbe | nindent 2 }}
+  {{- with .Values.traefik.startupProbe }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 readinessProbe:
   httpGet:
     path: /ping
     port: 9090
-  {{- toYaml .Values.traefik.readinessProbe | nindent 2 }}
+  {{- with .Values.traefik.readinessProbe }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 livenessProbe:
   httpGet:
     path: /ping
     port: 9090
-  {{- toYaml .Values.traefik.livenessProbe | nindent 2 }}
-{{- with include "ilb.sleep" . }}
-{{ . }}
+  {{- with .Values.traefik.livenessProbe }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with merge (dict) (include "ilb.sleep" . | fromYaml) (.Values.traefik.lifecycle | default dict) }}
+lifecycle:
+  {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- with .Values.securityContext }}
 securityContext:
-  {{- toYaml .Values.securityContext | nindent 2 }}
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 resources:
   {{- include "ilb.traefik.resources" . | nindent 2 }}
 volumeMounts:
   - name: traefik
     mountPath: /etc/traefik
     readOnly: true
-  {{- with concat .Values.volumeMounts .Values.traefik.extraVolumeMounts }}
+  {{- with concat (.Values.volumeMounts | default list) (.Values.traefik.extraVolumeMounts | default list) }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
 {{- end }}

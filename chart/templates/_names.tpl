@@ -1,3 +1,8 @@
+{{/* Whether anything is wanted (a parent chart may switch it off), after a look at the values. Every template asks. */}}
+{{- define "ilb.enabled" -}}
+{{- if ne (toString .Values.enabled) "false" -}}{{- include "ilb.checks" . -}}true{{- end -}}
+{{- end }}
+
 {{- define "ilb.name" -}}
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
@@ -26,8 +31,8 @@
 
 {{/* What selects our pods. Nothing in here may ever change with a version: a Deployment's selector is immutable. */}}
 {{- define "ilb.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "ilb.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "ilb.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{/* commonLabels may hold templates; a selector's label wins over them. */}}
@@ -38,31 +43,50 @@ app.kubernetes.io/instance: {{ .Release.Name }}
   "app.kubernetes.io/managed-by" .Release.Service
   "app.kubernetes.io/part-of" (include "ilb.name" .) -}}
 {{- $selector := include "ilb.selectorLabels" . | fromYaml -}}
-{{- $common := tpl (toYaml .Values.commonLabels) . | fromYaml -}}
+{{- $common := include "ilb.strings" (dict "root" . "map" .Values.commonLabels) | fromYaml -}}
 {{- merge (dict) $selector $common $own | toYaml }}
 {{- end }}
 
 {{- define "ilb.annotations" -}}
-{{- with .Values.commonAnnotations }}
-{{- tpl (toYaml .) $ }}
+{{- include "ilb.strings" (dict "root" . "map" .Values.commonAnnotations) -}}
 {{- end }}
+
+{{/* The map of (dict "root" $ "map" …), whose values are text and may contain templates. */}}
+{{- define "ilb.strings" -}}
+{{- $root := .root -}}
+{{- $result := dict -}}
+{{- range $key, $value := .map -}}
+{{- $_ := set $result $key (tpl (toString $value) $root) -}}
+{{- end -}}
+{{- $result | toYaml -}}
 {{- end }}
 
 {{/* The metadata of every object: (dict "root" $ "suffix" "-metrics" "labels" … "annotations" …). */}}
 {{- define "ilb.metadata" -}}
-name: {{ include "ilb.fullname" .root }}{{ .suffix }}
-namespace: {{ .namespace | default (include "ilb.namespace" .root) }}
+name: {{ printf "%s%s" (include "ilb.fullname" .root) (.suffix | default "") | quote }}
+namespace: {{ .namespace | default (include "ilb.namespace" .root) | quote }}
 labels:
-  {{- merge (dict) (.labels | default dict) (include "ilb.labels" .root | fromYaml) | toYaml | nindent 2 }}
-{{- with merge (dict) (.annotations | default dict) (include "ilb.annotations" .root | fromYaml) }}
+  {{- $labels := include "ilb.strings" (dict "root" .root "map" .labels) | fromYaml }}
+  {{- merge (dict) $labels (include "ilb.labels" .root | fromYaml) | toYaml | nindent 2 }}
+{{- $annotations := include "ilb.strings" (dict "root" .root "map" .annotations) | fromYaml }}
+{{- with merge (dict) $annotations (include "ilb.annotations" .root | fromYaml) }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 
-{{/* An image reference of (dict "image" … "tag" default): a digest wins over the tag. */}}
+{{/* The secrets for pulling images, of the parent chart too, as maps. They are given as maps or as names. */}}
+{{- define "ilb.pullSecrets" -}}
+{{- $secrets := list -}}
+{{- range concat (.Values.imagePullSecrets | default list) (dig "imagePullSecrets" list (.Values.global | default dict) | default list) -}}
+{{- $secrets = append $secrets (ternary . (dict "name" .) (kindIs "map" .)) -}}
+{{- end -}}
+{{- $secrets | uniq | toYaml -}}
+{{- end }}
+
+{{/* An image reference of (dict "root" $ "image" … "tag" default): a digest wins over the tag. */}}
 {{- define "ilb.image" -}}
-{{- with .image.registry }}{{ . }}/{{ end }}{{ .image.repository }}
+{{- with dig "imageRegistry" "" (.root.Values.global | default dict) | default .image.registry }}{{ . }}/{{ end }}{{ .image.repository }}
 {{- if .image.digest }}@{{ .image.digest }}{{ else }}:{{ .image.tag | default .tag }}{{ end }}
 {{- end }}
 

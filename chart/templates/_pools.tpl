@@ -1,6 +1,6 @@
 {{/*
 The pools, whichever way they are given, with everything that Kubernetes and Traefik have to know about them filled in:
-name, entryPoint, port (where Traefik listens), servicePort, portName, nodePort, namespaces, allNamespaces, service.
+name, entryPoint, port (where Traefik listens), servicePort, portName, nodePort, namespaces, allNamespaces, service, hostPort, appProtocol.
 
 What is filled in for a pool must not depend on the others: pods of before an upgrade read the new settings with the
 entry points that their Traefik was started with.
@@ -18,6 +18,8 @@ entry points that their Traefik was started with.
   "servicePort" (.servicePort | default $port | int)
   "portName" (.portName | default ($name | trunc 15 | trimSuffix "-"))
   "nodePort" .nodePort
+  "hostPort" .hostPort
+  "appProtocol" .appProtocol
   "namespaces" (.namespaces | default (list (include "ilb.namespace" $)))
   "allNamespaces" (.allNamespaces | default false)
   "service" .service
@@ -32,9 +34,11 @@ entry points that their Traefik was started with.
   "servicePort" (.Values.service.port | default 3333 | int)
   "portName" (.Values.env.portname | default "tcp")
   "nodePort" .Values.service.nodePort
+  "hostPort" .Values.service.hostPort
+  "appProtocol" .Values.service.appProtocol
   "namespaces" (list (include "ilb.namespace" .))
   "allNamespaces" false
-  "backendPort" (.Values.env.backendPort | default 3333 | int)) -}}
+  "backendPort" (include "ilb.backendPort" .Values.env.backendPort | fromYaml).port) -}}
 {{- end -}}
 {{- toYaml $pools -}}
 {{- end }}
@@ -49,11 +53,40 @@ entry points that their Traefik was started with.
 {{- if and (not $pool.file) (not $pool.allNamespaces) -}}
 {{- $_ := set $own "namespaces" $known.namespaces -}}
 {{- end -}}
-{{- $pools = append $pools (merge $own (omit $pool "port" "servicePort" "portName" "nodePort")) -}}
+{{- $pools = append $pools (merge $own (omit $pool "port" "servicePort" "portName" "nodePort" "hostPort" "appProtocol")) -}}
 {{- end -}}
 {{- $log := dict -}}
 {{- range $key, $value := dict "level" (.Values.log.level | default .Values.env.logLevel) "format" (.Values.log.format | default .Values.env.logFormat) -}}
 {{- if $value -}}{{- $_ := set $log $key $value -}}{{- end -}}
 {{- end -}}
 {{- merge (dict "pools" $pools) (ternary (dict "log" $log) (dict) (not (empty $log))) | toYaml -}}
+{{- end }}
+
+{{/* The selector of `env.relay`, which is text, or a map of labels and values. */}}
+{{- define "ilb.relay" -}}
+{{- $relay := .Values.env.relay -}}
+{{- if kindIs "map" $relay -}}
+{{- $terms := list -}}
+{{- range $key, $value := $relay -}}
+{{- if not (kindIs "string" $value) -}}
+{{- fail (printf "env.relay.%s: %v is not text, and may not be what the label says: write the value in quotes, or use --set-string" $key $value) -}}
+{{- end -}}
+{{- $terms = append $terms (printf "%s=%s" $key $value) -}}
+{{- end -}}
+{{- join "," $terms -}}
+{{- else -}}
+{{- $relay | default "" -}}
+{{- end -}}
+{{- end }}
+
+{{/* The port of the backends, a number if it is written as one. */}}
+{{- define "ilb.backendPort" -}}
+{{- $port := ternary (. | int64 | toString) (toString .) (kindIs "float64" .) -}}
+{{- if has $port (list "" "<nil>") -}}
+port: 3333
+{{- else if regexMatch "^[0-9]+$" $port -}}
+port: {{ atoi $port }}
+{{- else -}}
+port: {{ $port | quote }}
+{{- end -}}
 {{- end }}

@@ -22,7 +22,7 @@ mark: scaled
 {{- else -}}
 mark: scaled, was fixed
 {{- /* An autoscaler ignores a Deployment without pods. */}}
-replicas: {{ ternary .Values.autoscaling.minReplicas $running (and .Values.autoscaling.enabled (eq $running 0)) }}
+replicas: {{ ternary .Values.autoscaling.minReplicas $running (and (not (empty .Values.autoscaling.enabled)) (eq $running 0)) }}
 {{- end -}}
 {{- else -}}
 {{- $wanted := int .Values.replicaCount -}}

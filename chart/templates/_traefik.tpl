@@ -10,7 +10,7 @@
 {{- range include "ilb.pools" . | fromYamlArray -}}
 {{- $_ := set $config.entryPoints .entryPoint (merge (dict "address" (printf ":%d" (int .port))) (deepCopy $listener)) -}}
 {{- end -}}
-{{- mergeOverwrite $config (deepCopy .Values.traefik.config) | toYaml -}}
+{{- mergeOverwrite $config (deepCopy (.Values.traefik.config | default dict)) | toYaml -}}
 {{- end }}
 
 {{/* What Traefik does until ilb has configured it: files/bootstrap.yml, for the entry points of all pools. */}}

@@ -102,13 +102,18 @@ impl Chart {
         if let Some(rendered) = kept().get_or_insert_default().get(&key) {
             return Ok(rendered.clone());
         }
-        let rendered = self.run_template(values)?;
+        let rendered = self.run_template(&[], values)?;
         kept().get_or_insert_default().insert(key, rendered.clone());
         Ok(rendered)
     }
 
-    fn run_template(&self, values: &str) -> anyhow::Result<Rendered> {
-        let output = self.run("template", &[], values)?;
+    /// Renders the chart with these options and these values (YAML).
+    pub fn render_with(&self, options: &[&str], values: &str) -> anyhow::Result<Rendered> {
+        self.run_template(options, values)
+    }
+
+    fn run_template(&self, options: &[&str], values: &str) -> anyhow::Result<Rendered> {
+        let output = self.run("template", options, values)?;
         let text = String::from_utf8(output.stdout)?;
         ensure!(output.status.success(), "{values}\n{}", String::from_utf8_lossy(&output.stderr));
         let objects: Vec<Value> = serde_saphyr::from_multiple(&text).with_context(|| text.clone())?;
@@ -136,6 +141,19 @@ impl Chart {
     /// installed yet.
     pub fn release(&self, kubeconfig: PathBuf, namespace: &str) -> Release {
         Release { chart: self.clone(), kubeconfig, namespace: namespace.to_owned(), name: Self::RELEASE.to_owned() }
+    }
+
+    /// Packs the chart. Returns the names of the files in the package.
+    pub fn package(&self) -> anyhow::Result<Vec<String>> {
+        let folder = tempfile::tempdir()?;
+        let mut pack = Command::new(&self.helm);
+        pack.env("KUBECONFIG", "/dev/null").arg("package").arg(&self.folder).arg("--destination").arg(folder.path());
+        let output = self.finish(&mut pack, "")?;
+        ensure!(output.status.success(), "{}", text(&output.stderr));
+        let package = fs::read_dir(folder.path())?.next().context("there is no package")??.path();
+        let output = Command::new("tar").arg("--list").arg("--file").arg(package).output()?;
+        ensure!(output.status.success(), "{}", text(&output.stderr));
+        Ok(String::from_utf8(output.stdout)?.lines().map(str::to_owned).collect())
     }
 
     /// Runs `helm lint --strict`. Returns an error with what it finds.
@@ -213,6 +231,13 @@ impl Release {
         self.helm("upgrade", options, values)
     }
 
+    /// Removes the release.
+    pub fn uninstall(&self) -> anyhow::Result<()> {
+        let mut command = Command::new(&self.chart.helm);
+        command.args(["uninstall", &self.name, "--namespace", &self.namespace]);
+        self.finish(&mut command, "").map(drop)
+    }
+
     /// Goes back to a revision.
     pub fn rollback(&self, revision: u32) -> anyhow::Result<()> {
         let mut command = Command::new(&self.chart.helm);
@@ -255,9 +280,14 @@ impl Rendered {
         self.objects.iter().filter(|object| is_hook(object)).collect()
     }
 
+    /// Returns the Deployment or the `DaemonSet`.
+    pub fn workload(&self) -> anyhow::Result<&Value> {
+        self.only("Deployment").or_else(|_| self.only("DaemonSet"))
+    }
+
     /// Returns the template of the pods.
     pub fn pod(&self) -> anyhow::Result<&Value> {
-        Ok(&self.only("Deployment")?["spec"]["template"])
+        Ok(&self.workload()?["spec"]["template"])
     }
 
     /// Returns a container or an init container.

@@ -3,6 +3,7 @@
 use std::{fs, process::Command};
 
 use ilb_testbed::{Chart, tools};
+use serde_json::{Value, json};
 
 #[test]
 #[ignore = "needs the testbed: make test"]
@@ -57,6 +58,10 @@ fn the_pod_of_helm_test_never_becomes_an_endpoint() {
     for (name, values) in chart.features().unwrap() {
         let rendered = chart.render(&values).unwrap();
         let hooks = rendered.hooks();
+        if name == "no-service" {
+            assert!(hooks.is_empty(), "test.enabled is false");
+            continue;
+        }
         assert_eq!(hooks.len(), 2, "{name}");
         let pod = hooks.iter().find(|hook| hook["kind"] == "Pod").unwrap();
         let labels = &pod["metadata"]["labels"];
@@ -65,13 +70,101 @@ fn the_pod_of_helm_test_never_becomes_an_endpoint() {
             assert!(selector.iter().any(|(key, value)| labels[key] != *value), "{name}");
         }
         let (host, args) = ("$(MY_LB_ILB_TEST_SERVICE_HOST)", &pod["spec"]["containers"][0]["args"]);
-        assert!(
-            name == "names" || *args == serde_json::json!(["status", "--url", format!("http://{host}:8081")]),
-            "{args}"
-        );
+        assert!(name == "names" || *args == json!(["status", "--url", format!("http://{host}:8081")]), "{args}");
         let policy = &pod["metadata"]["annotations"]["helm.sh/hook-delete-policy"];
         assert_eq!(policy, "before-hook-creation,hook-succeeded", "{name}");
     }
+}
+
+/// The README is read in the package, on Artifact Hub and by `helm show readme`, where relative links lead nowhere.
+#[test]
+#[ignore = "needs the testbed: make test"]
+fn links_of_the_readme_are_absolute_and_lead_to_files() {
+    let chart = Chart::new().unwrap();
+    let home = metadata(&chart)["home"].as_str().unwrap().to_owned();
+    for document in ["README.md", "runbooks.md", "Chart.yaml"] {
+        let text = chart.file(document).unwrap();
+        let targets = text.split("](").skip(1).map(|rest| rest.split_once(')').unwrap().0);
+        let targets = targets.chain(text.lines().filter_map(|line| line.trim().strip_prefix("url: ")));
+        for target in targets {
+            assert!(target.starts_with("https://") || target.starts_with('#'), "{document}: {target}");
+            if let Some(path) = target.strip_prefix(&format!("{home}/blob/main/")) {
+                let path = path.split('#').next().unwrap();
+                assert!(chart.folder().join("..").join(path).is_file(), "{document}: {target}");
+            }
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs the testbed: make test"]
+fn the_description_of_the_chart_is_complete_and_names_the_images_of_the_values() {
+    let chart = Chart::new().unwrap();
+    let metadata = metadata(&chart);
+    for key in ["home", "sources", "maintainers", "keywords", "kubeVersion", "description"] {
+        assert!(!metadata[key].is_null(), "{key}");
+    }
+    assert!(metadata["maintainers"][0]["name"].is_string());
+    let annotation = |name: &str| -> Value {
+        let text = metadata["annotations"][format!("artifacthub.io/{name}")].as_str().unwrap();
+        serde_saphyr::from_str(text).unwrap_or_else(|error| panic!("{name}: {error}"))
+    };
+    let rendered = chart.render("env: {relay: app=my-app}").unwrap();
+    for image in annotation("images").as_array().unwrap() {
+        assert_eq!(image["image"], rendered.container(image["name"].as_str().unwrap()).unwrap()["image"]);
+    }
+    assert_eq!(annotation("images").as_array().unwrap().len(), 2);
+    for change in annotation("changes").as_array().unwrap() {
+        let kinds = ["added", "changed", "deprecated", "removed", "fixed", "security"];
+        assert!(kinds.contains(&change["kind"].as_str().unwrap()) && change["description"].is_string(), "{change}");
+    }
+    assert!(annotation("links").as_array().unwrap().iter().all(|link| link["name"].is_string()));
+}
+
+#[test]
+#[ignore = "needs the testbed: make test"]
+fn examples_and_runbooks_are_in_the_package() {
+    for chart in [Chart::new().unwrap(), Chart::new().unwrap().with_helm_3().unwrap()] {
+        let files = chart.package().unwrap();
+        let wanted = ["LICENSE", "README.md", "runbooks.md", "values.schema.json", "examples/openshift-values.yaml"];
+        for file in wanted {
+            assert!(files.contains(&format!("ilb/{file}")), "{file} of {files:?}");
+        }
+        assert!(!files.iter().any(|file| file.starts_with("ilb/ci/") || file.ends_with(".gotmpl")), "{files:?}");
+    }
+}
+
+#[test]
+#[ignore = "needs the testbed: make test"]
+fn the_example_for_openshift_names_no_user_and_keeps_all_other_restrictions() {
+    let chart = Chart::new().unwrap();
+    let example = chart.file("examples/openshift-values.yaml").unwrap();
+    let rendered = chart.render(&format!("{example}\nenv: {{relay: app=my-app}}\n")).unwrap();
+    let hooks = rendered.hooks();
+    let test = hooks.iter().find(|hook| hook["kind"] == "Pod").unwrap();
+    for spec in [&rendered.pod().unwrap()["spec"], &test["spec"]] {
+        // What restricted-v2 asks for: https://docs.openshift.com/container-platform/latest/authentication/managing-security-context-constraints.html
+        assert_eq!(
+            spec["securityContext"],
+            json!({"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}})
+        );
+        let containers = [&spec["containers"], &spec["initContainers"]];
+        for container in containers.iter().filter_map(|list| list.as_array()).flatten() {
+            let security = &container["securityContext"];
+            assert_eq!(security["allowPrivilegeEscalation"], false);
+            assert_eq!(security["capabilities"], json!({"drop": ["ALL"]}));
+            assert!(security.get("runAsUser").is_none() && security.get("privileged").is_none());
+            assert!(container["ports"].as_array().into_iter().flatten().all(|port| port.get("hostPort").is_none()));
+        }
+        for volume in spec["volumes"].as_array().into_iter().flatten() {
+            let kinds = ["configMap", "downwardAPI", "emptyDir", "persistentVolumeClaim", "projected", "secret"];
+            assert!(kinds.iter().any(|kind| volume.get(kind).is_some()), "{volume}");
+        }
+    }
+}
+
+fn metadata(chart: &Chart) -> Value {
+    serde_saphyr::from_str(&chart.file("Chart.yaml").unwrap()).unwrap()
 }
 
 #[test]
@@ -79,12 +172,15 @@ fn the_pod_of_helm_test_never_becomes_an_endpoint() {
 fn every_example_of_the_project_renders_and_lints() {
     let chart = Chart::new().unwrap();
     let mut names = Vec::new();
-    for entry in fs::read_dir(chart.folder().join("../examples")).unwrap() {
+    for entry in fs::read_dir(chart.folder().join("examples")).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|extension| extension == "yaml") {
             let values = fs::read_to_string(&path).unwrap();
             // Presets have no backends.
-            let values = if ["ha-values.yaml", "keda-values.yaml"].iter().any(|preset| path.ends_with(preset)) {
+            let values = if ["ha-values.yaml", "keda-values.yaml", "openshift-values.yaml"]
+                .iter()
+                .any(|preset| path.ends_with(preset))
+            {
                 format!("{values}\nenv: {{relay: app=my-app}}\n")
             } else {
                 values
@@ -97,6 +193,13 @@ fn every_example_of_the_project_renders_and_lints() {
     names.sort();
     assert_eq!(
         names,
-        ["ha-values.yaml", "keda-values.yaml", "mqtt-values.yaml", "postgresql-values.yaml", "rabbitmq-values.yaml"]
+        [
+            "ha-values.yaml",
+            "keda-values.yaml",
+            "mqtt-values.yaml",
+            "openshift-values.yaml",
+            "postgresql-values.yaml",
+            "rabbitmq-values.yaml"
+        ]
     );
 }

@@ -69,7 +69,7 @@ fn each_alert_asks_for_this_release_and_for_metrics_that_exist_and_has_a_runbook
     let values =
         "{env: {relay: a=b}, metrics: {prometheusRule: {enabled: true, runbookUrl: 'https://r.example/runbooks'}}}";
     let rendered = chart.render(values).unwrap();
-    let runbooks = chart.file("../docs/runbooks.md").unwrap();
+    let runbooks = chart.file("runbooks.md").unwrap();
     let rules = rendered.only("PrometheusRule").unwrap()["spec"]["groups"][0]["rules"].as_array().unwrap().clone();
     assert!(rules.len() >= 6);
     let mut names = BTreeSet::new();
@@ -89,7 +89,39 @@ fn each_alert_asks_for_this_release_and_for_metrics_that_exist_and_has_a_runbook
     }
     let written: BTreeSet<_> =
         runbooks.lines().filter_map(|line| line.strip_prefix("## ")).map(str::to_owned).collect();
-    assert_eq!(written, names, "docs/runbooks.md has a heading for each alert and for nothing else");
+    assert_eq!(written, names, "chart/runbooks.md has a heading for each alert and for nothing else");
+}
+
+#[test]
+#[ignore = "needs the testbed: make test"]
+fn thresholds_of_alerts_are_values() {
+    let chart = Chart::new().unwrap();
+    let rules = |rule: &str| {
+        let values = format!("{{env: {{relay: a=b}}, metrics: {{prometheusRule: {{enabled: true, {rule}}}}}}}");
+        chart.render(&values).unwrap().only("PrometheusRule").unwrap()["spec"]["groups"][0]["rules"].clone()
+    };
+    let named =
+        |rules: &Value, name: &str| rules.as_array().unwrap().iter().find(|rule| rule["alert"] == name).cloned();
+    let default = rules("");
+    assert!(!default.to_string().contains("THRESHOLD"), "{default}");
+    for (alert, threshold, changed, part) in [
+        ("IlbDiscoveryStale", "discoveryStaleSeconds: 1000000", "> 1000000", "> 120"),
+        ("IlbPushesFail", "failedPushes: 7", "> 7", "> 3"),
+        ("IlbTraefikRestarts", "traefikRestarts: 7", "> 7", "> 2"),
+        ("IlbImbalance", "imbalanceRatio: 0.125", "> 0.125 and", "> 0.5 and"),
+        ("IlbImbalance", "imbalanceConnections: 7", "> 7", "> 100"),
+    ] {
+        let query = |rules: &Value| named(rules, alert).unwrap()["expr"].as_str().unwrap().to_owned();
+        assert!(query(&default).contains(part), "{}", query(&default));
+        let query = query(&rules(&format!("thresholds: {{{threshold}}}")));
+        assert!(query.contains(changed) && unknown_metrics(&chart, &query).is_empty(), "{query}");
+    }
+    let changed = rules("alerts: {IlbImbalance: {enabled: false}, IlbNoBackends: {for: 10m, severity: warning}}");
+    assert!(named(&changed, "IlbImbalance").is_none());
+    let rule = named(&changed, "IlbNoBackends").unwrap();
+    assert_eq!((&rule["for"], &rule["labels"]["severity"]), (&"10m".into(), &"warning".into()));
+    let unknown = "{env: {relay: a=b}, metrics: {prometheusRule: {enabled: true, alerts: {IlbNoBackend: {for: 1m}}}}}";
+    assert!(chart.refusal(unknown).unwrap().contains("there is no alert IlbNoBackend"));
 }
 
 #[test]
@@ -149,7 +181,7 @@ fn the_dashboard_asks_for_metrics_that_exist() {
 #[ignore = "needs the testbed: make test"]
 fn the_example_for_keda_asks_for_metrics_that_exist_in_this_release() {
     let chart = Chart::new().unwrap();
-    let example = chart.file("../examples/keda-values.yaml").unwrap();
+    let example = chart.file("examples/keda-values.yaml").unwrap();
     let rendered = chart.render(&format!("{example}\nenv: {{relay: app=my-app}}\n")).unwrap();
     let scaled = &rendered.only("ScaledObject").unwrap()["spec"];
     assert_eq!(scaled["scaleTargetRef"]["name"], rendered.only("Deployment").unwrap()["metadata"]["name"]);

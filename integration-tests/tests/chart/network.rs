@@ -18,7 +18,7 @@ fn the_service_leads_to_the_listener_whatever_its_own_port_is() {
 #[test]
 #[ignore = "needs the testbed: make test"]
 fn every_field_of_the_service_arrives() {
-    let values = "{env: {relay: a=b}, service: {type: LoadBalancer, clusterIP: 10.0.0.9, externalIPs: [192.0.2.1],
+    let values = "{env: {relay: a=b}, service: {type: LoadBalancer, clusterIP: 'fd00::9', externalIPs: [192.0.2.1],
         externalTrafficPolicy: Local, internalTrafficPolicy: Local, trafficDistribution: PreferClose,
         sessionAffinity: ClientIP, sessionAffinityConfig: {clientIP: {timeoutSeconds: 60}}, loadBalancerClass: a/b,
         loadBalancerSourceRanges: [10.0.0.0/8], allocateLoadBalancerNodePorts: false, healthCheckNodePort: 31000,

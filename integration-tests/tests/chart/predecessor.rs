@@ -36,6 +36,28 @@ fn every_setting_reaches_ilb_as_text_however_it_is_typed() {
     }
 }
 
+/// `env.relay="app=myapp,tier=backend"` is what its documents said. Helm splits that at the comma.
+#[test]
+#[ignore = "needs the testbed: make test"]
+fn several_labels_can_be_given_on_the_command_line() {
+    for chart in [Chart::new().unwrap(), Chart::new().unwrap().with_helm_3().unwrap()] {
+        let labels = |options: &[&str]| {
+            chart.render_with(options, "{}").map(|rendered| variables(&rendered)["POD_LABELS"].clone())
+        };
+        assert_eq!(labels(&["--set", r"env.relay=app=myapp\,tier=backend"]).unwrap(), "app=myapp,tier=backend");
+        let as_map = ["--set", "env.relay.app=myapp", "--set", "env.relay.tier=backend"];
+        assert_eq!(labels(&as_map).unwrap(), "app=myapp,tier=backend");
+        let error = format!("{:#}", labels(&["--set", "env.relay=app=myapp,tier=backend"]).unwrap_err());
+        assert!(error.contains("additional properties 'tier' not allowed"), "{error}");
+        let number = labels(&["--set", "env.relay.app=myapp", "--set", "env.relay.version=2"]).unwrap_err();
+        assert!(format!("{number:#}").contains("write the value in quotes, or use --set-string"), "{number:#}");
+    }
+    let documents =
+        [Chart::new().unwrap().file("README.md").unwrap(), Chart::new().unwrap().file("values.yaml").unwrap()];
+    assert!(documents[0].contains(r#"--set env.relay="app=myapp\,tier=backend""#));
+    assert!(documents[0].contains("--set env.relay.app=myapp --set env.relay.tier=backend"));
+}
+
 #[test]
 #[ignore = "needs the testbed: make test"]
 fn volumes_and_mounts_arrive_in_both_containers() {

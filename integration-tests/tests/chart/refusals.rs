@@ -1,5 +1,8 @@
 //! Values that cannot work are refused with a sentence, and a typo never passes.
 
+mod kubernetes;
+
+use ilb_discovery::Selector;
 use ilb_testbed::Chart;
 
 /// Values, and a part of the message that refuses them.
@@ -9,7 +12,10 @@ const COMBINATIONS: &[(&str, &str)] = &[
     ("{env: {relay: my-app}}", r#""my-app" is only a name, and a selector needs a key and a value: write app=my-app"#),
     ("{env: {backendPort: 1}, pools: [{selector: a=b}]}", "env.backendPort is for the single pool of env.relay"),
     ("{env: {useWatch: false}, pools: [{selector: a=b}]}", "env.useWatch is for the single pool of env.relay"),
-    ("{service: {port: 1}, pools: [{selector: a=b}]}", "give servicePort and nodePort in each pool"),
+    (
+        "{service: {port: 1}, pools: [{selector: a=b}]}",
+        "give servicePort, nodePort, hostPort and appProtocol in each pool",
+    ),
     (
         "{pools: [{selector: a=b, service: c}]}",
         "pools[0] (default): give exactly one of selector, service and file; it has 2",
@@ -95,13 +101,33 @@ const MISTAKES: &[(&str, &[&str])] = &[
     ("{env: {relay: a=b}, image: {digest: latest}}", &["/image/digest", "latest"]),
     ("{env: {relay: a=b}, metrics: {enabled: sometimes}}", &["/metrics/enabled", "'true', 'false'"]),
     ("{env: {relay: a=b}, podLabels: {a: 1}}", &["/podLabels/a", "string"]),
+    ("{pools: [{selector: a=b, namespaces: [1234]}]}", &["/pools/0/namespaces/0", "string"]),
+    ("{env: {relay: a=b}, image: {tag: 1.10}}", &["/image/tag", "string"]),
+    ("{env: {relay: a=b}, image: {tag: a b}}", &["/image/tag", "a b"]),
+    (
+        "{env: {relay: a=b}, autoscaling: {behavior: {scaleDown: {selectPolicy: Never}}}}",
+        &["/selectPolicy", "'Disabled'"],
+    ),
+    ("{env: {relay: a=b}, tolerations: [{key: a, operator: Exist}]}", &["/tolerations/0/operator", "'Exists'"]),
+    (
+        "{env: {relay: a=b}, topologySpreadConstraints: [{maxSkew: 1}]}",
+        &["/topologySpreadConstraints/0", "topologyKey"],
+    ),
+    ("{env: {relay: a=b}, podSecurityContext: {runAsUsr: 1}}", &["/podSecurityContext", "'runAsUsr' not allowed"]),
+    ("{env: {relay: a=b}, podDisruptionBudget: {maxUnavailable: half}}", &["/podDisruptionBudget/maxUnavailable"]),
+    ("{env: {relay: a=b}, metrics: {podMonitor: {interval: soon}}}", &["/metrics/podMonitor/interval", "soon"]),
+    ("{env: {relay: a=b}, services: [{type: NodePort}]}", &["/services/0", "'name'"]),
+    (
+        "{env: {relay: a=b}, ilb: {livenessProbe: {terminationGracePeriodSeconds: 0}}}",
+        &["/terminationGracePeriodSeconds"],
+    ),
 ];
 
 #[test]
 #[ignore = "needs the testbed: make test"]
 fn values_that_cannot_work_together_are_refused_with_a_sentence() {
     let chart = Chart::new().unwrap();
-    for (values, sentence) in COMBINATIONS {
+    for (values, sentence) in COMBINATIONS.iter().chain(kubernetes::REFUSED_BY_KUBERNETES) {
         let refusal = chart.refusal(values).unwrap();
         assert!(refusal.contains(sentence), "{values}\n{refusal}");
     }
@@ -115,4 +141,107 @@ fn a_mistake_in_a_value_is_named_with_its_place() {
         let refusal = chart.refusal(values).unwrap();
         assert!(parts.iter().all(|part| refusal.contains(part)), "{values}\n{refusal}");
     }
+}
+
+/// A selector that the chart lets pass and ilb refuses would only be noticed in a pod that never starts.
+#[test]
+#[ignore = "needs the testbed: make test"]
+fn the_chart_takes_the_selectors_that_ilb_takes() {
+    let chart = Chart::new().unwrap();
+    let long = format!("{}=a", "k".repeat(63));
+    let too_long = format!("{}=a", "k".repeat(64));
+    for selector in [
+        "app=a",
+        "app==a",
+        "app!=a",
+        "app =a , tier= b",
+        "a in (b,c)",
+        "a notin ( b , c )",
+        "a,!b",
+        "! a,b",
+        "a=",
+        "a in ()",
+        "a.b/c-d_e=F.g",
+        "a in (b,)",
+        "x=1e3",
+        "in=in",
+        "notin",
+        &long,
+        "=x",
+        "app=my app",
+        "a,",
+        ",a",
+        "a=b,",
+        "a in b",
+        "a in (b",
+        "a>1",
+        "a<1",
+        "-a=b",
+        "a=-b",
+        "a/b/c=d",
+        "A/b=c",
+        "a=b c=d",
+        "!a=b",
+        "a===b",
+        "a in(b)",
+        &too_long,
+    ] {
+        let taken = chart.render(&format!("pools: [{{selector: '{selector}'}}]"));
+        let valid = selector.parse::<Selector>();
+        assert_eq!(taken.is_ok(), valid.is_ok(), "{selector:?}: {valid:?}, {taken:?}");
+    }
+}
+
+#[test]
+#[ignore = "needs the testbed: make test"]
+fn distribution_of_traffic_is_refused_where_kubernetes_does_not_know_it() {
+    let chart = Chart::new().unwrap();
+    let values = |distribution| format!("{{env: {{relay: a=b}}, service: {{trafficDistribution: {distribution}}}}}");
+    for (distribution, older, newer) in [("PreferClose", "1.30.0", "1.31.0"), ("PreferSameNode", "1.33.0", "1.34.0")] {
+        let refusal = chart.clone().on_kubernetes(older).refusal(&values(distribution)).unwrap();
+        assert!(refusal.contains(&format!("service.trafficDistribution={distribution} needs Kubernetes")), "{refusal}");
+        chart.clone().on_kubernetes(newer).render(&values(distribution)).unwrap();
+    }
+}
+
+/// `null` removes a value, and so does `helm upgrade --reuse-values` to a chart that has new ones.
+#[test]
+#[ignore = "needs the testbed: make test"]
+fn no_value_that_is_missing_leads_to_a_message_of_the_template_engine() {
+    let chart = Chart::new().unwrap();
+    let mut refused = 0;
+    for path in paths(&serde_saphyr::from_str(&chart.file("values.yaml").unwrap()).unwrap()) {
+        let mut values = "null".to_owned();
+        for key in path.iter().rev() {
+            values = format!("{{{key}: {values}}}");
+        }
+        let values = if path[0] == "env" && path.len() == 1 {
+            values
+        } else if path[0] == "env" {
+            values.replacen("env: {", "env: {relay: a=b, ", 1)
+        } else {
+            values.replacen('{', "{env: {relay: a=b}, ", 1)
+        };
+        let Err(error) = chart.render(&values) else { continue };
+        let error = format!("{error:#}");
+        assert!(
+            // The former is what `fail` gives.
+            error.contains("execution error at") || error.contains("don't meet the specifications"),
+            "{values}\n{error}"
+        );
+        refused += 1;
+    }
+    assert!(refused > 15, "{refused}");
+}
+
+/// Returns the paths of all values, of maps too.
+fn paths(values: &serde_json::Value) -> Vec<Vec<String>> {
+    let Some(map) = values.as_object() else { return Vec::new() };
+    let mut all = Vec::new();
+    for (key, value) in map {
+        all.push(vec![key.clone()]);
+        all.extend(paths(value).into_iter().map(|rest| [vec![key.clone()], rest].concat()));
+    }
+    all.retain(|path| path.join(".") != "env.relay");
+    all
 }

@@ -1,7 +1,7 @@
 //! Helm installs, upgrades and rolls back on a real API server, and no upgrade changes the number of pods by surprise.
 
-use ilb_testbed::{ApiServer, Chart, Release};
-use k8s_openapi::api::apps::v1::Deployment;
+use ilb_testbed::{ApiServer, Chart, Ilb, Release};
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::ConfigMap};
 use kube::{
     Api,
     api::{Patch, PatchParams},
@@ -116,4 +116,103 @@ async fn autoscaling_wakes_a_release_without_pods() {
     world.release.install(&FIXED.replace("replicaCount: 3", "replicaCount: 0")).unwrap();
     world.release.upgrade(SCALED).unwrap();
     assert_eq!(world.replicas().await, Some(3), "an autoscaler ignores a Deployment that asks for no pods");
+}
+
+/// What YAML reads as a number, a truth value, nothing or a date.
+const ODD_NAMES: [&str; 14] =
+    ["no", "yes", "on", "off", "y", "n", "true", "null", "1234", "1e3", "0x10", "0o17", "0777", "2001-01-01"];
+
+#[tokio::test]
+#[ignore = "needs the testbed: make test"]
+async fn names_that_yaml_reads_as_something_else_are_names() {
+    let server = ApiServer::shared().await.unwrap();
+    for (major, chart) in both_helms().into_iter().enumerate() {
+        for name in ODD_NAMES {
+            // One Helm after the other: the namespace is the name, and stays.
+            if major == 0 {
+                server.namespace(name).await.unwrap();
+            }
+            let release = chart.release(server.kubeconfig(), name).named(name);
+            let full_name = format!("lb-{name}-{major}");
+            release
+                .install(&format!(
+                    "{{fullnameOverride: {full_name}, nameOverride: '{name}', namespaceOverride: '{name}', \
+                     serviceAccount: {{name: '{name}'}}, commonLabels: {{team: '{name}'}}, commonAnnotations: {{note: '{name}'}}, \
+                     podLabels: {{pod: '{name}', by: '{{{{ .Release.Name }}}}'}}, nodeSelector: {{disk: '{name}'}}, \
+                     priorityClassName: '', imagePullSecrets: ['{name}'], metrics: {{service: {{enabled: true}}}}, \
+                     networkPolicy: {{enabled: true}}, replicaCount: 2, autoscaling: {{enabled: true}}, \
+                     pools: [{{name: p, selector: 'app={name}', namespaces: ['{name}']}}]}}"
+                ))
+                .unwrap_or_else(|error| panic!("{name}: {error:#}"));
+            let deployment = Api::<Deployment>::namespaced(server.client(), name).get(&full_name).await.unwrap();
+            let pod = deployment.spec.unwrap().template;
+            let labels = pod.metadata.unwrap().labels.unwrap();
+            for key in ["app.kubernetes.io/name", "app.kubernetes.io/instance", "team", "pod", "by"] {
+                assert_eq!(labels[key], name, "{key}");
+            }
+            let spec = pod.spec.unwrap();
+            assert_eq!(spec.node_selector.unwrap()["disk"], name);
+            assert_eq!(spec.service_account_name.as_deref(), Some(name));
+            let settings = Api::<ConfigMap>::namespaced(server.client(), name).get(&full_name).await.unwrap();
+            let settings = settings.data.unwrap()["ilb.yaml"].clone();
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("ilb.yaml");
+            std::fs::write(&file, &settings).unwrap();
+            let mut check = std::process::Command::new(Ilb::build().unwrap());
+            let output = check.env_clear().args(["check", "--config"]).arg(&file).output().unwrap();
+            assert!(output.status.success(), "{settings}{}", String::from_utf8_lossy(&output.stderr));
+            assert!(String::from_utf8_lossy(&output.stdout).contains(name), "{settings}");
+            release.uninstall().unwrap();
+        }
+    }
+}
+
+/// A selector of a Deployment is immutable, and Helm has changed half of the release when it learns that.
+#[tokio::test]
+#[ignore = "needs the testbed: make test"]
+async fn a_name_that_would_change_an_immutable_selector_is_refused_before() {
+    let world = World::new(Chart::new().unwrap()).await;
+    world.release.install(FIXED).unwrap();
+    let renamed = "{env: {relay: app=x}, fullnameOverride: my-lb-ilb, nameOverride: other}";
+    let error = format!("{:#}", world.release.upgrade(renamed).unwrap_err());
+    assert!(
+        error.contains("selects its pods by app.kubernetes.io/name=ilb, which cannot be changed to other"),
+        "{error}"
+    );
+}
+
+/// With `--reuse-values`, the values of a chart do not have what a later chart adds.
+#[tokio::test]
+#[ignore = "needs the testbed: make test"]
+async fn values_of_an_earlier_chart_never_remove_anything() {
+    for chart in both_helms() {
+        let earlier = without_later_values(&chart);
+        let world = World::new(chart.clone()).await;
+        world.release.clone().with(chart.clone().at(earlier.path())).install(FIXED).unwrap();
+        let error = format!("{:#}", world.release.upgrade_with(&["--reuse-values"], "{}").unwrap_err());
+        assert!(error.contains("upgrade with --reset-then-reuse-values"), "{error}");
+        assert_eq!(world.replicas().await, Some(3));
+        world.release.upgrade_with(&["--reset-then-reuse-values"], "{}").unwrap();
+        assert_eq!(world.replicas().await, Some(3));
+    }
+}
+
+/// Returns a copy of the chart that lacks `enabled`, `test` and `kind`, as an earlier one would.
+fn without_later_values(chart: &Chart) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    std::fs::create_dir(copy.path().join("templates")).unwrap();
+    std::fs::write(copy.path().join("Chart.yaml"), chart.file("Chart.yaml").unwrap()).unwrap();
+    let deployment = "apiVersion: apps/v1
+kind: Deployment
+metadata: {name: my-lb-ilb}
+spec:
+  replicas: {{ .Values.replicaCount }}
+  selector: {matchLabels: {app.kubernetes.io/name: ilb, app.kubernetes.io/instance: my-lb}}
+  template:
+    metadata: {labels: {app.kubernetes.io/name: ilb, app.kubernetes.io/instance: my-lb}}
+    spec: {containers: [{name: traefik, image: traefik}]}
+";
+    std::fs::write(copy.path().join("templates/workload.yaml"), deployment).unwrap();
+    std::fs::write(copy.path().join("values.yaml"), "{env: {relay: ''}, replicaCount: 1}").unwrap();
+    copy
 }

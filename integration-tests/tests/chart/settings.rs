@@ -39,7 +39,7 @@ fn a_pool_takes_every_key_that_ilb_knows() {
     let chart = Chart::new().unwrap();
     let schema: Value = serde_json::from_str(&chart.file("values.schema.json").unwrap()).unwrap();
     let keys = schema["properties"]["pools"]["items"]["properties"].as_object().unwrap().keys().cloned();
-    let of_the_service = ["port", "servicePort", "portName", "nodePort"];
+    let of_the_service = ["port", "servicePort", "portName", "nodePort", "hostPort", "appProtocol"];
     let taken: BTreeSet<_> = keys.filter(|key| !of_the_service.contains(&key.as_str())).collect();
     let document = chart.file("../docs/settings.md").unwrap();
     let known = document.split("`pools[].").skip(1).filter_map(|rest| rest.split_once('`'));

@@ -124,12 +124,12 @@ fn a_digest_wins_over_a_tag_and_both_images_are_named_apart() {
         chart.render(values).unwrap().container(container).unwrap()["image"].as_str().unwrap().to_owned()
     };
     assert_eq!(image(VALUES, "ilb"), "ilb:0.1.0");
-    assert_eq!(image(VALUES, "traefik"), "docker.io/traefik:v3.7.15");
+    assert_eq!(image(VALUES, "traefik"), "docker.io/library/traefik:v3.7.15");
     let digest = "a".repeat(64);
     let both = format!(
         "{{env: {{relay: a=b}}, image: {{registry: r.example:5000, repository: x/ilb, tag: '1', digest: 'sha256:{digest}'}}, \
          traefik: {{image: {{registry: '', tag: v3.8.0}}}}}}"
     );
     assert_eq!(image(&both, "ilb"), format!("r.example:5000/x/ilb@sha256:{digest}"));
-    assert_eq!(image(&both, "traefik"), "traefik:v3.8.0");
+    assert_eq!(image(&both, "traefik"), "library/traefik:v3.8.0");
 }
