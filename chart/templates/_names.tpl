@@ -1,6 +1,12 @@
-{{/* Whether anything is wanted (a parent chart may switch it off), after a look at the values. Every template asks. */}}
+{{/* Whether anything is wanted (a parent chart may switch it off). The first template that asks has the values checked. */}}
 {{- define "ilb.enabled" -}}
-{{- if ne (toString .Values.enabled) "false" -}}{{- include "ilb.checks" . -}}true{{- end -}}
+{{- if ne (toString .Values.enabled) "false" -}}
+{{- if not (hasKey . "isChecked") -}}
+{{- include "ilb.checks" . -}}
+{{- $_ := set . "isChecked" true -}}
+{{- end -}}
+true
+{{- end -}}
 {{- end }}
 
 {{- define "ilb.name" -}}

@@ -37,9 +37,12 @@ replicas: {{ $wanted }}
 {{- end -}}
 {{- end }}
 
-{{/* The Deployment of this release that runs, or nothing. */}}
+{{/* The Deployment of this release that runs, or nothing. It is looked up once. */}}
 {{- define "ilb.live" -}}
-{{- lookup "apps/v1" "Deployment" (include "ilb.namespace" .) (include "ilb.fullname" .) | toYaml -}}
+{{- if not (hasKey . "live") -}}
+{{- $_ := set . "live" (lookup "apps/v1" "Deployment" (include "ilb.namespace" .) (include "ilb.fullname" .)) -}}
+{{- end -}}
+{{- .live | toYaml -}}
 {{- end }}
 
 {{/* Whether something else than the chart sets the number of pods. */}}
