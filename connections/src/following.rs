@@ -163,9 +163,7 @@ impl Following {
         let new = view.ledger.new_in_dump();
         view.ledger.complete_dump(view.system.now());
         let counter_after = opened_by_others(view)?;
-        if self.has_searched_all {
-            self.searches.dumped(new, self.openings.unseen(counter_before));
-        }
+        self.searches.dumped(new, self.openings.unseen(counter_before), self.has_searched_all);
         self.openings.settle(counter_before, counter_after);
         self.need = match () {
             () if announced.is_incomplete => Need::Missing,

@@ -19,6 +19,9 @@ pub(crate) struct SearchStatistics {
     /// Share of the connections not found by a search for all backends that dumps found to be to a backend. The others
     /// go elsewhere: whatever else opens connections in this network namespace is in the kernel's counter, too.
     own_share: f64,
+    /// Share of all unseen connections that dumps found to be to a backend, whether there had been a search or not. Nothing
+    /// is said of unseen connections before that is known: most may be those of other programs.
+    missing_share: f64,
 }
 
 /// Result of a search for the new connections to one remote address.
@@ -86,23 +89,29 @@ impl SearchStatistics {
     /// Returns `true` if these connections, which a search for all backends did not find, are likely to have one to a
     /// backend among them.
     pub(crate) fn are_missing(&self, unseen: u64) -> bool {
-        self.expected_own(unseen) >= 0.5
+        #[allow(clippy::cast_precision_loss, reason = "the numbers are small")]
+        let expected = unseen as f64 * self.own_share;
+        expected >= 0.5
     }
 
     /// Returns how many of these unseen connections are to backends, as far as earlier ones tell.
     pub(crate) fn expected_own(&self, unseen: u64) -> f64 {
         #[allow(clippy::cast_precision_loss, reason = "the numbers are small")]
         let unseen = unseen as f64;
-        unseen * self.own_share
+        unseen * self.missing_share
     }
 
-    /// Takes in that a dump found `own` connections to backends, where a search for all of them left these unseen.
-    pub(crate) fn dumped(&mut self, own: usize, unseen: u64) {
+    /// Takes in that a dump found `own` connections to backends where these were unseen. `searched_all` says whether a search
+    /// for the connections of all backends had been in vain.
+    pub(crate) fn dumped(&mut self, own: usize, unseen: u64, searched_all: bool) {
         const SMOOTHING: f64 = 1.0 / 4.0;
         #[allow(clippy::cast_precision_loss, reason = "the numbers are small")]
         let share = (own as f64 / unseen.max(1) as f64).min(1.0);
         if unseen > 0 {
-            self.own_share += SMOOTHING * (share - self.own_share);
+            self.missing_share += SMOOTHING * (share - self.missing_share);
+            if searched_all {
+                self.own_share += SMOOTHING * (share - self.own_share);
+            }
         }
     }
 
@@ -122,6 +131,25 @@ impl SearchStatistics {
 
 impl Default for SearchStatistics {
     fn default() -> Self {
-        Self { lookup_cost: Duration::from_micros(2), success: 1.0, own_share: 1.0 }
+        Self { lookup_cost: Duration::from_micros(2), success: 1.0, own_share: 1.0, missing_share: 0.0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unseen_connections_are_those_of_other_programs_until_dumps_have_found_some_to_be_own() {
+        let mut searches = SearchStatistics::default();
+        assert!(searches.expected_own(10) < 0.5);
+        for _ in 0..20 {
+            searches.dumped(0, 5, true);
+        }
+        assert!(searches.expected_own(10) < 0.5);
+        for _ in 0..20 {
+            searches.dumped(5, 5, false);
+        }
+        assert!(searches.expected_own(10) > 9.5);
     }
 }
