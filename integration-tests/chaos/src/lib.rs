@@ -1,7 +1,7 @@
 //! Makes faults at random moments, in a real system, and compares what happens with a model.
 //!
 //! A [`Schedule`] is the list of steps of a seed. [`run`] starts the components, makes the faults of each step, and asks a
-//! model what must hold meanwhile and afterwards. [`shrink`] looks for the fewest steps that fail as well.
+//! model what must hold meanwhile and afterwards. [`replay`] looks for the fewest steps that fail as well.
 
 mod clients;
 mod cluster;
