@@ -1,27 +1,26 @@
 //! Least connections: decides from live counts which plan should be in force.
 
 use std::{
-    cell::OnceCell,
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use ilb_discovery::{Backend, BackendSet, Capacity, State};
+use ilb_discovery::{Backend, State};
 
 pub use crate::observations::{Count, EndedBy, Ending, ProbeKind, ProbeResult};
 use crate::{
-    admission::Peers,
+    arrivals::Arrivals,
     decision::{Decision, Evidence, Method, Reason, Restriction, Row, Standing},
     in_force::{Fresh, InForce},
     ladder::{self, LadderInput},
-    outcomes::{Outcomes, Sign, usual_share},
+    outcomes::Outcomes,
     pacing::Pacing,
     plan::{Plan, equal_shares},
-    presumed::{Presumed, next_picks},
+    presumed::Presumed,
     push_limit::PushLimit,
-    sampling::{Activity, Sampling},
+    sampling::Sampling,
     siblings::{Heights, Siblings, Whole},
     tracked::Tracked,
     trigger::{Drift, reason_to_push},
@@ -129,13 +128,6 @@ enum Counting {
     Failing,
 }
 
-/// Number of backends without a response from which on all others are probed, too: together they may be those of one
-/// node or zone, of which the others just have had no connection yet.
-const MIN_SILENT_TO_SWEEP: usize = 3;
-
-/// Minimum time between two such sweeps.
-const SWEEP_PAUSE: Duration = Duration::from_secs(5);
-
 /// Maximum time for which a push waits for fresh counts.
 const MAX_RECOUNT_TIME: Duration = Duration::from_millis(100);
 
@@ -162,196 +154,6 @@ impl LeastConnections {
             recount_until: None,
             decisions: 0,
         }
-    }
-
-    /// Takes in a complete set of backends.
-    pub fn set_backends(&mut self, set: &BackendSet, now: Instant) {
-        let first = !std::mem::replace(&mut self.knows_backends, true);
-        if first {
-            self.make_urgent(Some(Reason::Backends));
-        }
-        // Most sets differ in few backends from the one before. Both are in the order of addresses.
-        let (mut added, mut removed, mut reason) = (Vec::new(), Vec::new(), None);
-        let mut known = self.backends.values_mut().peekable();
-        for backend in set.iter() {
-            while let Some(gone) = known.next_if(|t| t.backend.address() < backend.address()) {
-                removed.push(gone.backend.address());
-                reason = reason.max(reason_of_change(Some(&gone.backend), None));
-            }
-            match known.next_if(|t| t.backend.address() == backend.address()) {
-                Some(tracked) if tracked.backend == *backend => {}
-                Some(tracked) => {
-                    reason = reason.max(reason_of_change(Some(&tracked.backend), Some(backend)));
-                    // A backend that could not take connections until now is treated as a new one.
-                    if tracked.is_ready() == is_ready(backend) {
-                        tracked.backend = backend.clone();
-                    } else {
-                        *tracked = tracked.as_new(backend.clone(), (!first).then_some(now));
-                    }
-                }
-                None => {
-                    reason = reason.max(reason_of_change(None, Some(backend)));
-                    let tracked = Tracked::new(backend.clone(), (!first).then_some(now), Count::default());
-                    added.push((backend.address(), tracked));
-                }
-            }
-        }
-        for gone in known {
-            removed.push(gone.backend.address());
-            reason = reason.max(reason_of_change(Some(&gone.backend), None));
-        }
-        self.make_urgent(reason);
-        for address in removed {
-            self.backends.remove(&address);
-        }
-        self.backends.extend(added);
-    }
-
-    /// Takes in which backends other pools have, too. Their connections are load here as well, but do not tell what became
-    /// of this pool's plan.
-    pub fn set_shared(&mut self, shared: &BTreeSet<SocketAddr>) {
-        for (address, tracked) in &mut self.backends {
-            tracked.is_shared = shared.contains(address);
-        }
-    }
-
-    /// Takes in the ends of connections since the last sample. They are judged together with the next one.
-    pub fn ended(&mut self, endings: impl IntoIterator<Item = (SocketAddr, Ending)>) {
-        for (address, ending) in endings {
-            if let Some(tracked) = self.backends.get_mut(&address) {
-                tracked.ended(&ending);
-            }
-        }
-    }
-
-    /// Takes in that a connection was heard to end: the next sample is due as soon as the budget allows.
-    pub fn heard_end(&mut self) {
-        self.sampling.heard();
-    }
-
-    /// Takes in the counts of all backends, and their cost in processor time. A backend without a count has no
-    /// connections. A sample before the first set of backends is ignored: it was taken without knowing the addresses.
-    pub fn sampled(&mut self, counts: impl IntoIterator<Item = (SocketAddr, Count)>, cost: Duration, now: Instant) {
-        if !self.knows_backends {
-            return;
-        }
-        let mut counts: BTreeMap<_, _> = counts.into_iter().collect();
-        let is_around_push = std::mem::take(&mut self.has_just_pushed);
-        // What opened since the sample before the push did so while the plan before was in force, for the most part.
-        let is_of_plan_before =
-            is_around_push && self.in_force.as_ref().is_some_and(|f| now.saturating_duration_since(f.since) <= f.took);
-        let (mut activity, mut opened) = (Activity::Idle, 0u32);
-        let mut concerned = Vec::new();
-        for (address, tracked) in &mut self.backends {
-            let count = counts.remove(address).unwrap_or_default();
-            if count.opened > 0 || count.connections != tracked.count.connections {
-                activity = Activity::Busy;
-            }
-            opened = opened.saturating_add(count.opened);
-            if count.opened > 0 {
-                tracked.no_longer_presume(self.presumed.found(*address, count.opened));
-            }
-            let was_open = tracked.admission.is_open();
-            let outcomes = tracked.sampled(count, now);
-            if is_around_push {
-                tracked.opened_around_push = count.opened;
-            }
-            if is_of_plan_before {
-                tracked.opened_since_push = 0;
-            }
-            if tracked.is_ready() {
-                if was_open {
-                    self.peers.add(&outcomes);
-                }
-                if !was_open || outcomes != Outcomes::default() {
-                    concerned.push(*address);
-                }
-            }
-        }
-        self.arrivals.add(opened, now);
-        if let Some(siblings) = &mut self.siblings {
-            siblings.sampled(self.backends.iter().map(|(a, t)| (*a, t.connections())), opened, now);
-        }
-        if std::mem::replace(&mut self.counting, Counting::Working) != Counting::Working {
-            self.make_urgent(Some(Reason::Counting));
-        }
-        self.judge(&concerned, now);
-        self.look_for_signs(is_around_push, now);
-        self.sampling.sampled(activity, cost, now);
-        self.has_fresh_counts = true;
-        if self.recount_until.take().is_some() {
-            self.renew();
-        }
-    }
-
-    /// Takes in how many connections have opened that the last sample could not find. They are presumed to be where the
-    /// plan in force sends new ones, until a sample finds them.
-    pub fn presume(&mut self, unseen: u32) {
-        let (more, found) = self.presumed.adjust(unseen);
-        for address in found {
-            if let Some(tracked) = self.backends.get_mut(&address) {
-                tracked.no_longer_presume(1);
-            }
-        }
-        let Some(in_force) = self.in_force.as_ref().filter(|_| more > 0) else { return };
-        let picks = next_picks(in_force.remainders(self.backends.values()), more);
-        for address in &picks {
-            if let Some(tracked) = self.backends.get_mut(address) {
-                tracked.presume();
-            }
-        }
-        self.presumed.add(picks);
-    }
-
-    /// Compares the outcomes of the backends concerned with those of their peers.
-    fn judge(&mut self, concerned: &[SocketAddr], now: Instant) {
-        if concerned.is_empty() {
-            return;
-        }
-        // They are all found with the outcomes of before any verdict of this sample.
-        let usual = {
-            let usual: [OnceCell<Option<f64>>; Sign::ALL.len()] = Default::default();
-            let backends = &self.backends;
-            let recent = || backends.values().filter(|t| t.is_ready()).map(|t| t.admission.recent());
-            let usual = |sign: Sign| *usual[sign.index()].get_or_init(|| usual_share(recent(), sign));
-            let any_works = backends.values().any(|t| t.is_ready() && t.works());
-            let peers = Peers { usual: &usual, any_works, total: self.peers };
-            let judged = concerned.iter().filter_map(|address| Some((*address, backends.get(address)?.clone())));
-            judged
-                .map(|(address, mut tracked)| {
-                    tracked.judge(&peers, now);
-                    (address, tracked)
-                })
-                .collect::<Vec<_>>()
-        };
-        self.backends.extend(usual);
-    }
-
-    /// Looks for backends that seem to take no connections.
-    fn look_for_signs(&mut self, is_around_push: bool, now: Instant) {
-        // What the first sample after a push sees may have opened under the plan before.
-        let missed = if is_around_push { vec![0; self.backends.len()] } else { self.missed() };
-        for (tracked, missed) in self.backends.values_mut().zip(missed) {
-            if tracked.is_ready() {
-                tracked.guard.sampled(&tracked.count, missed, now);
-            }
-        }
-        let silent = self.backends.values().filter(|t| t.is_ready() && t.guard.does_not_respond()).count();
-        if silent >= MIN_SILENT_TO_SWEEP && self.swept_at.is_none_or(|at| now >= at + SWEEP_PAUSE) {
-            self.swept_at = Some(now);
-            for tracked in self.backends.values_mut().filter(|t| t.is_ready()) {
-                tracked.guard.doubt();
-            }
-        }
-    }
-
-    /// Takes in that the connections cannot be counted: only round robin is possible until the next sample.
-    pub fn counting_failed(&mut self, now: Instant) {
-        if std::mem::replace(&mut self.counting, Counting::Failing) != Counting::Failing {
-            self.make_urgent(Some(Reason::Blind));
-        }
-        self.recount_until = None;
-        self.sampling.failed(now);
     }
 
     /// Takes in the result of a probe.
@@ -594,48 +396,6 @@ impl Weighing {
     }
 }
 
-/// Rate at which connections open, smoothed over about a second.
-#[derive(Debug, Default)]
-struct Arrivals {
-    per_second: f64,
-    last: Option<Instant>,
-}
-
-impl Arrivals {
-    /// Time until a later push could be in force instead of one now: the next sample, and the push.
-    const HORIZON_SECONDS: f64 = 0.03;
-
-    /// Number of connections beyond which looking ahead gains nothing.
-    const MAX_EXPECTED: u32 = 64;
-
-    fn add(&mut self, opened: u32, now: Instant) {
-        let Some(last) = self.last.replace(now) else { return };
-        let seconds = now.saturating_duration_since(last).as_secs_f64();
-        let kept = (-seconds).exp();
-        let rate = f64::from(opened) / seconds.max(f64::MIN_POSITIVE);
-        self.per_second = if seconds > 0.0 { self.per_second * kept + rate * (1.0 - kept) } else { self.per_second };
-    }
-
-    /// Returns the number of connections that are expected within the horizon, and at least the next one.
-    fn expected(&self) -> u32 {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
-        let expected = (self.per_second * Self::HORIZON_SECONDS).ceil() as u32;
-        expected.saturating_add(1).min(Self::MAX_EXPECTED)
-    }
-}
-
-/// Returns the reason for a new plan that lies in the change of one backend, if it matters for the plan.
-fn reason_of_change(old: Option<&Backend>, new: Option<&Backend>) -> Option<Reason> {
-    let ready_capacity =
-        |backend: Option<&Backend>| -> Option<Capacity> { backend.filter(|b| is_ready(b)).map(Backend::capacity) };
-    match (ready_capacity(old), ready_capacity(new)) {
-        (None, None) => None,
-        (Some(old), Some(new)) => (old != new).then_some(Reason::Capacity),
-        (Some(_), None) if new.is_some() => Some(Reason::Drain),
-        _ => Some(Reason::Backends),
-    }
-}
-
 /// Returns the backends that get new connections: those of the `ready` ones that are not left out.
 fn eligible<'a>(ready: &[(&'a Tracked, Option<Restriction>)]) -> Vec<&'a Tracked> {
     let admitted = ready.iter().filter(|(_, restriction)| *restriction != Some(Restriction::LeftOut));
@@ -667,6 +427,8 @@ fn is_ready(backend: &Backend) -> bool {
     backend.state() == State::Ready
 }
 
+mod backends;
+mod counting;
 mod sharing;
 #[cfg(test)]
 mod tests;

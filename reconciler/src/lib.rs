@@ -10,6 +10,7 @@ pub mod pushes;
 pub mod siblings;
 
 mod admission;
+mod arrivals;
 mod budget;
 mod gcd;
 mod guard;

@@ -1,6 +1,6 @@
 //! Least connections beside a Traefik that applies every push at once.
 
-use ilb_discovery::Capacity;
+use ilb_discovery::{BackendSet, Capacity};
 
 use super::*;
 use crate::sampling::MIN_PERIOD;
