@@ -113,7 +113,11 @@ impl AnnouncementQueue {
     pub(crate) fn take(&self, user: AccountId) -> Announced {
         let mut state = self.lock();
         // Whatever is announced meanwhile can wait.
-        let _ = (0..MAX_QUEUED / MAX_RECEIVED_AT_ONCE).find(|_| state.receive(&self.own_sockets) == Received::All);
+        for _ in 0..MAX_QUEUED / MAX_RECEIVED_AT_ONCE {
+            if state.receive(&self.own_sockets) == Received::All {
+                break;
+            }
+        }
         if let Some(watch) = state.watches.get(&user).and_then(Weak::upgrade) {
             watch.has_ended.store(false, Ordering::Relaxed);
         }

@@ -37,7 +37,7 @@ pub struct Connection {
 pub enum Answered {
     /// The backend has sent data since this side did.
     Yes,
-    /// This side has sent data since the backend did: a request may be in progress.
+    /// The backend has not sent data since this side did: a request may be in progress.
     No,
     /// Both have sent data within one tick of the kernel, or neither ever has.
     Unknown,

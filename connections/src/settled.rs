@@ -9,7 +9,7 @@ use std::collections::{HashSet, VecDeque};
 #[derive(Debug, Default)]
 pub(crate) struct Settled {
     known: HashSet<u64>,
-    /// The same in the order in which they were added, with those that were removed since.
+    /// All of them in the order in which they were added, with those that were removed since.
     order: VecDeque<u64>,
 }
 

@@ -209,7 +209,7 @@ fn few_dumps_are_needed_although_the_local_ports_are_shuffled_every_10_seconds()
     }
     let mut bench = Bench::new(&world, By::Announcements);
     bench.sample_of(1, &backends);
-    let (mut opened, mut exact, mut accounted) = (0, 0, 0);
+    let (mut opened, mut exact, mut unaccounted) = (0, 0, Vec::new());
     let mut next = backends.iter().cycle();
     for step in 0..SECONDS * 20 {
         // 50 connections a second.
@@ -226,9 +226,12 @@ fn few_dumps_are_needed_although_the_local_ports_are_shuffled_every_10_seconds()
         let sample = bench.sample_of(1, &backends);
         let counted: u32 = sample.iter().map(|(_, load)| load.connections()).sum();
         exact += u64::from(counted == 100);
-        accounted += u64::from(counted + sample.unseen() == 100);
+        if counted + sample.unseen() != 100 {
+            unaccounted.push(step);
+        }
     }
-    assert!(accounted * 100 >= 99 * SECONDS * 20, "each connection is counted, or known to be missing: {accounted}");
+    // Whose connections are unseen is learnt from the first three shuffles.
+    assert!(unaccounted.iter().all(|step| *step < 600), "neither counted nor known to be missing: {unaccounted:?}");
     let dumps = world.lock().dumps;
     assert!(dumps <= 2 * SECONDS, "{dumps} dumps for {opened} connections");
     assert!(exact * 100 >= 90 * SECONDS * 20, "{exact} of {} samples are exact", SECONDS * 20);

@@ -55,11 +55,11 @@ impl Cluster {
         for pool in POOLS {
             self.pods.push(self.api_server.namespace(pool.name).await?);
         }
-        self.create::<ServiceAccount>(0, json!({"metadata": {"name": ACCOUNT}})).await?;
-        for pool in 0..POOLS.len() {
+        self.api_server.create::<ServiceAccount>(POOLS[0].name, json!({"metadata": {"name": ACCOUNT}})).await?;
+        for (number, pool) in POOLS.iter().enumerate() {
             let rule = json!({"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]});
-            self.create::<Role>(pool, json!({"metadata": {"name": ACCOUNT}, "rules": [rule]})).await?;
-            self.allow(pool).await?;
+            self.api_server.create::<Role>(pool.name, json!({"metadata": {"name": ACCOUNT}, "rules": [rule]})).await?;
+            self.allow(number).await?;
         }
         self.issue_token().await
     }
@@ -71,7 +71,7 @@ impl Cluster {
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": ACCOUNT},
             "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": POOLS[0].name}],
         });
-        self.create::<RoleBinding>(pool, binding).await
+        self.api_server.create::<RoleBinding>(POOLS[pool].name, binding).await
     }
 
     /// Takes that right away.
@@ -84,7 +84,7 @@ impl Cluster {
     pub(crate) async fn issue_token(&mut self) -> anyhow::Result<()> {
         self.token += 1;
         let name = format!("token-{}", self.token);
-        self.create::<Secret>(0, json!({"metadata": {"name": name}})).await?;
+        self.api_server.create::<Secret>(POOLS[0].name, json!({"metadata": {"name": name}})).await?;
         let uid = self.api::<Secret>(0).get(&name).await?.metadata.uid;
         let request: TokenRequest = serde_json::from_value(json!({"spec": {
             "audiences": [],
@@ -161,19 +161,6 @@ impl Cluster {
         K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
     {
         Api::namespaced(self.api_server.client(), POOLS[pool].name)
-    }
-
-    async fn create<K>(&self, pool: usize, object: Value) -> anyhow::Result<()>
-    where
-        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
-            + serde::Serialize
-            + serde::de::DeserializeOwned
-            + Clone
-            + std::fmt::Debug,
-    {
-        let object: K = serde_json::from_value(object)?;
-        self.api::<K>(pool).create(&PostParams::default(), &object).await?;
-        Ok(())
     }
 }
 

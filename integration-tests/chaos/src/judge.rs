@@ -181,7 +181,7 @@ mod tests {
         Names { traefiks: vec!["127.9.1.1:8080".to_owned()], address_of: &address }
     }
 
-    /// What is shown while everything is as in `model`.
+    /// Shows what a system shows in which everything is as in `model`.
     fn shown(model: &Model) -> Seen {
         let backend = |slot| json!({"address": address(slot), "state": "ready", "weights": [1]});
         let pool = |(index, pool): (usize, &crate::setup::PoolSpec)| json!({"name": pool.name, "backends": model.ready_pods(index).into_iter().map(backend).collect::<Vec<_>>()});

@@ -13,13 +13,16 @@ use std::{
 };
 
 use anyhow::Context;
+use k8s_openapi::NamespaceResourceScope;
 use kube::{
-    Client, Config,
+    Api, Client, Config, Resource,
+    api::PostParams,
     config::{KubeConfigOptions, Kubeconfig},
 };
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustix::process::Signal;
-use serde_json::json;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::Mutex;
 
@@ -193,6 +196,20 @@ impl ApiServer {
     pub async fn new_namespace(&self, prefix: &str) -> anyhow::Result<Pods> {
         static CREATED: AtomicU32 = AtomicU32::new(1);
         self.namespace(&format!("{prefix}-{}", CREATED.fetch_add(1, Ordering::Relaxed))).await
+    }
+
+    /// Creates an object of the type `K` in this namespace, from its JSON.
+    pub async fn create<K>(&self, namespace: &str, object: Value) -> anyhow::Result<()>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Serialize
+            + DeserializeOwned
+            + Clone
+            + fmt::Debug,
+    {
+        let object: K = serde_json::from_value(object)?;
+        Api::<K>::namespaced(self.client(), namespace).create(&PostParams::default(), &object).await?;
+        Ok(())
     }
 }
 

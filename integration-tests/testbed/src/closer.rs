@@ -30,7 +30,7 @@ pub struct Privileges<'a> {
 }
 
 impl Privileges<'_> {
-    /// Those of root in a container with `capabilities: {drop: [ALL], add: [NET_ADMIN]}` and without privilege escalation.
+    /// Privileges of root in a container with `capabilities: {drop: [ALL], add: [NET_ADMIN]}` and without privilege escalation.
     pub const ROOT_WITH_NET_ADMIN: Self =
         Self { setpriv: &["--no-new-privs", "--inh-caps=-all", "--bounding-set=-all,+net_admin"], file: None };
 }

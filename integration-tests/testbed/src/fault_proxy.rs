@@ -179,8 +179,9 @@ async fn serve(mut client: TcpStream, upstream: SocketAddr, mut faults: watch::R
 /// A direction of a connection.
 #[derive(Clone, Copy)]
 enum Direction<'a> {
-    /// From the client, with the number of its requests with the method PUT.
+    /// Bytes from the client, with the number of its requests with the method PUT.
     Up(&'a AtomicU64),
+    /// Bytes from the server.
     Down,
 }
 

@@ -118,7 +118,7 @@ async fn autoscaling_wakes_a_release_without_pods() {
     assert_eq!(world.replicas().await, Some(3), "an autoscaler ignores a Deployment that asks for no pods");
 }
 
-/// What YAML reads as a number, a truth value, nothing or a date.
+/// Names that YAML reads as a number, a truth value, nothing or a date.
 const ODD_NAMES: [&str; 14] =
     ["no", "yes", "on", "off", "y", "n", "true", "null", "1234", "1e3", "0x10", "0o17", "0777", "2001-01-01"];
 
@@ -181,7 +181,7 @@ async fn a_name_that_would_change_an_immutable_selector_is_refused_before() {
     );
 }
 
-/// With `--reuse-values`, the values of a chart do not have what a later chart adds.
+/// The values of a chart do not have what a later chart adds, which `--reuse-values` keeps away.
 #[tokio::test]
 #[ignore = "needs the testbed: make test"]
 async fn values_of_an_earlier_chart_never_remove_anything() {

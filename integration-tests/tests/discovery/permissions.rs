@@ -36,7 +36,7 @@ fn role() -> Value {
 impl GuardedPods {
     async fn new() -> anyhow::Result<Self> {
         let scene = Self::without_rights(ApiServer::shared().await?).await?;
-        scene.create::<Role>(role()).await?;
+        scene.api_server.create::<Role>(scene.pods.namespace(), role()).await?;
         scene.allow().await?;
         Ok(scene)
     }
@@ -44,7 +44,7 @@ impl GuardedPods {
     async fn without_rights(api_server: ApiServer) -> anyhow::Result<Self> {
         let pods = api_server.new_namespace("shop").await?;
         let scene = Self { api_server, pods, folder: tempfile::tempdir()? };
-        scene.create::<ServiceAccount>(json!({"metadata": {"name": "ilb"}})).await?;
+        scene.api_server.create::<ServiceAccount>(scene.pods.namespace(), json!({"metadata": {"name": "ilb"}})).await?;
         scene.pods.create_ready("one", pod_ip(1)).await?;
         Ok(scene)
     }
@@ -56,21 +56,8 @@ impl GuardedPods {
         Api::namespaced(self.api_server.client(), self.pods.namespace())
     }
 
-    async fn create<K>(&self, object: Value) -> anyhow::Result<()>
-    where
-        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
-            + serde::Serialize
-            + serde::de::DeserializeOwned
-            + Clone
-            + std::fmt::Debug,
-    {
-        let object: K = serde_json::from_value(object)?;
-        self.api::<K>().create(&PostParams::default(), &object).await?;
-        Ok(())
-    }
-
     async fn allow(&self) -> anyhow::Result<()> {
-        self.create::<RoleBinding>(self.binding()).await
+        self.api_server.create::<RoleBinding>(self.pods.namespace(), self.binding()).await
     }
 
     /// Lets the service account read the pods of another namespace.
@@ -97,7 +84,7 @@ impl GuardedPods {
 
     /// Creates a token of the service account that is valid as long as the secret `bound_to`, which is created for it.
     async fn token(&self, bound_to: &str) -> anyhow::Result<String> {
-        self.create::<Secret>(json!({"metadata": {"name": bound_to}})).await?;
+        self.api_server.create::<Secret>(self.pods.namespace(), json!({"metadata": {"name": bound_to}})).await?;
         let uid = self.api::<Secret>().get(bound_to).await?.metadata.uid;
         let request: TokenRequest = serde_json::from_value(json!({"spec": {
             "audiences": [],

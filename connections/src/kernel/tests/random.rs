@@ -14,7 +14,7 @@ impl Random {
     }
 }
 
-/// What a user that adds up its samples knows of a backend.
+/// Knowledge of a backend that a user has who adds up its samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Known {
     established: u32,

@@ -68,7 +68,7 @@ fn step(may_lose: bool) -> impl Strategy<Value = Step> {
     if may_lose { prop_oneof![10 => certain, 1 => uncertain].boxed() } else { certain.boxed() }
 }
 
-/// What a user that adds up its samples knows.
+/// Knowledge that a user has who adds up its samples.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Books {
     connections: BTreeMap<SocketAddr, u32>,
