@@ -3,13 +3,15 @@
 use std::{
     env,
     ffi::OsStr,
-    fs,
-    io::Write as _,
+    fs::{self, File},
+    io::{BufRead as _, BufReader, Write as _},
     net::IpAddr,
-    process::{Command, Stdio},
+    os::fd::AsFd as _,
+    process::{Child, Command, Stdio},
 };
 
 use anyhow::{Context, ensure};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// Runs the calling test once more in a network namespace of its own, where it may do harm.
 ///
@@ -73,6 +75,52 @@ impl Void {
     pub fn swallow(&self, addresses: impl IntoIterator<Item = IpAddr>) -> anyhow::Result<()> {
         let routes = addresses.into_iter().map(|address| format!("route add {address} dev void table local\n"));
         batch(&routes.collect::<String>())
+    }
+}
+
+/// Another network namespace, from which this process's servers on loopback are reached as from another pod: over a device,
+/// by their own addresses. Only in a namespace of one's own.
+#[derive(Debug)]
+pub struct Neighbour {
+    /// Keeps the namespace alive.
+    holder: Child,
+    namespace: File,
+}
+
+impl Neighbour {
+    /// Creates the namespace, and the device that leads there.
+    pub fn new() -> anyhow::Result<Self> {
+        let mut command = in_a_network("setpriv");
+        command.args(["--pdeathsig", "KILL", "--", "sh", "-c", "echo; exec cat"]);
+        let mut holder = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("cannot run unshare")?;
+        // With the first line, the namespace is there.
+        BufReader::new(holder.stdout.take().context("no output")?).read_line(&mut String::new())?;
+        let namespace = format!("/proc/{}/ns/net", holder.id());
+        let this = Self { namespace: File::open(&namespace).with_context(|| namespace.clone())?, holder };
+        batch(&format!(
+            "link add neighbour type veth peer name here netns {}\naddress add 10.254.0.1/24 dev neighbour\n\
+             link set neighbour up\n",
+            this.holder.id()
+        ))?;
+        // Other devices than loopback may neither send nor receive its addresses unless they are allowed to.
+        fs::write("/proc/sys/net/ipv4/conf/neighbour/route_localnet", "1")?;
+        // The loopback device there stays down, so that its addresses are free to be those of this namespace.
+        let there = "echo 1 > /proc/sys/net/ipv4/conf/here/route_localnet && ip address add 10.254.0.2/24 dev here && \
+                     ip link set here up && ip route add 127.0.0.0/8 via 10.254.0.1 dev here src 10.254.0.2";
+        run("nsenter", &[&format!("--net={namespace}"), "sh", "-c", there])?;
+        Ok(this)
+    }
+
+    /// Moves the calling thread there: what it opens and starts from now on is there.
+    pub fn enter(&self) -> anyhow::Result<()> {
+        Ok(move_into_link_name_space(self.namespace.as_fd(), Some(LinkNameSpaceType::Network))?)
+    }
+}
+
+impl Drop for Neighbour {
+    fn drop(&mut self) {
+        drop(self.holder.stdin.take()); // which ends it
+        let _ = self.holder.wait();
     }
 }
 

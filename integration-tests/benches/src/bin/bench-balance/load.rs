@@ -16,6 +16,7 @@ use crate::{
     contender::Contender,
     failure::Failing,
     measurements::{CountingCost, FailedShares, Measurement},
+    neighbourhood,
     plan::PlanFollower,
     scenario::{Event, Scenario},
     system::System,
@@ -69,7 +70,7 @@ impl Load {
         let start = Instant::now() + SETTLE_TIME;
         let clients = Arc::new(Clients::new(&self.system.replicas, self.scenario.backends, start));
         let plan = self.follow_plan();
-        let arrivals = tokio::spawn(Arc::clone(&clients).run(self.scenario));
+        let arrivals = neighbourhood::runtime()?.spawn(Arc::clone(&clients).run(self.scenario));
         let mut events = self.scenario.events().into_iter().peekable();
         let mut series = Vec::new();
         let end = self.scenario.warm_up + self.scenario.length;

@@ -15,6 +15,7 @@ mod contender;
 mod failure;
 mod load;
 mod measurements;
+mod neighbourhood;
 mod plan;
 mod plot;
 mod random;
@@ -24,12 +25,12 @@ mod scenario;
 mod soak;
 mod system;
 
-use std::{fs, time::Duration};
+use std::{env, fs, time::Duration};
 
 use anyhow::{Context, ensure};
 use futures_util::future::join_all;
 use ilb_benches::selection::Selection;
-use ilb_testbed::{ApiServer, Ilb, eventually_within, raise_file_limit, tools};
+use ilb_testbed::{ApiServer, Ilb, eventually_within, in_a_network, open_loopback, raise_file_limit, tools};
 
 use crate::{
     contender::Contender,
@@ -47,16 +48,30 @@ async fn main() -> anyhow::Result<()> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [alone::NAME, scenario, contender] => measure_alone(scenario, contender).await,
         [another_namespace::NAME] => another_namespace::hold().await,
-        _ => measure_all(arguments).await,
+        [neighbourhood::NAME, ..] => measure_all(arguments.into_iter().skip(1).collect()).await,
+        _ => run_in_a_network(arguments),
     }
+}
+
+/// Runs this program once more, in a network namespace in which it may create devices.
+fn run_in_a_network(arguments: Vec<String>) -> anyhow::Result<()> {
+    selections(arguments.clone())?;
+    // There, nothing could be fetched.
+    for tool in ["haproxy", "nginx", "traefik", "etcd", "kube-apiserver"] {
+        tools::path(tool)?;
+    }
+    let mut command = in_a_network("setpriv");
+    Ilb::share_with(&mut command)?;
+    command.args(["--pdeathsig", "KILL", "--"]).arg(env::current_exe()?).arg(neighbourhood::NAME).args(arguments);
+    let status = command.status().context("cannot run unshare")?;
+    ensure!(status.success(), "a network namespace of one's own needs root or user namespaces");
+    Ok(())
 }
 
 /// Measures what was asked for, and reports.
 async fn measure_all(arguments: Vec<String>) -> anyhow::Result<()> {
     let (scenarios, contenders) = selections(arguments)?;
-    tools::path("haproxy")?;
-    tools::path("nginx")?;
-    Ilb::build()?;
+    open_loopback()?;
     let mut session = Session { run: Run::now(), contenders, measurements: Measurements::load()? };
     let (alone, together): (Vec<_>, Vec<_>) =
         SCENARIOS.iter().filter(|scenario| scenarios.has(scenario.name)).partition(|scenario| scenario.is_alone());

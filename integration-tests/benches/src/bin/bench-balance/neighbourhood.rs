@@ -1,0 +1,29 @@
+//! The network namespace of the clients.
+//!
+//! Clients of a balancer are other pods. If they were in its network namespace, the kernel would count their ends of the
+//! connections among those that the balancer opens.
+
+use std::sync::OnceLock;
+
+use anyhow::Context;
+use ilb_testbed::Neighbour;
+use tokio::runtime::{Builder, Handle, Runtime};
+
+/// Argument that makes this program measure in the network namespace that it is in.
+pub(crate) const NAME: &str = "in-this-network";
+
+/// Returns the runtime whose tasks are clients: their connections come from the other namespace.
+pub(crate) fn runtime() -> anyhow::Result<&'static Handle> {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    if let Some(runtime) = RUNTIME.get() {
+        return Ok(runtime.handle());
+    }
+    let neighbour = Neighbour::new().context("cannot create a network namespace for the clients")?;
+    let enter = move || {
+        if let Err(error) = neighbour.enter() {
+            panic!("the clients cannot leave this network namespace: {error:#}");
+        }
+    };
+    let runtime = Builder::new_multi_thread().worker_threads(1).on_thread_start(enter).enable_all().build()?;
+    Ok(RUNTIME.get_or_init(|| runtime).handle())
+}
