@@ -35,7 +35,7 @@ pub(crate) struct Announced {
     pub(crate) destroyed: Vec<Destroyed>,
     /// Set if others were lost.
     pub(crate) is_incomplete: bool,
-    /// Processor time of receiving them.
+    /// Processor time of receiving them, without the call that returned this.
     pub(crate) cost: Duration,
 }
 
@@ -51,6 +51,8 @@ struct State {
     announcements: Announcements,
     netlink: Netlink,
     ports: BTreeSet<u16>,
+    /// Announcements of which nothing has been looked up.
+    fresh: Vec<Announcement>,
     announced: Announced,
     watches: BTreeMap<AccountId, Weak<Watch>>,
     time_wait: TimeWait,
@@ -71,9 +73,15 @@ const MAX_RECEIVED_AT_ONCE: usize = 256;
 /// Number of announcements kept for the next sample. If there are more, a dump finds what has ended.
 const MAX_QUEUED: usize = 65_536;
 
+/// Number of announcements of which what the kernel keeps is looked up together, if no sample asks for them before.
+const MAX_FRESH: usize = 256;
+
+/// Time after which the kernel may have forgotten what it kept of a connection: half of what TIME-WAIT lasts.
+const MAX_FRESH_TIME: Duration = Duration::from_secs(30);
+
 /// Pause between two times of receiving announcements: many are cheaper together. In it, the smallest usual buffer of a
-/// kernel is filled by 60 000 closed connections a second.
-const PAUSE: Duration = Duration::from_millis(5);
+/// kernel is filled by 30 000 closed connections a second.
+const PAUSE: Duration = Duration::from_millis(10);
 
 impl AnnouncementQueue {
     pub(crate) fn new(announcements: Announcements, own_sockets: Arc<OwnSockets>) -> Result<Self, ReadError> {
@@ -81,6 +89,7 @@ impl AnnouncementQueue {
             announcements,
             netlink: Netlink::open()?,
             ports: BTreeSet::new(),
+            fresh: Vec::new(),
             announced: Announced::default(),
             watches: BTreeMap::new(),
             time_wait: TimeWait::default(),
@@ -109,7 +118,8 @@ impl AnnouncementQueue {
         }
     }
 
-    /// Returns all that was announced since the last call, and arms the watch of `user` again.
+    /// Returns all that was announced since the last call, and arms the watch of `user` again. Its cost is that of what was
+    /// received before.
     pub(crate) fn take(&self, user: AccountId) -> Announced {
         let mut state = self.lock();
         // Whatever is announced meanwhile can wait.
@@ -118,14 +128,20 @@ impl AnnouncementQueue {
                 break;
             }
         }
+        state.look_up_fresh();
         if let Some(watch) = state.watches.get(&user).and_then(Weak::upgrade) {
             watch.has_ended.store(false, Ordering::Relaxed);
         }
         std::mem::take(&mut state.announced)
     }
 
+    /// Receives some announcements, at a cost that the next sample takes over.
     fn receive(&self) -> Received {
-        self.lock().receive(&self.own_sockets)
+        let mut state = self.lock();
+        let before = thread_processor_time();
+        let received = state.receive(&self.own_sockets);
+        state.announced.cost += thread_processor_time().saturating_sub(before);
+        received
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -149,12 +165,14 @@ pub(crate) async fn follow(queue: Arc<AnnouncementQueue>, descriptor: AsyncFd<Ow
 impl State {
     /// Receives some announcements without waiting.
     fn receive(&mut self, own_sockets: &OwnSockets) -> Received {
-        let before = thread_processor_time();
-        let (ports, mut received) = (&self.ports, Vec::new());
+        let (ports, fresh, watches) = (&self.ports, &mut self.fresh, &self.watches);
         let result = self.announcements.receive(MAX_RECEIVED_AT_ONCE, &mut |announcement| {
-            let port = announcement.pair.remote.port();
-            if (port == 0 || ports.contains(&port)) && !own_sockets.contains_cookie(announcement.identity) {
-                received.push(announcement);
+            let remote = announcement.pair.remote;
+            if (remote.port() == 0 || ports.contains(&remote.port()))
+                && !own_sockets.contains_cookie(announcement.identity)
+            {
+                watches.values().filter_map(Weak::upgrade).for_each(|watch| watch.notice(remote));
+                fresh.push(announcement);
             }
         });
         let result = result.unwrap_or_else(|error| {
@@ -165,23 +183,25 @@ impl State {
             tracing::debug!(error = %Chain(&error), "announcements of closed connections were lost");
             Received::All
         });
-        self.take_in(&received);
-        self.announced.cost += thread_processor_time().saturating_sub(before);
+        if self.fresh.len() >= MAX_FRESH {
+            self.look_up_fresh();
+        }
         result
     }
 
-    fn take_in(&mut self, received: &[Announcement]) {
-        let pairs: Vec<Pair> = received.iter().filter_map(Announcement::pair_to_look_up).collect();
-        let mut all_kept = self.look_up(&pairs).into_iter();
-        for announcement in received {
-            let is_looked_up = announcement.pair_to_look_up().is_some();
-            let kept = if is_looked_up { all_kept.next().unwrap_or(Kept::Unknown) } else { Kept::Unknown };
-            let destroyed = announcement.destroyed(kept);
-            for watch in self.watches.values().filter_map(Weak::upgrade) {
-                watch.notice(destroyed.remote);
-            }
+    /// Looks up what the kernel keeps of the connections whose ends were announced: together, which is cheaper, and late,
+    /// when they are asked for.
+    fn look_up_fresh(&mut self) {
+        let fresh = std::mem::take(&mut self.fresh);
+        let is_kept = |announcement: &Announcement| announcement.at.elapsed() < MAX_FRESH_TIME;
+        let pair_of = |announcement: &Announcement| announcement.pair_to_look_up().filter(|_| is_kept(announcement));
+        let pairs: Vec<Option<Pair>> = fresh.iter().map(pair_of).collect();
+        let known: Vec<Pair> = pairs.iter().copied().flatten().collect();
+        let mut all_kept = self.look_up(&known).into_iter();
+        for (announcement, pair) in fresh.iter().zip(pairs) {
+            let kept = pair.and_then(|_| all_kept.next()).unwrap_or(Kept::Unknown);
             if self.announced.destroyed.len() < MAX_QUEUED {
-                self.announced.destroyed.push(destroyed);
+                self.announced.destroyed.push(announcement.destroyed(kept));
             } else {
                 self.announced.is_incomplete = true;
             }

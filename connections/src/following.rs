@@ -113,11 +113,12 @@ impl Following {
             let max_lookups = self.searches.max_lookups(self.dumps.mean_cost());
             let (mut found, mut lookups) = (0, 0);
             for remote in view.ledger.predictable(view.system.now()) {
+                let unseen = self.openings.unseen(counter);
                 is_complete = lookups < max_lookups;
-                if !is_complete || self.openings.unseen(counter) == 0 {
+                if !is_complete || unseen == 0 {
                     break;
                 }
-                let result = search(&mut view.system, &mut view.ledger, &view.own_sockets, remote)?;
+                let result = search(&mut view.system, &mut view.ledger, &view.own_sockets, (remote, unseen))?;
                 self.openings.saw(result.connections);
                 found += result.connections;
                 lookups += result.lookups;

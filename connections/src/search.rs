@@ -38,12 +38,12 @@ const PORTS_AT_A_TIME: usize = 8;
 const MAX_PORTS: usize = 1024;
 
 /// Searches for the connections to `remote` that were opened after the last one that is known, where the kernel should
-/// have put them.
+/// have put them, until `wanted` are found.
 pub(crate) fn search(
     system: &mut impl System,
     ledger: &mut Ledger,
     own_sockets: &OwnSockets,
-    remote: SocketAddr,
+    (remote, wanted): (SocketAddr, u64),
 ) -> Result<Found, ReadError> {
     let mut found = Found::default();
     let Some(mut last) = ledger.last_local(remote) else { return Ok(found) };
@@ -55,7 +55,7 @@ pub(crate) fn search(
             .take(PORTS_AT_A_TIME)
             .map(|port| Pair { local: SocketAddr::new(last.ip(), port), remote })
             .collect();
-        if pairs.is_empty() {
+        if pairs.is_empty() || found.connections >= wanted {
             return Ok(found);
         }
         found.lookups += pairs.len();

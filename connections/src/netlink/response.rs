@@ -39,7 +39,7 @@ pub(crate) struct Announcement {
     /// Bytes in the receive queue that its process has not read; a FIN counts as one.
     pub(super) unread: u32,
     pub(super) info: TcpInfo,
-    pub(super) at: Instant,
+    pub(crate) at: Instant,
 }
 
 /// Length of `inet_diag_msg` in `linux/inet_diag.h`, in bytes; the attributes of the socket follow it.
