@@ -58,6 +58,8 @@ pub struct LeastConnections {
     desired: Option<Arc<Decision>>,
     in_force: Option<InForce>,
     presumed: Presumed,
+    /// Backends at which the last sample found connections that were not presumed there, once for each.
+    found_elsewhere: Vec<SocketAddr>,
     /// Reason for a new decision that does not wait for the trigger.
     urgent: Option<Reason>,
     /// Set by a sample and cleared by the next decision.
@@ -142,6 +144,7 @@ impl LeastConnections {
             desired: None,
             in_force: None,
             presumed: Presumed::default(),
+            found_elsewhere: Vec::new(),
             urgent: None,
             has_fresh_counts: false,
             sampling: Sampling::new(pacing.max_sample_period),
@@ -172,6 +175,7 @@ impl LeastConnections {
             tracked.opened_around_push = 0;
             tracked.presumed_since_push = 0;
         }
+        self.presumed.pushed();
         self.has_just_pushed = true;
         self.sampling.pushed();
         self.in_force = Some(InForce::new(decision, took, now));

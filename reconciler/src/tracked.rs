@@ -79,6 +79,11 @@ impl Tracked {
         self.presumed_since_push = self.presumed_since_push.min(self.presumed);
     }
 
+    /// Takes in that of the connections that were found last, so many had been placed by a plan before the one in force.
+    pub(crate) fn opened_before_push(&mut self, connections: u32) {
+        self.opened_since_push = self.opened_since_push.saturating_sub(connections);
+    }
+
     /// Returns the number of connections, those that are presumed included.
     pub(crate) fn connections(&self) -> u32 {
         self.count.connections.saturating_add(self.presumed)

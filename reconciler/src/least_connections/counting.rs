@@ -13,7 +13,7 @@ use crate::{
     decision::Reason,
     observations::{Count, Ending},
     outcomes::{Outcomes, Sign, usual_share},
-    presumed::next_picks,
+    presumed::{Found, MAX_PRESUMED, PlacedBy, next_picks},
     sampling::Activity,
 };
 
@@ -51,6 +51,7 @@ impl LeastConnections {
         let is_of_plan_before =
             is_around_push && self.in_force.as_ref().is_some_and(|f| now.saturating_duration_since(f.since) <= f.took);
         let (mut activity, mut opened) = (Activity::Idle, 0u32);
+        self.found_elsewhere.clear();
         let mut concerned = Vec::new();
         for (address, tracked) in &mut self.backends {
             let count = counts.remove(address).unwrap_or_default();
@@ -58,11 +59,13 @@ impl LeastConnections {
                 activity = Activity::Busy;
             }
             opened = opened.saturating_add(count.opened);
-            if count.opened > 0 {
-                tracked.no_longer_presume(self.presumed.found(*address, count.opened));
-            }
+            let found = if count.opened > 0 { self.presumed.found(*address, count.opened) } else { Found::default() };
+            tracked.no_longer_presume(found.connections);
             let was_open = tracked.admission.is_open();
             let outcomes = tracked.sampled(count, now);
+            tracked.opened_before_push(found.placed_before);
+            let elsewhere = count.opened.saturating_sub(found.connections).min(MAX_PRESUMED);
+            self.found_elsewhere.extend((0..elsewhere).map(|_| *address));
             if is_around_push {
                 tracked.opened_around_push = count.opened;
             }
@@ -98,10 +101,14 @@ impl LeastConnections {
     /// plan in force sends new ones, until a sample finds them.
     pub fn presume(&mut self, unseen: u32) {
         let (more, found) = self.presumed.adjust(unseen);
-        for address in found {
-            if let Some(tracked) = self.backends.get_mut(&address) {
+        let placed_before = found.iter().filter(|presumed| presumed.placed_by == PlacedBy::PlanBefore).count();
+        for presumed in found {
+            if let Some(tracked) = self.backends.get_mut(&presumed.backend) {
                 tracked.no_longer_presume(1);
             }
+        }
+        for _ in 0..placed_before {
+            self.found_one_of_plan_before();
         }
         let Some(in_force) = self.in_force.as_ref().filter(|_| more > 0) else { return };
         let picks = next_picks(in_force.remainders(self.backends.values()), more);
@@ -111,6 +118,22 @@ impl LeastConnections {
             }
         }
         self.presumed.add(picks);
+    }
+
+    /// Takes in that one of the connections that were found elsewhere had been placed by a plan before the one in force:
+    /// most likely where that one had the least left.
+    fn found_one_of_plan_before(&mut self) {
+        let Some(in_force) = &self.in_force else { return };
+        let left = |address: &SocketAddr| {
+            let remainder = in_force.remainders(self.backends.get(address).into_iter()).next();
+            remainder.map_or(f64::NEG_INFINITY, |remainder| remainder.connections)
+        };
+        let elsewhere = self.found_elsewhere.iter().enumerate();
+        let Some((at, _)) = elsewhere.min_by(|a, b| left(a.1).total_cmp(&left(b.1))) else { return };
+        let address = self.found_elsewhere.swap_remove(at);
+        if let Some(tracked) = self.backends.get_mut(&address) {
+            tracked.opened_before_push(1);
+        }
     }
 
     /// Compares the outcomes of the backends concerned with those of their peers.
