@@ -13,6 +13,7 @@ use futures_util::{
     future::{BoxFuture, select_all},
     stream::BoxStream,
 };
+use ilb_connections::Closer;
 use ilb_discovery::{Backend, BackendSet};
 use ilb_reconciler::{
     Pushes,
@@ -27,6 +28,7 @@ use tokio::{
 };
 
 use crate::{
+    closing::Closings,
     counting::sleep_until,
     desired::{Desired, DesiredPools},
     event::{Event, Observer, Observers},
@@ -55,6 +57,7 @@ pub struct Controller {
     has_rival: bool,
     /// The push, proof or question under way: one at a time.
     work: Option<BoxFuture<'static, Outcome>>,
+    closings: Closings,
 }
 
 /// Pools to add and to remove while a controller runs. An added pool replaces the one with the same name.
@@ -99,6 +102,7 @@ impl Controller {
             rivalry: Rivalry::new(),
             has_rival: false,
             work: None,
+            closings: Closings::new(None),
         }
     }
 
@@ -122,6 +126,13 @@ impl Controller {
         Self { instances: Some(instances.boxed()), ..self }
     }
 
+    /// Closes live connections of the pools that [want that](Pool::with_closing) by `closer`. Without one they only report
+    /// which ones they would close.
+    #[must_use]
+    pub fn with_closer(self, closer: Arc<dyn Closer>) -> Self {
+        Self { closings: Closings::new(Some(closer)), ..self }
+    }
+
     /// Pushes the pools together with `base`, for example a default certificate.
     #[must_use]
     pub fn with_base(self, base: Configuration) -> Self {
@@ -138,7 +149,7 @@ impl Controller {
         }
         loop {
             self.observers.on(&Event::Alive);
-            let wake_up = self.advance();
+            let wake_up = self.advance().into_iter().chain(self.advance_closings()).min();
             tokio::select! {
                 biased;
                 () = &mut stop => return,
@@ -147,6 +158,9 @@ impl Controller {
                 Some(change) = next_of(&mut self.instances) => {
                     let InstanceChange { instance, state, .. } = &change;
                     self.observers.on(&Event::InstanceChanged { instance, state: state.as_ref() });
+                }
+                finished = self.closings.next() => {
+                    self.closings.finish(finished, &mut self.pools, &mut self.observers);
                 }
                 Some((pool, wake_up)) = next(&mut self.pools) => pool.handle(wake_up, &mut self.observers),
                 () = sleep_until(wake_up) => {}
@@ -185,6 +199,12 @@ impl Controller {
             Next::WaitUntil(moment) => Some(moment.into()),
             Next::Idle => self.first_push.wake_up(),
         }
+    }
+
+    /// Closes what is due. Returns the moment at which to advance again if nothing else happens.
+    fn advance_closings(&mut self) -> Option<Instant> {
+        let in_force = self.pushes.acknowledged().map(|_| &self.in_force);
+        self.closings.advance(&mut self.pools, in_force, &mut self.observers)
     }
 
     /// Lets each pool decide and returns what should be in force; `None` as long as nothing should be pushed. A pool of
@@ -269,7 +289,10 @@ impl Controller {
         self.remove(&replaced);
         // Before the others are removed, so that observers see no moment without pools.
         for mut pool in changes.added {
-            if let Some(before) = self.pools.get(pool.name()) {
+            let name = pool.name().clone();
+            self.closings.forget(&name, &mut self.pools, &mut self.observers);
+            if let Some(before) = self.pools.get_mut(&name) {
+                before.end_closings(&mut self.observers);
                 pool.replace(before);
             }
             pool.announce(&mut self.observers);
@@ -281,7 +304,9 @@ impl Controller {
 
     fn remove(&mut self, names: &[Name]) {
         for name in names {
-            if self.pools.remove(name).is_some() {
+            self.closings.forget(name, &mut self.pools, &mut self.observers);
+            if let Some(mut pool) = self.pools.remove(name) {
+                pool.end_closings(&mut self.observers);
                 self.observers.on(&Event::PoolRemoved { pool: name });
             }
         }
@@ -317,6 +342,7 @@ impl Controller {
         let is_in_force = |name: &Name| !applied.faults.contains_key(name);
         let in_force: DesiredPools =
             desired.iter().filter(|(name, _)| is_in_force(name)).map(|(n, d)| (n.clone(), d.clone())).collect();
+        self.closings.pushed(&applied);
         self.observers.on(&Event::Pushed { desired: &in_force, previous: &self.in_force, applied: &applied });
         // Traefik ignores a configuration that it has already: its round robin goes on where it is.
         let was_ignored = self.pushes.proof().is_some_and(|proof| {

@@ -7,7 +7,7 @@ use futures_util::{
     future::{BoxFuture, Fuse, FusedFuture},
     stream::FuturesUnordered,
 };
-use ilb_connections::{ConnectionSource, EndedBy, KernelConnections, Load, ProbeError, Probed, Sample};
+use ilb_connections::{Connection, ConnectionSource, EndedBy, KernelConnections, Load, ProbeError, Probed, Sample};
 use ilb_discovery::{Backend, BackendSet};
 use ilb_reconciler::{
     Decision, LeastConnections,
@@ -64,18 +64,37 @@ pub(crate) struct Counting {
     counter: Result<Counter, String>,
     /// The addresses to count; `None` before the first set of backends.
     backends: Option<Arc<BTreeSet<SocketAddr>>>,
-    sampling: Fuse<BoxFuture<'static, Result<Sample, ilb_connections::Error>>>,
+    sampling: Fuse<BoxFuture<'static, Result<Taken, ilb_connections::Error>>>,
     probes: FuturesUnordered<BoxFuture<'static, (SocketAddr, Result<Probed, ProbeError>)>>,
     /// Whether the end of a connection has been heard since the last sample.
     has_heard_end: bool,
     wake_up: Option<Instant>,
+    needs: ClosingNeeds,
+}
+
+/// What has to be counted for those who close connections.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ClosingNeeds {
+    /// Backends that are not in the set any more, and whose connections still have to be counted.
+    pub(crate) also_count: BTreeSet<SocketAddr>,
+    /// Moment from which on a sample has to come with a description of each connection.
+    pub(crate) describe_at: Option<Instant>,
+}
+
+/// A sample, with the moment at which it was begun.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) begun: Instant,
+    pub(crate) sample: Sample,
+    /// A description of each connection, if it was needed.
+    pub(crate) connections: Option<Result<Vec<Connection>, ilb_connections::Error>>,
 }
 
 /// Cause for [`Counting`] to wake up.
 #[derive(Debug)]
 pub(crate) enum CountingWakeUp {
     /// A sample ended.
-    Sampled(Result<Sample, ilb_connections::Error>),
+    Sampled(Result<Taken, ilb_connections::Error>),
     /// A probe ended.
     Probed { backend: SocketAddr, outcome: Result<Probed, ProbeError> },
     /// A connection was heard to end.
@@ -87,7 +106,8 @@ pub(crate) enum CountingWakeUp {
 impl Counting {
     pub(crate) fn new(balancer: LeastConnections, counter: Result<Counter, String>) -> Self {
         let (sampling, probes) = (Fuse::terminated(), FuturesUnordered::new());
-        Self { balancer, counter, backends: None, sampling, probes, has_heard_end: false, wake_up: None }
+        let (has_heard_end, needs) = (false, ClosingNeeds::default());
+        Self { balancer, counter, backends: None, sampling, probes, has_heard_end, wake_up: None, needs }
     }
 
     /// Returns the reason why connections can never be counted; `None` if they can.
@@ -120,11 +140,13 @@ impl Counting {
             self.probes.push(probe.map(move |outcome| (backend, outcome)).boxed());
         }
         if let (Some(backends), true) = (&self.backends, self.sampling.is_terminated()) {
-            let sample_at = work.sample_at.into();
-            if sample_at <= Instant::now() {
-                let (source, backends) = (Arc::clone(&counter.source), Arc::clone(backends));
+            let (sample_at, now) = (Instant::from(work.sample_at), Instant::now());
+            let sample_at = self.needs.describe_at.map_or(sample_at, |at| at.min(sample_at));
+            if sample_at <= now {
+                let describes = self.needs.describe_at.is_some_and(|at| at <= now);
+                let backends = self.needs.counted(backends);
                 self.has_heard_end = false;
-                self.sampling = async move { source.sample(&backends).await }.boxed().fuse();
+                self.sampling = take(Arc::clone(&counter.source), backends, describes).boxed().fuse();
             } else {
                 self.wake_up = Some(self.wake_up.map_or(sample_at, |at| at.min(sample_at)));
             }
@@ -146,12 +168,15 @@ impl Counting {
     pub(crate) fn handle(&mut self, wake_up: CountingWakeUp, pool: &Name, observer: &mut dyn Observer) {
         let now = Instant::now().into_std();
         match wake_up {
-            CountingWakeUp::Sampled(Ok(sample)) => {
+            CountingWakeUp::Sampled(Ok(Taken { sample, connections, .. })) => {
                 let counts = sample.iter().map(|(address, load)| (address, count(&load)));
                 self.balancer.ended(sample.endings().iter().map(|ended| (ended.backend, ending(ended))));
                 self.balancer.sampled(counts, sample.cost(), now);
                 self.balancer.presume(sample.unseen());
                 observer.on(&Event::Sampled { pool, sample: &sample, balancer: &self.balancer });
+                if let Some(Err(error)) = connections {
+                    observer.on(&Event::DescribingFailed { pool, error: &error });
+                }
             }
             CountingWakeUp::Sampled(Err(error)) => {
                 self.balancer.counting_failed(now);
@@ -167,6 +192,28 @@ impl Counting {
             }
             CountingWakeUp::Due => {}
         }
+    }
+
+    /// Takes in what has to be counted for those who close connections. Returns `true` if that is news.
+    pub(crate) fn set_closing_needs(&mut self, needs: ClosingNeeds) -> bool {
+        let is_news = self.needs != needs;
+        self.needs = needs;
+        is_news
+    }
+
+    /// Returns `true` if the last attempt to count connections succeeded.
+    pub(crate) fn is_counting(&self) -> bool {
+        self.balancer.is_counting()
+    }
+
+    /// Returns the ready backends that are suspect or failing, or that a probe is due for or out.
+    pub(crate) fn in_doubt(&self) -> BTreeSet<SocketAddr> {
+        self.balancer.in_doubt()
+    }
+
+    /// Takes in that a connection of `backend` was closed on purpose.
+    pub(crate) fn closed_on_purpose(&mut self, backend: SocketAddr) {
+        self.balancer.closed_on_purpose(backend, Instant::now().into_std());
     }
 
     /// Requests a plan for the present counts.
@@ -202,6 +249,25 @@ impl fmt::Debug for Counting {
             .field("wake_up", &self.wake_up)
             .finish_non_exhaustive()
     }
+}
+
+impl ClosingNeeds {
+    /// Returns the backends to count: those of the set, and those that left it.
+    fn counted(&self, set: &Arc<BTreeSet<SocketAddr>>) -> Arc<BTreeSet<SocketAddr>> {
+        if self.also_count.is_subset(set) { Arc::clone(set) } else { Arc::new(&**set | &self.also_count) }
+    }
+}
+
+/// Takes a sample.
+async fn take(
+    source: Arc<dyn ConnectionSource>,
+    backends: Arc<BTreeSet<SocketAddr>>,
+    describes: bool,
+) -> Result<Taken, ilb_connections::Error> {
+    let begun = Instant::now();
+    let sample = source.sample(&backends).await?;
+    let connections = if describes { Some(source.connections(&backends).await) } else { None };
+    Ok(Taken { begun, sample, connections })
 }
 
 fn count(load: &Load) -> Count {

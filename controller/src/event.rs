@@ -2,12 +2,20 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use ilb_connections::{ProbeError, Probed, Sample};
+use ilb_connections::{Ability, ProbeError, Probed, Sample};
 use ilb_discovery::BackendSet;
-use ilb_reconciler::{Decision, LeastConnections, least_connections::StandingChange};
+use ilb_reconciler::{
+    Decision, LeastConnections,
+    closing::{ClosingState, Order},
+    least_connections::StandingChange,
+};
 use ilb_traefik_client::{Applied, Name, fleet::InstanceState};
 
-use crate::{desired::DesiredPools, pool_info::PoolInfo};
+use crate::{
+    closing::{ClosingFacts, ClosingResult, Run, RunEnd},
+    desired::DesiredPools,
+    pool_info::PoolInfo,
+};
 
 /// Event of a pool, a backend or Traefik. Each occurrence is one event, and the loop reports it nowhere else.
 #[derive(Debug)]
@@ -138,6 +146,57 @@ pub enum Event<'a> {
     RivalFound,
     /// No other client has replaced the configuration for a while.
     RivalGone,
+    /// The connections of a pool were counted, and could not be described this time. Without descriptions none is closed.
+    DescribingFailed {
+        /// Name of the pool.
+        pool: &'a Name,
+        /// The error of the source of the counts.
+        error: &'a ilb_connections::Error,
+    },
+    /// Connections of a pool are closed on purpose for one reason from now on.
+    ClosingsBegan {
+        /// Name of the pool.
+        pool: &'a Name,
+        /// The reason, and what is to be closed.
+        run: &'a Run,
+    },
+    /// No more connections of a pool are closed for this reason.
+    ClosingsEnded {
+        /// Name of the pool.
+        pool: &'a Name,
+        /// The reason, and what was closed.
+        run: &'a Run,
+        /// The cause of the end.
+        end: RunEnd,
+    },
+    /// The state of a pool with regard to closing connections has changed, apart from the number of those left to close.
+    ClosingStateChanged {
+        /// Name of the pool.
+        pool: &'a Name,
+        /// The state from now on.
+        state: ClosingState,
+    },
+    /// The numbers behind the closings of a pool have changed.
+    ClosingsCounted {
+        /// Name of the pool.
+        pool: &'a Name,
+        /// The numbers from now on.
+        facts: &'a ClosingFacts,
+    },
+    /// An order to close a live connection was executed, dropped or only shown.
+    ConnectionClosed {
+        /// Name of the pool. It may have been removed meanwhile.
+        pool: &'a Name,
+        /// The order, with its reason.
+        order: &'a Order,
+        /// Result of the order.
+        result: &'a ClosingResult,
+    },
+    /// The ability of the closer to close connections has changed, or has become known.
+    CloserChanged {
+        /// The ability from now on.
+        ability: &'a Ability,
+    },
     /// An instance of a fleet joined, changed or left.
     InstanceChanged {
         /// Host and port of the instance.

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod closing;
 mod controller;
 mod counting;
 mod desired;
@@ -15,6 +16,7 @@ mod spec;
 mod testing;
 
 pub use crate::{
+    closing::{ClosingFacts, ClosingResult, Run, RunEnd},
     controller::{Controller, PoolChanges},
     counting::{Counter, Probe},
     desired::{Desired, DesiredPools},

@@ -8,7 +8,7 @@ use ilb_traefik_client::Name;
 use tokio::time::Instant;
 
 use crate::{
-    counting::{Counter, Counting, CountingWakeUp},
+    counting::{ClosingNeeds, Counter, Counting, CountingWakeUp},
     event::{Event, Observer},
 };
 
@@ -107,6 +107,37 @@ impl Policy {
     pub(crate) fn handle(&mut self, wake_up: CountingWakeUp, pool: &Name, observer: &mut dyn Observer) {
         if let Kind::LeastConnections(counting) = &mut self.0 {
             counting.handle(wake_up, pool, observer);
+        }
+    }
+
+    /// Takes in what has to be counted for those who close connections. Returns `true` if that is news.
+    pub(crate) fn set_closing_needs(&mut self, needs: ClosingNeeds) -> bool {
+        match &mut self.0 {
+            Kind::RoundRobin(_) => false,
+            Kind::LeastConnections(counting) => counting.set_closing_needs(needs),
+        }
+    }
+
+    /// Returns `true` if the last attempt to count connections succeeded.
+    pub(crate) fn is_counting(&self) -> bool {
+        match &self.0 {
+            Kind::RoundRobin(_) => false,
+            Kind::LeastConnections(counting) => counting.is_counting(),
+        }
+    }
+
+    /// Returns the ready backends that are suspect or failing, or that a probe is due for or out.
+    pub(crate) fn in_doubt(&self) -> BTreeSet<SocketAddr> {
+        match &self.0 {
+            Kind::RoundRobin(_) => BTreeSet::new(),
+            Kind::LeastConnections(counting) => counting.in_doubt(),
+        }
+    }
+
+    /// Takes in that a connection of `backend` was closed on purpose.
+    pub(crate) fn closed_on_purpose(&mut self, backend: SocketAddr) {
+        if let Kind::LeastConnections(counting) = &mut self.0 {
+            counting.closed_on_purpose(backend);
         }
     }
 

@@ -10,10 +10,11 @@ use std::{
 
 use futures_util::{FutureExt, StreamExt, stream::BoxStream};
 use ilb_discovery::{Backend, BackendSet, Capacity, Discovery, State};
-use ilb_reconciler::{Decision, RoundRobin};
+use ilb_reconciler::{ClosingPolicy, Decision, RoundRobin, closing::Origin};
 use ilb_traefik_client::{Member, Name};
 
 use crate::{
+    closing::PoolClosing,
     counting::CountingWakeUp,
     desired::Desired,
     event::{Event, Observer},
@@ -27,14 +28,14 @@ use crate::{
 /// Holds the last set that discovery published and the last decision of the policy. The
 /// [`Controller`](crate::Controller) that owns the pool drives it; alone it does nothing.
 pub struct Pool {
-    info: PoolInfo,
+    pub(crate) info: PoolInfo,
     sets: BoxStream<'static, Result<Arc<BackendSet>, ilb_discovery::Error>>,
-    policy: Policy,
+    pub(crate) policy: Policy,
     /// True if something has happened since the policy advanced last. With thousands of backends a look at all of them
     /// at each event of any pool would cost more than the pushes.
     is_due: bool,
     /// The last set, whatever the states of its backends.
-    seen: Option<Arc<BackendSet>>,
+    pub(crate) seen: Option<Arc<BackendSet>>,
     /// Number of backends that other pools have, too.
     shared: usize,
     /// True while the policy does not know of `seen`.
@@ -45,6 +46,8 @@ pub struct Pool {
     /// The desired state of the pool that this one has replaced, or of an earlier process. It is in use until this pool
     /// has a decision of its own.
     inherited: Option<Desired>,
+    /// What decides which live connections to close; `None` if none ever is.
+    pub(crate) closing: Option<PoolClosing>,
 }
 
 /// Cause for a pool to wake up.
@@ -71,6 +74,7 @@ impl Pool {
             ready: None,
             decided: None,
             inherited: None,
+            closing: None,
         }
     }
 
@@ -79,6 +83,15 @@ impl Pool {
     pub fn with_policy(mut self, policy: Policy) -> Self {
         self.info.method = policy.method();
         Self { policy, ..self }
+    }
+
+    /// Closes live connections by these rules, if the controller has a [closer](crate::Controller::with_closer); otherwise it
+    /// only reports which ones it would close. That takes a policy that counts connections.
+    #[must_use]
+    pub fn with_closing(mut self, closing: ClosingPolicy) -> Self {
+        self.info.closing = Arc::new(closing);
+        self.closing = (!self.info.closing.is_off()).then(|| PoolClosing::new((*self.info.closing).clone()));
+        self
     }
 
     /// Returns the name of the pool.
@@ -102,6 +115,9 @@ impl Pool {
         self.inherited = before.desired();
         if let Some(inherited) = &self.inherited {
             self.policy.inherit(&inherited.decision);
+        }
+        if let (Some(before), Some(closing)) = (&before.closing, &mut self.closing) {
+            *closing = PoolClosing::replacing(before, closing.policy().clone());
         }
     }
 
@@ -149,10 +165,16 @@ impl Pool {
                 }
             }
             PoolWakeUp::Discovered(Err(error)) => {
+                if let Some(closing) = &mut self.closing {
+                    closing.stale();
+                }
                 observer.on(&Event::DiscoveryStale { pool: self.name(), error: &error });
             }
             PoolWakeUp::Counting(wake_up) => {
                 self.is_due = true;
+                if let (Some(closing), CountingWakeUp::Sampled(Ok(taken))) = (&mut self.closing, &wake_up) {
+                    closing.sampled(taken);
+                }
                 self.policy.handle(wake_up, &self.info.spec.name, observer);
             }
         }
@@ -162,6 +184,9 @@ impl Pool {
         let set = self.info.spec.shares.apply(set);
         let previous = self.seen.replace(Arc::clone(&set));
         self.is_undecided = true;
+        if let Some(closing) = &mut self.closing {
+            closing.discovered(&set, &Origin::Relisted, stale.is_none());
+        }
         observer.on(&Event::Discovered { pool: self.name(), set: &set, previous: previous.as_deref(), stale });
     }
 
@@ -191,6 +216,9 @@ impl Pool {
 
     /// Starts the counting and probing that is due, and decides by what the policy knows now.
     pub(crate) fn advance(&mut self, observer: &mut dyn Observer) {
+        if let Some(closing) = &self.closing {
+            self.is_due |= self.policy.set_closing_needs(closing.needs());
+        }
         // The policy itself wakes this pool up when time alone makes something due.
         if !std::mem::take(&mut self.is_due) {
             return;

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use ilb_discovery::Discovery;
-use ilb_reconciler::Method;
+use ilb_reconciler::{ClosingPolicy, Method};
 
 use crate::spec::PoolSpec;
 
@@ -17,12 +17,14 @@ pub struct PoolInfo {
     pub method: Method,
     /// Source of its backends, from which the time of the last contact can be read.
     pub discovery: Arc<dyn Discovery>,
+    /// Rules by which its live connections are closed. By default none ever is.
+    pub closing: Arc<ClosingPolicy>,
 }
 
 impl PoolInfo {
     /// Collects the facts about a pool.
     pub fn new(spec: Arc<PoolSpec>, method: Method, discovery: Arc<dyn Discovery>) -> Self {
-        Self { spec, method, discovery }
+        Self { spec, method, discovery, closing: Arc::default() }
     }
 }
 

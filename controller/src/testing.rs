@@ -9,7 +9,7 @@ use std::{
 
 use async_trait::async_trait;
 use futures_util::{FutureExt, StreamExt, stream, stream::BoxStream};
-use ilb_connections::{ConnectionSource, Load, ProbeError, Probed, Sample};
+use ilb_connections::{Connection, ConnectionSource, Load, ProbeError, Probed, Sample};
 use ilb_discovery::{Backend, BackendSet, Discovery, State};
 use ilb_reconciler::least_connections::ProbeResult;
 use ilb_traefik_client::{Applied, Configuration, Error, Member, MockConfigSink, Name, Revision, model::TcpService};
@@ -63,6 +63,11 @@ pub(crate) struct Counts(Arc<Mutex<CountsState>>, Arc<Notify>);
 #[derive(Default)]
 struct CountsState {
     established: Vec<u32>,
+    /// The backend of each connection by its cookie, if they are to be described: they are counted instead.
+    live: BTreeMap<u64, SocketAddr>,
+    /// Connections that were opened and closed since the last sample, by backend.
+    moved: BTreeMap<SocketAddr, (u32, u32)>,
+    last_cookie: u64,
     counting_fails: bool,
     counting_hangs: bool,
     probes: Option<ProbeResult>,
@@ -73,6 +78,32 @@ impl Counts {
     pub(crate) fn set(&self, established: &[u32]) {
         let mut state = self.lock();
         (state.established, state.counting_fails) = (established.to_vec(), false);
+    }
+
+    /// Opens this many connections to each backend, which are described from now on: answered, and an hour old.
+    pub(crate) fn connect(&self, connections: &[u32]) {
+        let mut state = self.lock();
+        for (backend, connections) in (0..).map(address).zip(connections) {
+            (0..*connections).for_each(|_| state.open(backend));
+        }
+    }
+
+    /// Ends a connection, whose client connects to the least loaded of these backends instead, if there is one.
+    pub(crate) fn end(&self, cookie: u64, others: impl IntoIterator<Item = SocketAddr>) -> bool {
+        let mut state = self.lock();
+        let Some(backend) = state.live.remove(&cookie) else { return false };
+        state.moved.entry(backend).or_default().1 += 1;
+        let counts = state.counts();
+        let emptiest = others.into_iter().min_by_key(|other| counts.get(other).copied().unwrap_or(0));
+        if let Some(other) = emptiest {
+            state.open(other);
+        }
+        true
+    }
+
+    /// Returns the connections of each backend.
+    pub(crate) fn by_backend(&self) -> BTreeMap<SocketAddr, u32> {
+        self.lock().counts()
     }
 
     /// Makes the next samples fail.
@@ -106,14 +137,55 @@ impl Counts {
     }
 }
 
+impl CountsState {
+    fn open(&mut self, backend: SocketAddr) {
+        self.last_cookie += 1;
+        self.live.insert(self.last_cookie, backend);
+        self.moved.entry(backend).or_default().0 += 1;
+    }
+
+    fn counts(&self) -> BTreeMap<SocketAddr, u32> {
+        let mut counts = BTreeMap::new();
+        for backend in self.live.values() {
+            *counts.entry(*backend).or_default() += 1;
+        }
+        counts
+    }
+
+    /// Returns a sample of the described connections.
+    fn take(&mut self, backends: &BTreeSet<SocketAddr>) -> Sample {
+        let (counts, moved) = (self.counts(), std::mem::take(&mut self.moved));
+        let load = |backend: &SocketAddr| {
+            let (opened, closed) = moved.get(backend).copied().unwrap_or_default();
+            let mut load = Load::default();
+            (load.established, load.opened, load.closed) = (counts.get(backend).copied().unwrap_or(0), opened, closed);
+            (*backend, load)
+        };
+        backends.iter().map(load).collect()
+    }
+}
+
 #[async_trait]
 impl ConnectionSource for Counts {
-    async fn sample(&self, _backends: &BTreeSet<SocketAddr>) -> Result<Sample, ilb_connections::Error> {
+    async fn sample(&self, backends: &BTreeSet<SocketAddr>) -> Result<Sample, ilb_connections::Error> {
         if self.lock().counting_hangs {
             std::future::pending::<()>().await;
         }
-        let state = self.lock();
+        let mut state = self.lock();
+        if !state.live.is_empty() && !state.counting_fails {
+            return Ok(state.take(backends));
+        }
         if state.counting_fails { Err(ilb_connections::Error::Cancelled) } else { Ok(sample(&state.established)) }
+    }
+
+    async fn connections(&self, backends: &BTreeSet<SocketAddr>) -> Result<Vec<Connection>, ilb_connections::Error> {
+        let first_seen = tokio::time::Instant::now().into_std() - Duration::from_secs(3600);
+        let connection = |(cookie, backend): (&u64, &SocketAddr)| {
+            let mut one = Connection::new(*cookie, ([10, 0, 9, 9], 1024).into(), *backend, first_seen);
+            one.quiet = Duration::from_secs(60);
+            one
+        };
+        Ok(self.lock().live.iter().filter(|(_, backend)| backends.contains(backend)).map(connection).collect())
     }
 
     async fn ended(&self) {
@@ -250,5 +322,12 @@ pub(crate) fn name_of(event: &Event<'_>) -> &'static str {
         Event::RivalFound => "RivalFound",
         Event::RivalGone => "RivalGone",
         Event::InstanceChanged { .. } => "InstanceChanged",
+        Event::DescribingFailed { .. } => "DescribingFailed",
+        Event::ClosingsBegan { .. } => "ClosingsBegan",
+        Event::ClosingsEnded { .. } => "ClosingsEnded",
+        Event::ClosingStateChanged { .. } => "ClosingStateChanged",
+        Event::ClosingsCounted { .. } => "ClosingsCounted",
+        Event::ConnectionClosed { .. } => "ConnectionClosed",
+        Event::CloserChanged { .. } => "CloserChanged",
     }
 }

@@ -6,6 +6,7 @@
 mod admin;
 #[cfg(test)]
 mod any_text;
+mod closing;
 mod definitions;
 #[cfg(test)]
 mod documentation;
@@ -27,7 +28,7 @@ mod reading;
 mod setting;
 mod traefik;
 
-use std::io;
+use std::{io, path::PathBuf};
 
 use ilb_discovery::FileReader;
 
@@ -42,7 +43,7 @@ pub(crate) use self::{
     traefik::{Authentication, Instances, TraefikSettings},
 };
 use self::{
-    definitions::{LOG_FORMAT, LOG_LEVEL},
+    definitions::{CLOSER_SOCKET, LOG_FORMAT, LOG_LEVEL},
     effective::Effective,
     reading::{Reading, Reported},
 };
@@ -57,6 +58,8 @@ pub(crate) struct Settings {
     pub(crate) log: LogOptions,
     pub(crate) admin: AdminSettings,
     pub(crate) traefik: TraefikSettings,
+    /// Socket of the process that closes connections; `None` if there is none.
+    pub(crate) closer_socket: Option<PathBuf>,
     /// Never empty. Each pool has a name and an entry point of its own.
     pub(crate) pools: Vec<PoolSettings>,
     /// Every setting as text, for people and for `ilb check`.
@@ -91,11 +94,23 @@ impl Settings {
     }
 
     fn read(reading: &mut Reading<'_>) -> Result<Self, Reported> {
+        let log = LogOptions { level: reading.get(&LOG_LEVEL)?, format: reading.get(&LOG_FORMAT)? };
+        let (admin, traefik) = (AdminSettings::read(reading)?, TraefikSettings::read(reading)?);
+        let closer_socket = reading.get_optional(&CLOSER_SOCKET);
+        let pools = PoolSettings::read_all(reading);
+        if let Some(pool) = pools.iter().find(|pool| !pool.closing.is_off()).filter(|_| !traefik.is_single()) {
+            let name = &pool.name;
+            reading.report(format!(
+                "the rules under closing of pool {name} do not fit several Traefiks, whose connections cannot be seen from \
+                 one place: run ilb beside each Traefik, or switch the rules off"
+            ));
+        }
         Ok(Self {
-            log: LogOptions { level: reading.get(&LOG_LEVEL)?, format: reading.get(&LOG_FORMAT)? },
-            admin: AdminSettings::read(reading)?,
-            traefik: TraefikSettings::read(reading)?,
-            pools: PoolSettings::read_all(reading),
+            log,
+            admin,
+            traefik,
+            closer_socket,
+            pools,
             effective: Effective::all(reading.merged),
             ignored: Vec::new(),
         })

@@ -86,6 +86,12 @@ impl Closing {
         }
     }
 
+    /// Creates the decisions of a pool that takes the place of `before`, because its settings have changed. What has become
+    /// of orders, the closings of the last hour and a pause count on, and everything else has to be found out again.
+    pub fn replacing(before: &Self, policy: ClosingPolicy, now: Instant) -> Self {
+        Self { ledger: before.ledger.clone(), ..Self::new(policy, now) }
+    }
+
     /// Returns the policy.
     pub fn policy(&self) -> &ClosingPolicy {
         &self.policy
@@ -108,20 +114,35 @@ impl Closing {
         self.knowledge.left().map(|(backend, _)| backend)
     }
 
-    /// Returns `true` if the next sample has to come with a description of each connection. Unless a backend left, that is
-    /// never more often than once a second, and only if something may be closed soon.
+    /// Returns `true` if the next sample has to come with a description of each connection.
     pub fn needs_connections(&self, now: Instant) -> bool {
+        self.describe_at(now).is_some_and(|at| at <= now)
+    }
+
+    /// Returns the moment from which on a sample has to come with a description of each connection; `None` if it need not.
+    ///
+    /// A description costs much more than the counts. So there is one only if something may be closed soon, and at most one
+    /// a second; while all connections of a backend are being closed, it is ten.
+    pub fn describe_at(&self, now: Instant) -> Option<Instant> {
         const PERIOD: Duration = Duration::from_secs(1);
+        const URGENT_PERIOD: Duration = Duration::from_millis(100);
         const LEAD: Duration = Duration::from_secs(5);
-        if self.policy.role.is_some() && self.knowledge.left().next().is_some() {
-            return true;
+        let after = |period| Some(self.knowledge.described().map_or(now, |at| at + period));
+        if self.policy.role.is_some() && self.ledger.pause(now).is_none() {
+            let newest = self.knowledge.left().map(|(_, since)| since).max();
+            match (newest, self.knowledge.described()) {
+                // It was not described among the connections to close.
+                (Some(newest), Some(described)) if described < newest => return Some(now),
+                (Some(_), _) => return after(URGENT_PERIOD),
+                (None, _) => {}
+            }
         }
         let is_soon = |at: Option<Instant>| at.is_some_and(|at| at <= now + LEAD);
         let is_wanted = self.ledger.has_pretended()
             || self.policy.age.is_some()
             || is_soon(self.next_drain(now))
             || is_soon(self.next_rebalance(now));
-        is_wanted && self.knowledge.described().is_none_or(|at| now.saturating_duration_since(at) >= PERIOD)
+        if is_wanted { after(PERIOD) } else { None }
     }
 
     /// Takes in a sample that was begun at `now`: the connections of each backend that is in the set or

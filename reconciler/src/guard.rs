@@ -85,6 +85,11 @@ impl Guard {
         }
     }
 
+    /// Takes in that a connection was closed on purpose: its end is no sign.
+    pub(crate) fn closed_on_purpose(&mut self) {
+        self.recent.lower();
+    }
+
     /// Returns `true` if this count means that most of the recent connections have ended at once.
     pub(crate) fn would_fall(&self, count: &Count) -> bool {
         self.recent.value() >= MIN_CONNECTIONS_TO_FALL && count.connections.saturating_mul(2) < self.recent.value()
@@ -193,6 +198,10 @@ impl Peak {
         self.current = self.current.max(connections);
     }
 
+    fn lower(&mut self) {
+        (self.previous, self.current) = (self.previous.saturating_sub(1), self.current.saturating_sub(1));
+    }
+
     fn value(&self) -> u32 {
         self.previous.max(self.current)
     }
@@ -227,6 +236,17 @@ mod tests {
             guard.sampled(&count(90 - 3 * step, 0), 0, now + step * 200 * MS);
             assert_eq!(guard.take_due_probe(now), None, "{step}");
         }
+    }
+
+    #[test]
+    fn a_fall_by_connections_that_were_closed_on_purpose_is_no_sign() {
+        let (mut guard, now) = (Guard::new(), Instant::now());
+        guard.sampled(&count(20, 0), 0, now);
+        (0..12).for_each(|_| guard.closed_on_purpose());
+        guard.sampled(&count(8, 0), 0, now + 50 * MS);
+        assert_eq!(guard.take_due_probe(now + 50 * MS), None);
+        guard.sampled(&count(3, 0), 0, now + 100 * MS);
+        assert_eq!(guard.take_due_probe(now + 100 * MS), Some(ProbeKind::First), "five more ended by themselves");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::{
 
 use ilb_discovery::{Backend, State};
 
+use self::on_purpose::ClosedOnPurpose;
 pub use crate::observations::{Count, EndedBy, Ending, ProbeKind, ProbeResult};
 use crate::{
     arrivals::Arrivals,
@@ -69,6 +70,7 @@ pub struct LeastConnections {
     arrivals: Arrivals,
     /// Connections of the other replicas; `None` if they are not shared.
     siblings: Option<Siblings>,
+    on_purpose: ClosedOnPurpose,
     /// Outcomes of the connections of all open backends: those that a watched one is compared with.
     peers: Outcomes,
     /// Set by a push and cleared by the first sample after it.
@@ -151,6 +153,7 @@ impl LeastConnections {
             push_limit: PushLimit::new(),
             arrivals: Arrivals::default(),
             siblings: None,
+            on_purpose: ClosedOnPurpose::default(),
             peers: Outcomes::default(),
             has_just_pushed: false,
             swept_at: None,
@@ -433,6 +436,7 @@ fn is_ready(backend: &Backend) -> bool {
 
 mod backends;
 mod counting;
+mod on_purpose;
 mod sharing;
 #[cfg(test)]
 mod tests;

@@ -11,6 +11,7 @@ use crate::{
     testing::{Published, Push, Script, applied, away, cause, name_of, pool, set},
 };
 
+mod closings;
 mod events;
 mod faults;
 mod first_push;

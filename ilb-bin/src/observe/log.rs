@@ -1,5 +1,6 @@
 //! The log of the events: one line per change of state. What is repeated is summed up once a minute.
 
+mod closing;
 mod dropped_lines;
 mod instance;
 mod pool;
@@ -15,7 +16,9 @@ use ilb_traefik_client::{Applied, Name, fleet::InstanceState};
 use tokio::time::Instant;
 
 pub(super) use self::settings::settings;
-use self::{dropped_lines::DroppedLinesLog, instance::InstanceLog, pool::PoolLog, traefik::TraefikLog};
+use self::{
+    closing::ClosingLog, dropped_lines::DroppedLinesLog, instance::InstanceLog, pool::PoolLog, traefik::TraefikLog,
+};
 use crate::process::logging::{DroppedLines, RepeatedLines};
 
 /// Logs the events of the loop.
@@ -27,6 +30,7 @@ pub(crate) struct LogObserver {
     instances: BTreeMap<String, InstanceLog>,
     /// Reason logged last for which connections can never be counted. It is the same for all pools.
     impossible: Option<String>,
+    closing: ClosingLog,
     dropped_lines: DroppedLinesLog,
     repeated_lines: RepeatedLines,
 }
@@ -39,6 +43,7 @@ impl LogObserver {
             pools: BTreeMap::new(),
             instances: BTreeMap::new(),
             impossible: None,
+            closing: ClosingLog::default(),
             dropped_lines: DroppedLinesLog::new(dropped_lines, Instant::now()),
             repeated_lines,
         }
@@ -122,6 +127,12 @@ impl Observer for LogObserver {
             Event::ProofLost { error } => self.traefik.proof_lost(error, now),
             Event::RivalFound => self.traefik.rival_found(now),
             Event::RivalGone => self.traefik.rival_gone(),
+            Event::ClosingsBegan { pool, run } => closing::began(pool, run),
+            Event::ClosingsEnded { pool, run, end } => closing::ended(pool, run, *end),
+            Event::ClosingStateChanged { pool, state } => closing::state_changed(pool, *state),
+            Event::ConnectionClosed { pool, order, result } => self.closing.closed(pool, order, result),
+            Event::CloserChanged { ability } => self.closing.closer_changed(ability),
+            Event::DescribingFailed { pool, error } => self.pool(pool).describing_failed(error, now),
             Event::InstanceChanged { instance, state } => self.instance_changed(instance, *state, now),
             _ => {}
         }

@@ -1,5 +1,7 @@
 //! Defines every setting: reading, `ilb check`, the flags and the documentation are made from these definitions.
 
+pub(super) mod closing;
+
 use std::{path::PathBuf, time::Duration};
 
 use ilb_controller::Shares;
@@ -154,6 +156,16 @@ pub(super) static TRAEFIK_KEY_FILE: Setting<PathBuf> = Setting {
     default: Unset("none"),
     form: "the path of a PEM file with a private key",
     about: "Private key of the client certificate.",
+};
+
+pub(super) static CLOSER_SOCKET: Setting<PathBuf> = Setting {
+    path: "closer.socket",
+    variables: &["ILB_CLOSER_SOCKET"],
+    parse: path,
+    default: Unset("none"),
+    form: "the path of a Unix socket such as /run/ilb/closer.sock",
+    about: "Socket of `ilb closer`, which closes connections for the rules under `pools[].closing`. Without it, nothing is \
+            closed: what would be is only shown.",
 };
 
 pub(super) static POOL_NAME: Setting<Name> = Setting {
@@ -363,6 +375,7 @@ pub(crate) static KEYS: &[Key] = &[
     TRAEFIK_CA_FILE.key(),
     TRAEFIK_CERT_FILE.key(),
     TRAEFIK_KEY_FILE.key(),
+    CLOSER_SOCKET.key(),
     POOL_NAME.key(),
     SELECTOR.key(),
     SERVICE.key(),
@@ -384,6 +397,30 @@ pub(crate) static KEYS: &[Key] = &[
     KEEP_ALIVE.key(),
     TERMINATION_DELAY.key(),
     PROXY_PROTOCOL.key(),
+    closing::REBALANCE_ENABLED.key(),
+    closing::REBALANCE_START_ABOVE.key(),
+    closing::REBALANCE_STOP_AT.key(),
+    closing::REBALANCE_LEAST.key(),
+    closing::REBALANCE_RATE.key(),
+    closing::REBALANCE_MAX_RATE.key(),
+    closing::REBALANCE_MIN_AGE.key(),
+    closing::REBALANCE_QUIET.key(),
+    closing::DRAIN_ENABLED.key(),
+    closing::DRAIN_AFTER.key(),
+    closing::DRAIN_WITHIN.key(),
+    closing::DRAIN_QUIET.key(),
+    closing::ON_SELECTOR_LEFT.key(),
+    closing::WAIT_FOR_SUCCESSOR.key(),
+    closing::MAX_AGE.key(),
+    closing::AGE_JITTER.key(),
+    closing::AGE_GRACE.key(),
+    closing::AGE_MAX_RATE.key(),
+    closing::AGE_QUIET.key(),
+    closing::EVEN_ALONE.key(),
+    closing::SETTLE.key(),
+    closing::MAX_PER_HOUR.key(),
+    closing::ONLY.key(),
+    closing::DRY_RUN.key(),
 ];
 
 #[cfg(test)]

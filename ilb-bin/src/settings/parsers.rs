@@ -141,6 +141,60 @@ pub(super) fn traefik_url(text: &str) -> anyhow::Result<String> {
     Ok(text.to_owned())
 }
 
+/// Takes a percentage from 1 to 100.
+pub(super) fn percent(text: &str) -> anyhow::Result<u32> {
+    whole_percent(text, 100)
+}
+
+/// Takes a percentage from 1 to 10 000.
+pub(super) fn hourly_percent(text: &str) -> anyhow::Result<u32> {
+    whole_percent(text, 10_000)
+}
+
+fn whole_percent(text: &str, max: u32) -> anyhow::Result<u32> {
+    let number: u32 = text.strip_suffix('%').context("it needs a percent sign")?.parse()?;
+    ensure!((1..=max).contains(&number), "it must be from 1% to {max}%");
+    Ok(number)
+}
+
+/// Takes a percentage with at most one decimal from 0.1 to 100, as a number of thousandths.
+pub(super) fn permille(text: &str) -> anyhow::Result<u32> {
+    let number = text.strip_suffix('%').context("it needs a percent sign")?;
+    let (whole, tenths) = number.split_once('.').unwrap_or((number, "0"));
+    ensure!(tenths.len() == 1, "it has more than one decimal");
+    let permille = whole.parse::<u16>()?.saturating_mul(10).saturating_add(tenths.parse()?);
+    ensure!((1..=1000).contains(&permille), "it must be from 0.1% to 100%");
+    Ok(permille.into())
+}
+
+/// Takes a number of connections.
+pub(super) fn count(text: &str) -> anyhow::Result<u32> {
+    Ok(text.parse()?)
+}
+
+/// Takes a number of closings a second.
+pub(super) fn rate(text: &str) -> anyhow::Result<u32> {
+    let rate = text.parse()?;
+    ensure!((1..=1000).contains(&rate), "it must be from 1 to 1000");
+    Ok(rate)
+}
+
+/// Takes the age of a connection.
+pub(super) fn max_age(text: &str) -> anyhow::Result<Duration> {
+    let age = duration(text)?;
+    ensure!(age >= Duration::from_secs(1), "it must be at least 1s");
+    Ok(age)
+}
+
+/// Takes `close` as true.
+pub(super) fn keep_or_close(text: &str) -> anyhow::Result<bool> {
+    match text {
+        "keep" => Ok(false),
+        "close" => Ok(true),
+        _ => Err(anyhow!("unknown option")),
+    }
+}
+
 pub(super) fn log_level(text: &str) -> anyhow::Result<LevelFilter> {
     match text.to_ascii_lowercase().as_str() {
         "debug" => Ok(LevelFilter::DEBUG),

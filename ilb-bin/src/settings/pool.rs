@@ -9,10 +9,11 @@ use std::{
 
 use ilb_controller::Shares;
 use ilb_discovery::{AddressPolicy, BackendPort, Families, Selector};
-use ilb_reconciler::Method;
+use ilb_reconciler::{ClosingPolicy, Method};
 use ilb_traefik_client::{Name, ProxyProtocol, Timeouts};
 
 use super::{
+    closing,
     definitions::{
         ADDRESS_FAMILIES, ALL_NAMESPACES, ALLOW_LOOPBACK, ALLOWED_NETWORKS, BACKEND_PORT, BACKENDS_FILE, CAPACITY,
         DIAL_TIMEOUT, DRAINING_FALLBACK, ENTRY_POINT, KEEP_ALIVE, METHOD, NAMESPACES, POOL_NAME, PROXY_PROTOCOL,
@@ -41,6 +42,8 @@ pub(crate) struct PoolSettings {
     pub(crate) draining_fallback: bool,
     pub(crate) timeouts: Timeouts,
     pub(crate) proxy_protocol: Option<ProxyProtocol>,
+    /// Rules by which live connections are closed.
+    pub(crate) closing: ClosingPolicy,
 }
 
 /// Source of the backends of a pool.
@@ -87,6 +90,7 @@ impl PoolSettings {
         let name = name(reading, count);
         let backends = backends(reading);
         let method = reading.get(&METHOD)?;
+        let (watch, update_interval) = (reading.get(&WATCH)?, reading.get(&UPDATE_INTERVAL)?);
         Ok(Self {
             name: name?,
             entry_point: reading.get(&ENTRY_POINT)?,
@@ -94,14 +98,15 @@ impl PoolSettings {
             port: reading.get(&BACKEND_PORT)?,
             families: reading.get(&ADDRESS_FAMILIES)?,
             addresses: addresses(reading)?,
-            watch: reading.get(&WATCH)?,
-            update_interval: reading.get(&UPDATE_INTERVAL)?,
+            watch,
+            update_interval,
             method,
             shares: reading.get(&CAPACITY)?,
             slow_start: slow_start(reading, method)?,
             draining_fallback: reading.get(&DRAINING_FALLBACK)?,
             timeouts: timeouts(reading)?,
             proxy_protocol: reading.get_optional(&PROXY_PROTOCOL),
+            closing: closing::read(reading, backends.as_ref().ok(), method, (watch, update_interval))?,
             // Last, so that a pool without backends is checked as a whole.
             backends: backends?,
         })

@@ -44,6 +44,11 @@ pub(crate) enum Authentication {
 }
 
 impl TraefikSettings {
+    /// Returns whether there can be only one Traefik.
+    pub(super) fn is_single(&self) -> bool {
+        matches!(&self.instances, Instances::Urls(urls) if urls.len() == 1)
+    }
+
     /// Reads and checks the settings under `traefik`.
     pub(super) fn read(reading: &mut Reading<'_>) -> Result<Self, Reported> {
         let instances = instances(reading)?;

@@ -43,7 +43,7 @@ impl PoolFactory {
             method = settings.method.as_str(),
             "Starting"
         );
-        let pool = Pool::new(spec(settings), discovery);
+        let pool = Pool::new(spec(settings), discovery).with_closing(settings.closing.clone());
         Ok(pool.with_policy(self.build_policy(settings).await))
     }
 
@@ -59,7 +59,8 @@ impl PoolFactory {
             Err(error) => anyhow::bail!("pool {}: {}", settings.name, error.with_causes()),
         };
         let snapshot = Snapshot { set, discovery };
-        Ok(Pool::new(spec(settings), snapshot).with_policy(self.build_policy(settings).await))
+        let pool = Pool::new(spec(settings), snapshot).with_closing(settings.closing.clone());
+        Ok(pool.with_policy(self.build_policy(settings).await))
     }
 
     async fn build_policy(&self, settings: &PoolSettings) -> Policy {

@@ -132,6 +132,7 @@ impl Difference {
             ("log.format", current.log.format != changed.log.format),
             ("admin", current.admin != changed.admin),
             ("traefik", current.traefik != changed.traefik),
+            ("closer", current.closer_socket != changed.closer_socket),
         ];
         Self {
             removed: indices(current.pools.len(), &|index| !is_in(&current.pools[index].name, changed)),
@@ -179,10 +180,10 @@ pools:
     #[test]
     fn what_cannot_change_while_the_process_runs_is_named() {
         let after = format!(
-            "{BEFORE}admin: {{address: '127.0.0.1:1'}}\ntraefik: {{urls: [http://a]}}\nlog: {{level: debug}}\n"
+            "{BEFORE}admin: {{address: '127.0.0.1:1'}}\ntraefik: {{urls: [http://a]}}\ncloser: {{socket: /run/s}}\nlog: {{level: debug}}\n"
         );
         let difference = Difference::between(&settings(BEFORE), &settings(&after));
-        assert_eq!(difference.pending, ["admin", "traefik"]);
+        assert_eq!(difference.pending, ["admin", "traefik", "closer"]);
         assert!(difference.log_level && difference.added.is_empty());
     }
 }

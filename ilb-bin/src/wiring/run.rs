@@ -1,8 +1,9 @@
 //! `ilb run`: builds the controller from the settings and runs it until a signal stops it.
 
-use std::pin::pin;
+use std::{pin::pin, sync::Arc};
 
 use anyhow::Context;
+use ilb_connections::Remote;
 use ilb_controller::Controller;
 use ilb_traefik_client::Configuration;
 
@@ -56,8 +57,12 @@ async fn start(inputs: Inputs, settings: Settings, log: Log) -> Result<Controlle
     }
     let observer = SettingsObserver::new(insight.clone());
     let log_observer = LogObserver::new(log.dropped_lines(), log.repeated_lines());
+    let closer = settings.closer_socket.clone().map(Remote::new);
     let changes = reload::start(Reloader::new(inputs, settings, factory, log, observer));
     let mut controller = Controller::new(traefik.sink, pools).with_base(base).with_changes(changes);
+    if let Some(closer) = closer {
+        controller = controller.with_closer(Arc::new(closer));
+    }
     if let Some(instances) = traefik.instances {
         controller = controller.with_instances(instances);
     }

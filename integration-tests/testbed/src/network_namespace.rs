@@ -39,6 +39,12 @@ pub fn add_address(address: IpAddr) -> anyhow::Result<()> {
     run("ip", &["address", "add", &address.to_string(), "dev", "lo"])
 }
 
+/// Makes every address of `network` reach the network namespace that this process is in, without being one of its own
+/// addresses: programs can listen there as if they were other hosts. Only for a namespace of the test's own.
+pub fn host_network(network: &str) -> anyhow::Result<()> {
+    run("ip", &["route", "add", "local", network, "dev", "lo"])
+}
+
 /// Returns the command that runs `program` in a network namespace of its own, as root there. The namespace has nothing but a
 /// loopback device, which is still [down](open_loopback).
 pub fn in_a_network(program: impl AsRef<OsStr>) -> Command {

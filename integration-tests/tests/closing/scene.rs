@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, net::SocketAddr};
 
 use ilb_connections::{Connection, ConnectionSource, KernelConnections, Options};
-use ilb_testbed::{BareTraefik, Ilb, KernelSocket, add_address, alone_in_a_network, eventually};
+use ilb_testbed::{BareTraefik, Ilb, KernelSocket, alone_in_a_network, eventually, host_network};
 use ilb_traefik_client::{ConfigSink, Configuration, Member, TcpPool};
 
 /// Port of the backends.
@@ -32,12 +32,10 @@ pub(crate) fn backend(number: u8) -> SocketAddr {
 }
 
 impl Scene {
-    /// Starts Traefik, and leads its entry point to this many backends, whose addresses exist from now on.
+    /// Starts Traefik, and leads its entry point to this many backends, whose addresses can be listened at from now on.
     pub(crate) async fn start(backends: u8) -> Self {
         let backends: BTreeSet<SocketAddr> = (1..=backends).map(backend).collect();
-        for backend in &backends {
-            add_address(backend.ip()).unwrap();
-        }
+        host_network("10.9.0.0/16").unwrap();
         let traefik = BareTraefik::builder().start().await.unwrap();
         let mut configuration = Configuration::default();
         let pool = TcpPool::new("default".parse().unwrap(), "tcp".parse().unwrap());

@@ -1,5 +1,7 @@
 //! The reasons that keep a pool from closing connections.
 
+use std::fmt;
+
 use crate::closing::pauses::PauseReason;
 
 /// A reason that keeps a pool from closing connections that it would close otherwise.
@@ -31,4 +33,47 @@ pub enum Hold {
     Budget,
     /// No connection is answered and quiet.
     NoCandidate,
+}
+
+impl Hold {
+    /// Returns the name used in metrics and documents.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Paused(PauseReason::CloserFailed) => "closer-failed",
+            Self::Paused(PauseReason::ClientsStayAway) => "clients-stay-away",
+            Self::StaleBackends => "stale-backends",
+            Self::NotInForce => "not-in-force",
+            Self::StaleCounts => "stale-counts",
+            Self::Starting => "starting",
+            Self::Suspects => "suspects",
+            Self::NoOtherBackend => "no-other-backend",
+            Self::OutsideWindow => "outside-window",
+            Self::OtherReason => "other-reason",
+            Self::OtherPool => "other-pool",
+            Self::ClientsAway => "clients-away",
+            Self::Budget => "budget",
+            Self::NoCandidate => "no-candidate",
+        }
+    }
+}
+
+impl fmt::Display for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self {
+            Self::Paused(reason) => return reason.fmt(f),
+            Self::StaleBackends => "the backends may be out of date",
+            Self::NotInForce => "the configuration is not verified in Traefik",
+            Self::StaleCounts => "connections are not counted",
+            Self::Starting => "ilb or Traefik started a moment ago",
+            Self::Suspects => "a backend is in doubt",
+            Self::NoOtherBackend => "no other backend is ready",
+            Self::OutsideWindow => "it is not the time of day",
+            Self::OtherReason => "connections are being closed for another reason",
+            Self::OtherPool => "connections of another pool are being closed",
+            Self::ClientsAway => "clients have to come back first",
+            Self::Budget => "enough were closed in the last hour",
+            Self::NoCandidate => "no connection is answered and quiet at this moment",
+        };
+        f.write_str(text)
+    }
 }

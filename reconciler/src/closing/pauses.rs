@@ -1,6 +1,9 @@
 //! Pauses after something went wrong.
 
-use std::time::{Duration, Instant};
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
 /// Pauses after something went wrong. Each failure of the closer makes the next pause twice as long, until one succeeds.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +19,15 @@ pub enum PauseReason {
     CloserFailed,
     /// Too few clients came back after their connections were closed.
     ClientsStayAway,
+}
+
+impl fmt::Display for PauseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::CloserFailed => "the closer failed, refused an order, or did not answer",
+            Self::ClientsStayAway => "too few clients came back after their connections were closed",
+        })
+    }
 }
 
 impl Pauses {

@@ -25,7 +25,7 @@ pub struct ClosingPolicy {
 
 impl ClosingPolicy {
     /// Returns `true` if nothing is ever closed.
-    pub(crate) fn is_off(&self) -> bool {
+    pub fn is_off(&self) -> bool {
         self.rebalance.is_none() && self.drain.is_none() && self.role.is_none() && self.age.is_none()
     }
 }

@@ -4,9 +4,15 @@ use crate::closing::Why;
 
 /// Lets one pool close connections at a time: the one with the most urgent reason, and among equals the one that has begun,
 /// until it does not want to any more.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Turns<P> {
     holder: Option<P>,
+}
+
+impl<P> Default for Turns<P> {
+    fn default() -> Self {
+        Self { holder: None }
+    }
 }
 
 impl<P: Clone + Eq + Ord> Turns<P> {

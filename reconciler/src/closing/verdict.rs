@@ -38,3 +38,18 @@ pub enum ClosingState {
     /// A closing went wrong; nothing is closed until then.
     Paused(PauseReason, Instant),
 }
+
+impl ClosingState {
+    /// Names of all states.
+    pub const NAMES: [&'static str; 4] = ["idle", "waiting", "closing", "paused"];
+
+    /// Returns the name used in logs, metrics and documents.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Idle => Self::NAMES[0],
+            Self::Waiting(_) => Self::NAMES[1],
+            Self::Closing { .. } => Self::NAMES[2],
+            Self::Paused(..) => Self::NAMES[3],
+        }
+    }
+}

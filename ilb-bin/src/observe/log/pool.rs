@@ -17,6 +17,7 @@ pub(super) struct PoolLog {
     pool: Name,
     stale: Trouble,
     uncounted: Trouble,
+    undescribed: Trouble,
     without_backend: bool,
     /// Probes that could not be made.
     unprobed: Trouble,
@@ -40,6 +41,7 @@ impl PoolLog {
             pool,
             stale: Trouble::default(),
             uncounted: Trouble::default(),
+            undescribed: Trouble::default(),
             without_backend: false,
             unprobed: Trouble::default(),
             misfits: BTreeMap::new(),
@@ -95,6 +97,13 @@ impl PoolLog {
         let (pool, error) = (&self.pool, error.with_causes());
         if self.uncounted.occurred("counting", &error, now) {
             tracing::warn!(%pool, %error, "Connections cannot be counted: round robin until they can");
+        }
+    }
+
+    pub(super) fn describing_failed(&mut self, error: &ilb_connections::Error, now: Instant) {
+        let (pool, error) = (&self.pool, error.with_causes());
+        if self.undescribed.occurred("describing", &error, now) {
+            tracing::warn!(%pool, %error, "Connections cannot be described: none is closed until they can");
         }
     }
 
@@ -184,6 +193,10 @@ impl PoolLog {
         for sum in self.uncounted.summaries(now) {
             let (error, times, seconds, ongoing) = (sum.text, sum.times, sum.seconds, sum.is_ongoing);
             tracing::warn!(%pool, error, times, ongoing, "Connections cannot be counted: repeated {times} times in {seconds} s");
+        }
+        for sum in self.undescribed.summaries(now) {
+            let (error, times, seconds, ongoing) = (sum.text, sum.times, sum.seconds, sum.is_ongoing);
+            tracing::warn!(%pool, error, times, ongoing, "Connections cannot be described: repeated {times} times in {seconds} s");
         }
         for sum in self.unprobed.summaries(now) {
             let (cause, times, seconds, ongoing) = (sum.text, sum.times, sum.seconds, sum.is_ongoing);

@@ -1,0 +1,154 @@
+//! Closes live connections on purpose: asks each pool what it wants to close, and passes the orders to a closer.
+
+mod convert;
+mod facts;
+mod orders;
+mod pool;
+mod run;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use ilb_connections::{Ability, Closer};
+use ilb_reconciler::closing::{Done, Order, Turns, Verdict, Why};
+use ilb_traefik_client::{Applied, Name};
+use tokio::time::Instant;
+
+use self::{
+    convert::done,
+    orders::{OrderId, Orders},
+    pool::Known,
+};
+pub use self::{
+    facts::ClosingFacts,
+    orders::ClosingResult,
+    run::{Run, RunEnd},
+};
+pub(crate) use self::{orders::Finished, pool::PoolClosing};
+use crate::{
+    desired::DesiredPools,
+    event::{Event, Observer},
+    pool::Pool,
+};
+
+/// Closes connections of pools, one pool at a time.
+///
+/// Holds whose turn it is, the orders that have no result yet, and since when the proxy that runs now has been seen. What is
+/// to be closed is decided by the [`PoolClosing`] of each pool.
+pub(crate) struct Closings {
+    turns: Turns<Name>,
+    orders: Orders,
+    /// The proxy that runs now, and the moment at which it was seen first.
+    proxy: Option<(Option<String>, String, Instant)>,
+}
+
+impl Closings {
+    /// Creates closings by `closer`; without one, everything is decided and nothing is closed.
+    pub(crate) fn new(closer: Option<Arc<dyn Closer>>) -> Self {
+        Self { turns: Turns::default(), orders: Orders::new(closer), proxy: None }
+    }
+
+    /// Takes in a push that is in force.
+    pub(crate) fn pushed(&mut self, applied: &Applied) {
+        let is_same = |(instance, started, _): &(Option<String>, String, Instant)| {
+            *instance == applied.instance && *started == applied.started.as_str()
+        };
+        if !self.proxy.as_ref().is_some_and(is_same) {
+            self.proxy = Some((applied.instance.clone(), applied.started.as_str().to_owned(), Instant::now()));
+        }
+    }
+
+    /// Lets the pools decide what to close, and starts what is due. `in_force` are the pools that are proved to be in force
+    /// now. Returns the moment at which to advance again if nothing else happens.
+    pub(crate) fn advance(
+        &mut self,
+        pools: &mut BTreeMap<Name, Pool>,
+        in_force: Option<&DesiredPools>,
+        observer: &mut dyn Observer,
+    ) -> Option<Instant> {
+        if !pools.values().any(Pool::may_close) {
+            return None;
+        }
+        self.decide(pools, in_force, observer);
+        let late = self.orders.start(Instant::now());
+        drop_orders(late, pools, observer);
+        pools.values().filter_map(Pool::close_again_at).chain(self.orders.wake_up()).min()
+    }
+
+    fn decide(
+        &mut self,
+        pools: &mut BTreeMap<Name, Pool>,
+        in_force: Option<&DesiredPools>,
+        observer: &mut dyn Observer,
+    ) {
+        let now = Instant::now();
+        let known = Known {
+            proxy_since: self.proxy.as_ref().map(|(_, _, since)| *since),
+            has_closer: matches!(self.orders.ability(), Some(Ability::Able(_))),
+        };
+        let mut is_due = false;
+        for (name, pool) in pools.iter_mut() {
+            is_due |= pool.view_closing(&known, in_force.and_then(|in_force| in_force.get(name)), now);
+        }
+        if !is_due {
+            return;
+        }
+        let wants: Vec<(Name, Why)> =
+            pools.iter().filter_map(|(name, pool)| Some((name.clone(), pool.wants_to_close(now)?))).collect();
+        let holder = self.turns.next(wants);
+        for (name, pool) in pools {
+            let has_turn = holder.as_ref() == Some(name);
+            let Some((generation, verdict)) = pool.decide_closing(has_turn, now, observer) else { continue };
+            let Verdict { orders, is_dry_run, .. } = verdict;
+            for order in orders {
+                if is_dry_run {
+                    report(name, &order, &ClosingResult::Shown, observer);
+                } else {
+                    self.orders.add(OrderId { pool: name.clone(), generation, order }, now);
+                }
+            }
+        }
+    }
+
+    /// Waits for the result of an order or a question to the closer. Dropping the future loses nothing.
+    pub(crate) async fn next(&mut self) -> Finished {
+        self.orders.next().await
+    }
+
+    /// Takes in what [`next`](Self::next) returned.
+    pub(crate) fn finish(&mut self, finished: Finished, pools: &mut BTreeMap<Name, Pool>, observer: &mut dyn Observer) {
+        match finished {
+            Finished::Ability(ability) => {
+                if let Some(ability) = self.orders.able(ability) {
+                    observer.on(&Event::CloserChanged { ability });
+                }
+            }
+            Finished::Order(OrderId { pool: name, generation, order }, outcome) => {
+                let (result, done) = (ClosingResult::from(&outcome), done(&outcome));
+                report(&name, &order, &result, observer);
+                if let Some(pool) = pools.get_mut(&name) {
+                    pool.closing_done(generation, &order, done, &result);
+                }
+                drop_orders(self.orders.finished(&outcome), pools, observer);
+            }
+        }
+    }
+
+    /// Drops the orders of a pool that have not been started, because the pool is about to be removed or replaced.
+    pub(crate) fn forget(&mut self, name: &Name, pools: &mut BTreeMap<Name, Pool>, observer: &mut dyn Observer) {
+        drop_orders(self.orders.forget(name), pools, observer);
+    }
+}
+
+/// Takes in that these orders will not be executed.
+fn drop_orders(orders: Vec<OrderId>, pools: &mut BTreeMap<Name, Pool>, observer: &mut dyn Observer) {
+    for OrderId { pool: name, generation, order } in orders {
+        report(&name, &order, &ClosingResult::NotTried, observer);
+        if let Some(pool) = pools.get_mut(&name) {
+            pool.closing_done(generation, &order, Done::NotNow, &ClosingResult::NotTried);
+        }
+    }
+}
+
+fn report(pool: &Name, order: &Order, result: &ClosingResult, observer: &mut dyn Observer) {
+    observer.on(&Event::ConnectionClosed { pool, order, result });
+}

@@ -1,0 +1,287 @@
+//! Live connections that are closed on purpose.
+
+use std::sync::{
+    Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use async_trait::async_trait;
+use ilb_connections::{Ability, Limits, Order, Outcome, Refusal};
+use ilb_reconciler::{
+    ClosingPolicy, Pacing,
+    closing::{ClosingState, Hold, PauseReason, Rebalance, Settle},
+};
+
+use super::*;
+use crate::{
+    ClosingResult, RunEnd,
+    testing::{Counts, address},
+};
+
+/// A closer whose clients come back to the least loaded of the first backends.
+struct ScriptedCloser {
+    counts: Counts,
+    /// Number of backends that clients come back to; zero if they stay away.
+    backends: u8,
+    ability: Mutex<Ability>,
+    /// The outcome of each order, if it is not to be executed.
+    outcome: Mutex<Option<Outcome>>,
+    orders: AtomicUsize,
+}
+
+#[async_trait]
+impl Closer for ScriptedCloser {
+    async fn close(&self, order: &Order) -> Outcome {
+        self.orders.fetch_add(1, Ordering::Relaxed);
+        if let Some(outcome) = self.outcome.lock().unwrap().clone() {
+            return outcome;
+        }
+        if self.counts.end(order.cookie, (0..self.backends).map(address)) { Outcome::Closed } else { Outcome::Gone }
+    }
+
+    async fn ability(&self) -> Ability {
+        self.ability.lock().unwrap().clone()
+    }
+}
+
+fn able() -> Ability {
+    Ability::Able(Limits::new(["10.0.0.0/8".parse().unwrap()], [3333], [3333]).unwrap())
+}
+
+/// A running controller of one pool with connections to close.
+struct Closed {
+    discovery: mpsc::Sender<Published>,
+    changes: mpsc::Sender<PoolChanges>,
+    script: Arc<Script>,
+    counts: Counts,
+    closer: Arc<ScriptedCloser>,
+    told: mpsc::UnboundedReceiver<Told>,
+}
+
+/// What an event says about closings.
+#[derive(Debug, PartialEq, Eq)]
+enum Told {
+    Began { planned: u64, is_dry_run: bool },
+    Ended { closed: u64, end: RunEnd },
+    State(ClosingState),
+    Result(&'static str),
+    Able(bool),
+    Suspicion,
+}
+
+fn told(event: &Event<'_>) -> Option<Told> {
+    Some(match event {
+        Event::ClosingsBegan { run, .. } => Told::Began { planned: run.planned, is_dry_run: run.is_dry_run },
+        Event::ClosingsEnded { run, end, .. } => Told::Ended { closed: run.closed, end: *end },
+        Event::ClosingStateChanged { state, .. } => Told::State(*state),
+        Event::ConnectionClosed { result, .. } => Told::Result(result.name()),
+        Event::CloserChanged { ability } => Told::Able(matches!(ability, Ability::Able(_))),
+        Event::Probed { .. } | Event::StandingChanged { .. } => Told::Suspicion,
+        _ => return None,
+    })
+}
+
+fn rebalance() -> ClosingPolicy {
+    let rebalance = Rebalance { rate_permille: 1_000, ..Rebalance::default() };
+    ClosingPolicy { rebalance: Some(rebalance), settle: Settle(Duration::from_secs(10)), ..ClosingPolicy::default() }
+}
+
+fn closing_pool(counts: &Counts, policy: ClosingPolicy) -> (Pool, mpsc::Sender<Published>) {
+    let (pool, discovery) = pool("a", "a", Policy::least_connections(counts.counter(), Pacing::default()));
+    (pool.with_closing(policy), discovery)
+}
+
+impl Closed {
+    /// Starts a pool with these connections, all of whose backends are ready, and a closer whose clients come back.
+    async fn start(policy: ClosingPolicy, connections: &[u32]) -> Self {
+        let backends = u8::try_from(connections.len()).unwrap();
+        Self::start_with(policy, connections, backends, able()).await
+    }
+
+    async fn start_with(policy: ClosingPolicy, connections: &[u32], return_to: u8, ability: Ability) -> Self {
+        let counts = Counts::default();
+        counts.connect(connections);
+        let closer = Arc::new(ScriptedCloser {
+            counts: counts.clone(),
+            backends: return_to,
+            ability: Mutex::new(ability),
+            outcome: Mutex::default(),
+            orders: AtomicUsize::new(0),
+        });
+        let (pool, discovery) = closing_pool(&counts, policy);
+        let script = Arc::new(Script::default());
+        let (sink, _) = script.sink();
+        let (changes, receiver) = mpsc::channel(1);
+        let (sender, receiver_of_told) = mpsc::unbounded_channel();
+        let controller = Controller::new(Arc::new(sink), [pool])
+            .with_changes(receiver)
+            .with_closer(Arc::clone(&closer) as Arc<dyn Closer>)
+            .with_observer(move |event: &Event<'_>| drop(told(event).map(|told| sender.send(told))));
+        tokio::spawn(controller.run(std::future::pending()));
+        discovery.send(Ok(set(u8::try_from(connections.len()).unwrap()))).await.unwrap();
+        Self { discovery, changes, script, counts, closer, told: receiver_of_told }
+    }
+
+    fn orders(&self) -> usize {
+        self.closer.orders.load(Ordering::Relaxed)
+    }
+
+    /// Returns what is told until something meets the condition, which it is the last of.
+    async fn until(&mut self, is_last: impl Fn(&Told) -> bool) -> Vec<Told> {
+        let mut all = Vec::new();
+        while !all.last().is_some_and(&is_last) {
+            match timeout(Duration::from_secs(3_600), self.told.recv()).await {
+                Ok(told) => all.push(told.unwrap()),
+                Err(_) => panic!("not within an hour after {all:?}"),
+            }
+        }
+        all
+    }
+}
+
+fn has_ended(told: &Told) -> bool {
+    matches!(told, Told::Ended { .. })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_is_levelled_by_orders_to_the_closer_without_any_suspicion() {
+    let mut closed = Closed::start(rebalance(), &[10, 10, 0, 0]).await;
+    let all = closed.until(has_ended).await;
+    assert!(all.contains(&Told::Began { planned: 10, is_dry_run: false }), "{all:?}");
+    assert_eq!(all.last(), Some(&Told::Ended { closed: 10, end: RunEnd::Done }));
+    assert_eq!(all.iter().filter(|told| **told == Told::Result("closed")).count(), 10);
+    assert!(!all.contains(&Told::Suspicion), "a fall by closings is no sign: {all:?}");
+    assert_eq!(closed.counts.by_backend().into_values().collect::<Vec<_>>(), [5, 5, 5, 5]);
+    assert_eq!(closed.orders(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_closer_that_can_close_everything_is_decided_and_shown() {
+    let unable = Ability::Unable("no right".to_owned());
+    let mut closed = Closed::start_with(rebalance(), &[10, 10, 0, 0], 4, unable).await;
+    let all = closed.until(|told| *told == Told::Result("dry-run")).await;
+    assert!(all.contains(&Told::Able(false)), "{all:?}");
+    assert!(all.contains(&Told::Began { planned: 10, is_dry_run: true }), "{all:?}");
+    assert_eq!(closed.orders(), 0);
+    assert_eq!(closed.counts.by_backend().into_values().collect::<Vec<_>>(), [10, 10]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_without_rules_is_left_alone() {
+    let closed = Closed::start(ClosingPolicy::default(), &[10, 10, 0, 0]).await;
+    time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(closed.orders(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_closed_while_discovery_is_stale_and_all_is_after_that() {
+    let mut closed = Closed::start(rebalance(), &[10, 10, 0, 0]).await;
+    closed.discovery.send(Err(stale())).await.unwrap();
+    closed.until(|told| *told == Told::State(ClosingState::Waiting(Hold::StaleBackends))).await;
+    time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(closed.orders(), 0);
+    closed.discovery.send(Ok(set(4))).await.unwrap();
+    closed.until(has_ended).await;
+    assert_eq!(closed.orders(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_closed_while_the_configuration_is_not_proved_in_force() {
+    let mut closed = Closed::start(rebalance(), &[10, 10, 0, 0]).await;
+    closed.script.proofs.lock().unwrap().push_back(away());
+    closed.script.applies.lock().unwrap().extend((0..1_000).map(|_| away()));
+    closed.until(|told| *told == Told::State(ClosingState::Waiting(Hold::NotInForce))).await;
+    time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(closed.orders(), 0);
+    closed.script.applies.lock().unwrap().clear();
+    closed.until(has_ended).await;
+    assert_eq!(closed.orders(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_pauses_the_pool_and_drops_what_waits() {
+    let mut closed = Closed::start(rebalance(), &[10, 10, 0, 0]).await;
+    *closed.closer.outcome.lock().unwrap() = Some(Outcome::Refused(Refusal::ForeignPort));
+    let all = closed.until(has_ended).await;
+    let Some(Told::Ended { closed: 0, end: RunEnd::Paused(PauseReason::CloserFailed, _) }) = all.last() else {
+        panic!("{all:?}")
+    };
+    let orders = closed.orders();
+    time::sleep(Duration::from_secs(50)).await;
+    assert_eq!(closed.orders(), orders, "none within the pause of a minute");
+    *closed.closer.outcome.lock().unwrap() = None;
+    closed.until(|told| *told == Told::Ended { closed: 10, end: RunEnd::Done }).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_that_stay_away_end_the_run() {
+    let mut closed = Closed::start_with(rebalance(), &[100, 100, 0, 0], 0, able()).await;
+    let all = closed.until(has_ended).await;
+    let Some(Told::Ended { end: RunEnd::Paused(PauseReason::ClientsStayAway, _), .. }) = all.last() else {
+        panic!("{all:?}")
+    };
+    assert!(closed.orders() <= 20, "{} were closed", closed.orders());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_that_is_removed_or_has_other_settings_ends_its_run_and_keeps_its_pause() {
+    let mut closed = Closed::start_with(rebalance(), &[100, 100, 0, 0], 0, able()).await;
+    closed.until(has_ended).await;
+    let orders = closed.orders();
+    let (other, discovery) = closing_pool(&closed.counts, rebalance());
+    closed.changes.send(PoolChanges { removed: Vec::new(), added: vec![other] }).await.unwrap();
+    discovery.send(Ok(set(4))).await.unwrap();
+    time::sleep(Duration::from_secs(500)).await;
+    assert_eq!(closed.orders(), orders, "the pause of ten minutes counts on");
+    closed.until(|told| matches!(told, Told::Began { .. })).await;
+    closed.changes.send(PoolChanges { removed: vec!["a".parse().unwrap()], ..PoolChanges::default() }).await.unwrap();
+    let all = closed.until(has_ended).await;
+    assert!(matches!(all.last(), Some(Told::Ended { end: RunEnd::Replaced, .. })), "{all:?}");
+    let orders = closed.orders();
+    time::sleep(Duration::from_secs(500)).await;
+    assert_eq!(closed.orders(), orders);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closer_that_hangs_keeps_the_loop_from_nothing() {
+    struct Hanging;
+    #[async_trait]
+    impl Closer for Hanging {
+        async fn close(&self, _: &Order) -> Outcome {
+            std::future::pending().await
+        }
+
+        async fn ability(&self) -> Ability {
+            able()
+        }
+    }
+    let counts = Counts::default();
+    counts.connect(&[10, 10, 0, 0]);
+    let (pool, discovery) = closing_pool(&counts, rebalance());
+    let script = Arc::new(Script::default());
+    let (sink, mut pushed) = script.sink();
+    let (sender, mut events) = mpsc::unbounded_channel();
+    let controller = Controller::new(Arc::new(sink), [pool])
+        .with_closer(Arc::new(Hanging))
+        .with_observer(move |event: &Event<'_>| drop(told(event).map(|told| sender.send(told))));
+    tokio::spawn(controller.run(std::future::pending()));
+    discovery.send(Ok(set(4))).await.unwrap();
+    let paused = async {
+        loop {
+            if let Told::State(ClosingState::Paused(reason, _)) = events.recv().await.unwrap() {
+                return reason;
+            }
+        }
+    };
+    assert_eq!(timeout(Duration::from_secs(60), paused).await, Ok(PauseReason::CloserFailed), "no answer is a failure");
+    while pushed.try_recv().is_ok() {}
+    discovery.send(Ok(set(5))).await.unwrap();
+    let push = timeout(Duration::from_secs(1), pushed.recv()).await.expect("a push as usual").unwrap();
+    assert_eq!(push.backends(), 5);
+}
+
+#[test]
+fn each_result_has_a_name_of_its_own() {
+    let names: std::collections::BTreeSet<_> = ClosingResult::NAMES.into_iter().collect();
+    assert_eq!(names.len(), ClosingResult::NAMES.len());
+}
