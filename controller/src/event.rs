@@ -6,7 +6,7 @@ use ilb_connections::{Ability, ProbeError, Probed, Sample};
 use ilb_discovery::BackendSet;
 use ilb_reconciler::{
     Decision, LeastConnections,
-    closing::{ClosingState, Order},
+    closing::{ClosingState, Order, Outlook},
     least_connections::StandingChange,
 };
 use ilb_traefik_client::{Applied, Name, fleet::InstanceState};
@@ -152,6 +152,13 @@ pub enum Event<'a> {
         pool: &'a Name,
         /// The error of the source of the counts.
         error: &'a ilb_connections::Error,
+    },
+    /// A [plan](crate::plan()) was made for a pool whose connections may be closed. A controller never reports this.
+    ClosingsPlanned {
+        /// Name of the pool.
+        pool: &'a Name,
+        /// Connections that its rules are about.
+        outlook: &'a Outlook,
     },
     /// Connections of a pool are closed on purpose for one reason from now on.
     ClosingsBegan {

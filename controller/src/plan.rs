@@ -27,6 +27,7 @@ async fn first_desired(mut pool: Pool, observer: &mut dyn Observer) -> (Name, De
         pool.take_in_set();
         pool.advance(observer);
         if let Some(desired) = pool.desired() {
+            pool.plan_closings(observer);
             return (pool.name().clone(), desired);
         }
         let wake_up = pool.next().await;

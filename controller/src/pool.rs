@@ -9,8 +9,8 @@ use std::{
 };
 
 use futures_util::{FutureExt, StreamExt, stream::BoxStream};
-use ilb_discovery::{Backend, BackendSet, Capacity, Discovery, State};
-use ilb_reconciler::{ClosingPolicy, Decision, RoundRobin, closing::Origin};
+use ilb_discovery::{Backend, BackendSet, Capacity, Discovery, State, Update};
+use ilb_reconciler::{ClosingPolicy, Decision, RoundRobin};
 use ilb_traefik_client::{Member, Name};
 
 use crate::{
@@ -29,7 +29,7 @@ use crate::{
 /// [`Controller`](crate::Controller) that owns the pool drives it; alone it does nothing.
 pub struct Pool {
     pub(crate) info: PoolInfo,
-    sets: BoxStream<'static, Result<Arc<BackendSet>, ilb_discovery::Error>>,
+    sets: BoxStream<'static, Result<Update, ilb_discovery::Error>>,
     pub(crate) policy: Policy,
     /// True if something has happened since the policy advanced last. With thousands of backends a look at all of them
     /// at each event of any pool would cost more than the pushes.
@@ -53,7 +53,7 @@ pub struct Pool {
 /// Cause for a pool to wake up.
 #[derive(Debug)]
 pub(crate) enum PoolWakeUp {
-    Discovered(Result<Arc<BackendSet>, ilb_discovery::Error>),
+    Discovered(Result<Update, ilb_discovery::Error>),
     Counting(CountingWakeUp),
 }
 
@@ -61,7 +61,7 @@ impl Pool {
     /// Creates a pool of the backends that `discovery` watches, balanced by round robin. It must be called within a Tokio
     /// runtime, where the watch starts at once.
     pub fn new(spec: PoolSpec, discovery: impl Discovery) -> Self {
-        let (sets, policy) = (discovery.watch(), Policy::round_robin());
+        let (sets, policy) = (discovery.watch_updates(), Policy::round_robin());
         let info = PoolInfo::new(Arc::new(spec), policy.method(), Arc::new(discovery));
         Self {
             info,
@@ -156,10 +156,10 @@ impl Pool {
     /// Takes in what [`next`](Self::next) returned.
     pub(crate) fn handle(&mut self, wake_up: PoolWakeUp, observer: &mut dyn Observer) {
         match wake_up {
-            PoolWakeUp::Discovered(Ok(set)) => {
+            PoolWakeUp::Discovered(Ok(update)) => {
                 // A source that is stale in part publishes each set together with the error.
                 let next = self.sets.next().now_or_never().flatten();
-                self.discovered(set, next.as_ref().and_then(|next| next.as_ref().err()), observer);
+                self.discovered(update, next.as_ref().and_then(|next| next.as_ref().err()), observer);
                 if let Some(next) = next {
                     self.handle(PoolWakeUp::Discovered(next), observer);
                 }
@@ -180,12 +180,12 @@ impl Pool {
         }
     }
 
-    fn discovered(&mut self, set: Arc<BackendSet>, stale: Option<&ilb_discovery::Error>, observer: &mut dyn Observer) {
-        let set = self.info.spec.shares.apply(set);
+    fn discovered(&mut self, update: Update, stale: Option<&ilb_discovery::Error>, observer: &mut dyn Observer) {
+        let set = self.info.spec.shares.apply(update.set);
         let previous = self.seen.replace(Arc::clone(&set));
         self.is_undecided = true;
         if let Some(closing) = &mut self.closing {
-            closing.discovered(&set, &Origin::Relisted, stale.is_none());
+            closing.discovered(&set, update.left_selector, stale.is_none());
         }
         observer.on(&Event::Discovered { pool: self.name(), set: &set, previous: previous.as_deref(), stale });
     }

@@ -323,6 +323,7 @@ pub(crate) fn name_of(event: &Event<'_>) -> &'static str {
         Event::RivalGone => "RivalGone",
         Event::InstanceChanged { .. } => "InstanceChanged",
         Event::DescribingFailed { .. } => "DescribingFailed",
+        Event::ClosingsPlanned { .. } => "ClosingsPlanned",
         Event::ClosingsBegan { .. } => "ClosingsBegan",
         Event::ClosingsEnded { .. } => "ClosingsEnded",
         Event::ClosingStateChanged { .. } => "ClosingStateChanged",

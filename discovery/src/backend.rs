@@ -1,6 +1,6 @@
 //! One backend: its address, state, capacity and zone.
 
-use std::{fmt, net::SocketAddr};
+use std::{fmt, net::SocketAddr, time::Instant};
 
 use crate::Zone;
 
@@ -41,12 +41,13 @@ pub struct Backend {
     state: State,
     capacity: Capacity,
     zone: Option<Zone>,
+    killed_at: Option<Instant>,
 }
 
 impl Backend {
     /// Creates a backend with a capacity of 1 in an unknown zone.
     pub fn new(address: SocketAddr, state: State) -> Self {
-        Self { address, state, capacity: Capacity::default(), zone: None }
+        Self { address, state, capacity: Capacity::default(), zone: None, killed_at: None }
     }
 
     /// Replaces the capacity.
@@ -60,6 +61,13 @@ impl Backend {
     #[must_use]
     pub fn with_zone(mut self, zone: Option<Zone>) -> Self {
         self.zone = zone;
+        self
+    }
+
+    /// Replaces the moment at which it will be killed.
+    #[must_use]
+    pub fn with_killed_at(mut self, killed_at: Option<Instant>) -> Self {
+        self.killed_at = killed_at;
         self
     }
 
@@ -81,6 +89,11 @@ impl Backend {
     /// Returns the failure domain it runs in, where the source knows that.
     pub fn zone(&self) -> Option<&Zone> {
         self.zone.as_ref()
+    }
+
+    /// Returns the moment at which it will be killed, to about a second, where the source knows that.
+    pub fn killed_at(&self) -> Option<Instant> {
+        self.killed_at
     }
 }
 

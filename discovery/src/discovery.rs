@@ -1,11 +1,23 @@
 //! The trait of all sources of backends.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
+use futures_util::StreamExt;
 
 use crate::{BackendSet, Error};
+
+/// A set of backends as a watch publishes it, with what the watch saw since the set before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Update {
+    /// The complete set.
+    pub set: Arc<BackendSet>,
+    /// Addresses that left the set since the one before because they do not match the selector any more, while they live
+    /// on. A source that cannot tell that from a deletion reports none.
+    pub left_selector: BTreeSet<SocketAddr>,
+}
 
 /// Source of backends.
 ///
@@ -30,6 +42,12 @@ pub trait Discovery: Send + Sync + 'static {
     /// Watches the source. Must be called within a Tokio runtime.
     fn watch(&self) -> BoxStream<'static, Result<Arc<BackendSet>, Error>>;
 
+    /// Watches the source as [`watch`](Self::watch) does, and reports why backends left, as far as the source shows that.
+    /// Must be called within a Tokio runtime.
+    fn watch_updates(&self) -> BoxStream<'static, Result<Update, Error>> {
+        self.watch().map(|set| set.map(Update::from)).boxed()
+    }
+
     /// Returns the time since the last contact with the source: an answer, an event, or the orderly end of a watch. With
     /// several parts (namespaces, for example) it is the longest of their times.
     ///
@@ -46,6 +64,12 @@ pub trait Discovery: Send + Sync + 'static {
     }
 }
 
+impl From<Arc<BackendSet>> for Update {
+    fn from(set: Arc<BackendSet>) -> Self {
+        Self { set, left_selector: BTreeSet::new() }
+    }
+}
+
 #[async_trait]
 impl<D: Discovery + ?Sized> Discovery for Arc<D> {
     async fn list(&self) -> Result<Arc<BackendSet>, Error> {
@@ -54,6 +78,10 @@ impl<D: Discovery + ?Sized> Discovery for Arc<D> {
 
     fn watch(&self) -> BoxStream<'static, Result<Arc<BackendSet>, Error>> {
         (**self).watch()
+    }
+
+    fn watch_updates(&self) -> BoxStream<'static, Result<Update, Error>> {
+        (**self).watch_updates()
     }
 
     fn since_contact(&self) -> Option<Duration> {

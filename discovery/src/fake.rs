@@ -2,14 +2,16 @@
 
 use std::{
     fmt,
+    net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
+use futures_util::StreamExt;
 
-use crate::{BackendSet, Discovery, Error, publish::Publisher};
+use crate::{BackendSet, Discovery, Error, Update, publish::Publisher};
 
 /// Source that a test drives. It keeps the promises of [`Discovery`] as the real ones do.
 ///
@@ -42,6 +44,11 @@ impl FakeDiscovery {
         self.0.publisher.fresh(&Arc::new(set));
     }
 
+    /// Publishes `set` after these addresses have left the selector, and ends staleness.
+    pub fn publish_after(&self, set: BackendSet, left_selector: impl IntoIterator<Item = SocketAddr>) {
+        self.0.publisher.fresh_after(&Arc::new(set), &left_selector.into_iter().collect());
+    }
+
     /// Makes the view stale because of `error`.
     pub fn fail(&self, error: Error) {
         self.0.publisher.stale(error);
@@ -72,6 +79,10 @@ impl Discovery for FakeDiscovery {
     }
 
     fn watch(&self) -> BoxStream<'static, Result<Arc<BackendSet>, Error>> {
+        self.watch_updates().map(|update| update.map(|update| update.set)).boxed()
+    }
+
+    fn watch_updates(&self) -> BoxStream<'static, Result<Update, Error>> {
         self.0.publisher.subscribe()
     }
 

@@ -24,6 +24,7 @@ mod request;
 mod request_error;
 mod rules;
 mod scope;
+mod server_clock;
 mod service_name;
 mod slice;
 mod source;

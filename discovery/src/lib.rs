@@ -35,7 +35,7 @@ mod publish;
 pub use crate::{
     address::AddressPolicy,
     backend::{Backend, Capacity, State},
-    discovery::Discovery,
+    discovery::{Discovery, Update},
     error::{Cause, Error},
     selector::{FieldSelector, Selector},
     set::BackendSet,

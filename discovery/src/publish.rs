@@ -1,19 +1,31 @@
 //! The way from a background task to the consumers of a stream.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeSet, VecDeque},
+    net::SocketAddr,
+    sync::Arc,
+};
 
 use futures_core::stream::BoxStream;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{BackendSet, Error};
+use crate::{BackendSet, Error, Update};
 
 /// Starts a background task that fills a [`Publisher`], and returns its stream for
 /// [`Discovery::watch`](crate::Discovery::watch).
 ///
 /// Dropping the stream aborts the task.
 pub(crate) fn spawn<F>(work: impl FnOnce(Publisher) -> F) -> BoxStream<'static, Result<Arc<BackendSet>, Error>>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    spawn_updates(work).map(|update| update.map(|update| update.set)).boxed()
+}
+
+/// Does the same for [`Discovery::watch_updates`](crate::Discovery::watch_updates).
+pub(crate) fn spawn_updates<F>(work: impl FnOnce(Publisher) -> F) -> BoxStream<'static, Result<Update, Error>>
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -31,6 +43,8 @@ pub(crate) struct Publisher(watch::Sender<View>);
 struct View {
     set: Option<Arc<BackendSet>>,
     sets: u64,
+    /// The last addresses that left the selector and have not come back, each with the number of the first set without it.
+    left_selector: VecDeque<(u64, SocketAddr)>,
     error: Option<Error>,
     errors: u64,
 }
@@ -42,7 +56,7 @@ impl Publisher {
 
     /// Returns a stream of what is published, beginning with the latest set.
     #[cfg(feature = "test-util")]
-    pub(crate) fn subscribe(&self) -> BoxStream<'static, Result<Arc<BackendSet>, Error>> {
+    pub(crate) fn subscribe(&self) -> BoxStream<'static, Result<Update, Error>> {
         Consumer { views: self.0.subscribe(), taken: Taken::default(), _task: None }.stream()
     }
 
@@ -61,12 +75,19 @@ impl Publisher {
     }
 
     /// Publishes `set` if it differs from the last one or ends staleness.
+    #[cfg(any(feature = "file", feature = "kube", feature = "test-util", test))]
     pub(crate) fn fresh(&self, set: &Arc<BackendSet>) {
+        self.fresh_after(set, &BTreeSet::new());
+    }
+
+    /// Does the same after these addresses have left the selector.
+    pub(crate) fn fresh_after(&self, set: &Arc<BackendSet>, left_selector: &BTreeSet<SocketAddr>) {
         self.0.send_if_modified(|view| {
             let is_new = view.error.is_some() || view.set.as_ref() != Some(set);
             if is_new {
                 (view.set, view.error) = (Some(Arc::clone(set)), None);
                 view.sets += 1;
+                view.left(set, left_selector);
             }
             is_new
         });
@@ -74,12 +95,18 @@ impl Publisher {
 
     /// Publishes `set` if it differs from the last one, though a part of the source is still stale because of `error`.
     pub(crate) fn partly_fresh(&self, set: &Arc<BackendSet>, error: Error) {
+        self.partly_fresh_after(set, error, &BTreeSet::new());
+    }
+
+    /// Does the same after these addresses have left the selector.
+    pub(crate) fn partly_fresh_after(&self, set: &Arc<BackendSet>, error: Error, left_selector: &BTreeSet<SocketAddr>) {
         self.0.send_if_modified(|view| {
             let is_new = view.set.as_ref() != Some(set);
             if is_new {
                 (view.set, view.error) = (Some(Arc::clone(set)), Some(error));
                 view.sets += 1;
                 view.errors += 1;
+                view.left(set, left_selector);
             }
             is_new
         });
@@ -91,6 +118,21 @@ impl Publisher {
             view.error = Some(error);
             view.errors += 1;
         });
+    }
+}
+
+impl View {
+    /// Maximum number of addresses that are kept for a slow consumer.
+    const MAX_LEFT: usize = 1_000;
+
+    /// Notes which addresses have left the selector before `set`.
+    fn left(&mut self, set: &BackendSet, left_selector: &BTreeSet<SocketAddr>) {
+        let is_absent = |address: &SocketAddr| set.get(address).is_none();
+        self.left_selector.retain(|(_, address)| is_absent(address));
+        let absent = left_selector.iter().copied().filter(is_absent);
+        self.left_selector.extend(absent.map(|address| (self.sets, address)));
+        let surplus = self.left_selector.len().saturating_sub(Self::MAX_LEFT);
+        self.left_selector.drain(..surplus);
     }
 }
 
@@ -109,11 +151,11 @@ struct Taken {
 }
 
 impl Consumer {
-    fn stream(self) -> BoxStream<'static, Result<Arc<BackendSet>, Error>> {
+    fn stream(self) -> BoxStream<'static, Result<Update, Error>> {
         Box::pin(stream::unfold(self, |mut consumer| async { Some((consumer.next().await?, consumer)) }))
     }
 
-    async fn next(&mut self) -> Option<Result<Arc<BackendSet>, Error>> {
+    async fn next(&mut self) -> Option<Result<Update, Error>> {
         loop {
             if let Some(item) = self.taken.next(&self.views.borrow_and_update()) {
                 return Some(item);
@@ -126,10 +168,13 @@ impl Consumer {
 
 impl Taken {
     /// Takes the oldest change that `view` has: a set before the error that made it stale.
-    fn next(&mut self, view: &View) -> Option<Result<Arc<BackendSet>, Error>> {
+    fn next(&mut self, view: &View) -> Option<Result<Update, Error>> {
         if let Some(set) = view.set.as_ref().filter(|_| view.sets > self.sets) {
-            self.sets = view.sets;
-            return Some(Ok(Arc::clone(set)));
+            let before = std::mem::replace(&mut self.sets, view.sets);
+            // What left before the first set never was in one.
+            let left = view.left_selector.iter().filter(|(number, _)| before > 0 && *number > before);
+            let left_selector = left.map(|(_, address)| *address).collect();
+            return Some(Ok(Update { set: Arc::clone(set), left_selector }));
         }
         let error = view.error.as_ref().filter(|_| view.errors > self.errors)?;
         self.errors = view.errors;
@@ -213,6 +258,28 @@ mod tests {
         publisher.fresh(&set(1));
         assert_eq!(stream.next().await.unwrap().unwrap(), set(1));
         assert!(stream.next().now_or_never().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_slow_consumer_hears_of_all_that_left_the_selector_and_did_not_come_back() {
+        let (give, take) = oneshot::channel();
+        let mut stream = spawn_updates(|publisher| async {
+            let _ = give.send(publisher);
+            std::future::pending::<()>().await;
+        });
+        assert!(stream.next().now_or_never().is_none());
+        let publisher = take.await.unwrap();
+        let address = |last| SocketAddr::from(([10, 0, 0, last], 1));
+        publisher.fresh_after(&set(1), &[address(9)].into());
+        let first = stream.next().await.unwrap().unwrap();
+        assert!(first.left_selector.is_empty(), "it was in no set before");
+        publisher.fresh_after(&set(2), &[address(1)].into());
+        publisher.fresh_after(&set(3), &[address(2)].into());
+        publisher.fresh_after(&set(1), &[address(3)].into());
+        let second = stream.next().await.unwrap().unwrap();
+        assert_eq!((second.set, second.left_selector), (set(1), [address(2), address(3)].into()));
+        publisher.fresh(&set(4));
+        assert!(stream.next().await.unwrap().unwrap().left_selector.is_empty(), "each is reported once");
     }
 
     #[tokio::test]

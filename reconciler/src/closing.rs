@@ -24,6 +24,7 @@ mod hold;
 mod knowledge;
 mod ledger;
 mod order;
+mod outlook;
 mod pace;
 mod pauses;
 mod policy;
@@ -47,6 +48,7 @@ pub use crate::closing::{
     hold::Hold,
     knowledge::{Origin, View},
     order::{AnswerRule, Conditions, Done, How, Order, Why},
+    outlook::Outlook,
     pauses::PauseReason,
     policy::{Age, ClosingPolicy, Drain, HourlyBudget, InvalidWindow, Rebalance, Role, Settle, Window},
     turns::Turns,

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use ilb_discovery::BackendSet;
+use ilb_discovery::{BackendSet, State};
 use ilb_reconciler::{
     Closing, ClosingPolicy,
     closing::{Answered, ClosingState, Counted, Done, Order, Origin, Verdict, View, Why},
@@ -97,9 +97,16 @@ impl PoolClosing {
         self.closing.policy()
     }
 
-    /// Takes in a set of backends, and whether all of it is up to date.
-    pub(crate) fn discovered(&mut self, set: &BackendSet, origin: &Origin, is_fresh: bool) {
-        self.closing.backends(set, origin, Instant::now().into_std());
+    /// Takes in a set of backends, the addresses that left the selector before it, and whether all of it is up to date.
+    pub(crate) fn discovered(&mut self, set: &BackendSet, left_selector: BTreeSet<SocketAddr>, is_fresh: bool) {
+        // Whether the set was watched or listed does not matter further: a list shows nothing that left the selector.
+        let origin = if left_selector.is_empty() { Origin::Relisted } else { Origin::Discovered { left_selector } };
+        self.closing.backends(set, &origin, Instant::now().into_std());
+        for backend in set.iter().filter(|backend| backend.state() == State::Draining) {
+            if let Some(at) = backend.killed_at() {
+                self.closing.will_be_killed(backend.address(), at);
+            }
+        }
         (self.is_fresh, self.is_due) = (is_fresh, true);
     }
 
@@ -295,6 +302,13 @@ impl Pool {
         let Some(closing) = &mut self.closing else { return };
         if closing.done(generation, order, done, result) && done == Done::Closed {
             self.policy.closed_on_purpose(order.backend);
+        }
+    }
+
+    /// Reports which connections the rules are about, after one sample.
+    pub(crate) fn plan_closings(&self, observer: &mut dyn Observer) {
+        if let Some(closing) = &self.closing {
+            observer.on(&Event::ClosingsPlanned { pool: self.name(), outlook: &closing.closing.outlook() });
         }
     }
 

@@ -32,6 +32,14 @@ impl<K: Object> Decoded<K> {
         }
     }
 
+    /// Returns `true` unless the object is known to live on when it is reported as deleted.
+    pub(super) fn is_being_deleted(&self) -> bool {
+        match self {
+            Self::Object(object) => object.is_being_deleted(),
+            Self::Unusable { .. } => true,
+        }
+    }
+
     /// Returns the backends that the object describes.
     pub(super) fn backends(&self, rules: &Rules) -> Findings {
         match self {

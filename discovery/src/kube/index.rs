@@ -2,9 +2,11 @@
 
 use std::{
     cmp::{Ordering, Reverse},
-    collections::{HashMap, HashSet, hash_map::Entry},
+    collections::{BTreeSet, HashMap, HashSet, hash_map::Entry},
+    net::SocketAddr,
     ops::BitOrAssign,
     sync::Arc,
+    time::SystemTime,
 };
 
 use super::{
@@ -60,6 +62,8 @@ pub(super) struct Index {
     /// Scope that failed last.
     failed: usize,
     order: Order,
+    /// Addresses of objects that left the selector and live on, since they were taken last.
+    left_selector: BTreeSet<SocketAddr>,
 }
 
 /// Objects of one scope.
@@ -89,7 +93,8 @@ impl Index {
     /// Creates the index of several scopes, each with the complaints that its users share.
     pub(super) fn new(rules: Rules, scopes: impl IntoIterator<Item = Arc<Complaints>>) -> Self {
         let scope = |complaints| ScopeIndex { complaints, ..ScopeIndex::default() };
-        Self { rules, scopes: scopes.into_iter().map(scope).collect(), failed: 0, order: Order::default() }
+        let scopes = scopes.into_iter().map(scope).collect();
+        Self { rules, scopes, failed: 0, order: Order::default(), left_selector: BTreeSet::new() }
     }
 
     /// Applies one event of a scope.
@@ -106,6 +111,7 @@ impl Index {
             Event::Listed(objects) => {
                 for object in objects {
                     let entry = IndexEntry::new(&object, &self.rules, &scope.complaints);
+                    let entry = entry.with_moments_of(scope.live.get(object.meta().identity()));
                     put(&mut scope.staging, &object, entry);
                 }
                 false
@@ -118,12 +124,20 @@ impl Index {
             }
             Event::Applied(object) => {
                 let entry = IndexEntry::new(&object, &self.rules, &scope.complaints);
+                let entry = entry.with_moments_of(scope.live.get(object.meta().identity()));
+                for candidate in &entry.candidates {
+                    self.left_selector.remove(&candidate.address);
+                }
                 put(&mut scope.live, &object, entry)
             }
             Event::Deleted(object) => {
                 let identity = object.meta().identity();
                 scope.complaints.forget(identity);
-                scope.live.remove(identity).is_some_and(|entry| !entry.candidates.is_empty())
+                let candidates = scope.live.remove(identity).map(|entry| entry.candidates).unwrap_or_default();
+                if !object.is_being_deleted() {
+                    self.left_selector.extend(candidates.iter().map(|candidate| candidate.address));
+                }
+                !candidates.is_empty()
             }
             Event::Fresh => false,
             Event::Failed(error) => {
@@ -145,6 +159,11 @@ impl Index {
         let entries = scopes.iter().flat_map(|s| s.live.values());
         let is_complete = scopes.iter().all(|s| s.synced || s.forbidden) && scopes.iter().any(|s| s.synced);
         is_complete.then(|| Arc::new(merge(entries, rules, order)))
+    }
+
+    /// Returns the addresses of objects that left the selector and live on, since this was called last.
+    pub(super) fn take_left_selector(&mut self) -> BTreeSet<SocketAddr> {
+        std::mem::take(&mut self.left_selector)
     }
 
     /// Returns the error that makes a part of the view stale: of several, the latest.
@@ -171,6 +190,15 @@ impl IndexEntry {
         let Findings { candidates, complaint } = object.backends(rules);
         complaints.report(object.meta().identity(), object.meta().name(), complaint.as_deref());
         Self { candidates: candidates.into_boxed_slice(), complained: complaint.is_some() }
+    }
+
+    /// Takes over the moments of the entry before, where the dates are the same.
+    fn with_moments_of(mut self, before: Option<&Self>) -> Self {
+        let known = || before.into_iter().flat_map(|before| &before.candidates).filter_map(|before| before.deletion);
+        for deletion in self.candidates.iter_mut().filter_map(|candidate| candidate.deletion.as_mut()) {
+            *deletion = known().find(|before| before.date == deletion.date).unwrap_or(*deletion);
+        }
+        self
     }
 
     fn is_empty(&self) -> bool {
@@ -235,15 +263,21 @@ fn merge<'a>(entries: impl IntoIterator<Item = &'a IndexEntry>, rules: &Rules, o
 
     let fallback = rules.options.draining_fallback && !chosen.iter().any(|c| c.state == State::Ready);
     let state = |c: &Candidate| if fallback && c.last_resort { State::Ready } else { c.state };
-    let backend = |c: &Candidate| Backend::new(c.address, state(c)).with_capacity(c.capacity).with_zone(c.zone.clone());
+    let killed_at = |c: &Candidate| c.deletion.map(|deletion| deletion.moment);
+    let backend = |c: &Candidate| {
+        let backend = Backend::new(c.address, state(c)).with_capacity(c.capacity).with_zone(c.zone.clone());
+        backend.with_killed_at(killed_at(c))
+    };
     chosen.into_iter().map(backend).collect()
 }
 
 /// Returns the usefulness of a candidate: the smaller, the more useful. It differs for any two different candidates of one
 /// address, so that the order of events does not matter.
-fn usefulness(candidate: &Candidate) -> (State, bool, Reverse<Capacity>, Option<&Zone>) {
+fn usefulness(candidate: &Candidate) -> (State, bool, Reverse<Capacity>, Option<&Zone>, Reverse<Option<SystemTime>>) {
     // `State` is ordered from the most to the least useful.
-    (candidate.state, !candidate.last_resort, Reverse(candidate.capacity), candidate.zone.as_ref())
+    let Candidate { state, last_resort, capacity, zone, deletion, .. } = candidate;
+    let date = deletion.map(|deletion| deletion.date);
+    (*state, !last_resort, Reverse(*capacity), zone.as_ref(), Reverse(date))
 }
 
 #[cfg(test)]

@@ -16,6 +16,12 @@ pub(super) trait Object: DeserializeOwned + Send + 'static {
 
     fn meta(&self) -> &Meta;
 
+    /// Returns `true` unless the object lives on when it is reported as deleted, because it does not match the selector any
+    /// more. An object that is deleted has a date for that, however it is deleted.
+    fn is_being_deleted(&self) -> bool {
+        true
+    }
+
     /// Returns the backends that the object describes.
     fn backends(&self, rules: &Rules) -> Findings;
 }

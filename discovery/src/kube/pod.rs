@@ -5,15 +5,16 @@ mod raw;
 use std::{
     net::{IpAddr, SocketAddr},
     num::IntErrorKind,
+    time::SystemTime,
 };
 
 use serde::Deserialize;
 
-use self::raw::{Raw, RawCondition, RawIp, RawSpec};
+use self::raw::{Raw, RawCondition, RawIp, RawSpec, RawTime};
 use super::{
     object::{Meta, Object},
     port::{BackendPort, valid_number},
-    rules::{Candidate, Findings, Rules, quoted},
+    rules::{Candidate, Deletion, Findings, Rules, quoted},
     scope::Resource,
 };
 use crate::{Capacity, State, Zone};
@@ -26,6 +27,8 @@ use crate::{Capacity, State, Zone};
 pub struct SlimPod {
     meta: Meta,
     deleting: bool,
+    /// Date at which it will be killed, if it is being deleted.
+    deleted_at: Option<SystemTime>,
     phase: Phase,
     ready: bool,
     /// Addresses of the pod, the primary one first.
@@ -62,6 +65,7 @@ impl From<Raw> for SlimPod {
         let ips: Vec<IpAddr> = texts.iter().filter_map(|text| text.parse().ok()).collect();
         Self {
             deleting: metadata.deletion_timestamp.is_some(),
+            deleted_at: metadata.deletion_timestamp.as_ref().and_then(RawTime::date),
             phase: match status.phase.as_deref() {
                 Some("Running") => Phase::Running,
                 Some("Succeeded" | "Failed") => Phase::Ended,
@@ -84,6 +88,10 @@ impl Object for SlimPod {
 
     fn meta(&self) -> &Meta {
         &self.meta
+    }
+
+    fn is_being_deleted(&self) -> bool {
+        self.deleting
     }
 
     fn backends(&self, rules: &Rules) -> Findings {
@@ -116,6 +124,7 @@ impl Object for SlimPod {
             last_resort: self.deleting && serving && !drained,
             capacity,
             zone: self.zone.clone(),
+            deletion: self.deleted_at.map(|date| Deletion { date, moment: rules.clock.moment_of(date) }),
         };
         findings.candidates.push(candidate);
         findings

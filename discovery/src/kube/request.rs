@@ -127,6 +127,7 @@ impl Watch {
 /// error.
 async fn send(client: &Client, scope: &Scope, request: Request<Vec<u8>>) -> Result<Response<Body>, RequestError> {
     let answer = client.send(request.map(Body::from)).await.map_err(RequestError::Client)?;
+    scope.clock.read(answer.headers());
     let code = answer.status();
     if code.is_success() {
         return Ok(answer);

@@ -1,8 +1,11 @@
 //! The rules by which an object becomes backends, and what was found in one.
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    time::{Instant, SystemTime},
+};
 
-use super::{options::KubeOptions, port::BackendPort};
+use super::{options::KubeOptions, port::BackendPort, server_clock::ServerClock};
 use crate::{Capacity, State, Zone, own_addresses::OwnAddresses};
 
 /// Rules by which an object becomes backends.
@@ -11,12 +14,13 @@ pub(super) struct Rules {
     pub(super) port: BackendPort,
     pub(super) options: KubeOptions,
     pub(super) own: OwnAddresses,
+    pub(super) clock: ServerClock,
 }
 
 impl Rules {
     /// Creates the rules of a source with these options.
     pub(super) fn new(port: BackendPort, options: KubeOptions) -> Self {
-        Self { port, options, own: OwnAddresses::default() }
+        Self { port, options, own: OwnAddresses::default(), clock: ServerClock::default() }
     }
 
     /// Chooses the one of a host's addresses that connections go to. Complains if there are some and none may be a
@@ -92,6 +96,16 @@ pub(super) struct Candidate {
     pub(super) last_resort: bool,
     pub(super) capacity: Capacity,
     pub(super) zone: Option<Zone>,
+    pub(super) deletion: Option<Deletion>,
+}
+
+/// The end of an object that is being deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Deletion {
+    /// Date of its end, by the clock of the API server.
+    pub(super) date: SystemTime,
+    /// The same as a moment. It is found out once for each date: each time, it would be another one by a second at most.
+    pub(super) moment: Instant,
 }
 
 #[cfg(test)]

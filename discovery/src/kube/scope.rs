@@ -8,7 +8,7 @@ use std::{
 
 use kube::api::{ListParams, WatchParams};
 
-use super::{complaints::Complaints, version_guard::VersionGuard};
+use super::{complaints::Complaints, server_clock::ServerClock, version_guard::VersionGuard};
 use crate::{FieldSelector, Selector, contact::Contact};
 
 /// Collection of objects that is listed and watched as a whole, and the state that outlives its streams.
@@ -27,6 +27,7 @@ pub(super) struct Scope {
     /// Number of complete lists after the first one of each stream.
     pub(super) relists: AtomicU64,
     versions: Mutex<VersionGuard>,
+    pub(super) clock: ServerClock,
 }
 
 impl Scope {
@@ -56,7 +57,13 @@ impl Scope {
             complaints: Arc::default(),
             relists: AtomicU64::default(),
             versions: Mutex::default(),
+            clock: ServerClock::default(),
         }
+    }
+
+    /// Replaces the clock by one that several scopes share.
+    pub(super) fn with_clock(self, clock: ServerClock) -> Self {
+        Self { clock, ..self }
     }
 
     /// Returns the parameters of the page to which `token` leads, or of the first. They ask for the newest state, never for

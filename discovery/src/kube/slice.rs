@@ -83,6 +83,7 @@ impl Object for SlimSlice {
                 last_resort,
                 capacity: Capacity::default(),
                 zone: endpoint.zone.as_deref().and_then(|zone| zone.parse().ok()),
+                deletion: None,
             });
         }
         findings

@@ -24,7 +24,7 @@ use super::{
     scope::{Namespace, Scope},
 };
 use crate::{
-    BackendSet, Discovery, Error, FieldSelector, Selector,
+    BackendSet, Discovery, Error, FieldSelector, Selector, Update,
     publish::{self, Publisher},
 };
 
@@ -69,13 +69,14 @@ impl<K: Object> KubeDiscovery<K> {
 
     fn with_scopes(mut self) -> Self {
         let scope = |namespace: Option<&Namespace>| {
-            Arc::new(Scope::new(
+            let scope = Scope::new(
                 K::RESOURCE,
                 namespace,
                 &self.labels,
                 self.fields.as_ref(),
                 self.rules.options.watch_lifetime,
-            ))
+            );
+            Arc::new(scope.with_clock(self.rules.clock.clone()))
         };
         self.scopes = match &self.rules.options.namespaces {
             Namespaces::Given => vec![scope(Some(&self.namespace))],
@@ -124,12 +125,16 @@ impl<K: Object> Discovery for KubeDiscovery<K> {
     }
 
     fn watch(&self) -> BoxStream<'static, Result<Arc<BackendSet>, Error>> {
+        self.watch_updates().map(|update| update.map(|update| update.set)).boxed()
+    }
+
+    fn watch_updates(&self) -> BoxStream<'static, Result<Update, Error>> {
         let mut index = Index::new(self.rules.clone(), self.scopes.iter().map(|scope| Arc::clone(&scope.complaints)));
         let follow_one = |(at, scope): (usize, &Arc<Scope>)| {
             Box::pin(follow::<K>(self.client.clone(), Arc::clone(scope)).map(move |event| (at, event)))
         };
         let mut events = stream::select_all(self.scopes.iter().enumerate().map(follow_one));
-        publish::spawn(move |publisher| async move {
+        publish::spawn_updates(move |publisher| async move {
             let mut last = None;
             while let Some((at, event)) = events.next().await {
                 let mut effect = index.apply(at, event);
@@ -169,12 +174,13 @@ fn publish_effect(publisher: &Publisher, index: &mut Index, effect: Effect, last
     if effect.changed {
         *last = index.set().or_else(|| last.take());
     }
+    let left_selector = index.take_left_selector();
     match (index.stale(), &*last) {
-        (None, Some(set)) => publisher.fresh(set),
+        (None, Some(set)) => publisher.fresh_after(set, &left_selector),
         (None, None) => {}
         (Some(error), set) => {
             if let Some(set) = set.as_ref().filter(|_| effect.changed) {
-                publisher.partly_fresh(set, error.clone());
+                publisher.partly_fresh_after(set, error.clone(), &left_selector);
             }
             if effect.failed {
                 publisher.stale(error.clone());

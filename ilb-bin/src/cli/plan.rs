@@ -35,7 +35,7 @@ struct Plan {
 
 pub(super) fn command() -> Command {
     Command::new("plan")
-        .about("Show what would be pushed and why, and push nothing")
+        .about("Show what would be pushed and closed, and why, and do nothing")
         .args(inputs::flags())
         .arg(Format::flag())
         .after_help("Example: ilb plan --selector app=my-app")

@@ -100,6 +100,7 @@ fn head(status: &Status, room: Room) -> Vec<String> {
         let text = format!("{}: {}", instance.instance, instance.summary.text);
         lines.push(fact("", severity_style(instance.summary.severity), &text, &instance.summary.detail, width));
     }
+    lines.extend(status.closer.as_ref().map(|closer| summary("Closer", &closer.summary, width)));
     if let Some(push) = last_push(&status.traefik) {
         lines.push(fact("Last push", Style::new(), &push, "", width));
     }

@@ -3,6 +3,7 @@
 //! The loop reports events, and the facts are updated by each. A status, a metric or a page is made from them only on
 //! request, so nothing outlives its backend and nothing is computed that is not read.
 
+mod closing;
 mod degraded;
 mod events;
 mod facts;
@@ -24,6 +25,7 @@ use tokio::{sync::watch, time::Instant};
 
 use self::events::Urgency;
 pub(crate) use self::{
+    closing::PoolClosings,
     facts::Facts,
     pool::PoolFacts,
     status::{BackendStatus, PoolStatus, StateCounts, Status, StatusSummary, TraefikStatus},

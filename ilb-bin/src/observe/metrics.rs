@@ -5,6 +5,7 @@
 
 mod backend;
 mod catalog;
+mod closing;
 mod convert;
 mod encode;
 mod format;

@@ -158,3 +158,6 @@ fn report_without(reading: &mut Reading<'_>, key: Key, needed: &str) {
     let name = reading.name(key);
     reading.report(format!("{name} has no effect without {needed}: remove it, or set that"));
 }
+
+#[cfg(test)]
+mod tests;

@@ -237,6 +237,11 @@ impl Knowledge {
         self.counts.get(&backend).map_or(0, |counted| u64::from(counted.connections))
     }
 
+    /// Returns the number of connections of all backends in the last sample.
+    pub(crate) fn counted_in_all(&self) -> u64 {
+        self.counts.values().map(|counted| u64::from(counted.connections)).sum()
+    }
+
     fn in_state(&self, state: State) -> impl Iterator<Item = (SocketAddr, Known)> + '_ {
         let backends = self.backends.iter().filter(move |(_, known)| known.state == state);
         backends.map(|(backend, known)| (*backend, *known))

@@ -82,7 +82,7 @@ impl Closing {
 }
 
 /// Returns the number of closings a second, by the mean connections of a backend.
-fn per_second(policy: &Rebalance, mean: u64) -> u32 {
+pub(crate) fn per_second(policy: &Rebalance, mean: u64) -> u32 {
     let by_mean = mean.saturating_mul(policy.rate_permille.into()).div_ceil(1_000);
     u32::try_from(by_mean).unwrap_or(u32::MAX).min(policy.max_rate).max(1)
 }

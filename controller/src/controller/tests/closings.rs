@@ -7,9 +7,10 @@ use std::sync::{
 
 use async_trait::async_trait;
 use ilb_connections::{Ability, Limits, Order, Outcome, Refusal};
+use ilb_discovery::testing::FakeDiscovery;
 use ilb_reconciler::{
     ClosingPolicy, Pacing,
-    closing::{ClosingState, Hold, PauseReason, Rebalance, Settle},
+    closing::{ClosingState, Drain, Hold, PauseReason, Rebalance, Role, Settle},
 };
 
 use super::*;
@@ -145,49 +146,53 @@ fn has_ended(told: &Told) -> bool {
 
 #[tokio::test(start_paused = true)]
 async fn a_pool_is_levelled_by_orders_to_the_closer_without_any_suspicion() {
-    let mut closed = Closed::start(rebalance(), &[10, 10, 0, 0]).await;
+    let mut closed = Closed::start(rebalance(), &[20, 20, 0, 0]).await;
     let all = closed.until(has_ended).await;
-    assert!(all.contains(&Told::Began { planned: 10, is_dry_run: false }), "{all:?}");
-    assert_eq!(all.last(), Some(&Told::Ended { closed: 10, end: RunEnd::Done }));
-    assert_eq!(all.iter().filter(|told| **told == Told::Result("closed")).count(), 10);
+    assert!(all.contains(&Told::Began { planned: 20, is_dry_run: false }), "{all:?}");
+    assert_eq!(all.last(), Some(&Told::Ended { closed: 18, end: RunEnd::Done }));
+    assert_eq!(all.iter().filter(|told| **told == Told::Result("closed")).count(), 18);
     assert!(!all.contains(&Told::Suspicion), "a fall by closings is no sign: {all:?}");
-    assert_eq!(closed.counts.by_backend().into_values().collect::<Vec<_>>(), [5, 5, 5, 5]);
-    assert_eq!(closed.orders(), 10);
+    assert_eq!(
+        closed.counts.by_backend().into_values().collect::<Vec<_>>(),
+        [11, 11, 9, 9],
+        "one above the goal is level enough"
+    );
+    assert_eq!(closed.orders(), 18);
 }
 
 #[tokio::test(start_paused = true)]
 async fn without_a_closer_that_can_close_everything_is_decided_and_shown() {
     let unable = Ability::Unable("no right".to_owned());
-    let mut closed = Closed::start_with(rebalance(), &[10, 10, 0, 0], 4, unable).await;
+    let mut closed = Closed::start_with(rebalance(), &[20, 20, 0, 0], 4, unable).await;
     let all = closed.until(|told| *told == Told::Result("dry-run")).await;
     assert!(all.contains(&Told::Able(false)), "{all:?}");
-    assert!(all.contains(&Told::Began { planned: 10, is_dry_run: true }), "{all:?}");
+    assert!(all.contains(&Told::Began { planned: 20, is_dry_run: true }), "{all:?}");
     assert_eq!(closed.orders(), 0);
-    assert_eq!(closed.counts.by_backend().into_values().collect::<Vec<_>>(), [10, 10]);
+    assert_eq!(closed.counts.by_backend().into_values().collect::<Vec<_>>(), [20, 20]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_pool_without_rules_is_left_alone() {
-    let closed = Closed::start(ClosingPolicy::default(), &[10, 10, 0, 0]).await;
+    let closed = Closed::start(ClosingPolicy::default(), &[20, 20, 0, 0]).await;
     time::sleep(Duration::from_secs(600)).await;
     assert_eq!(closed.orders(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_closed_while_discovery_is_stale_and_all_is_after_that() {
-    let mut closed = Closed::start(rebalance(), &[10, 10, 0, 0]).await;
+    let mut closed = Closed::start(rebalance(), &[20, 20, 0, 0]).await;
     closed.discovery.send(Err(stale())).await.unwrap();
     closed.until(|told| *told == Told::State(ClosingState::Waiting(Hold::StaleBackends))).await;
     time::sleep(Duration::from_secs(600)).await;
     assert_eq!(closed.orders(), 0);
     closed.discovery.send(Ok(set(4))).await.unwrap();
     closed.until(has_ended).await;
-    assert_eq!(closed.orders(), 10);
+    assert_eq!(closed.orders(), 18);
 }
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_closed_while_the_configuration_is_not_proved_in_force() {
-    let mut closed = Closed::start(rebalance(), &[10, 10, 0, 0]).await;
+    let mut closed = Closed::start(rebalance(), &[20, 20, 0, 0]).await;
     closed.script.proofs.lock().unwrap().push_back(away());
     closed.script.applies.lock().unwrap().extend((0..1_000).map(|_| away()));
     closed.until(|told| *told == Told::State(ClosingState::Waiting(Hold::NotInForce))).await;
@@ -195,12 +200,12 @@ async fn nothing_is_closed_while_the_configuration_is_not_proved_in_force() {
     assert_eq!(closed.orders(), 0);
     closed.script.applies.lock().unwrap().clear();
     closed.until(has_ended).await;
-    assert_eq!(closed.orders(), 10);
+    assert_eq!(closed.orders(), 18);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_refusal_pauses_the_pool_and_drops_what_waits() {
-    let mut closed = Closed::start(rebalance(), &[10, 10, 0, 0]).await;
+    let mut closed = Closed::start(rebalance(), &[20, 20, 0, 0]).await;
     *closed.closer.outcome.lock().unwrap() = Some(Outcome::Refused(Refusal::ForeignPort));
     let all = closed.until(has_ended).await;
     let Some(Told::Ended { closed: 0, end: RunEnd::Paused(PauseReason::CloserFailed, _) }) = all.last() else {
@@ -210,7 +215,7 @@ async fn a_refusal_pauses_the_pool_and_drops_what_waits() {
     time::sleep(Duration::from_secs(50)).await;
     assert_eq!(closed.orders(), orders, "none within the pause of a minute");
     *closed.closer.outcome.lock().unwrap() = None;
-    closed.until(|told| *told == Told::Ended { closed: 10, end: RunEnd::Done }).await;
+    closed.until(|told| *told == Told::Ended { closed: 18, end: RunEnd::Done }).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -243,6 +248,58 @@ async fn a_pool_that_is_removed_or_has_other_settings_ends_its_run_and_keeps_its
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_backend_that_left_the_selector_is_counted_and_left_at_once_and_one_that_was_removed_keeps_its_connections() {
+    let policy = ClosingPolicy {
+        role: Some(Role::default()),
+        settle: Settle(Duration::from_secs(10)),
+        ..ClosingPolicy::default()
+    };
+    let counts = Counts::default();
+    counts.connect(&[10, 10, 10]);
+    let closer = Arc::new(ScriptedCloser {
+        counts: counts.clone(),
+        backends: 1,
+        ability: Mutex::new(able()),
+        outcome: Mutex::default(),
+        orders: AtomicUsize::new(0),
+    });
+    let discovery = FakeDiscovery::default();
+    let spec = crate::PoolSpec::new("a".parse().unwrap(), "a".parse().unwrap());
+    let pool = Pool::new(spec, discovery.clone())
+        .with_policy(Policy::least_connections(counts.counter(), Pacing::default()))
+        .with_closing(policy);
+    let (sink, _) = Arc::new(Script::default()).sink();
+    let controller = Controller::new(Arc::new(sink), [pool]).with_closer(Arc::clone(&closer) as Arc<dyn Closer>);
+    tokio::spawn(controller.run(std::future::pending()));
+    discovery.publish((*set(3)).clone());
+    time::sleep(Duration::from_secs(60)).await;
+    discovery.publish((*set(2)).clone());
+    time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(closer.orders.load(Ordering::Relaxed), 0, "removed, for whatever reason");
+    discovery.publish_after((*set(1)).clone(), [address(1)]);
+    time::sleep(Duration::from_millis(600)).await;
+    assert_eq!(closer.orders.load(Ordering::Relaxed), 10, "within moments");
+    assert_eq!(counts.by_backend(), [(address(0), 20), (address(2), 10)].into());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_connection_is_closed_some_seconds_before_a_draining_backend_is_killed() {
+    let drain = Drain { after: Duration::from_secs(3_600), ..Drain::default() };
+    let policy =
+        ClosingPolicy { drain: Some(drain), settle: Settle(Duration::from_secs(10)), ..ClosingPolicy::default() };
+    let mut closed = Closed::start_with(policy, &[10, 10], 1, able()).await;
+    time::sleep(Duration::from_secs(60)).await;
+    let killed_at = Instant::now() + Duration::from_secs(30);
+    let draining = Backend::new(address(1), ilb_discovery::State::Draining).with_killed_at(Some(killed_at.into_std()));
+    let backends = [Backend::new(address(0), ilb_discovery::State::Ready), draining];
+    closed.discovery.send(Ok(Arc::new(backends.into_iter().collect()))).await.unwrap();
+    let all = closed.until(has_ended).await;
+    assert_eq!(all.iter().filter(|told| **told == Told::Result("closed")).count(), 10, "{all:?}");
+    let left = killed_at.saturating_duration_since(Instant::now());
+    assert!(left >= Duration::from_secs(5) && left <= Duration::from_secs(15), "{left:?} before the kill");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_closer_that_hangs_keeps_the_loop_from_nothing() {
     struct Hanging;
     #[async_trait]
@@ -256,7 +313,7 @@ async fn a_closer_that_hangs_keeps_the_loop_from_nothing() {
         }
     }
     let counts = Counts::default();
-    counts.connect(&[10, 10, 0, 0]);
+    counts.connect(&[20, 20, 0, 0]);
     let (pool, discovery) = closing_pool(&counts, rebalance());
     let script = Arc::new(Script::default());
     let (sink, mut pushed) = script.sink();

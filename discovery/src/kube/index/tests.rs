@@ -400,3 +400,65 @@ proptest! {
         prop_assert_eq!(set(&entries), one);
     }
 }
+
+fn address(last: u8) -> SocketAddr {
+    ([10, 0, 0, last], 5432).into()
+}
+
+#[test]
+fn only_a_pod_that_is_watched_to_go_and_lives_on_has_left_the_selector() {
+    let mut index = synced(rules(), [pod(1, 1), pod(2, 1), pod(3, 1)]);
+    index.apply(0, Event::Deleted(decoded::<SlimPod>(pod(1, 2))));
+    index.apply(0, Event::Deleted(decoded::<SlimPod>(deleting(2, 2))));
+    index.apply(0, Event::<SlimPod>::ListBegun);
+    index.apply(0, Event::<SlimPod>::ListDone);
+    assert!(index.set().unwrap().is_empty());
+    assert_eq!(index.take_left_selector(), [address(1)].into(), "2 was deleted, and why 3 is gone is not known");
+    assert!(index.take_left_selector().is_empty(), "each is reported once");
+}
+
+#[test]
+fn a_pod_that_came_back_has_not_left_the_selector() {
+    let mut index = synced(rules(), [pod(1, 1)]);
+    index.apply(0, Event::Deleted(decoded::<SlimPod>(pod(1, 2))));
+    index.apply(0, applied(pod(1, 3)));
+    index.apply(0, Event::Deleted(decoded::<SlimPod>(deleting(1, 4))));
+    assert!(index.take_left_selector().is_empty());
+}
+
+#[test]
+fn a_slice_does_not_show_why_its_endpoints_left() {
+    let slice = json!({
+        "metadata": {"name": "a", "uid": "a", "resourceVersion": "1"},
+        "ports": [{"port": 5432, "protocol": "TCP"}],
+        "endpoints": [{"addresses": ["10.0.0.1"], "conditions": {"ready": true}}],
+    });
+    let mut index = index(rules(), 1);
+    index.apply(0, Event::<SlimSlice>::ListBegun);
+    index.apply(0, Event::Listed(vec![decoded::<SlimSlice>(slice.clone())]));
+    index.apply(0, Event::<SlimSlice>::ListDone);
+    assert_eq!(index.set().unwrap().len(), 1);
+    index.apply(0, Event::Deleted(decoded::<SlimSlice>(slice)));
+    assert!(index.take_left_selector().is_empty());
+}
+
+#[test]
+fn the_moment_of_the_kill_stays_the_same_until_its_date_changes() {
+    let killed_at = |index: &mut Index| index.set().unwrap().get(&address(1)).unwrap().killed_at();
+    let mut index = synced(rules(), [pod(1, 1)]);
+    assert_eq!(killed_at(&mut index), None);
+    index.apply(0, applied(deleting(1, 2)));
+    let first = killed_at(&mut index).unwrap();
+    index.apply(0, applied(deleting(1, 3)));
+    index.apply(0, Event::<SlimPod>::ListBegun);
+    index.apply(0, listed([deleting(1, 3)]));
+    index.apply(0, Event::<SlimPod>::ListDone);
+    assert_eq!(killed_at(&mut index), Some(first), "each time it is found out, it would differ");
+    let sooner = with(deleting(1, 4), [("/metadata/deletionTimestamp", "2025-12-31T23:59:00Z".into())]);
+    index.apply(0, applied(sooner));
+    assert!(killed_at(&mut index).unwrap() < first);
+    let unknown = with(deleting(1, 5), [("/metadata/deletionTimestamp", "soon".into())]);
+    index.apply(0, applied(unknown));
+    assert_eq!(killed_at(&mut index), None);
+    assert_eq!(index.set().unwrap().count(State::Draining), 1, "it is being deleted all the same");
+}

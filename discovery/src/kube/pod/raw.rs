@@ -1,5 +1,7 @@
 //! The JSON of a pod.
 
+use std::time::SystemTime;
+
 use serde::{Deserialize, de::IgnoredAny};
 
 /// Fields of a pod's JSON that are read. Each can be absent or `null`.
@@ -17,9 +19,17 @@ pub(super) struct RawMeta {
     pub(super) name: Option<String>,
     pub(super) uid: Option<String>,
     pub(super) resource_version: Option<String>,
-    pub(super) deletion_timestamp: Option<IgnoredAny>,
+    pub(super) deletion_timestamp: Option<RawTime>,
     pub(super) annotations: Option<RawAnnotations>,
     pub(super) labels: Option<RawLabels>,
+}
+
+/// A date. Whatever else is in its place counts as a date that is not known.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum RawTime {
+    Text(String),
+    Other(IgnoredAny),
 }
 
 #[derive(Default, Deserialize)]
@@ -82,6 +92,15 @@ pub(super) struct RawIp {
 pub(super) struct RawCondition {
     pub(super) r#type: Option<String>,
     pub(super) status: Option<String>,
+}
+
+impl RawTime {
+    pub(super) fn date(&self) -> Option<SystemTime> {
+        match self {
+            Self::Text(text) => text.parse::<jiff::Timestamp>().ok().map(SystemTime::from),
+            Self::Other(_) => None,
+        }
+    }
 }
 
 impl RawIp {

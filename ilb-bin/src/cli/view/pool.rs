@@ -39,6 +39,7 @@ pub(super) fn section(pool: &PoolStatus, room: Room) -> Vec<String> {
     }
     lines.push(summary("Balancing", &pool.balancing, width));
     lines.extend(imbalance(pool, width));
+    lines.extend(pool.closing.as_ref().map(|closing| summary("Closing", &closing.summary, width)));
     let height = room.height.map(|height| height.saturating_sub(lines.len()));
     lines.extend(backends(pool, Columns::Live, Room { height, ..room }));
     lines
@@ -48,6 +49,7 @@ pub(super) fn section(pool: &PoolStatus, room: Room) -> Vec<String> {
 pub(super) fn plan(pool: &PoolStatus, room: Room) -> Vec<String> {
     let mut lines = vec![title(pool, room.width), summary("Balancing", &pool.balancing, room.width)];
     lines.extend(imbalance(pool, room.width));
+    lines.extend(pool.closing.as_ref().map(|closing| summary("Closing", &closing.summary, room.width)));
     lines.extend(backends(pool, Columns::Plan, room));
     lines
 }

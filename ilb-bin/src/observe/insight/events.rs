@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use ilb_controller::{DesiredPools, Event};
+use ilb_controller::{ClosingResult, DesiredPools, Event};
 use ilb_reconciler::Reason;
 use ilb_traefik_client::{Error, Name};
 use tokio::time::Instant;
@@ -69,6 +69,26 @@ impl Facts {
                 }
                 self.traefik.push_failed(error, now);
             }
+            Event::ClosingsPlanned { pool, outlook } => {
+                self.in_pool(pool, |pool| pool.closings.planned = Some(**outlook));
+            }
+            Event::ClosingsBegan { pool, run } => {
+                self.in_pool(pool, |pool| pool.closings.run = Some((*run).clone()));
+            }
+            Event::ClosingsEnded { pool, .. } => self.in_pool(pool, |pool| pool.closings.run = None),
+            Event::ClosingStateChanged { pool, state } => self.in_pool(pool, |pool| pool.closings.state = *state),
+            Event::ClosingsCounted { pool, facts } => {
+                self.in_pool(pool, |pool| pool.closings.facts = **facts);
+                return Urgency::Routine;
+            }
+            Event::ConnectionClosed { pool, order, result } => {
+                if let ClosingResult::Refused(refusal) = result {
+                    self.closer.refused(*refusal);
+                }
+                self.in_pool(pool, |pool| pool.closings.closed(order, result));
+                return Urgency::Routine;
+            }
+            Event::CloserChanged { ability } => self.closer.ability = Some((*ability).clone()),
             Event::ProofHeld => {
                 self.traefik.proof_held(now);
                 return Urgency::Routine;

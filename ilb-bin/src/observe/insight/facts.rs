@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use ilb_controller::Controller;
 use tokio::time::Instant;
 
-use super::{PoolFacts, TraefikFacts, reload::ReloadFacts};
+use super::{PoolFacts, TraefikFacts, closing::CloserFacts, reload::ReloadFacts};
 
 /// Facts about a running ilb, as the loop's events reported them.
 #[derive(Clone, Debug)]
@@ -17,6 +17,7 @@ pub(crate) struct Facts {
     /// Pools by name. There is at least one as soon as the controller exists.
     pub(crate) pools: BTreeMap<String, PoolFacts>,
     pub(crate) reloads: ReloadFacts,
+    pub(crate) closer: CloserFacts,
 }
 
 impl Facts {
@@ -31,6 +32,7 @@ impl Facts {
             traefik: TraefikFacts::default(),
             pools: BTreeMap::new(),
             reloads: ReloadFacts::default(),
+            closer: CloserFacts::default(),
         }
     }
 

@@ -18,7 +18,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use tokio::time::Instant;
 
 use super::{
-    imbalance::Imbalance, load::LoadFacts, problem::OngoingProblem, traefik::duration_histogram, words::BackendState,
+    closing::PoolClosings, imbalance::Imbalance, load::LoadFacts, problem::OngoingProblem, traefik::duration_histogram,
+    words::BackendState,
 };
 
 /// Facts about one pool.
@@ -48,6 +49,7 @@ pub(crate) struct PoolFacts {
     /// The decision in the last push, whatever came of it.
     pushed_last: Option<Arc<Decision>>,
     pub(crate) load: LoadFacts,
+    pub(crate) closings: PoolClosings,
     /// The moment of the oldest change of the ready backends that is in no push yet.
     changed: Option<Instant>,
     /// The moment of the oldest such change in the push that is in flight.
@@ -81,6 +83,7 @@ impl PoolFacts {
             in_force: None,
             pushed_last: None,
             load: LoadFacts::default(),
+            closings: PoolClosings::new(Arc::clone(&pool.closing)),
             changed: None,
             change_in_flight: None,
             propagation: duration_histogram(),
@@ -93,6 +96,7 @@ impl PoolFacts {
         if before.entry_point == self.entry_point {
             (self.decided, self.in_force) = (before.decided, before.in_force);
         }
+        self.closings.replacing(before.closings);
         self
     }
 

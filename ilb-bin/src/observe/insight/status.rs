@@ -6,6 +6,7 @@
 
 mod backend;
 mod build;
+mod closing;
 mod plan_in_force;
 mod text;
 
@@ -13,6 +14,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::closing::{CloserStatus, ClosingStatus};
 use super::words::{
     BackendState, BalancingMethod, CountingState, DiscoveryState, PushReason, PushResult, PushState, Severity,
     TraefikState,
@@ -35,6 +37,9 @@ pub(crate) struct Status {
     pub(crate) degraded: Vec<String>,
     pub(crate) summary: StatusSummary,
     pub(crate) traefik: TraefikStatus,
+    /// The process that closes connections; absent without one.
+    #[serde(default)]
+    pub(crate) closer: Option<CloserStatus>,
     pub(crate) pools: Vec<PoolStatus>,
 }
 
@@ -122,6 +127,9 @@ pub(crate) struct PoolStatus {
     /// The balancing in words.
     pub(crate) balancing: StatusSummary,
     pub(crate) counting: CountingStatus,
+    /// Closings of live connections; absent if none is ever closed.
+    #[serde(default)]
+    pub(crate) closing: Option<ClosingStatus>,
     pub(crate) count: StateCounts,
     pub(crate) imbalance: ImbalanceStatus,
     /// Number of backends left out of the list, because it would be too long for a page. `/status` leaves out none.

@@ -6,11 +6,12 @@ use std::{
     time::Duration,
 };
 
-use ilb_connections::{Load, Sample};
-use ilb_controller::{Desired, PoolInfo, PoolSpec};
+use ilb_connections::{Ability, Load, Sample};
+use ilb_controller::{ClosingFacts, ClosingResult, Desired, PoolInfo, PoolSpec};
 use ilb_discovery::{Backend, BackendSet, Cause, State, testing::FakeDiscovery};
 use ilb_reconciler::{
-    Decision, LeastConnections, Method, Pacing, RoundRobin,
+    ClosingPolicy, Decision, LeastConnections, Method, Pacing, RoundRobin,
+    closing::{ClosingState, Order},
     decision::{Evidence, Standing},
     least_connections::{Count, StandingChange},
 };
@@ -24,6 +25,7 @@ use crate::{
     process::logging::DroppedLines,
 };
 
+mod closing;
 mod trouble;
 
 /// Reports events of one pool as the loop would.
@@ -37,12 +39,37 @@ pub(crate) struct Reporter {
 impl Reporter {
     /// Reports that a pool was added.
     pub(crate) fn add(insight: &Insight, name: &str, entry_point: &str, method: Method) -> Self {
+        Self::add_closing(insight, (name, entry_point, method), ClosingPolicy::default())
+    }
+
+    /// Reports that a pool whose connections may be closed was added.
+    pub(crate) fn add_closing(
+        insight: &Insight,
+        (name, entry_point, method): (&str, &str, Method),
+        closing: ClosingPolicy,
+    ) -> Self {
         let spec = Arc::new(PoolSpec::new(name.parse().unwrap(), entry_point.parse().unwrap()));
         let balancer = Arc::new(Mutex::new(LeastConnections::new(Pacing::default())));
         let reporter = Self { insight: insight.clone(), spec: Arc::clone(&spec), balancer };
-        let pool = PoolInfo::new(spec, method, Arc::new(FakeDiscovery::default()));
+        let mut pool = PoolInfo::new(spec, method, Arc::new(FakeDiscovery::default()));
+        pool.closing = Arc::new(closing);
         reporter.report(&Event::PoolAdded { pool: &pool });
         reporter
+    }
+
+    /// Reports the state and the numbers of the closings.
+    pub(crate) fn closing(&self, state: ClosingState, facts: ClosingFacts) {
+        self.report(&Event::ClosingStateChanged { pool: &self.spec.name, state });
+        self.report(&Event::ClosingsCounted { pool: &self.spec.name, facts: &facts });
+    }
+
+    /// Reports the result of an order to close a connection.
+    pub(crate) fn connection_closed(&self, order: &Order, result: &ClosingResult) {
+        self.report(&Event::ConnectionClosed { pool: &self.spec.name, order, result });
+    }
+
+    pub(crate) fn closer(&self, ability: &Ability) {
+        self.report(&Event::CloserChanged { ability });
     }
 
     fn report(&self, event: &Event<'_>) {

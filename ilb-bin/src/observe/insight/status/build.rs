@@ -30,6 +30,7 @@ impl Facts {
             not_ready,
             degraded,
             traefik: self.traefik.status(now),
+            closer: self.closer.status(),
             pools: pools.map(|(name, pool)| pool.status(name, max_backends, is_proved, now)).collect(),
         }
     }
@@ -121,6 +122,7 @@ impl PoolFacts {
                 problem: self.load.problem.clone(),
                 age_seconds: self.load.latest.as_ref().map(|latest| age(latest.at, now)),
             },
+            closing: self.closings.status(now),
             count,
             imbalance: ImbalanceStatus {
                 ratio: imbalance.map(|i| i.ratio),

@@ -2,8 +2,14 @@
 
 use std::time::Duration;
 
+use ilb_connections::Ability;
+use ilb_controller::ClosingFacts;
 use ilb_discovery::State;
-use ilb_reconciler::decision::{Evidence, Standing};
+use ilb_reconciler::{
+    ClosingPolicy, Method,
+    closing::{ClosingState, Role, Why},
+    decision::{Evidence, Standing},
+};
 use ilb_traefik_client::fleet::InstanceState;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -11,7 +17,7 @@ use tokio::time::advance;
 
 use crate::observe::insight::{
     tests::{
-        address, insight, least_connections, push, round_robin, sample, set, status, unreachable_api_server,
+        Reporter, address, insight, least_connections, push, round_robin, sample, set, status, unreachable_api_server,
         unreachable_traefik,
     },
     words::{
@@ -173,6 +179,10 @@ fn the_published_schema_is_that_of_the_status() {
         pool.push_started(&round_robin(&backends));
         pool.push_failed(&unreachable_traefik());
         pool.stale(&unreachable_api_server());
+        let closing = ClosingPolicy { role: Some(Role::default()), ..ClosingPolicy::default() };
+        let other = Reporter::add_closing(&insight, ("other", "other", Method::LeastConnections), closing);
+        other.closing(ClosingState::Closing { why: Why::Role, left: 1 }, ClosingFacts::default());
+        other.closer(&Ability::Unable("no right".to_owned()));
         pool.instance("a:1", Some(&InstanceState::new(Some(Err(unreachable_traefik())))));
         status(&insight)
     });

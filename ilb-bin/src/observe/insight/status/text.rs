@@ -15,7 +15,7 @@ use crate::observe::insight::{
 };
 
 impl StatusSummary {
-    fn new(severity: Severity, text: impl Into<String>, detail: impl Into<String>) -> Self {
+    pub(super) fn new(severity: Severity, text: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { severity, text: text.into(), detail: detail.into() }
     }
 }
