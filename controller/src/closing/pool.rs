@@ -148,7 +148,6 @@ impl PoolClosing {
     /// Takes in what else is known. Returns `true` if a decision is due.
     pub(crate) fn view(&mut self, known: &Known, of_pool: PoolView, now: Instant) -> bool {
         let PoolView { is_in_force, can_count, suspects } = of_pool;
-        let time_of_day = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let view = View {
             is_fresh: self.is_fresh,
             is_in_force,
@@ -157,7 +156,7 @@ impl PoolClosing {
             suspects,
             has_closer: known.has_closer,
             has_turn: self.view.has_turn,
-            time_of_day: Duration::from_secs(time_of_day.as_secs() % (24 * 3600)),
+            time_of_day: time_of_day(),
         };
         let is_changed = View { time_of_day: self.view.time_of_day, ..view.clone() } != self.view;
         let is_old = self.viewed.is_none_or(|viewed| now.duration_since(viewed) >= PERIOD);
@@ -240,6 +239,13 @@ fn report_all(pool: &Name, changes: &[RunChange], observer: &mut dyn Observer) {
             RunChange::Ended(run, end) => Event::ClosingsEnded { pool, run, end: *end },
         });
     }
+}
+
+/// Returns the time since midnight, in UTC.
+#[expect(clippy::disallowed_methods, reason = "a maintenance window is given by the clock that people read")]
+fn time_of_day() -> Duration {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Duration::from_secs(since_epoch.as_secs() % (24 * 3600))
 }
 
 /// Returns `true` if states differ in nothing but the number of connections left.

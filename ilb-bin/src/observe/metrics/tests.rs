@@ -81,7 +81,7 @@ fn names_follow_the_conventions_of_prometheus() {
             // There is an instance per Traefik of the fleet at the moment.
             let known = [
                 "pool", "backend", "instance", "state", "method", "reason", "result", "kind", "during", "version",
-                "arch",
+                "arch", "why", "answered",
             ];
             assert!(known.contains(label), "{name}: the values of {label} are not known to be bounded");
         }
