@@ -72,7 +72,7 @@ pub(crate) struct Counting {
     needs: ClosingNeeds,
 }
 
-/// What has to be counted for those who close connections.
+/// Connections to count and describe for those who close them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ClosingNeeds {
     /// Backends that are not in the set any more, and whose connections still have to be counted.

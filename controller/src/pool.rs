@@ -46,7 +46,7 @@ pub struct Pool {
     /// The desired state of the pool that this one has replaced, or of an earlier process. It is in use until this pool
     /// has a decision of its own.
     inherited: Option<Desired>,
-    /// What decides which live connections to close; `None` if none ever is.
+    /// Decides which live connections to close; `None` if none ever is.
     pub(crate) closing: Option<PoolClosing>,
 }
 

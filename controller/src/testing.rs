@@ -179,7 +179,7 @@ impl ConnectionSource for Counts {
     }
 
     async fn connections(&self, backends: &BTreeSet<SocketAddr>) -> Result<Vec<Connection>, ilb_connections::Error> {
-        let first_seen = tokio::time::Instant::now().into_std() - Duration::from_secs(3600);
+        let first_seen = tokio::time::Instant::now().into_std().checked_sub(Duration::from_secs(3600)).unwrap();
         let connection = |(cookie, backend): (&u64, &SocketAddr)| {
             let mut one = Connection::new(*cookie, ([10, 0, 9, 9], 1024).into(), *backend, first_seen);
             one.quiet = Duration::from_secs(60);

@@ -24,7 +24,7 @@ where
     spawn_updates(work).map(|update| update.map(|update| update.set)).boxed()
 }
 
-/// Does the same for [`Discovery::watch_updates`](crate::Discovery::watch_updates).
+/// Starts the same task, and returns its stream for [`Discovery::watch_updates`](crate::Discovery::watch_updates).
 pub(crate) fn spawn_updates<F>(work: impl FnOnce(Publisher) -> F) -> BoxStream<'static, Result<Update, Error>>
 where
     F: Future<Output = ()> + Send + 'static,
@@ -80,7 +80,7 @@ impl Publisher {
         self.fresh_after(set, &BTreeSet::new());
     }
 
-    /// Does the same after these addresses have left the selector.
+    /// Publishes `set` as [`fresh`](Self::fresh) does, after these addresses have left the selector.
     pub(crate) fn fresh_after(&self, set: &Arc<BackendSet>, left_selector: &BTreeSet<SocketAddr>) {
         self.0.send_if_modified(|view| {
             let is_new = view.error.is_some() || view.set.as_ref() != Some(set);
@@ -98,7 +98,7 @@ impl Publisher {
         self.partly_fresh_after(set, error, &BTreeSet::new());
     }
 
-    /// Does the same after these addresses have left the selector.
+    /// Publishes `set` as [`partly_fresh`](Self::partly_fresh) does, after these addresses have left the selector.
     pub(crate) fn partly_fresh_after(&self, set: &Arc<BackendSet>, error: Error, left_selector: &BTreeSet<SocketAddr>) {
         self.0.send_if_modified(|view| {
             let is_new = view.set.as_ref() != Some(set);

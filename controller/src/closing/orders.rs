@@ -19,7 +19,7 @@ pub(crate) struct OrderId {
     pub(crate) order: Order,
 }
 
-/// What became of an order to close a connection.
+/// Result of an order to close a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClosingResult {
@@ -112,8 +112,8 @@ impl Orders {
     pub(super) fn start(&mut self, now: Instant) -> Vec<OrderId> {
         let Some(closer) = &self.closer else { return Vec::new() };
         let mut late = Vec::new();
-        while let Some((_, order)) = self.queue.pop_front_if(|(given, _)| now.duration_since(*given) >= MAX_AGE) {
-            late.push(order);
+        while self.queue.front().is_some_and(|(given, _)| now.duration_since(*given) >= MAX_AGE) {
+            late.extend(self.queue.pop_front().map(|(_, order)| order));
         }
         if self.work.is_some() {
             return late;

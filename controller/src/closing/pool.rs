@@ -262,7 +262,7 @@ fn next_generation() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// What [`Closings`](super::Closings) asks of a pool. A pool whose connections are never closed has no answers.
+/// Answers to what [`Closings`](super::Closings) asks. A pool whose connections are never closed has no answers.
 impl Pool {
     /// Returns `true` if its connections may be closed.
     pub(super) fn may_close(&self) -> bool {

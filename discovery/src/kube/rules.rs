@@ -104,7 +104,7 @@ pub(super) struct Candidate {
 pub(super) struct Deletion {
     /// Date of its end, by the clock of the API server.
     pub(super) date: SystemTime,
-    /// The same as a moment. It is found out once for each date: each time, it would be another one by a second at most.
+    /// Moment of that date. It is found out once for each date: each time, it would be another one by a second at most.
     pub(super) moment: Instant,
 }
 

@@ -60,7 +60,8 @@ async fn stay_connected(entry: SocketAddr, number: usize, ends: Arc<Vec<AtomicU6
 }
 
 fn backends_file(number: u8) -> String {
-    (1..=number).map(|number| format!("- address: {}\n", backend(number))).collect()
+    let lines: Vec<_> = (1..=number).map(|number| format!("- address: {}\n", backend(number))).collect();
+    lines.concat()
 }
 
 async fn by_backend(scene: &Scene) -> BTreeMap<SocketAddr, u64> {
@@ -112,8 +113,8 @@ async fn a_scale_out_is_levelled_by_no_more_closings_than_have_to_be() {
     assert_eq!(crowd.ends().iter().sum::<u64>(), 0, "nothing is closed while the backends are level");
 
     fs::write(&file, backends_file(8)).unwrap();
-    let began = ilb.wait_for_log("Rebalancing: 200 of 400 connections").await;
-    assert!(began.is_ok(), "{began:?}:\n{}", ilb.output().unwrap());
+    let logged = ilb.wait_for_log("Rebalancing: 200 of 400 connections").await;
+    assert!(logged.is_ok(), "{logged:?}:\n{}", ilb.output().unwrap());
     let begun = Instant::now();
     let level = timeout(Duration::from_secs(60), async {
         loop {

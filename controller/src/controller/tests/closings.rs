@@ -59,7 +59,7 @@ struct Closed {
     told: mpsc::UnboundedReceiver<Told>,
 }
 
-/// What an event says about closings.
+/// Facts of an event about closings.
 #[derive(Debug, PartialEq, Eq)]
 enum Told {
     Began { planned: u64, is_dry_run: bool },
@@ -117,7 +117,11 @@ impl Closed {
         let controller = Controller::new(Arc::new(sink), [pool])
             .with_changes(receiver)
             .with_closer(Arc::clone(&closer) as Arc<dyn Closer>)
-            .with_observer(move |event: &Event<'_>| drop(told(event).map(|told| sender.send(told))));
+            .with_observer(move |event: &Event<'_>| {
+                if let Some(told) = told(event) {
+                    let _ = sender.send(told);
+                }
+            });
         tokio::spawn(controller.run(std::future::pending()));
         discovery.send(Ok(set(u8::try_from(connections.len()).unwrap()))).await.unwrap();
         Self { discovery, changes, script, counts, closer, told: receiver_of_told }
@@ -131,10 +135,9 @@ impl Closed {
     async fn until(&mut self, is_last: impl Fn(&Told) -> bool) -> Vec<Told> {
         let mut all = Vec::new();
         while !all.last().is_some_and(&is_last) {
-            match timeout(Duration::from_secs(3_600), self.told.recv()).await {
-                Ok(told) => all.push(told.unwrap()),
-                Err(_) => panic!("not within an hour after {all:?}"),
-            }
+            let told = timeout(Duration::from_secs(3_600), self.told.recv()).await;
+            assert!(told.is_ok(), "not within an hour after {all:?}");
+            all.extend(told.unwrap());
         }
         all
     }
@@ -318,9 +321,9 @@ async fn a_closer_that_hangs_keeps_the_loop_from_nothing() {
     let script = Arc::new(Script::default());
     let (sink, mut pushed) = script.sink();
     let (sender, mut events) = mpsc::unbounded_channel();
-    let controller = Controller::new(Arc::new(sink), [pool])
-        .with_closer(Arc::new(Hanging))
-        .with_observer(move |event: &Event<'_>| drop(told(event).map(|told| sender.send(told))));
+    let controller = Controller::new(Arc::new(sink), [pool]).with_closer(Arc::new(Hanging)).with_observer(
+        move |event: &Event<'_>| told(event).into_iter().for_each(|told| sender.send(told).unwrap_or_default()),
+    );
     tokio::spawn(controller.run(std::future::pending()));
     discovery.send(Ok(set(4))).await.unwrap();
     let paused = async {

@@ -7,7 +7,7 @@ use ilb_controller::{ClosingResult, Run, RunEnd};
 use ilb_reconciler::closing::{ClosingState, Order, PauseReason, Why};
 use ilb_traefik_client::Name;
 
-/// What has been logged of refusals and failures of the closer, so that each is logged once.
+/// Refusals and failures of the closer that have been logged, so that each is logged once.
 #[derive(Debug, Default)]
 pub(super) struct ClosingLog {
     refusals: BTreeSet<(Name, &'static str)>,
