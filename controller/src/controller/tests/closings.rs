@@ -322,7 +322,11 @@ async fn a_closer_that_hangs_keeps_the_loop_from_nothing() {
     let (sink, mut pushed) = script.sink();
     let (sender, mut events) = mpsc::unbounded_channel();
     let controller = Controller::new(Arc::new(sink), [pool]).with_closer(Arc::new(Hanging)).with_observer(
-        move |event: &Event<'_>| told(event).into_iter().for_each(|told| sender.send(told).unwrap_or_default()),
+        move |event: &Event<'_>| {
+            if let Some(told) = told(event) {
+                let _ = sender.send(told);
+            }
+        },
     );
     tokio::spawn(controller.run(std::future::pending()));
     discovery.send(Ok(set(4))).await.unwrap();
