@@ -22,7 +22,8 @@ run: ## Run ilb against the cluster of your kubeconfig: make run POD_LABELS=app=
 	LOG_FORMAT=$(or $(LOG_FORMAT),text) POD_LABELS='$(POD_LABELS)' $(CARGO) run --locked -p ilb-bin
 
 test: testbed ## Run every test, including those on a real API server and a real Traefik
-	@integration-tests/testbed/prepare chromium chromedriver helm helm-3 helm-docs >/dev/null
+	@integration-tests/testbed/prepare chromium chromedriver helm helm-3 helm-docs postgres initdb redis-server mosquitto \
+	  nats-server python-with-clients >/dev/null
 	$(CARGO) test --workspace --all-features --locked --no-fail-fast -- --include-ignored
 
 chart-test: testbed ## Test the chart: lint, templates, schema, values, and a real API server (part of `make test`)

@@ -25,6 +25,7 @@ struct Readme;
 
 mod admin;
 mod api_server;
+pub mod apps;
 mod backend;
 mod bare_traefik;
 mod browser;

@@ -20,37 +20,57 @@ pub struct Process {
     name: String,
     child: Child,
     log: PathBuf,
-    gentle: bool,
+    end: End,
+}
+
+/// The signal at which a program ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum End {
+    /// SIGKILL.
+    Kill,
+    /// SIGTERM, at which it ends its child processes first.
+    Terminate,
+    /// SIGQUIT, likewise.
+    Quit,
+}
+
+impl End {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Kill => "KILL",
+            Self::Terminate => "TERM",
+            Self::Quit => "QUIT",
+        }
+    }
 }
 
 impl Process {
     /// Starts `command` with its output appended to the file `log`. It will be ended by SIGKILL.
     pub fn start(name: &str, command: &Command, log: &Path) -> anyhow::Result<Self> {
-        Self::start_to_end_by("KILL", name, command, log)
+        Self::start_to_end_by(End::Kill, name, command, log)
     }
 
     /// Starts `command` with its output in a pipe. It will be ended by SIGKILL.
     pub fn start_into(name: &str, command: &Command, output: PipeWriter) -> anyhow::Result<Self> {
         let (stdout, stderr) = (output.try_clone()?.into(), output.into());
-        Self::spawn("KILL", name, command, (stdout, stderr), Path::new("/dev/null"))
+        Self::spawn(End::Kill, name, command, (stdout, stderr), Path::new("/dev/null"))
     }
 
     /// Starts a program that has child processes of its own. It will be ended by SIGTERM, at which it ends them.
     pub fn start_family(name: &str, command: &Command, log: &Path) -> anyhow::Result<Self> {
-        let mut process = Self::start_to_end_by("TERM", name, command, log)?;
-        process.gentle = true;
-        Ok(process)
+        Self::start_to_end_by(End::Terminate, name, command, log)
     }
 
-    fn start_to_end_by(signal: &str, name: &str, command: &Command, log: &Path) -> anyhow::Result<Self> {
+    /// Starts a program that will be ended in this way.
+    pub(crate) fn start_to_end_by(end: End, name: &str, command: &Command, log: &Path) -> anyhow::Result<Self> {
         let file = File::options().create(true).append(true).open(log).context("cannot open a log file")?;
         let output = (file.try_clone()?.into(), file.into());
-        Self::spawn(signal, name, command, output, log)
+        Self::spawn(end, name, command, output, log)
     }
 
     /// Starts `command` with these outputs for its standard output and standard error.
     fn spawn(
-        signal: &str,
+        end: End,
         name: &str,
         command: &Command,
         (stdout, stderr): (Stdio, Stdio),
@@ -59,7 +79,7 @@ impl Process {
         // `setpriv` asks the kernel to kill the program when the thread that started it ends. Rust offers that only
         // through `unsafe`, and util-linux is on every Linux.
         let mut wrapped = Command::new("setpriv");
-        wrapped.args(["--pdeathsig", signal, "--"]).arg(command.get_program()).args(command.get_args());
+        wrapped.args(["--pdeathsig", end.name(), "--"]).arg(command.get_program()).args(command.get_args());
         for (key, value) in command.get_envs() {
             match value {
                 Some(value) => wrapped.env(key, value),
@@ -68,7 +88,7 @@ impl Process {
         }
         wrapped.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
         let child = spawn(wrapped).with_context(|| format!("cannot start {name}"))?;
-        Ok(Self { name: name.to_owned(), child, log: log.to_owned(), gentle: false })
+        Ok(Self { name: name.to_owned(), child, log: log.to_owned(), end })
     }
 
     /// Returns the process id.
@@ -118,10 +138,10 @@ impl fmt::Display for Ended {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let _ = if self.gentle {
-            self.signal(Signal::TERM).and_then(|()| Ok(self.child.wait().map(drop)?))
-        } else {
-            self.kill()
+        let _ = match self.end {
+            End::Kill => self.kill(),
+            End::Terminate => self.signal(Signal::TERM).and_then(|()| Ok(self.child.wait().map(drop)?)),
+            End::Quit => self.signal(Signal::QUIT).and_then(|()| Ok(self.child.wait().map(drop)?)),
         };
     }
 }

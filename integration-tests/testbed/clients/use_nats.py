@@ -1,0 +1,63 @@
+"""Sessions of nats-py."""
+import asyncio
+import threading
+
+import driver
+import nats
+
+
+class Session:
+    def __init__(self):
+        self.loop = asyncio.new_event_loop()
+        threading.Thread(target=self.loop.run_forever, daemon=True).start()
+        self.received, self.errors, self.disconnections, self.reconnections = [], [], 0, 0
+
+    def connect(self, host, port, wait=0.5):
+        """Connects. After a disconnection it connects again after `wait` seconds."""
+        self.client = self._await(
+            nats.connect(
+                f"nats://{host}:{port}",
+                reconnect_time_wait=wait,
+                max_reconnect_attempts=-1,
+                disconnected_cb=self._disconnected,
+                reconnected_cb=self._reconnected,
+                error_cb=self._failed,
+            )
+        )
+
+    def subscribe(self, subject):
+        async def collect(message):
+            self.received.append(message.data.decode())
+
+        self._await(self.client.subscribe(subject, cb=collect))
+        self._await(self.client.flush())
+
+    def publish(self, subject, payload):
+        self._await(self.client.publish(subject, payload.encode()))
+
+    def flush(self):
+        """Waits until the server has processed all that was published."""
+        self._await(self.client.flush())
+
+    def state(self):
+        return {
+            "received": self.received,
+            "errors": self.errors,
+            "disconnections": self.disconnections,
+            "reconnections": self.reconnections,
+        }
+
+    def _await(self, coroutine):
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(timeout=50)
+
+    async def _disconnected(self):
+        self.disconnections += 1
+
+    async def _reconnected(self):
+        self.reconnections += 1
+
+    async def _failed(self, error):
+        self.errors.append(type(error).__name__)
+
+
+driver.run(Session)

@@ -1,0 +1,44 @@
+//! Applications that people run: real servers at any address, and their users' client libraries.
+//!
+//! The servers are Debian's packages, the libraries those of PyPI: see the script `prepare`. A server keeps its data in a
+//! folder of its own, and ends with its value.
+//!
+//! ```no_run
+//! use ilb_testbed::apps::{Clients, Library, Postgres};
+//! use serde_json::json;
+//!
+//! # async fn example() -> anyhow::Result<()> {
+//! let server = Postgres::start("127.0.0.1:5432".parse()?).await?;
+//! let clients = Clients::start(Library::Psycopg)?;
+//! clients.connect("a", server.address(), json!({})).await?;
+//! let rows = clients.call("a", "execute", json!({"sql": "SELECT 1"})).await?;
+//! assert_eq!(rows, json!([[1]]));
+//! # Ok(())
+//! # }
+//! ```
+
+mod clients;
+mod mosquitto;
+mod nats;
+mod postgres;
+mod redis;
+mod server;
+
+pub use self::{
+    clients::{Clients, Library, Pending, Raised},
+    mosquitto::Mosquitto,
+    nats::Nats,
+    postgres::Postgres,
+    redis::Redis,
+};
+
+use crate::tools;
+
+/// Prepares the servers and the client libraries. Needs the network once, so a test in a network namespace of its own calls
+/// this before it enters that.
+pub fn prepare() -> anyhow::Result<()> {
+    for name in ["postgres", "initdb", "redis-server", "mosquitto", "nats-server", "python-with-clients"] {
+        tools::path(name)?;
+    }
+    Ok(())
+}
