@@ -11,9 +11,12 @@ class Session:
         self.loop = asyncio.new_event_loop()
         threading.Thread(target=self.loop.run_forever, daemon=True).start()
         self.received, self.errors, self.disconnections, self.reconnections = [], [], 0, 0
+        self.may_return = asyncio.Event()
 
-    def connect(self, host, port, wait=0.5):
-        """Connects. After a disconnection it connects again after `wait` seconds."""
+    def connect(self, host, port, wait=0.5, hold=False):
+        """Connects. After a disconnection it connects again after `wait` seconds; with `hold` these begin at `release`."""
+        if not hold:
+            self.release()
         self.client = self._await(
             nats.connect(
                 f"nats://{host}:{port}",
@@ -24,6 +27,9 @@ class Session:
                 error_cb=self._failed,
             )
         )
+
+    def release(self):
+        self.loop.call_soon_threadsafe(self.may_return.set)
 
     def subscribe(self, subject):
         async def collect(message):
@@ -52,6 +58,7 @@ class Session:
 
     async def _disconnected(self):
         self.disconnections += 1
+        await self.may_return.wait()  # the library connects again afterwards
 
     async def _reconnected(self):
         self.reconnections += 1

@@ -1,4 +1,6 @@
 """Sessions of paho-mqtt."""
+import threading
+
 import driver
 import paho.mqtt.client as mqtt
 
@@ -8,17 +10,26 @@ class Session:
         # Whether the server had kept the session, at each time that the client has connected.
         self.kept = []
         self.received, self.ends = [], []
+        self.may_return = threading.Event()
 
-    def connect(self, host, port, name, persistent, will=None):
-        """Connects with a session that the server keeps or not, and with the topic of a will."""
+    def connect(self, host, port, name, persistent, will=None, hold=False):
+        """Connects with a session that the server keeps or not, and with the topic of a will.
+
+        With `hold` it does not connect again after a disconnection until `release`.
+        """
+        if not hold:
+            self.release()
         self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=name, clean_session=not persistent)
         self.client.on_connect = lambda client, data, flags, code, properties: self.kept.append(flags.session_present)
-        self.client.on_disconnect = lambda client, data, flags, code, properties: self.ends.append(str(code))
+        self.client.on_disconnect = self._disconnected
         self.client.on_message = lambda client, data, message: self.received.append(message.payload.decode())
         if will:
             self.client.will_set(will, name, qos=1)
         self.client.connect(host, port)
         self.client.loop_start()
+
+    def release(self):
+        self.may_return.set()
 
     def subscribe(self, topic, qos=1):
         return self._done(self.client.subscribe(topic, qos)[0])
@@ -32,6 +43,10 @@ class Session:
 
     def state(self):
         return {"kept": self.kept, "ends": self.ends, "received": self.received}
+
+    def _disconnected(self, client, data, flags, code, properties):
+        self.ends.append(str(code))
+        self.may_return.wait()  # the library connects again afterwards
 
     @staticmethod
     def _done(code):
