@@ -10,7 +10,7 @@ mod redis;
 use std::{net::SocketAddr, time::Duration};
 
 use ilb_connections::{Answered, Closer, Conditions, Connection, How, NotNow, Order, Outcome, Remote};
-use ilb_testbed::{CloserProcess, Privileges, apps, eventually};
+use ilb_testbed::{CloserProcess, KernelSocket, Privileges, apps, eventually};
 
 use crate::scene::{BACKEND_PORT, FLAGS, Scene, alone};
 
@@ -87,6 +87,20 @@ impl Stage {
         eventually("it is quiet for long enough", async || match self.close(connection, conditions()).await {
             Outcome::Closed => Ok(()),
             outcome => anyhow::bail!("{outcome:?}"),
+        })
+        .await
+        .unwrap();
+    }
+
+    /// Waits until the end of a connection has reached a client that does nothing. What it sends before that crosses the
+    /// closing: it never reaches the server, and has no answer.
+    async fn wait_until_client_is_told(&self) {
+        let entry = self.entry().to_string();
+        eventually("the client's side is half-closed", async || {
+            let sockets = KernelSocket::list()?;
+            let is_told = sockets.iter().any(|socket| socket.remote == entry && socket.state == "CLOSE-WAIT");
+            anyhow::ensure!(is_told, "not yet");
+            Ok(())
         })
         .await
         .unwrap();

@@ -130,7 +130,8 @@ impl Clients {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let (sender, receiver) = oneshot::channel();
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id, sender);
-        let line = json!({"id": id, "session": session, "do": command, "with": arguments});
+        let mut line = json!({"id": id, "session": session, "do": command});
+        line["with"] = arguments;
         let mut stdin = self.stdin.lock().unwrap_or_else(PoisonError::into_inner);
         writeln!(stdin, "{line}").context("the client process has exited")?;
         Ok(Pending(receiver))

@@ -50,7 +50,7 @@ impl Server {
             Ok(())
         })
         .await?;
-        Ok(Self { folder, process, address, name })
+        Ok(Self { process, folder, address, name })
     }
 
     pub(super) fn address(&self) -> SocketAddr {

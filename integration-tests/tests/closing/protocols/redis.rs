@@ -149,6 +149,7 @@ async fn clients_of_redis_that_do_not_retry_see_an_error_only_while_they_wait() 
     store.connect("idle", false).await;
     let connection = store.answered("idle").await;
     store.stage.close_answered(&connection).await;
+    store.stage.wait_until_client_is_told().await;
     store.command("idle", &["INCR", "counter"]).await.unwrap();
 
     let waiting = store.wait_for_element("idle", "list").await;
