@@ -45,6 +45,25 @@ class Session:
         """Waits until the server has processed all that was published."""
         self._await(self.client.flush())
 
+    def answer(self, subject, after):
+        """Subscribes, and answers each message `after` seconds later."""
+
+        async def collect(message):
+            self.received.append(message.data.decode())
+            await asyncio.sleep(after)
+            await message.respond(b"")
+
+        self._await(self.client.subscribe(subject, cb=collect))
+        self._await(self.client.flush())
+
+    def ask(self, subject, payload):
+        """Publishes, and returns whether somebody has answered."""
+        try:
+            self._await(self.client.request(subject, payload.encode(), timeout=5))
+        except nats.errors.Error:
+            return False
+        return True
+
     def state(self):
         return {
             "received": self.received,

@@ -23,6 +23,8 @@ pub struct Backend {
 pub enum Behaviour {
     /// Sends back each line.
     Echo,
+    /// Sends back each line this much later.
+    EchoLater(Duration),
     /// Reads until the client shuts down its sending side, and answers `done` this much later.
     AnswerAfterEnd(Duration),
 }
@@ -61,13 +63,8 @@ async fn serve(stream: TcpStream, address: SocketAddr, behaviour: Behaviour) -> 
     let mut stream = BufReader::new(stream);
     stream.write_all(format!("{address}\n").as_bytes()).await?;
     match behaviour {
-        Behaviour::Echo => {
-            let mut line = Vec::new();
-            while stream.read_until(b'\n', &mut line).await? > 0 {
-                stream.write_all(&line).await?;
-                line.clear();
-            }
-        }
+        Behaviour::Echo => echo(&mut stream, Duration::ZERO).await?,
+        Behaviour::EchoLater(delay) => echo(&mut stream, delay).await?,
         Behaviour::AnswerAfterEnd(delay) => {
             let mut request = Vec::new();
             stream.read_to_end(&mut request).await?;
@@ -76,4 +73,16 @@ async fn serve(stream: TcpStream, address: SocketAddr, behaviour: Behaviour) -> 
         }
     }
     stream.shutdown().await
+}
+
+async fn echo(stream: &mut BufReader<TcpStream>, delay: Duration) -> std::io::Result<()> {
+    let mut line = Vec::new();
+    while stream.read_until(b'\n', &mut line).await? > 0 {
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
+        stream.write_all(&line).await?;
+        line.clear();
+    }
+    Ok(())
 }

@@ -17,6 +17,7 @@ use crate::{Ilb, LogLine, Process, eventually};
 #[derive(Debug)]
 pub struct CloserProcess {
     folder: TempDir,
+    command: Command,
     process: Process,
 }
 
@@ -51,13 +52,30 @@ impl CloserProcess {
         command.args(["closer", "--log-level=debug", "--client-uid", &user]);
         command.arg("--socket").arg(folder.path().join("socket")).args(flags);
         let process = Process::start("ilb closer", &command, &folder.path().join("closer.log"))?;
-        let mut this = Self { folder, process };
+        let mut this = Self { folder, command, process };
         eventually("the closer says what it can do", async || {
             this.process.check_running()?;
             this.ability().map(drop)
         })
         .await?;
         Ok(this)
+    }
+
+    /// Kills it with SIGKILL.
+    pub fn kill(&mut self) -> anyhow::Result<()> {
+        self.process.kill()
+    }
+
+    /// Starts it again, after it was [killed](Self::kill), and waits for nothing.
+    pub fn start_again(&mut self) -> anyhow::Result<()> {
+        self.process = Process::start("ilb closer", &self.command, &self.folder.path().join("closer.log"))?;
+        Ok(())
+    }
+
+    /// Returns the log lines of the connections that it closed.
+    pub fn closed(&self) -> anyhow::Result<Vec<LogLine>> {
+        let is_closed = |line: &LogLine| line["outcome"] == "Closed";
+        Ok(self.log()?.into_iter().filter(is_closed).collect())
     }
 
     /// Returns the path of its socket.

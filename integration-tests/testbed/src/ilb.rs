@@ -116,7 +116,17 @@ impl Ilb {
 
     /// Kills ilb with SIGKILL and starts it again with the same settings.
     pub fn kill_and_restart(&mut self) -> anyhow::Result<()> {
-        self.process.kill()?;
+        self.kill()?;
+        self.start_again()
+    }
+
+    /// Kills ilb with SIGKILL.
+    pub fn kill(&mut self) -> anyhow::Result<()> {
+        self.process.kill()
+    }
+
+    /// Starts ilb again with the same settings, after it has exited.
+    pub fn start_again(&mut self) -> anyhow::Result<()> {
         self.process = Process::start("ilb", &self.command, &self.folder.path().join("ilb.log"))?;
         Ok(())
     }

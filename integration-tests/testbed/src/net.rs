@@ -31,6 +31,7 @@ pub struct Net {
 /// group twice at once.
 #[derive(Clone, Copy, Debug)]
 pub struct Group {
+    first: u8,
     second: u8,
     /// Third byte of the first address.
     third: u8,
@@ -87,15 +88,18 @@ impl Net {
     /// Returns a group of addresses for the backends of a test.
     pub fn group(&self) -> Group {
         let [_, number] = (self.groups.fetch_add(1, Ordering::Relaxed) % GROUPS).to_be_bytes();
-        Group { second: self.second, third: THIRDS + THIRDS * number }
+        Group { first: 127, second: self.second, third: THIRDS + THIRDS * number }
     }
 }
 
 impl Group {
+    /// The addresses in 10.9.0.0/16, for a [network namespace of a test's own](crate::alone_in_a_network).
+    pub(crate) const OF_OTHER_HOSTS: Self = Self { first: 10, second: 9, third: THIRDS };
+
     /// Returns the address of backend `index` at `port`.
     pub fn address(&self, index: u16, port: u16) -> SocketAddr {
         let [high, low] = index.to_be_bytes();
-        SocketAddr::from((Ipv4Addr::new(127, self.second, self.third + high % THIRDS, low), port))
+        SocketAddr::from((Ipv4Addr::new(self.first, self.second, self.third + high % THIRDS, low), port))
     }
 }
 

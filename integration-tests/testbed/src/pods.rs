@@ -87,7 +87,12 @@ impl Pods {
 
     /// Deletes a pod with a grace period: it stays, terminating, until it is [removed](Self::remove).
     pub async fn delete(&self, name: &str) -> anyhow::Result<()> {
-        self.api.delete(name, &DeleteParams::default().grace_period(3600)).await?;
+        self.delete_within(name, 3600).await
+    }
+
+    /// Deletes a pod that will be killed after this grace period. There is no kubelet, so it stays, terminating.
+    pub async fn delete_within(&self, name: &str, seconds: u32) -> anyhow::Result<()> {
+        self.api.delete(name, &DeleteParams::default().grace_period(seconds)).await?;
         Ok(())
     }
 

@@ -53,9 +53,24 @@ impl World {
 
     /// Starts a world on this API server. A test that breaks the API server takes one of its own.
     pub async fn on(api_server: ApiServer, backends: u16, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
+        let group = Net::for_this_process()?.group();
+        Self::at(group, api_server, backends, settings).await
+    }
+
+    /// Starts a world whose backends have addresses in 10.9.0.0/16, in a network namespace of the test's own to which this
+    /// network [leads](crate::host_network).
+    pub async fn on_other_hosts(
+        api_server: ApiServer,
+        backends: u16,
+        settings: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
+        Self::at(Group::OF_OTHER_HOSTS, api_server, backends, settings).await
+    }
+
+    async fn at(group: Group, api_server: ApiServer, backends: u16, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
         let traefik = Traefik::start().await?;
         let pods = api_server.new_namespace("backends").await?;
-        let mut world = Self::from_parts(api_server, pods, traefik, settings)?;
+        let mut world = Self { group, ..Self::from_parts(api_server, pods, traefik, settings)? };
         world.add_pods(0..backends, Readiness::Ready).await?;
         world.ilb.wait_for_log("Updated").await?;
         world.wait_until_in_force(backends.into()).await?;
