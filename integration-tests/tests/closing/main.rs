@@ -2,9 +2,18 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
+mod age;
+mod cluster;
+mod crowd;
+mod kills;
+mod knowledge;
+mod need;
 mod privileges;
 mod protocols;
+mod rate;
+mod real_clients;
 mod rebalance;
 mod refusals;
 mod requests;
+mod returns;
 mod scene;

@@ -1,4 +1,4 @@
-//! MQTT with mosquitto and paho-mqtt: clients are back by themselves, no message of QoS 1 is lost, and wills are published.
+//! MQTT with mosquitto and paho-mqtt: clients are back by themselves, no message of `QoS 1` is lost, and wills are published.
 
 use std::time::Instant;
 
@@ -42,7 +42,7 @@ impl Broker {
         self.clients.call(session, "subscribe", json!({"topic": topic})).await.unwrap();
     }
 
-    /// Publishes with QoS 1, and waits for the confirmation.
+    /// Publishes with `QoS 1`, and waits for the confirmation.
     async fn publish(&self, session: &str, topic: &str, payload: &str) -> anyhow::Result<()> {
         let arguments = json!({"topic": topic, "payload": payload});
         let confirmed = self.clients.call(session, "publish", arguments).await?;
@@ -95,6 +95,11 @@ async fn a_persistent_client_of_mqtt_is_back_by_itself_and_misses_nothing_of_qos
     println!("ends: {}", broker.state("client").await["ends"]);
 }
 
+/// Number of closings of the publisher's connection.
+const CLOSINGS: usize = 4;
+/// Number of messages around each.
+const MESSAGES: usize = 50;
+
 #[tokio::test]
 #[ignore = "needs the testbed: make test"]
 async fn messages_of_qos_1_arrive_though_the_connection_of_their_publisher_is_closed_under_way() {
@@ -103,8 +108,6 @@ async fn messages_of_qos_1_arrive_though_the_connection_of_their_publisher_is_cl
     ) {
         return;
     }
-    const CLOSINGS: usize = 4;
-    const BETWEEN: usize = 50;
     let broker = Broker::start().await;
     broker.subscribe("observer", "numbers").await;
     broker.connect("publisher", None).await;
@@ -112,11 +115,11 @@ async fn messages_of_qos_1_arrive_though_the_connection_of_their_publisher_is_cl
     // Any moment will do: with the conditions none is under way.
     for closing in 0..CLOSINGS {
         let connection = broker.stage.connection().await;
-        for at in 0..BETWEEN {
+        for at in 0..MESSAGES {
             let arguments = json!({"topic": "numbers", "payload": number.to_string(), "wait": false});
             broker.clients.call("publisher", "publish", arguments).await.unwrap();
             number += 1;
-            if at == BETWEEN / 2 {
+            if at == MESSAGES / 2 {
                 broker.stage.close_any(&connection).await;
             }
         }
