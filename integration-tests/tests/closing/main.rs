@@ -5,6 +5,7 @@
 mod age;
 mod cluster;
 mod crowd;
+mod drain;
 mod kills;
 mod knowledge;
 mod need;
@@ -16,4 +17,5 @@ mod rebalance;
 mod refusals;
 mod requests;
 mod returns;
+mod role;
 mod scene;
