@@ -13,13 +13,14 @@ value at a time, and can be skipped.
 {{- include "ilb.checks.exposure" . -}}
 {{- include "ilb.checks.pod" . -}}
 {{- include "ilb.checks.network" . -}}
+{{- include "ilb.checks.closing" . -}}
 {{- include "ilb.checks.scale" . -}}
 {{- include "ilb.checks.rest" . -}}
 {{- end }}
 
 {{/* A value that is missing was set to null, or comes from the values of an earlier version. */}}
 {{- define "ilb.checks.present" -}}
-{{- range $path := list "env" "log" "image" "ilb" "traefik" "traefik.image" "drain" "autoscaling" "podDisruptionBudget" "updateStrategy" "service" "metrics" "metrics.service" "metrics.podMonitor" "metrics.serviceMonitor" "metrics.prometheusRule" "metrics.prometheusRule.thresholds" "metrics.dashboard" "networkPolicy" "serviceAccount" "rbac" "test" "kind" "drain.timeout" "drain.delay" "traefik.image.tag" -}}
+{{- range $path := list "env" "log" "image" "ilb" "traefik" "traefik.image" "drain" "closing" "autoscaling" "podDisruptionBudget" "updateStrategy" "service" "metrics" "metrics.service" "metrics.podMonitor" "metrics.serviceMonitor" "metrics.prometheusRule" "metrics.prometheusRule.thresholds" "metrics.dashboard" "networkPolicy" "serviceAccount" "rbac" "test" "kind" "drain.timeout" "drain.delay" "traefik.image.tag" -}}
 {{- $value := $.Values -}}
 {{- range splitList "." $path -}}{{- $value = index ($value | default dict) . -}}{{- end -}}
 {{- if kindIs "invalid" $value -}}

@@ -30,7 +30,7 @@
 {{- end }}
 
 {{- define "ilb.checks.containers" -}}
-{{- $seen := dict "ilb" true "traefik" true -}}
+{{- $seen := dict "ilb" true "traefik" true "closer" true -}}
 {{- range $key := list "extraInitContainers" "extraContainers" -}}
 {{- range $i, $container := index $.Values $key -}}
 {{- $name := toString $container.name -}}
@@ -79,7 +79,7 @@
 {{- end }}
 
 {{- define "ilb.checks.volumes" -}}
-{{- $names := list "traefik" "settings" "token" -}}
+{{- $names := list "traefik" "settings" "token" "closer" -}}
 {{- range $i, $volume := .Values.volumes -}}
 {{- if not (and (kindIs "string" $volume.name) (regexMatch (include "ilb.pattern.namespace" $) (toString $volume.name))) -}}
 {{- fail (printf "volumes[%d] needs a name of at most 63 small letters, digits and '-', in quotes if it could be something else" $i) -}}
@@ -89,7 +89,7 @@
 {{- end -}}
 {{- $names = append $names $volume.name -}}
 {{- end -}}
-{{- range $container, $own := dict "ilb" (list "/var/run/secrets/kubernetes.io/serviceaccount" "/etc/ilb") "traefik" (list "/etc/traefik") -}}
+{{- range $container, $own := dict "ilb" (list "/var/run/secrets/kubernetes.io/serviceaccount" "/etc/ilb" (include "ilb.closer.folder" .)) "traefik" (list "/etc/traefik") -}}
 {{- $paths := $own -}}
 {{- range $mount := concat ($.Values.volumeMounts | default list) (index $.Values $container "extraVolumeMounts" | default list) -}}
 {{- if not (has $mount.name $names) -}}
@@ -107,7 +107,7 @@
 {{- end }}
 
 {{- define "ilb.checks.resources" -}}
-{{- range $at, $resources := dict "resources" .Values.resources "ilb.resources" .Values.ilb.resources "traefik.resources" .Values.traefik.resources "test.resources" .Values.test.resources -}}
+{{- range $at, $resources := dict "resources" .Values.resources "ilb.resources" .Values.ilb.resources "traefik.resources" .Values.traefik.resources "closing.resources" .Values.closing.resources "test.resources" .Values.test.resources -}}
 {{- range $kind := list "requests" "limits" -}}
 {{- range $name, $quantity := index ($resources | default dict) $kind -}}
 {{- if not (regexMatch "^[0-9]*\\.?[0-9]+([eE][+-]?[0-9]+|[KMGTPE]i|[munkMGTPE])?$" (include "ilb.quantity.text" $quantity)) -}}

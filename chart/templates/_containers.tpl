@@ -73,17 +73,21 @@ volumeMounts:
   - name: token
     mountPath: /var/run/secrets/kubernetes.io/serviceaccount
     readOnly: true
-  {{- if .Values.pools }}
+  {{- if include "ilb.hasFile" . }}
   - name: settings
     mountPath: /etc/ilb
     readOnly: true
+  {{- end }}
+  {{- if .Values.closing.enabled }}
+  - name: closer
+    mountPath: {{ include "ilb.closer.folder" . }}
   {{- end }}
   {{- with concat (.Values.volumeMounts | default list) (.Values.ilb.extraVolumeMounts | default list) }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
 {{- end }}
 
-{{/* The single pool of `env` is described by variables, pools and all else by a file that ilb reloads. */}}
+{{/* The single pool of `env` is described by variables, but for its rules of closing; pools by a file that ilb reloads. */}}
 {{- define "ilb.environment" -}}
 - name: TRAEFIK_API_URL
   value: http://127.0.0.1:8080
@@ -97,10 +101,15 @@ volumeMounts:
 - name: ILB_ADMIN_HOSTS # ilb knows the longer names of Services, but this one could be somebody else's domain
   value: {{ printf "%s-metrics.%s" (include "ilb.fullname" .) (include "ilb.namespace" .) | quote }}
 {{- end }}
-{{- if .Values.pools }}
+{{- if .Values.closing.enabled }}
+- name: ILB_CLOSER_SOCKET
+  value: {{ include "ilb.closer.folder" . }}/closer.sock
+{{- end }}
+{{- if include "ilb.hasFile" . }}
 - name: ILB_CONFIG
   value: /etc/ilb/ilb.yaml
-{{- else }}
+{{- end }}
+{{- if not .Values.pools }}
 - name: POD_NAMESPACE
   valueFrom:
     fieldRef:

@@ -1,6 +1,7 @@
 {{/*
 The pools, whichever way they are given, with everything that Kubernetes and Traefik have to know about them filled in:
-name, entryPoint, port (where Traefik listens), servicePort, portName, nodePort, namespaces, allNamespaces, service, hostPort, appProtocol.
+name, entryPoint, port (where Traefik listens), servicePort, portName, nodePort, namespaces, allNamespaces, service, file,
+hostPort, appProtocol, allowedNetworks, method, watch, closing, backendPort.
 
 What is filled in for a pool must not depend on the others: pods of before an upgrade read the new settings with the
 entry points that their Traefik was started with.
@@ -24,6 +25,10 @@ entry points that their Traefik was started with.
   "allNamespaces" (.allNamespaces | default false)
   "service" .service
   "file" .file
+  "allowedNetworks" .allowedNetworks
+  "method" .method
+  "watch" .watch
+  "closing" .closing
   "backendPort" (.backendPort | default 3333)) -}}
 {{- end -}}
 {{- else -}}
@@ -38,14 +43,28 @@ entry points that their Traefik was started with.
   "appProtocol" .Values.service.appProtocol
   "namespaces" (list (include "ilb.namespace" .))
   "allNamespaces" false
+  "method" .Values.env.lbMethod
+  "watch" .Values.env.useWatch
+  "closing" .Values.env.closing
   "backendPort" (include "ilb.backendPort" .Values.env.backendPort | fromYaml).port) -}}
 {{- end -}}
 {{- toYaml $pools -}}
 {{- end }}
 
-{{/* The settings file of ilb (docs/settings.md): what only the Service needs to know of a pool is left out. */}}
+{{/* Whether ilb has a file of settings. */}}
+{{- define "ilb.hasFile" -}}
+{{- if or .Values.pools .Values.env.closing -}}true{{- end -}}
+{{- end }}
+
+{{/*
+The settings file of ilb (docs/settings.md): what only the Service needs to know of a pool is left out. Of the single pool
+of `env` it has the rules of closing alone.
+*/}}
 {{- define "ilb.settings" -}}
 {{- $pools := list -}}
+{{- if not .Values.pools -}}
+{{- $pools = append $pools (dict "closing" .Values.env.closing) -}}
+{{- end -}}
 {{- $known := include "ilb.pools" . | fromYamlArray -}}
 {{- range $i, $pool := .Values.pools -}}
 {{- $known := index $known $i -}}
@@ -56,7 +75,7 @@ entry points that their Traefik was started with.
 {{- $pools = append $pools (merge $own (omit $pool "port" "servicePort" "portName" "nodePort" "hostPort" "appProtocol")) -}}
 {{- end -}}
 {{- $log := dict -}}
-{{- range $key, $value := dict "level" (.Values.log.level | default .Values.env.logLevel) "format" (.Values.log.format | default .Values.env.logFormat) -}}
+{{- range $key, $value := ternary dict (dict "level" (.Values.log.level | default .Values.env.logLevel) "format" (.Values.log.format | default .Values.env.logFormat)) (empty .Values.pools) -}}
 {{- if $value -}}{{- $_ := set $log $key $value -}}{{- end -}}
 {{- end -}}
 {{- merge (dict "pools" $pools) (ternary (dict "log" $log) (dict) (not (empty $log))) | toYaml -}}

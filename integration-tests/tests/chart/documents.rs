@@ -42,6 +42,16 @@ fn the_notes_say_what_to_check_and_warn_of_what_is_risky_only() {
         ("{env: {relay: a=b}, image: {tag: latest}}", "image.tag=latest"),
         ("{env: {relay: a=b}, drain: {timeout: 48h}}", "drain.timeout is above a day"),
         (
+            "{env: {relay: a=b, closing: {maxAge: 1h}}}",
+            "closing.enabled=false: the rules of default only show what they would close",
+        ),
+        ("{env: {relay: a=b}, closing: {enabled: true, networks: [10.0.0.0/8]}}", "no pool has rules (closing)"),
+        ("{env: {relay: a=b}, closing: {enabled: true, networks: [10.0.0.0/8]}}", "set hostUsers=false"),
+        (
+            "{env: {relay: a=b}, closing: {enabled: true, networks: [10.0.0.0/8]}}",
+            "no pod starts if the namespace apps enforces the Pod Security level baseline or restricted",
+        ),
+        (
             "{env: {relay: a=b}, autoscaling: {enabled: true, behavior: {scaleDown: {selectPolicy: Max}}}}",
             "autoscaling may remove pods",
         ),
@@ -194,6 +204,8 @@ fn every_example_of_the_project_renders_and_lints() {
     assert_eq!(
         names,
         [
+            "broker-closing-values.yaml",
+            "database-closing-values.yaml",
             "ha-values.yaml",
             "keda-values.yaml",
             "mqtt-values.yaml",

@@ -4,6 +4,7 @@
 
 mod access;
 mod api_server;
+mod closing;
 mod documents;
 mod exposure;
 mod monitoring;

@@ -144,6 +144,36 @@ fn backends_that_are_left_out_have_alerts_and_a_place_on_the_dashboard() {
 
 #[test]
 #[ignore = "needs the testbed: make test"]
+fn a_pause_of_closing_and_a_refusal_of_the_closer_are_alerts_and_on_the_dashboard() {
+    let chart = Chart::new().unwrap();
+    let rendered = chart.render("{env: {relay: a=b}, metrics: {prometheusRule: {enabled: true}}}").unwrap();
+    let rules = rendered.only("PrometheusRule").unwrap()["spec"]["groups"][0]["rules"].as_array().unwrap().clone();
+    let rule = |name: &str| rules.iter().find(|rule| rule["alert"] == name).unwrap();
+    let (paused, refuses) = (rule("IlbClosingPaused"), rule("IlbCloserRefuses"));
+    let query = paused["expr"].as_str().unwrap();
+    assert!(query.contains("ilb_closing_state{") && query.ends_with(r#"state="paused"} == 1"#), "{query}");
+    assert_eq!((&paused["labels"]["severity"], &paused["for"]), (&"warning".into(), &"2m".into()));
+    let query = refuses["expr"].as_str().unwrap();
+    assert!(query.contains("increase(ilb_closer_refused_total{") && query.ends_with("[15m])) > 0"), "{query}");
+    assert_eq!(refuses["labels"]["severity"], "warning");
+    let dashboard = dashboard(&chart);
+    for metric in [
+        "ilb_closings_total",
+        "ilb_closing_state",
+        "ilb_closing_away",
+        "ilb_closing_candidates",
+        "ilb_closer_up",
+        "ilb_closer_refused_total",
+    ] {
+        assert!(
+            queries(&dashboard).iter().any(|query| query.contains(&format!("{metric}{{"))),
+            "no panel shows {metric}"
+        );
+    }
+}
+
+#[test]
+#[ignore = "needs the testbed: make test"]
 fn a_single_lost_line_of_the_log_is_an_alert() {
     let rendered =
         Chart::new().unwrap().render("{env: {relay: a=b}, metrics: {prometheusRule: {enabled: true}}}").unwrap();

@@ -1,5 +1,6 @@
 //! Values that cannot work are refused with a sentence, and a typo never passes.
 
+mod closing;
 mod kubernetes;
 
 use ilb_discovery::Selector;
@@ -117,6 +118,12 @@ const MISTAKES: &[(&str, &[&str])] = &[
     ("{env: {relay: a=b}, podDisruptionBudget: {maxUnavailable: half}}", &["/podDisruptionBudget/maxUnavailable"]),
     ("{env: {relay: a=b}, metrics: {podMonitor: {interval: soon}}}", &["/metrics/podMonitor/interval", "soon"]),
     ("{env: {relay: a=b}, services: [{type: NodePort}]}", &["/services/0", "'name'"]),
+    ("{pools: [{selector: a=b, closing: {rebalanc: {}}}]}", &["/pools/0/closing", "'rebalanc' not allowed"]),
+    ("{env: {relay: a=b, closing: {rebalance: {startAbove: 20}}}}", &["/env/closing/rebalance/startAbove", "string"]),
+    ("{env: {relay: a=b, closing: {onSelectorLeft: leave}}}", &["/env/closing/onSelectorLeft", "'close'"]),
+    ("{env: {relay: a=b, closing: {only: 25:00-26:00}}}", &["/env/closing/only", "25:00-26:00"]),
+    ("{env: {relay: a=b, closing: {rebalance: {rate: 0.25%}}}}", &["/env/closing/rebalance/rate", "0.25%"]),
+    ("{env: {relay: a=b}, closing: {ports: [0]}}", &["/closing/ports/0"]),
     (
         "{env: {relay: a=b}, ilb: {livenessProbe: {terminationGracePeriodSeconds: 0}}}",
         &["/terminationGracePeriodSeconds"],
@@ -127,7 +134,9 @@ const MISTAKES: &[(&str, &[&str])] = &[
 #[ignore = "needs the testbed: make test"]
 fn values_that_cannot_work_together_are_refused_with_a_sentence() {
     let chart = Chart::new().unwrap();
-    for (values, sentence) in COMBINATIONS.iter().chain(kubernetes::REFUSED_BY_KUBERNETES) {
+    for (values, sentence) in
+        COMBINATIONS.iter().chain(kubernetes::REFUSED_BY_KUBERNETES).chain(closing::REFUSED_FOR_THE_CLOSER)
+    {
         let refusal = chart.refusal(values).unwrap();
         assert!(refusal.contains(sentence), "{values}\n{refusal}");
     }

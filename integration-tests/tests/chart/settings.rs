@@ -38,7 +38,7 @@ fn ilb_finds_nothing_wrong_with_the_settings_of_any_example() {
 fn a_pool_takes_every_key_that_ilb_knows() {
     let chart = Chart::new().unwrap();
     let schema: Value = serde_json::from_str(&chart.file("values.schema.json").unwrap()).unwrap();
-    let keys = schema["properties"]["pools"]["items"]["properties"].as_object().unwrap().keys().cloned();
+    let keys = keys(&schema, &schema["properties"]["pools"]["items"], "").into_iter();
     let of_the_service = ["port", "servicePort", "portName", "nodePort", "hostPort", "appProtocol"];
     let taken: BTreeSet<_> = keys.filter(|key| !of_the_service.contains(&key.as_str())).collect();
     let document = chart.file("../docs/settings.md").unwrap();
@@ -46,4 +46,13 @@ fn a_pool_takes_every_key_that_ilb_knows() {
     // Backends on the balancer's own loopback device are for tests.
     let known: BTreeSet<_> = known.map(|(key, _)| key.to_owned()).filter(|key| key != "allowLoopback").collect();
     assert_eq!(taken, known);
+}
+
+/// Returns the paths of the keys that a part of the schema allows, such as `closing.drain.after`.
+fn keys(schema: &Value, part: &Value, at: &str) -> Vec<String> {
+    let defined = part["$ref"].as_str().and_then(|path| schema.pointer(path.strip_prefix('#')?));
+    let Some(properties) = defined.unwrap_or(part)["properties"].as_object() else {
+        return vec![at.trim_end_matches('.').to_owned()];
+    };
+    properties.iter().flat_map(|(key, part)| keys(schema, part, &format!("{at}{key}."))).collect()
 }

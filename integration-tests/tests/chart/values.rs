@@ -20,8 +20,9 @@ const PASSED_ON: [&str; 10] = [
     "labels",
 ];
 
-/// Values that are always refused, which `refusals` tests, and the one that switches everything off, which `parent` tests.
-const TESTED_ELSEWHERE: [&str; 3] = ["enabled", "hostNetwork", "image.tag_traefik"];
+/// Values that are always refused, which `refusals` tests, the one that switches everything off, which `parent` tests, and
+/// the one that matters in a cluster only, which `closing` tests.
+const TESTED_ELSEWHERE: [&str; 4] = ["enabled", "hostNetwork", "image.tag_traefik", "closing.checkNamespace"];
 
 #[test]
 #[ignore = "needs the testbed: make test"]
