@@ -1,15 +1,16 @@
 //! The changes of the demo, and their measurements.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use anyhow::Context;
 use ilb_discovery::State;
-use ilb_testbed::{Prober, Readiness, World, eventually};
+use ilb_testbed::{CloserProcess, LogLine, Prober, Readiness, World, eventually};
 use tokio::time::{Instant, sleep};
 
 use crate::{
     clients::Clients,
     screen::{Row, Screen},
+    server::{Arrived, Server},
     summary::{Change, Summary},
 };
 
@@ -17,11 +18,24 @@ use crate::{
 pub(crate) const BACKENDS: u16 = 5;
 /// Number of clients, which have a connection each.
 pub(crate) const CONNECTIONS: usize = 300;
+/// Time after which the pods are level at the latest: far longer than it takes.
+const LEVEL_LIMIT: Duration = Duration::from_secs(60);
+
+/// Starts the server of a pod, and creates the pod.
+pub(crate) async fn add_pod(world: &World, index: u16, arrived: &Arrived) -> anyhow::Result<Server> {
+    let server = Server::start(world.address(index), arrived.clone()).await?;
+    world.pods.create_ready(&World::pod(index), world.address(index).ip()).await?;
+    Ok(server)
+}
 
 /// The running demo.
 pub(crate) struct Play {
     world: World,
+    servers: Vec<Server>,
+    /// Requests that have reached a server.
+    arrived: Arrived,
     clients: Clients,
+    closer: Option<CloserProcess>,
     screen: Screen,
     prober: Prober,
     /// States of pod 0, pod 1, …
@@ -30,12 +44,18 @@ pub(crate) struct Play {
 }
 
 impl Play {
-    pub(crate) fn new(world: World, clients: Clients, screen: Screen) -> Self {
+    pub(crate) fn new(
+        world: World,
+        (servers, arrived): (Vec<Server>, Arrived),
+        clients: Clients,
+        closer: Option<CloserProcess>,
+        screen: Screen,
+    ) -> Self {
         // New connections beside the long-lived ones: they show which backends are in use at each moment.
         let entry_point = world.traefik.entry_point();
         let prober = Prober::start(entry_point, Duration::from_millis(10), Duration::from_millis(100));
         let states = vec![State::Ready; BACKENDS.into()];
-        Self { world, clients, screen, prober, states, summary: Summary::default() }
+        Self { world, servers, arrived, clients, closer, screen, prober, states, summary: Summary::default() }
     }
 
     pub(crate) async fn run(&mut self, duration: Duration) -> anyhow::Result<Summary> {
@@ -53,13 +73,14 @@ impl Play {
         self.screen.announce("the end");
         self.summary.reloads += self.world.traefik.reloads().await?;
         self.summary.tally = self.clients.tally();
+        self.summary.moved = self.moved()?;
         Ok(self.summary.clone())
     }
 
     async fn scale_up(&mut self) -> anyhow::Result<()> {
         let new = BACKENDS;
         self.screen.announce(&format!("scale up: pod-{new} becomes Ready"));
-        self.world.add_pod(new).await?;
+        self.servers.push(add_pod(&self.world, new, &self.arrived).await?);
         let answered = Instant::now();
         self.states.push(State::Ready);
         let address = self.world.address(new);
@@ -68,7 +89,39 @@ impl Play {
         })
         .await?;
         self.summary.note(Change::FirstConnection, "scale up", first.duration_since(answered));
+        if self.closer.is_some() {
+            self.screen.announce(
+                "connections of the fuller pods are closed while nothing is asked, and come back at the new one",
+            );
+            self.level(answered).await?;
+        }
         Ok(())
+    }
+
+    /// Shows the state until each backend has its share.
+    async fn level(&mut self, since: Instant) -> anyhow::Result<()> {
+        let fullest = |live: &BTreeMap<SocketAddr, usize>| live.values().copied().max().unwrap_or_default();
+        let end = since + LEVEL_LIMIT;
+        loop {
+            let tally = self.clients.tally();
+            let live: usize = tally.live.values().sum();
+            // A share is rounded up, and one more is as level as the rules ask for.
+            let is_level = live == CONNECTIONS && fullest(&tally.live) <= CONNECTIONS.div_ceil(self.states.len()) + 2;
+            if is_level {
+                self.summary.levelled = Some((since.elapsed(), tally.ended));
+                self.screen.announce(&format!(
+                    "level: {} connections moved, {} requests cut",
+                    tally.ended, tally.cut_requests
+                ));
+                return Ok(());
+            }
+            anyhow::ensure!(
+                Instant::now() < end,
+                "the pods are not level after {} s: {tally:?}",
+                LEVEL_LIMIT.as_secs()
+            );
+            self.show_until(Instant::now() + Duration::from_millis(200)).await?;
+        }
     }
 
     async fn lose_readiness(&mut self, pod: u16) -> anyhow::Result<()> {
@@ -110,6 +163,14 @@ impl Play {
         .await?;
         self.summary.note(Change::Restart, "Traefik restarted", routed.duration_since(listening));
         self.clients.wait_until_open(CONNECTIONS).await
+    }
+
+    /// Returns the number of connections that were closed on purpose.
+    fn moved(&self) -> anyhow::Result<usize> {
+        let Some(closer) = &self.closer else { return Ok(0) };
+        let is_closing =
+            |line: &&LogLine| line["message"] == "ordered to close a connection" && line["outcome"] == "Closed";
+        Ok(closer.log()?.iter().filter(is_closing).count())
     }
 
     /// Returns the moments at which new connections went to `backend` after `since`.

@@ -65,7 +65,12 @@ impl Screen {
                 self.printed = Some(Instant::now());
                 let counts = rows.iter().map(|row| format!("{}={}", row.backend.ip(), row.connections));
                 let counts = counts.collect::<Vec<_>>().join(" ");
-                println!("{:>4.1} s  connections: {counts}; cut: {}", self.start.elapsed().as_secs_f64(), tally.cut);
+                println!(
+                    "{:>4.1} s  connections: {counts}; moved: {}; requests cut: {}",
+                    self.start.elapsed().as_secs_f64(),
+                    tally.ended,
+                    tally.cut_requests
+                );
             }
             None => {}
         }
@@ -82,10 +87,11 @@ impl Screen {
         }));
         lines.push(String::new());
         lines.push(format!(
-            "{elapsed} of {} s, {} connections opened, {} cut",
+            "{elapsed} of {} s, {} connections opened, {} moved, {} requests cut",
             self.duration.as_secs(),
             tally.opened,
-            tally.cut
+            tally.ended,
+            tally.cut_requests
         ));
         lines
     }

@@ -37,6 +37,8 @@ pub struct Group {
     third: u8,
 }
 
+/// First byte of the addresses of every net.
+const LOOPBACK: u8 = 127;
 /// Groups of a net.
 const GROUPS: u16 = 31;
 /// Third bytes of a group; as many are left for the hosts, below the first group.
@@ -82,19 +84,29 @@ impl Net {
         if number >= u16::from(THIRDS) * HOSTS_PER_THIRD {
             bail!("one process of tests has started more than {} servers", u16::from(THIRDS) * HOSTS_PER_THIRD);
         }
-        Ok(Ipv4Addr::new(127, self.second, third, fourth))
+        Ok(Ipv4Addr::new(LOOPBACK, self.second, third, fourth))
     }
 
     /// Returns a group of addresses for the backends of a test.
     pub fn group(&self) -> Group {
         let [_, number] = (self.groups.fetch_add(1, Ordering::Relaxed) % GROUPS).to_be_bytes();
-        Group { first: 127, second: self.second, third: THIRDS + THIRDS * number }
+        Group { first: LOOPBACK, second: self.second, third: THIRDS + THIRDS * number }
     }
 }
 
 impl Group {
     /// The addresses in 10.9.0.0/16, for a [network namespace of a test's own](crate::alone_in_a_network).
     pub(crate) const OF_OTHER_HOSTS: Self = Self { first: 10, second: 9, third: THIRDS };
+
+    /// Returns a group of addresses that are none of loopback, in [`Self::BEYOND_LOOPBACK`]. They exist only where
+    /// [`host_network`](crate::host_network) has made them.
+    #[must_use]
+    pub fn beyond_loopback(self) -> Self {
+        Self { first: 10, ..self }
+    }
+
+    /// Network of the addresses that are none of loopback.
+    pub const BEYOND_LOOPBACK: &str = "10.0.0.0/8";
 
     /// Returns the address of backend `index` at `port`.
     pub fn address(&self, index: u16, port: u16) -> SocketAddr {

@@ -121,6 +121,13 @@ impl World {
         Ok(Self { backends: Vec::new(), ilb, admin, group: net.group(), pods, traefik, api_server })
     }
 
+    /// Gives the backends addresses that are none of loopback. Before the first one, and only in a network namespace of one's own
+    /// ([`host_network`](crate::host_network)).
+    #[must_use]
+    pub fn beyond_loopback(self) -> Self {
+        Self { group: self.group.beyond_loopback(), ..self }
+    }
+
     /// Starts many backends and creates a pod for each, several at a time.
     pub async fn add_pods(&mut self, indices: Range<u16>, readiness: Readiness) -> anyhow::Result<()> {
         for index in indices.clone() {
