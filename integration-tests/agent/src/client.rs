@@ -1,6 +1,7 @@
 //! A client that executes orders.
 
 mod held;
+mod kept;
 mod tally;
 
 use std::{
@@ -18,6 +19,7 @@ use tokio::{
 
 use crate::{greeting::Greeting, termination};
 use held::Held;
+use kept::Kept;
 use tally::Tally;
 
 /// Address at which a client receives orders: only its own pod can send them.
@@ -33,10 +35,11 @@ const WATCH_PERIOD: Duration = Duration::from_millis(20);
 ///
 /// * `dial N`: open N connections, one after the other, and close each at once;
 /// * `watch`: from now on do so 50 times a second; `seen`: stop, and return the outcomes;
-/// * `hold N`: open N connections and use them; `held`: return their state; `release`: close them.
+/// * `hold N`: open N connections and use them; `held`: return their state; `release`: close them;
+/// * `keep N`: start N clients that connect again when their connection ends; `kept`: return their state; `dismiss`: end them.
 pub(crate) async fn run(target: String) -> anyhow::Result<()> {
     let listener = TcpListener::bind(ORDERS).await?;
-    let mut client = Client { target: target.into(), held: Held::default(), watch: None };
+    let mut client = Client { target: target.into(), held: Held::default(), kept: Kept::default(), watch: None };
     let end = termination::requested();
     tokio::pin!(end);
     loop {
@@ -55,6 +58,7 @@ pub(crate) async fn run(target: String) -> anyhow::Result<()> {
 struct Client {
     target: Arc<str>,
     held: Held,
+    kept: Kept,
     watch: Option<Watch>,
 }
 
@@ -87,6 +91,16 @@ impl Client {
             ("release", "") => {
                 let report = self.held.report()?;
                 self.held = Held::default();
+                Ok(report)
+            }
+            ("keep", count) => {
+                self.kept.add(count.parse()?, &self.target).await?;
+                self.kept.report()
+            }
+            ("kept", "") => self.kept.report(),
+            ("dismiss", "") => {
+                let report = self.kept.report()?;
+                self.kept = Kept::default();
                 Ok(report)
             }
             _ => bail!("unknown order {order:?}"),

@@ -9,6 +9,7 @@
 mod backend;
 mod client;
 mod greeting;
+mod request;
 mod termination;
 
 use std::{env, time::Duration};

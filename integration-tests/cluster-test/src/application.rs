@@ -59,9 +59,50 @@ impl Held {
     }
 }
 
+/// The state of clients that connect again when their connection ends.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Kept {
+    /// Open connections per backend's pod.
+    pub(crate) open: BTreeMap<String, u32>,
+    /// Number of connections that ended while no request was under way.
+    pub(crate) ended: u32,
+    /// Number of requests that were sent while the connection was being closed, and have reached no backend.
+    pub(crate) crossed: u32,
+    /// Requests that reached a backend and have no answer.
+    pub(crate) cut: Vec<String>,
+    /// Number of failures to connect.
+    pub(crate) refused: u32,
+    /// Number of answered requests.
+    pub(crate) answered: u64,
+}
+
+impl Kept {
+    /// Returns the number of open connections.
+    pub(crate) fn count(&self) -> u32 {
+        self.open.values().sum()
+    }
+
+    /// Returns the number of connections that ended.
+    pub(crate) fn moved(&self) -> u32 {
+        self.ended + self.crossed + u32::try_from(self.cut.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Returns an error if a request was cut, or a client could not connect again at once.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        ensure!(self.cut.is_empty(), "requests were cut: {:?}", self.cut);
+        ensure!(self.refused == 0, "clients could not connect again: {self:?}");
+        Ok(())
+    }
+}
+
 /// Returns the names of the application's pods that are not terminating.
 pub(crate) fn backends(cluster: &Cluster) -> anyhow::Result<Vec<String>> {
-    let list = cluster.get(&["pods", "-l", &format!("app={APP}")])?;
+    backends_of(cluster, APP)
+}
+
+/// Returns the names of the pods of an application that are not terminating.
+pub(crate) fn backends_of(cluster: &Cluster, application: &str) -> anyhow::Result<Vec<String>> {
+    let list = cluster.get(&["pods", "-l", &format!("app={application}")])?;
     let staying = list["items"].as_array().context("no list")?.iter();
     let staying = staying.filter(|pod| pod["metadata"].get("deletionTimestamp").is_none());
     staying.map(|pod| Ok(pod["metadata"]["name"].as_str().context("a pod without a name")?.to_owned())).collect()
@@ -83,15 +124,20 @@ pub(crate) async fn reached(cluster: &Cluster, count: usize) -> anyhow::Result<T
 
 /// Returns the application: backends that name themselves, and that end when their connections have ended.
 pub(crate) fn application(replicas: u32) -> Value {
+    application_named(APP, replicas)
+}
+
+/// Returns an application like [`application`], of another name.
+pub(crate) fn application_named(name: &str, replicas: u32) -> Value {
     let mut pod = pod(&["backend", "0.0.0.0:3333"]);
     pod["containers"][0]["readinessProbe"] = json!({"tcpSocket": {"port": 3333}, "periodSeconds": 1});
     pod["terminationGracePeriodSeconds"] = 120.into();
     json!({
-        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": APP},
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name},
         "spec": {
             "replicas": replicas,
-            "selector": {"matchLabels": {"app": APP}},
-            "template": {"metadata": {"labels": {"app": APP}}, "spec": pod},
+            "selector": {"matchLabels": {"app": name}},
+            "template": {"metadata": {"labels": {"app": name}}, "spec": pod},
         },
     })
 }

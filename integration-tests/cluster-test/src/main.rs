@@ -17,7 +17,7 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use checks::{backends, crashes, install, pools, release, security};
+use checks::{backends, closing, crashes, install, pools, release, security};
 use cluster::{Cluster, script};
 use report::Report;
 
@@ -53,7 +53,7 @@ async fn main() -> anyhow::Result<ExitCode> {
 }
 
 /// The number of checks in [`run`].
-const CHECKS: u32 = 20;
+const CHECKS: u32 = 25;
 
 /// Runs all checks in order. Each needs the state that the one before has left.
 async fn run(cluster: &Cluster, report: &mut Report) {
@@ -82,6 +82,11 @@ async fn run(cluster: &Cluster, report: &mut Report) {
     check!("helm rollback", release::rollback_cuts_nothing);
     check!("a pool is added, and no new pod can start", pools::pool_of_a_stuck_rollout_harms_no_old_pod);
     check!("the rollout proceeds", pools::pool_is_served_once_the_rollout_proceeds);
+    check!("the closer, in a release of its own", closing::closer_runs_where_it_is_admitted);
+    check!("held connections are levelled after a scale-out", closing::scale_out_is_levelled);
+    check!("a deleted pod is drained before it is killed", closing::deleted_pod_is_drained);
+    check!("the role of the primary moves", closing::moved_role_is_followed);
+    check!("that release is uninstalled", closing::closing_release_is_uninstalled);
     check!("helm uninstall leaves nothing", release::uninstall_leaves_nothing);
     check!("the application is untouched", release::application_is_untouched);
 }
