@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use anyhow::Context;
 use ilb_discovery::State;
-use ilb_testbed::{CloserProcess, LogLine, Prober, Readiness, World, eventually};
+use ilb_testbed::{CloserProcess, Hit, LogLine, Prober, Readiness, World, eventually};
 use tokio::time::{Instant, sleep};
 
 use crate::{
@@ -20,6 +20,11 @@ pub(crate) const BACKENDS: u16 = 5;
 pub(crate) const CONNECTIONS: usize = 300;
 /// Time after which the pods are level at the latest: far longer than it takes.
 const LEVEL_LIMIT: Duration = Duration::from_secs(60);
+
+/// Opens new connections beside the long-lived ones: they show which backends are in use at each moment.
+fn probe(world: &World) -> Prober {
+    Prober::start(world.traefik.entry_point(), Duration::from_millis(10), Duration::from_millis(100))
+}
 
 /// Starts the server of a pod, and creates the pod.
 pub(crate) async fn add_pod(world: &World, index: u16, arrived: &Arrived) -> anyhow::Result<Server> {
@@ -37,7 +42,7 @@ pub(crate) struct Play {
     clients: Clients,
     closer: Option<CloserProcess>,
     screen: Screen,
-    prober: Prober,
+    prober: Option<Prober>,
     /// States of pod 0, pod 1, …
     states: Vec<State>,
     summary: Summary,
@@ -51,9 +56,7 @@ impl Play {
         closer: Option<CloserProcess>,
         screen: Screen,
     ) -> Self {
-        // New connections beside the long-lived ones: they show which backends are in use at each moment.
-        let entry_point = world.traefik.entry_point();
-        let prober = Prober::start(entry_point, Duration::from_millis(10), Duration::from_millis(100));
+        let prober = Some(probe(&world));
         let states = vec![State::Ready; BACKENDS.into()];
         Self { world, servers, arrived, clients, closer, screen, prober, states, summary: Summary::default() }
     }
@@ -93,7 +96,10 @@ impl Play {
             self.screen.announce(
                 "connections of the fuller pods are closed while nothing is asked, and come back at the new one",
             );
+            // A hundred short connections a second beside it would get the turns that are meant for those that come back.
+            self.prober = None;
             self.level(answered).await?;
+            self.prober = Some(probe(&self.world));
         }
         Ok(())
     }
@@ -157,7 +163,7 @@ impl Play {
         self.world.traefik.restart().await?;
         let listening = Instant::now();
         let routed = eventually("a connection through the new Traefik", async || {
-            let routed = self.prober.hits().into_iter().find(|hit| hit.at > listening && hit.backend.is_some());
+            let routed = self.hits().into_iter().find(|hit| hit.at > listening && hit.backend.is_some());
             Ok(routed.context("none yet")?.at)
         })
         .await?;
@@ -173,9 +179,14 @@ impl Play {
         Ok(closer.log()?.iter().filter(is_closing).count())
     }
 
+    /// Returns the new connections beside the long-lived ones.
+    fn hits(&self) -> Vec<Hit> {
+        self.prober.iter().flat_map(Prober::hits).collect()
+    }
+
     /// Returns the moments at which new connections went to `backend` after `since`.
     fn hits_on(&self, backend: SocketAddr, since: Instant) -> Vec<Instant> {
-        let hits = self.prober.hits();
+        let hits = self.hits();
         hits.iter().filter(|hit| hit.at >= since && hit.backend == Some(backend)).map(|hit| hit.at).collect()
     }
 
