@@ -105,7 +105,7 @@ const RULES: &str = "pools:
 - closing:
     settle: 2s
     maxPerHour: 1000%
-    rebalance: {enabled: true, startAbove: 10%, rate: 20%, minAge: 1s}
+    rebalance: {enabled: true, startAbove: 10%, stopAt: 1%, rate: 20%, minAge: 1s}
 ";
 
 impl Settings {

@@ -112,7 +112,7 @@ impl Play {
             let tally = self.clients.tally();
             let live: usize = tally.live.values().sum();
             // A share is rounded up, and one more is as level as the rules ask for.
-            let is_level = live == CONNECTIONS && fullest(&tally.live) <= CONNECTIONS.div_ceil(self.states.len()) + 2;
+            let is_level = live == CONNECTIONS && fullest(&tally.live) <= CONNECTIONS.div_ceil(self.states.len()) + 1;
             if is_level {
                 self.summary.levelled = Some((since.elapsed(), tally.ended));
                 self.screen.announce(&format!(
