@@ -8,7 +8,7 @@ use std::{
 
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect, listen,
-    recv, send, socket_with, sockopt::socket_peercred,
+    recv, send, socket_with,
 };
 use tokio::io::{Interest, unix::AsyncFd};
 
@@ -49,8 +49,12 @@ impl Packets {
     }
 
     /// Returns the id of the user of the process at the other end, as it was when it connected or began to listen.
+    ///
+    /// Not by rustix: it cannot represent the process id 0, which the kernel reports for a process that this one cannot see,
+    /// and each container of a pod sees only its own. For this question the type of the socket does not matter.
     pub(crate) fn peer_user(&self) -> io::Result<u32> {
-        Ok(socket_peercred(self.0.as_fd())?.uid.as_raw())
+        let socket = std::os::unix::net::UnixStream::from(self.0.as_fd().try_clone_to_owned()?);
+        Ok(tokio::net::UnixStream::from_std(socket)?.peer_cred()?.uid())
     }
 
     /// Sends a packet.

@@ -39,6 +39,17 @@ impl Privileges<'_> {
 impl CloserProcess {
     /// Starts `ilb closer` with these flags, and waits until it serves. It follows the orders of this user.
     pub async fn start(privileges: Privileges<'_>, flags: &[&str]) -> anyhow::Result<Self> {
+        Self::launch(Command::new("setpriv"), privileges, flags).await
+    }
+
+    /// Starts `ilb closer` where it sees no other process, as in a container of its own.
+    pub async fn start_apart(privileges: Privileges<'_>, flags: &[&str]) -> anyhow::Result<Self> {
+        let mut command = Command::new("unshare");
+        command.args(["--pid", "--fork", "--kill-child", "--", "setpriv"]);
+        Self::launch(command, privileges, flags).await
+    }
+
+    async fn launch(mut command: Command, privileges: Privileges<'_>, flags: &[&str]) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("ilb-closer-").tempdir()?;
         // Whoever runs it creates the socket there.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777))?;
@@ -47,7 +58,6 @@ impl CloserProcess {
             Some(capabilities) => with_capabilities(capabilities, folder.path())?,
         };
         let user = rustix::process::geteuid().as_raw().to_string();
-        let mut command = Command::new("setpriv");
         command.args(privileges.setpriv).arg("--").arg(binary);
         command.args(["closer", "--log-level=debug", "--client-uid", &user]);
         command.arg("--socket").arg(folder.path().join("socket")).args(flags);

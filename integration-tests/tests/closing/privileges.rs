@@ -38,3 +38,15 @@ async fn a_closer_needs_net_admin_and_nothing_else_and_says_what_is_missing() {
         }
     }
 }
+
+/// In a pod, the closer and ilb are in containers of their own, and neither sees the processes of the other.
+#[tokio::test]
+#[ignore = "needs the testbed: make test"]
+async fn a_closer_follows_a_client_whose_process_it_cannot_see() {
+    if !alone("privileges::a_closer_follows_a_client_whose_process_it_cannot_see") {
+        return;
+    }
+    let closer = CloserProcess::start_apart(Privileges::ROOT_WITH_NET_ADMIN, &FLAGS).await.unwrap();
+    let ability = Remote::new(closer.socket()).ability().await;
+    assert!(matches!(ability, Ability::Able(_)), "{ability:?}");
+}
