@@ -156,6 +156,9 @@ fn a_pause_of_closing_and_a_refusal_of_the_closer_are_alerts_and_on_the_dashboar
     let query = refuses["expr"].as_str().unwrap();
     assert!(query.contains("increase(ilb_closer_refused_total{") && query.ends_with("[15m])) > 0"), "{query}");
     assert_eq!(refuses["labels"]["severity"], "warning");
+    let unavailable = rule("IlbCloserUnavailable");
+    assert!(unavailable["expr"].as_str().unwrap().starts_with("ilb_closer_up{"), "{unavailable}");
+    assert_eq!((&unavailable["labels"]["severity"], &unavailable["for"]), (&"warning".into(), &"5m".into()));
     let dashboard = dashboard(&chart);
     for metric in [
         "ilb_closings_total",
