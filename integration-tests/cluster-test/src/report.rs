@@ -57,6 +57,7 @@ fn dump(cluster: &Cluster) {
         "kubectl describe pods -l app.kubernetes.io/instance=my-lb | tail -120",
         "kubectl logs -l app.kubernetes.io/instance=my-lb --all-containers --prefix --tail=30",
         "kubectl logs -l app.kubernetes.io/instance=my-lb --all-containers --prefix --tail=15 --previous",
+        "kubectl logs -n closing -l app.kubernetes.io/instance=closing --all-containers --prefix --tail=40",
         "kubectl logs my-lb-ilb-test",
         "kubectl logs client --tail=20",
     ] {

@@ -177,7 +177,12 @@ pub(crate) async fn closing_release_is_uninstalled(cluster: &Cluster) -> anyhow:
     cluster.shell(&format!("helm uninstall closing --namespace {NAMESPACE} --wait --timeout 60s"))?;
     let delete = ["delete", "--wait=false", "--grace-period=1"];
     cluster.kubectl(&[&delete[..], &["pod/kept", "pod/of-primary", &format!("deployment/{DATABASE}")]].concat())?;
-    cluster.kubectl(&["delete", "namespace", NAMESPACE, "--timeout=60s"])?;
+    eventually("the pod of the release has ended", async || {
+        let left = cluster.kubectl(&["get", "pods", "-n", NAMESPACE, "-o", "name"])?;
+        ensure!(left.trim().is_empty(), "still there: {left}");
+        Ok(())
+    })
+    .await?;
     cluster.apply(&[application(3)])?;
     reached(cluster, 3).await?;
     Ok(format!("its metrics were {closed}"))
