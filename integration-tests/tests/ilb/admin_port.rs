@@ -149,6 +149,68 @@ async fn probes_are_answered_while_hundreds_of_connections_are_idle_slow_or_gree
     crowd.abort_all();
 }
 
+#[tokio::test]
+#[ignore = "needs the testbed: make test"]
+async fn probes_are_answered_although_a_flood_from_their_own_address_reconnects_at_full_speed() {
+    /// Failures in a row at which a kubelet acts.
+    const FAILURE_THRESHOLD: usize = 3;
+    const PROBES: usize = 300;
+    let admin = Admin::new((Net::for_this_process().unwrap().host().unwrap(), PORT).into()).unwrap();
+    let address = admin.address();
+    let mut alone = Alone::start(&address.to_string(), 1);
+    admin.wait_until_ok("/startupz").await.unwrap();
+
+    let mut flood = JoinSet::new();
+    for number in 0..600 {
+        flood.spawn(async move {
+            loop {
+                let _ = reconnect(number, address).await;
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+    // As with a kubelet, the prober is another thread than the flood.
+    let probes = tokio::task::spawn_blocking(move || {
+        for number in 0..PROBES {
+            let failures: Vec<_> = (0..FAILURE_THRESHOLD).map_while(|_| probe(address).err()).collect();
+            assert!(failures.len() < FAILURE_THRESHOLD, "probe {number}: {failures:?}");
+        }
+    });
+    probes.await.unwrap();
+    alone.ilb.check_running().unwrap();
+    flood.abort_all();
+}
+
+/// Comes from the address of the probes, and back as soon as the connection is closed.
+async fn reconnect(number: u16, address: SocketAddr) -> std::io::Result<()> {
+    let mut stream = TcpStream::connect(address).await?;
+    match number % 3 {
+        0 => return Ok(()),
+        1 => {}
+        _ => stream.write_all(b"GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n").await?,
+    }
+    read_to_end(&mut stream).await
+}
+
+/// Makes a probe as a kubelet does, which needs the answer within a second.
+fn probe(address: SocketAddr) -> Result<(), String> {
+    use std::io::{Read, Write};
+    let attempt = || {
+        let limit = std::time::Duration::from_secs(1);
+        let mut stream = std::net::TcpStream::connect_timeout(&address, limit)?;
+        stream.set_read_timeout(Some(limit))?;
+        stream.write_all(format!("GET /livez HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes())?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok::<_, std::io::Error>(answer)
+    };
+    match attempt() {
+        Ok(answer) if answer.starts_with("HTTP/1.1 200 ") => Ok(()),
+        Ok(answer) => Err(format!("answered by {answer:?}")),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 /// Requests a path as a kubelet does, on a connection of its own.
 async fn ask(address: SocketAddr, path: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address).await?;

@@ -69,13 +69,13 @@ impl Places {
         Self(Arc::new(Mutex::new(Table { limits, next: 0, taken: BTreeMap::new() })))
     }
 
-    /// Starts the task of a connection, which may be closed at any time to make room for another one.
-    pub(super) fn spawn<F>(&self, peer: IpAddr, connection: impl FnOnce(Arc<Place>) -> F)
+    /// Starts the task of a connection that does this, which may be closed at any time to make room for another one.
+    pub(super) fn spawn<F>(&self, peer: IpAddr, doing: Doing, connection: impl FnOnce(Arc<Place>) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
         // The kernel shows the peers of a listener for both families with IPv6 addresses.
-        let number = self.table().take(peer.to_canonical());
+        let number = self.table().take(peer.to_canonical(), doing);
         let place = Arc::new(Place { number, places: self.clone() });
         let task = tokio::spawn(connection(place)).abort_handle();
         if let Some(taken) = self.table().taken.get_mut(&number) {
@@ -129,7 +129,7 @@ impl Drop for Place {
 }
 
 impl Table {
-    fn take(&mut self, peer: IpAddr) -> u64 {
+    fn take(&mut self, peer: IpAddr, doing: Doing) -> u64 {
         if self.taken.values().filter(|taken| taken.peer == peer).count() >= self.limits.per_peer {
             self.make_room(|taken| taken.peer == peer);
         }
@@ -138,7 +138,7 @@ impl Table {
         }
         let number = self.next;
         self.next += 1;
-        self.taken.insert(number, Taken { peer, doing: Doing::Waiting, unread: 0, since: Instant::now(), task: None });
+        self.taken.insert(number, Taken { peer, doing, unread: 0, since: Instant::now(), task: None });
         number
     }
 
@@ -193,7 +193,7 @@ mod tests {
     async fn connect(places: &Places, peer: IpAddr) -> Arc<Place> {
         advance(Duration::from_secs(1)).await;
         let (sender, receiver) = tokio::sync::oneshot::channel();
-        places.spawn(peer, |place| async move {
+        places.spawn(peer, Doing::Waiting, |place| async move {
             sender.send(Arc::downgrade(&place)).unwrap();
             let _place = place;
             pending::<()>().await;
@@ -255,7 +255,7 @@ mod tests {
         let place = connect(&places, peer(0)).await;
         place.close();
         drop(place);
-        places.spawn(peer(0), |_| async {});
+        places.spawn(peer(0), Doing::Waiting, |_| async {});
         assert!(taken(&places).await.is_empty());
     }
 

@@ -198,7 +198,7 @@ mod tests {
     use tokio::{sync::oneshot, time::sleep};
 
     use super::{
-        super::places::{Limits, Places},
+        super::places::{Doing, Limits, Places},
         *,
     };
 
@@ -211,11 +211,15 @@ mod tests {
     async fn connection(sending: &Sending) -> (Sender, oneshot::Receiver<()>) {
         let (sender, receiver) = oneshot::channel();
         let (open, closed) = oneshot::channel::<()>();
-        Places::new(Limits { total: 10, per_peer: 10 }).spawn([10, 0, 0, 1].into(), |place| async move {
-            let _ = sender.send(place);
-            let _open = open;
-            pending::<()>().await;
-        });
+        Places::new(Limits { total: 10, per_peer: 10 }).spawn(
+            [10, 0, 0, 1].into(),
+            Doing::Waiting,
+            |place| async move {
+                let _ = sender.send(place);
+                let _open = open;
+                pending::<()>().await;
+            },
+        );
         (Sender::new(sending.clone(), Some(receiver.await.unwrap())), closed)
     }
 

@@ -23,7 +23,7 @@ use super::{
     first_line::FirstLine,
     host::AllowedHosts,
     listener::listen,
-    places::{Limits, Place, Places},
+    places::{Doing, Limits, Place, Places},
     routes,
 };
 use crate::{observe::insight::Insight, process::logging::DroppedLines, settings::AdminSettings};
@@ -42,14 +42,20 @@ struct PassedOn {
     first_line: FirstLine,
 }
 
-/// Places of connections that have not sent a request yet, or are being answered a probe.
-const FRONT_LIMITS: Limits = Limits { total: 128, per_peer: 64 };
+/// Places of connections that have not sent a request yet, or are being answered a probe. A probe may come from an address that
+/// also floods this port, since all pods in the network of the node have the kubelet's. So there are as many for one peer as
+/// can be opened while a request is on its way: at 20 000 connections a second, within 12 ms.
+const FRONT_LIMITS: Limits = Limits { total: 512, per_peer: 256 };
 
 /// Places of all other connections.
 const PAGES_LIMITS: Limits = Limits { total: 128, per_peer: 64 };
 
 /// Maximum number of connections on the way from one thread to the other. Further ones are closed.
 const MAX_PASSED_ON: usize = 64;
+
+/// Number of connections, or other events, after which a thread looks for what has arrived in the meantime, however many more
+/// of them there are: much less than a peer has places.
+const EVENT_INTERVAL: u32 = 8;
 
 /// Pause after a connection could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -95,7 +101,8 @@ fn start_thread(
     work: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
     let cannot_start = || format!("cannot start the thread {name}");
-    let runtime = runtime::Builder::new_current_thread().enable_all().build().with_context(cannot_start)?;
+    let mut builder = runtime::Builder::new_current_thread();
+    let runtime = builder.enable_all().event_interval(EVENT_INTERVAL).build().with_context(cannot_start)?;
     let run = move || {
         if let Some(niceness) = niceness {
             // Linux applies it to this thread only. Where that is not allowed, the threads are equal.
@@ -116,8 +123,7 @@ async fn accept(listener: TcpListener, probes: Router, pages: mpsc::Sender<Passe
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let (probes, pages, peer) = (probes.clone(), pages.clone(), peer.ip());
-                places.spawn(peer, |place| begin(stream, peer, probes, pages, place));
+                receive(stream, peer.ip(), &places, &probes, &pages);
                 if std::mem::take(&mut fails) {
                     tracing::info!("The admin server accepts connections again");
                 }
@@ -147,13 +153,41 @@ fn is_of_connection(error: &io::Error) -> bool {
     )
 }
 
-/// Serves the first request of a connection if it is a probe, else passes the connection on.
-async fn begin(mut stream: TcpStream, peer: IpAddr, probes: Router, pages: mpsc::Sender<PassedOn>, place: Arc<Place>) {
-    let Ok(Some(first_line)) = timeout(REQUEST_TIMEOUT, FirstLine::read(&mut stream)).await else { return };
-    if first_line.is_probe() {
+/// Begins with a connection. Its request mostly is there already, and is looked at before any other connection is accepted: a
+/// probe is served and closed last, and everything else takes no place here.
+fn receive(stream: TcpStream, peer: IpAddr, places: &Places, probes: &Router, pages: &mpsc::Sender<PassedOn>) {
+    let Some(first_line) = FirstLine::received(&stream) else { return };
+    let (probes, pages) = (probes.clone(), pages.clone());
+    if !first_line.is_complete() {
+        places.spawn(peer, Doing::Waiting, |place| begin(stream, peer, first_line, probes, pages, place));
+    } else if first_line.is_probe() {
         // A kubelet opens a connection for each probe.
+        places.spawn(peer, Doing::Serving, |place| serve(stream, first_line, probes, Requests::One, place));
+    } else {
+        pass_on(stream, peer, first_line, &pages);
+    }
+}
+
+/// Waits for the first request of a connection, and serves it if it is a probe, else passes the connection on.
+async fn begin(
+    mut stream: TcpStream,
+    peer: IpAddr,
+    first_line: FirstLine,
+    probes: Router,
+    pages: mpsc::Sender<PassedOn>,
+    place: Arc<Place>,
+) {
+    let Ok(Some(first_line)) = timeout(REQUEST_TIMEOUT, first_line.read_rest(&mut stream)).await else { return };
+    if first_line.is_probe() {
+        place.does(Doing::Serving);
         serve(stream, first_line, probes, Requests::One, place).await;
-    } else if let Ok(stream) = stream.into_std() {
+    } else {
+        pass_on(stream, peer, first_line, &pages);
+    }
+}
+
+fn pass_on(stream: TcpStream, peer: IpAddr, first_line: FirstLine, pages: &mpsc::Sender<PassedOn>) {
+    if let Ok(stream) = stream.into_std() {
         // If too many wait there already, this one is closed: here it would take the place of a probe.
         let _ = pages.try_send(PassedOn { stream, peer, first_line });
     }
@@ -166,7 +200,7 @@ async fn serve_pages(mut passed_on: mpsc::Receiver<PassedOn>, router: Router) {
         for PassedOn { stream, peer, first_line } in batch.drain(..) {
             if let Ok(stream) = TcpStream::from_std(stream) {
                 let router = router.clone();
-                places.spawn(peer, |place| serve(stream, first_line, router, Requests::Many, place));
+                places.spawn(peer, Doing::Waiting, |place| serve(stream, first_line, router, Requests::Many, place));
             }
         }
         // These are looked at before the next ones may take their places.

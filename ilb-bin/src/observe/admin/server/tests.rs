@@ -119,6 +119,47 @@ async fn probes_are_answered_whatever_number_of_connections_is_idle() {
     }
 }
 
+/// Opens a connection without letting the server run.
+fn connect_at_once(address: SocketAddr) -> std::net::TcpStream {
+    std::net::TcpStream::connect(address).unwrap()
+}
+
+/// Returns the response, up to the end of the connection.
+async fn response(stream: std::net::TcpStream) -> String {
+    stream.set_nonblocking(true).unwrap();
+    let mut answer = String::new();
+    let _ = TcpStream::from_std(stream).unwrap().read_to_string(&mut answer).await;
+    answer
+}
+
+#[tokio::test]
+async fn a_probe_that_has_arrived_is_answered_however_many_connections_of_its_peer_come_after_it() {
+    let served = Served::start();
+    // All of them are there before the server accepts the first one.
+    let mut probe = connect_at_once(served.address);
+    std::io::Write::write_all(&mut probe, PROBE).unwrap();
+    let others: Vec<_> = (0..FRONT_LIMITS.per_peer + 50).map(|_| connect_at_once(served.address)).collect();
+    let answer = response(probe).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    drop(others);
+}
+
+#[tokio::test]
+async fn a_probe_may_follow_its_connection_when_hundreds_of_its_peer_have_been_opened() {
+    let served = Served::start();
+    let mut probe = served.connect().await;
+    let mut others = Vec::new();
+    for _ in 0..200 {
+        others.push(served.connect().await);
+    }
+    // A complete request shows that all of them have been accepted.
+    assert!(served.answer(PROBE).await.starts_with("HTTP/1.1 200 "));
+    probe.write_all(PROBE).await.unwrap();
+    let mut answer = String::new();
+    probe.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
 #[tokio::test]
 async fn a_peer_that_needs_another_place_loses_the_connection_that_has_been_idle_longest() {
     let served = Served::start();
