@@ -55,6 +55,8 @@ pub struct Controller {
     rivalry: Rivalry,
     /// True if observers have been told of a rival.
     has_rival: bool,
+    /// True if an instance of a fleet has been found to have pools that are not part of the configuration.
+    has_more_pools: bool,
     /// The push, proof or question under way: one at a time.
     work: Option<BoxFuture<'static, Outcome>>,
     closings: Closings,
@@ -101,6 +103,7 @@ impl Controller {
             in_force: DesiredPools::new(),
             rivalry: Rivalry::new(),
             has_rival: false,
+            has_more_pools: false,
             work: None,
             closings: Closings::new(None),
         }
@@ -157,6 +160,7 @@ impl Controller {
                 Some(changes) = received(&mut self.changes) => self.apply_changes(changes),
                 Some(change) = next_of(&mut self.instances) => {
                     let InstanceChange { instance, state, .. } = &change;
+                    self.has_more_pools |= state.as_ref().is_some_and(|state| state.has_more_pools);
                     self.observers.on(&Event::InstanceChanged { instance, state: state.as_ref() });
                 }
                 finished = self.closings.next() => {
@@ -176,7 +180,7 @@ impl Controller {
         if let Some(desired) = self.decide() {
             self.pushes.desire(desired);
         }
-        if self.first_push.ask(now) {
+        if self.first_push.ask(now) || self.asks_again() {
             let sink = Arc::clone(&self.sink);
             self.work = Some(Box::pin(async move { Outcome::PoolsInForce(sink.pools_in_force().await) }));
         }
@@ -205,6 +209,16 @@ impl Controller {
     fn advance_closings(&mut self) -> Option<Instant> {
         let in_force = self.pushes.acknowledged().map(|_| &self.in_force);
         self.closings.advance(&mut self.pools, in_force, &mut self.observers)
+    }
+
+    /// Returns whether to ask again which pools are in force: an instance of a fleet that could not be asked before has more
+    /// of them, and the backends of a pool are still not known.
+    fn asks_again(&mut self) -> bool {
+        let is_due = self.has_more_pools && self.work.is_none() && self.first_push.is_over();
+        if is_due {
+            self.has_more_pools = false;
+        }
+        is_due && self.pools.values().any(|pool| pool.desired().is_none())
     }
 
     /// Lets each pool decide and returns what should be in force; `None` as long as nothing should be pushed. A pool of
@@ -376,6 +390,10 @@ impl Controller {
                 self.first_push = FirstPush::Over;
             }
             Err(error) => {
+                if self.first_push.is_over() {
+                    // It was asked again, and the instance has gone away again: it will be asked before it is configured.
+                    return;
+                }
                 if may_answer_later(&error) {
                     self.first_push.unanswered(now);
                 } else {

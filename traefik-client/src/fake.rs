@@ -63,6 +63,8 @@ struct State {
     script: VecDeque<Script>,
     seen: Vec<Configuration>,
     in_force: Option<Configuration>,
+    /// True while each call fails.
+    is_away: bool,
     /// Number of the process.
     process: u64,
 }
@@ -76,7 +78,8 @@ impl State {
 impl Default for FakeSink {
     /// Creates a fake without a configuration, of which each call succeeds.
     fn default() -> Self {
-        Self { state: Mutex::new(State { script: VecDeque::new(), seen: Vec::new(), in_force: None, process: 1 }) }
+        let state = State { script: VecDeque::new(), seen: Vec::new(), in_force: None, is_away: false, process: 1 };
+        Self { state: Mutex::new(state) }
     }
 }
 
@@ -84,6 +87,15 @@ impl FakeSink {
     /// Appends the behaviour of the next calls of `apply` to the script.
     pub fn script(&self, next: impl IntoIterator<Item = Script>) {
         self.lock().script.extend(next);
+    }
+
+    /// Makes each call fail from now on, or no call any more. The configuration stays in force, and the script as it is.
+    pub fn set_away(&self, is_away: bool) {
+        self.lock().is_away = is_away;
+    }
+
+    fn check_reachable(&self) -> Result<(), Error> {
+        if self.lock().is_away { Err(Error::unreachable("the fake is away")) } else { Ok(()) }
     }
 
     /// Loses the configuration and continues as another process.
@@ -122,6 +134,7 @@ impl FakeSink {
 #[async_trait]
 impl ConfigSink for FakeSink {
     async fn apply(&self, configuration: &Configuration) -> Result<Applied, Error> {
+        self.check_reachable()?;
         let script = {
             let mut state = self.lock();
             state.seen.push(configuration.clone());
@@ -152,6 +165,7 @@ impl ConfigSink for FakeSink {
     }
 
     async fn verify(&self, applied: &Applied) -> Result<(), Error> {
+        self.check_reachable()?;
         let state = self.lock();
         if applied.started != state.started() {
             return Err(Error::Restarted);
@@ -163,6 +177,7 @@ impl ConfigSink for FakeSink {
     }
 
     async fn pools_in_force(&self) -> Result<BTreeMap<Name, Vec<Member>>, Error> {
+        self.check_reachable()?;
         let in_force = self.in_force().unwrap_or_default();
         let pool = |(name, router): (&Name, &TcpRouter)| (name.clone(), members(&in_force, router.service()));
         Ok(in_force.tcp.routers.iter().map(pool).collect())

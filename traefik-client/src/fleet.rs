@@ -194,7 +194,9 @@ impl ConfigSink for Fleet {
     }
 
     /// Returns each pool as the first instance has it that has it at all. Instances that cannot be asked are left out,
-    /// unless that is all of them.
+    /// unless that is all of them. Each of these is asked as soon as it answers, before it is configured; if it has pools
+    /// that the configuration lacks, it [says so](InstanceState::has_more_pools) for a while, in which this can be called
+    /// again.
     async fn pools_in_force(&self) -> Result<BTreeMap<Name, Vec<Member>>, Error> {
         let instances = self.known_instances().await;
         let answers = join_all(instances.iter().map(|instance| instance.pools_in_force())).await;

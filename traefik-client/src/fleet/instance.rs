@@ -1,6 +1,13 @@
 //! A Traefik of a fleet, with the task that keeps its configuration in force.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use tokio::{
@@ -28,6 +35,8 @@ pub(super) struct Instance {
     pub(super) label: String,
     sink: Arc<dyn ConfigSink>,
     state: watch::Receiver<InstanceState>,
+    /// True if it could not be asked for its pools, and has not been configured since.
+    is_unasked: Arc<AtomicBool>,
     _task: Task,
 }
 
@@ -43,6 +52,9 @@ pub struct InstanceState {
     pub error: Option<Error>,
     /// True while another client keeps replacing the configuration.
     pub has_rival: bool,
+    /// True while the instance is not configured yet because it has pools that the configuration lacks:
+    /// [`pools_in_force`](ConfigSink::pools_in_force) returns them.
+    pub has_more_pools: bool,
     /// Generation of the latest configuration that was tried.
     tried: u64,
 }
@@ -74,8 +86,10 @@ pub(super) struct Shared {
 impl Instance {
     pub(super) fn start(label: String, sink: Arc<dyn ConfigSink>, shared: Shared) -> Self {
         let (published, state) = watch::channel(InstanceState::new(None));
+        let is_unasked = Arc::new(AtomicBool::new(false));
         let keeper = Keeper {
             sink: sink.clone(),
+            is_unasked: Arc::clone(&is_unasked),
             shared,
             published,
             breaker: Breaker::new(),
@@ -83,7 +97,7 @@ impl Instance {
             not_before: None,
             faults: None,
         };
-        Self { label, sink, state, _task: Task::spawn(keeper.run()) }
+        Self { label, sink, state, is_unasked, _task: Task::spawn(keeper.run()) }
     }
 
     pub(super) fn state(&self) -> InstanceState {
@@ -117,9 +131,12 @@ impl Instance {
         self.sink.verify(&applied).await.map(|()| applied)
     }
 
-    /// Returns the members of each pool that is in force.
+    /// Returns the members of each pool that is in force. An instance that cannot be asked now is asked before it is
+    /// configured.
     pub(super) async fn pools_in_force(&self) -> Result<BTreeMap<Name, Vec<Member>>, Error> {
-        self.sink.pools_in_force().await
+        let answer = self.sink.pools_in_force().await;
+        self.is_unasked.store(answer.as_ref().is_err_and(Error::is_retryable), Ordering::Relaxed);
+        answer
     }
 }
 
@@ -131,7 +148,7 @@ impl InstanceState {
             Some(Ok(applied)) => (Some(applied), None),
             Some(Err(error)) => (None, Some(error)),
         };
-        Self { breaker: BreakerState::Closed, applied, error, has_rival: false, tried: 0 }
+        Self { breaker: BreakerState::Closed, applied, error, has_rival: false, has_more_pools: false, tried: 0 }
     }
 
     /// Returns the proof of the configuration in force, or the reason why there is none. What a rival may replace at any
@@ -146,18 +163,22 @@ impl InstanceState {
     }
 
     fn is_left_alone(&self) -> bool {
-        self.has_rival || matches!(self.breaker, BreakerState::Open { .. })
+        self.has_rival || self.has_more_pools || matches!(self.breaker, BreakerState::Open { .. })
     }
 }
+
+/// Time for which an instance with pools that the configuration lacks is not configured, unless they are added before.
+const TIME_TO_ADD_POOLS: Duration = Duration::from_secs(3);
 
 /// State of an instance's task.
 struct Keeper {
     sink: Arc<dyn ConfigSink>,
+    is_unasked: Arc<AtomicBool>,
     shared: Shared,
     published: watch::Sender<InstanceState>,
     breaker: Breaker,
     rivalry: Rivalry,
-    /// End of the pause because of a rival.
+    /// End of the pause because of a rival, or of pools that the configuration lacks.
     not_before: Option<Instant>,
     /// Repetitions that find out whether the faults of some routers are gone; `None` without faults.
     faults: Option<Repetition>,
@@ -181,6 +202,9 @@ impl Keeper {
             {
                 (latest, is_in_force) = (Some(desired), false);
                 self.breaker.skip_pause();
+                if self.published.borrow().has_more_pools {
+                    self.not_before = None;
+                }
             }
             let now = Instant::now();
             match (&latest, self.paused_until(now)) {
@@ -205,8 +229,40 @@ impl Keeper {
         self.faults.as_ref().is_some_and(|repetition| repetition.at <= now)
     }
 
+    /// Asks an instance that could not be asked before which pools it has, and returns whether it may be configured now.
+    ///
+    /// It may serve a pool that this process knows nothing of since its restart, and that no other instance has. So its
+    /// first configuration waits for a while, in which that pool can be added to the configuration.
+    async fn asks_first(&mut self, desired: &Desired) -> bool {
+        let answer = self.sink.pools_in_force().await;
+        let now = Instant::now();
+        let (error, has_more_pools) = match answer {
+            Err(error) if error.is_retryable() => {
+                self.breaker.failed(now.into_std());
+                (Some(error), false)
+            }
+            answer => {
+                self.is_unasked.store(false, Ordering::Relaxed);
+                let has = |name: &Name| desired.configuration.tcp.routers.contains_key(name);
+                // Where the question cannot be answered, nothing can be kept.
+                if answer.map_or(true, |pools| pools.keys().all(has)) {
+                    return true;
+                }
+                self.not_before = Some(now + TIME_TO_ADD_POOLS);
+                (self.published.borrow().error.clone(), true)
+            }
+        };
+        let breaker = self.breaker.state(now.into_std());
+        let before = self.published.borrow().clone();
+        self.publish(InstanceState { breaker, applied: None, error, has_more_pools, ..before });
+        false
+    }
+
     /// Applies `desired` once, and returns whether that succeeded.
     async fn attempt(&mut self, desired: &Desired) -> bool {
+        if self.is_unasked.load(Ordering::Relaxed) && !self.asks_first(desired).await {
+            return false;
+        }
         let outcome = self.sink.apply(&desired.configuration).await;
         let now = Instant::now();
         match &outcome {
@@ -220,7 +276,8 @@ impl Keeper {
         let succeeded = applied.is_some();
         let breaker = self.breaker.state(now.into_std());
         let has_rival = self.rivalry.has_rival(now.into_std());
-        self.publish(InstanceState { breaker, applied, error, has_rival, tried: desired.generation });
+        let tried = desired.generation;
+        self.publish(InstanceState { breaker, applied, error, has_rival, has_more_pools: false, tried });
         succeeded
     }
 

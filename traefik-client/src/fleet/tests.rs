@@ -211,6 +211,56 @@ async fn the_pools_of_a_fleet_are_those_of_the_instances_that_can_be_asked() {
     assert_eq!(fleet.pools_in_force().await.unwrap(), [("x".parse().unwrap(), vec![member])].into());
 }
 
+/// Returns a configuration of these pools.
+fn pools(names: &[&str]) -> Configuration {
+    let mut all = Configuration::default();
+    for name in names {
+        let pool = crate::TcpPool::new(name.parse().unwrap(), "tcp".parse().unwrap());
+        pool.member(Member::new("10.0.0.1:1".parse().unwrap(), 3)).add_to(&mut all);
+    }
+    all
+}
+
+/// Starts a fleet of two of which `a`, which has the pool `x`, cannot be asked for its pools, and lets `y` come into force.
+/// Then `a` can be reached.
+async fn with_one_that_could_not_be_asked() -> (BTreeMap<String, Arc<FakeSink>>, Fleet) {
+    let fakes = fakes(&["a", "b"]);
+    fakes["a"].overwrite(pools(&["x"]));
+    fakes["a"].set_away(true);
+    let fleet = fleet(&fakes).quorum(Quorum::AtLeast(1)).start();
+    assert_eq!(fleet.pools_in_force().await.unwrap(), BTreeMap::new());
+    fleet.apply(&pools(&["y"])).await.unwrap();
+    fakes["a"].set_away(false);
+    (fakes, fleet)
+}
+
+fn has_more_pools(fleet: &Fleet) -> bool {
+    fleet.instances()[0].1.has_more_pools
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_could_not_be_asked_for_its_pools_is_asked_before_it_is_configured() {
+    let (fakes, fleet) = with_one_that_could_not_be_asked().await;
+    until(|| has_more_pools(&fleet)).await;
+    assert_eq!(fakes["a"].in_force(), Some(pools(&["x"])));
+    assert!(fleet.pools_in_force().await.unwrap().contains_key("x"));
+    fleet.apply(&pools(&["x", "y"])).await.unwrap();
+    until(|| fakes["a"].in_force() == Some(pools(&["x", "y"]))).await;
+    assert!(!has_more_pools(&fleet) && !fakes["a"].seen().contains(&pools(&["y"])));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_with_pools_that_nobody_adds_is_configured_after_a_while() {
+    let (fakes, fleet) = with_one_that_could_not_be_asked().await;
+    until(|| has_more_pools(&fleet)).await;
+    let since = Instant::now();
+    until(|| fakes["a"].in_force() == Some(pools(&["y"]))).await;
+    assert!(since.elapsed() >= SECOND * 2 && !has_more_pools(&fleet));
+    fakes["a"].restart();
+    until(|| fakes["a"].in_force() == Some(pools(&["y"]))).await;
+    assert!(!has_more_pools(&fleet));
+}
+
 #[tokio::test(start_paused = true)]
 async fn times_beyond_every_clock_are_survived() {
     let fakes = fakes(&["a", "b"]);

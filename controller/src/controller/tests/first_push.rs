@@ -1,6 +1,6 @@
 //! The first push, and the backends that Traefik has of pools that are not known by then.
 
-use ilb_traefik_client::Member;
+use ilb_traefik_client::{Configuration, Fleet, Member, TcpPool, fake::FakeSink, fleet::Quorum};
 
 use super::*;
 use crate::testing::{PoolsInForce, address};
@@ -105,4 +105,36 @@ async fn backends_that_become_known_while_traefik_is_asked_are_pushed_at_once() 
     let first = two.next_push().await;
     assert_eq!(first.members(), [("a".to_owned(), 2), ("b".to_owned(), 3)]);
     assert_eq!(first.at, known);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_that_only_an_instance_has_which_could_not_be_asked_is_kept_when_it_comes_back() {
+    let (away, empty) = (Arc::new(FakeSink::default()), Arc::new(FakeSink::default()));
+    let mut before = Configuration::default();
+    for pool in ["a", "b"] {
+        let pool = TcpPool::new(pool.parse().unwrap(), "tcp".parse().unwrap());
+        pool.member(Member::new(address(7), 7)).add_to(&mut before);
+    }
+    away.overwrite(before);
+    away.set_away(true);
+    let fleet = Fleet::builder().sink("a:1".into(), away.clone()).sink("b:1".into(), empty.clone());
+    let fleet = Arc::new(fleet.quorum(Quorum::AtLeast(1)).start());
+    let ((a, sets_of_a), (b, _sets_of_b)) =
+        (pool("a", "tcp", Policy::round_robin()), pool("b", "tcp", Policy::round_robin()));
+    let instances = fleet.watch_instances();
+    let _running = tokio::spawn(Controller::new(fleet, [a, b]).with_instances(instances).run(std::future::pending()));
+    sets_of_a.send(Ok(set(2))).await.unwrap();
+    let routers = |sink: &FakeSink| -> Vec<String> {
+        sink.in_force().into_iter().flat_map(|it| it.tcp.routers.into_keys()).map(|name| name.to_string()).collect()
+    };
+    time::sleep(Controller::MAX_FIRST_PUSH_DELAY + Duration::from_secs(5)).await;
+    assert_eq!((routers(&away), routers(&empty)), (vec!["a".to_owned(), "b".to_owned()], vec!["a".to_owned()]));
+    away.set_away(false);
+    time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(
+        (routers(&away), routers(&empty)),
+        (vec!["a".to_owned(), "b".to_owned()], vec!["a".to_owned(), "b".to_owned()])
+    );
+    let has_b = |seen: &Configuration| seen.tcp.routers.keys().any(|name| name.as_str() == "b");
+    assert!(away.seen().iter().all(has_b), "it never was without the pool");
 }
