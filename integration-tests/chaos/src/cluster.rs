@@ -1,6 +1,11 @@
 //! The API server, the pods in three namespaces, and the account with which ilb reads them.
 
-use std::{collections::BTreeMap, fs, net::IpAddr, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::{IpAddr, Ipv4Addr},
+    path::Path,
+};
 
 use anyhow::Context;
 use ilb_testbed::{ApiServer, FaultProxy, Pods, Readiness, eventually};
@@ -29,10 +34,15 @@ pub(crate) struct Cluster {
     pods: Vec<Pods>,
     /// Pods that exist, and their states.
     existing: BTreeMap<Slot, PodState>,
+    /// Number of pods that each slot has had beside its first one: their names differ.
+    successors: BTreeMap<Slot, usize>,
     /// Number of the token in use.
     token: usize,
     token_file: std::path::PathBuf,
 }
+
+/// Name of the pod whose address is no backend's.
+const STRANGER: &str = "stranger";
 
 /// Name of the account, the role and its bindings.
 const ACCOUNT: &str = "ilb";
@@ -43,7 +53,15 @@ impl Cluster {
         let api_server = ApiServer::start().await?;
         let proxy = FaultProxy::start(api_server.address()).await?;
         let token_file = folder.join("token");
-        let mut cluster = Self { api_server, proxy, pods: Vec::new(), existing: BTreeMap::new(), token: 0, token_file };
+        let mut cluster = Self {
+            api_server,
+            proxy,
+            pods: Vec::new(),
+            existing: BTreeMap::new(),
+            successors: BTreeMap::new(),
+            token: 0,
+            token_file,
+        };
         cluster.create_all().await?;
         Ok(cluster)
     }
@@ -109,7 +127,7 @@ impl Cluster {
         let Some(slot) = self.existing.keys().next() else { return Ok(()) };
         for number in 0..PATCHES {
             let note = json!({"metadata": {"annotations": {"number": number.to_string()}}});
-            self.pods[slot.pool].patch(&pod_name(*slot), note).await?;
+            self.pods[slot.pool].patch(&self.pod_name(*slot), note).await?;
         }
         Ok(())
     }
@@ -120,7 +138,7 @@ impl Cluster {
     }
 
     async fn try_to_set_pod(&mut self, slot: Slot, to: PodState, ip: IpAddr) -> anyhow::Result<()> {
-        let (pods, name) = (&self.pods[slot.pool], pod_name(slot));
+        let (pods, name) = (&self.pods[slot.pool], self.pod_name(slot));
         match (self.existing.get(&slot).copied(), to) {
             (Some(from), to) if from == to => return Ok(()),
             (None, PodState::Absent | PodState::Terminating) => return Ok(()),
@@ -146,6 +164,49 @@ impl Cluster {
         Ok(())
     }
 
+    /// Creates another pod with the address of this one, and deletes this one.
+    pub(crate) async fn replace_pod(&mut self, slot: Slot, ip: IpAddr) -> anyhow::Result<()> {
+        let before = self.pod_name(slot);
+        *self.successors.entry(slot).or_default() += 1;
+        let pods = &self.pods[slot.pool];
+        pods.create_ready(&self.pod_name(slot), ip).await?;
+        pods.remove(&before).await
+    }
+
+    /// Creates a pod that is Ready and has no address yet, as one that [`set_pod`](Self::set_pod) makes Ready later.
+    pub(crate) async fn create_without_address(&mut self, slot: Slot) -> anyhow::Result<()> {
+        let (pods, name) = (&self.pods[slot.pool], self.pod_name(slot));
+        pods.create(&name).await?;
+        pods.set_ready_without_address(&name).await?;
+        self.existing.insert(slot, PodState::NotReady);
+        Ok(())
+    }
+
+    /// Creates a Ready pod whose address is that of a service for metadata.
+    pub(crate) async fn create_stranger(&self, pool: usize) -> anyhow::Result<()> {
+        self.pods[pool].create_ready(STRANGER, IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254))).await
+    }
+
+    /// Deletes that pod.
+    pub(crate) async fn remove_stranger(&self, pool: usize) -> anyhow::Result<()> {
+        self.pods[pool].remove(STRANGER).await
+    }
+
+    /// Gives a pod annotations that would get into rules, names, logs or memory if anything made use of them.
+    pub(crate) async fn annotate(&self, slot: Slot) -> anyhow::Result<()> {
+        let texts = [
+            "`) || HostSNI(`*",
+            "\"}}],\"tcp\":{\"routers\":null",
+            "\n{\"level\":\"ERROR\"}\u{1b}[2J",
+            "{{ env \"HOME\" }}",
+        ];
+        let numbered =
+            texts.iter().enumerate().map(|(number, text)| (format!("ilb.example/{number}"), (*text).to_owned()));
+        let long = ("ilb.example/long".to_owned(), "\u{fffd}".repeat(80_000));
+        let annotations: BTreeMap<_, _> = numbered.chain([long]).collect();
+        self.pods[slot.pool].patch(&self.pod_name(slot), json!({"metadata": {"annotations": annotations}})).await
+    }
+
     /// Writes a kubeconfig with which ilb reaches the API server by the proxy, as the account.
     pub(crate) fn write_kubeconfig(&self, file: &Path) -> anyhow::Result<()> {
         let mut kubeconfig: Value = serde_json::from_str(&fs::read_to_string(self.api_server.kubeconfig())?)?;
@@ -156,14 +217,17 @@ impl Cluster {
         Ok(fs::write(file, kubeconfig.to_string())?)
     }
 
+    fn pod_name(&self, slot: Slot) -> String {
+        match self.successors.get(&slot) {
+            None => format!("pod-{}", slot.number),
+            Some(successors) => format!("pod-{}-{successors}", slot.number),
+        }
+    }
+
     fn api<K>(&self, pool: usize) -> Api<K>
     where
         K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
     {
         Api::namespaced(self.api_server.client(), POOLS[pool].name)
     }
-}
-
-fn pod_name(slot: Slot) -> String {
-    format!("pod-{}", slot.number)
 }

@@ -3,7 +3,7 @@
 mod admin;
 mod log;
 mod settings;
-mod traefik;
+pub(crate) mod traefik;
 
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use ilb_testbed::{FaultProxy, Signal};
 use crate::{
     fault::Fault,
     model::Model,
+    schedule::{Change, PodState},
     servers::{Hole, Manner, Server},
     setup::Slot,
     world::World,
@@ -21,11 +22,7 @@ use crate::{
 const SLOW: Duration = Duration::from_millis(150);
 
 /// Makes a fault. One that is [instant](Fault::is_instant) is over when this returns.
-pub(crate) async fn make(
-    world: &mut World,
-    fault: Fault,
-    model: impl Fn(Slot) -> crate::schedule::PodState,
-) -> anyhow::Result<()> {
+pub(crate) async fn make(world: &mut World, fault: Fault, model: impl Fn(Slot) -> PodState) -> anyhow::Result<()> {
     match fault {
         Fault::TraefikKilled(traefik) => world.traefiks[traefik].0.kill()?,
         Fault::TraefikStopped(traefik) => world.traefiks[traefik].0.process()?.signal(Signal::STOP)?,
@@ -38,6 +35,7 @@ pub(crate) async fn make(
         Fault::TraefikCut(traefik) => cut(&world.traefiks[traefik].1),
         Fault::ForeignWrite(traefik) => traefik::write_once(world, traefik).await?,
         Fault::ForeignWriter(traefik) => traefik::keep_writing(world, traefik)?,
+        Fault::TraefikStuck(traefik) => traefik::jam(world, traefik).await?,
         Fault::ApiServerKilled => world.cluster.api_server.kill()?,
         Fault::ApiServerStopped => world.cluster.api_server.freeze()?,
         Fault::ApiServerRestarted => {
@@ -65,7 +63,13 @@ pub(crate) async fn make(
             world.kill_ilb();
             world.start_ilb()?;
         }
+        Fault::IlbTerminated => {
+            world.terminate_ilb().await?;
+            world.start_ilb()?;
+        }
+        Fault::ClockStepped(step) => world.step_clock(Some(step))?,
         Fault::SettingsWrong(mistake) => settings::write(world, mistake)?,
+        Fault::PoolRefused => settings::add_pool(world)?,
         Fault::LogNotRead => log::stop_reading(world).await?,
         Fault::AdminFlood => admin::flood(world),
         Fault::ServerRefuses(slot) => {
@@ -78,8 +82,53 @@ pub(crate) async fn make(
         }
         Fault::ServerCloses(slot) => set_manner(world, slot, Manner::Closes),
         Fault::ServerFull(slot) => set_manner(world, slot, Manner::IsFull),
+        Fault::PodTerminates(slot) => change_pod(world, slot, PodState::Terminating).await?,
+        Fault::PodReplaced(slot) => {
+            let address = world.address(slot);
+            world.cluster.replace_pod(slot, address.ip()).await?;
+        }
+        Fault::PodWithoutAddress(slot) => {
+            world.start_server(slot).await?;
+            world.cluster.create_without_address(slot).await?;
+        }
+        Fault::PodWithForeignAddress(pool) => world.cluster.create_stranger(pool).await?,
+        Fault::PodHostile(pool) => world.cluster.annotate(Slot { pool, number: 0 }).await?,
+        Fault::PodsReplaced(_) => {
+            for Change { slot, to } in changes_of(fault, &model) {
+                change_pod(world, slot, to).await?;
+            }
+        }
     }
     Ok(())
+}
+
+/// Returns the changes of pods that a fault is made of, given the pods before.
+pub(crate) fn changes_of(fault: Fault, pod: impl Fn(Slot) -> PodState) -> Vec<Change> {
+    match fault {
+        Fault::PodTerminates(slot) => vec![Change { slot, to: PodState::Terminating }],
+        Fault::PodWithoutAddress(slot) => vec![Change { slot, to: PodState::NotReady }],
+        Fault::PodsReplaced(pool) => {
+            let other = |state| if state == PodState::Ready { PodState::Absent } else { PodState::Ready };
+            let change = |slot| Change { slot, to: other(pod(slot)) };
+            // The new ones first, as with a rollout that is as fast as it can be.
+            let mut changes: Vec<_> = Slot::all().filter(|slot| slot.pool == pool).map(change).collect();
+            changes.sort_by_key(|change| change.to == PodState::Absent);
+            changes
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Returns the changes of pods with which a fault is healed.
+pub(crate) fn changes_back(fault: Fault) -> Vec<Change> {
+    match fault {
+        Fault::PodTerminates(slot) | Fault::PodWithoutAddress(slot) => vec![Change { slot, to: PodState::Ready }],
+        _ => Vec::new(),
+    }
+}
+
+async fn change_pod(world: &mut World, slot: Slot, to: PodState) -> anyhow::Result<()> {
+    world.change(Change { slot, to }).await
 }
 
 /// Ends a fault that lasts.
@@ -90,7 +139,12 @@ pub(crate) async fn heal(world: &mut World, fault: Fault) -> anyhow::Result<()> 
         Fault::TraefikBlackHole(traefik) | Fault::TraefikSlow(traefik) | Fault::TraefikCut(traefik) => {
             world.traefiks[traefik].1.heal();
         }
-        Fault::ForeignWriter(_) | Fault::AdminFlood => world.intruders.abort_all(),
+        Fault::ForeignWriter(traefik) => traefik::stop_writing(world, traefik).await?,
+        Fault::TraefikStuck(traefik) => {
+            world.traefiks[traefik].0.kill()?;
+            world.traefiks[traefik].0.restart().await?;
+        }
+        Fault::AdminFlood => world.intruders.abort_all(),
         Fault::ApiServerKilled => world.cluster.api_server.restart().await?,
         Fault::ApiServerStopped => world.cluster.api_server.resume()?,
         Fault::ApiBlackHole | Fault::ApiSlow | Fault::ApiCut => world.cluster.proxy.heal(),
@@ -99,7 +153,14 @@ pub(crate) async fn heal(world: &mut World, fault: Fault) -> anyhow::Result<()> 
         Fault::TokenRevoked => world.cluster.issue_token().await?,
         Fault::IlbKilled => world.start_ilb()?,
         Fault::IlbStopped => world.ilb()?.signal(Signal::CONT)?,
-        Fault::SettingsWrong(_) => world.write_settings(&world.settings())?,
+        Fault::SettingsWrong(_) | Fault::PoolRefused => world.write_settings(&world.settings())?,
+        Fault::ClockStepped(_) => world.step_clock(None)?,
+        Fault::PodTerminates(_) | Fault::PodWithoutAddress(_) => {
+            for Change { slot, to } in changes_back(fault) {
+                change_pod(world, slot, to).await?;
+            }
+        }
+        Fault::PodWithForeignAddress(pool) => world.cluster.remove_stranger(pool).await?,
         Fault::LogNotRead => log::read_again(world)?,
         Fault::ServerRefuses(slot) | Fault::ServerSwallows(slot) => {
             world.holes.remove(&slot);
@@ -114,7 +175,11 @@ pub(crate) async fn heal(world: &mut World, fault: Fault) -> anyhow::Result<()> 
         | Fault::Compaction
         | Fault::EtcdRestarted
         | Fault::EtcdLost
-        | Fault::IlbRestarted => {}
+        | Fault::IlbRestarted
+        | Fault::IlbTerminated
+        | Fault::PodReplaced(_)
+        | Fault::PodHostile(_)
+        | Fault::PodsReplaced(_) => {}
     }
     Ok(())
 }
@@ -122,7 +187,7 @@ pub(crate) async fn heal(world: &mut World, fault: Fault) -> anyhow::Result<()> 
 /// Returns what the log has when ilb notices a fault that does not last long enough to be shown.
 pub(crate) fn log_lines(fault: Fault) -> &'static [&'static str] {
     match fault {
-        Fault::TraefikRestarted(_) | Fault::ForeignWrite(_) => &[
+        Fault::TraefikRestarted(_) | Fault::ForeignWrite(_) | Fault::TraefikStuck(_) => &[
             "Traefik's configuration is no longer verified",
             "A Traefik does not have the configuration",
             "Another program writes to this Traefik",
@@ -134,6 +199,7 @@ pub(crate) fn log_lines(fault: Fault) -> &'static [&'static str] {
         Fault::ServerRefuses(_) | Fault::ServerSwallows(_) | Fault::ServerCloses(_) | Fault::ServerFull(_) => {
             &["A backend is suspect", "A backend is failing"]
         }
+        Fault::PodWithForeignAddress(_) => &["169.254.169.254"],
         _ => &[],
     }
 }
@@ -150,7 +216,7 @@ fn set_manner(world: &World, slot: Slot, manner: Manner) {
 }
 
 /// Lets the control plane start without any data, and creates everything again.
-async fn lose_etcd(world: &mut World, pod: impl Fn(Slot) -> crate::schedule::PodState) -> anyhow::Result<()> {
+async fn lose_etcd(world: &mut World, pod: impl Fn(Slot) -> PodState) -> anyhow::Result<()> {
     // The versions begin at 1 again. Only as long as they are smaller than before is the loss distinguishable from a change.
     world.cluster.advance().await?;
     world.cluster.api_server.lose_all_data().await?;
@@ -163,7 +229,7 @@ async fn lose_etcd(world: &mut World, pod: impl Fn(Slot) -> crate::schedule::Pod
 }
 
 /// Returns the states of pods in a model, for [`make`].
-pub(crate) fn pods_of(model: &Model) -> impl Fn(Slot) -> crate::schedule::PodState + use<> {
+pub(crate) fn pods_of(model: &Model) -> impl Fn(Slot) -> PodState + use<> {
     let pods: std::collections::BTreeMap<_, _> = Slot::all().map(|slot| (slot, model.pod(slot))).collect();
-    move |slot| pods.get(&slot).copied().unwrap_or(crate::schedule::PodState::Absent)
+    move |slot| pods.get(&slot).copied().unwrap_or(PodState::Absent)
 }

@@ -10,8 +10,8 @@ use serde_json::Value;
 use crate::{
     fault::Fault,
     model::{Expected, Said},
-    seen::Seen,
-    setup::{POOLS, Slot},
+    seen::{Seen, Weights},
+    setup::{EXTRA_POOL, POOLS, Slot},
 };
 
 /// A difference between what is shown and what the model says.
@@ -46,10 +46,43 @@ pub(crate) fn differences(expected: &Expected, seen: &Seen, names: &Names<'_>) -
     if let Some(status) = &seen.status {
         judge_status(expected, status, names, &pools, &mut found);
     }
+    let left_out: BTreeMap<_, _> =
+        expected.left_out.iter().map(|slot| (slot.pool, (names.address_of)(*slot))).collect();
     for (traefik, has) in &seen.traefiks {
         judge_traefik(*traefik, has, seen.status.as_ref(), &pools, &doubtful, &mut found);
+        for (index, weights) in has.iter().enumerate() {
+            let Some(weights) = weights else { continue };
+            let pool = Pool { traefik: traefik + 1, name: POOLS[index].name };
+            judge_weights(pool, weights, expected.counted.contains(&index), left_out.get(&index), &mut found);
+        }
     }
     found.0
+}
+
+/// A pool of a Traefik, in texts.
+#[derive(Clone, Copy)]
+struct Pool {
+    traefik: usize,
+    name: &'static str,
+}
+
+/// Judges the weights of a pool: equal ones where connections are not counted, and where they are at least something for
+/// each backend that is there, however full; nothing for one that fails.
+fn judge_weights(pool: Pool, weights: &Weights, is_counted: bool, left_out: Option<&SocketAddr>, found: &mut Found) {
+    let Pool { traefik, name } = pool;
+    let sum = |weights: &Vec<u64>| weights.iter().sum::<u64>();
+    let text = |what: &str| format!("pool {name}: the weights in Traefik {traefik} {what}: {weights:?}");
+    if is_counted {
+        let is_used = |(address, weights): (&SocketAddr, &Vec<u64>)| left_out == Some(address) || sum(weights) > 0;
+        found.check(weights.iter().all(is_used), None, || text("leave out a backend that works"));
+    } else {
+        let different: BTreeSet<_> = weights.values().collect();
+        found.check(different.len() <= 1 && weights.values().all(|one| sum(one) > 0), None, || text("are not equal"));
+    }
+    if let Some(address) = left_out {
+        let is_left_out = weights.get(address).is_none_or(|weights| sum(weights) == 0);
+        found.check(is_left_out, None, || text(&format!("send connections to {address}, which fails")));
+    }
 }
 
 #[derive(Default)]
@@ -97,7 +130,7 @@ fn judge_status(
 /// Judges the configuration of a Traefik: it has the backends that are ready and work, and what ilb calls acknowledged.
 fn judge_traefik(
     traefik: usize,
-    has: &[Option<BTreeSet<SocketAddr>>],
+    has: &[Option<Weights>],
     status: Option<&Value>,
     pools: &[Option<BTreeSet<SocketAddr>>],
     doubtful: &BTreeSet<SocketAddr>,
@@ -110,13 +143,14 @@ fn judge_traefik(
             continue;
         };
         let (Some(ready), Some(status)) = (ready, status) else { continue };
-        let holds = has.is_subset(ready) && ready.difference(has).all(|address| doubtful.contains(address));
+        let has: BTreeSet<_> = has.keys().copied().collect();
+        let holds = has.is_subset(ready) && ready.difference(&has).all(|address| doubtful.contains(address));
         found.check(holds, None, || {
             format!("pool {}: Traefik {number} has {has:?}, and {ready:?} are ready", pool.name)
         });
         let acknowledged =
             backends(status, pool.name, |backend| backend["weights"].as_array().is_some_and(|list| !list.is_empty()));
-        found.check(&acknowledged == has, None, || {
+        found.check(acknowledged == has, None, || {
             format!("pool {}: Traefik {number} has {has:?}, and acknowledged are {acknowledged:?}", pool.name)
         });
     }
@@ -141,6 +175,9 @@ type Meaning = fn(usize) -> Said;
 fn said(text: &str, names: &Names<'_>) -> Said {
     if text.starts_with("settings: ") {
         return Said::Settings;
+    }
+    if text.starts_with(&format!("pool {EXTRA_POOL}: ")) {
+        return Said::ExtraPool;
     }
     let traefik =
         text.strip_prefix("Traefik ").and_then(|rest| names.traefiks.iter().position(|name| rest.starts_with(name)));
@@ -186,7 +223,8 @@ mod tests {
         let backend = |slot| json!({"address": address(slot), "state": "ready", "weights": [1]});
         let pool = |(index, pool): (usize, &crate::setup::PoolSpec)| json!({"name": pool.name, "backends": model.ready_pods(index).into_iter().map(backend).collect::<Vec<_>>()});
         let pools: Vec<_> = POOLS.iter().enumerate().map(pool).collect();
-        let has = (0..POOLS.len()).map(|pool| Some(model.ready_pods(pool).into_iter().map(address).collect()));
+        let weights = |slot| (address(slot), vec![1_000_000]);
+        let has = (0..POOLS.len()).map(|pool| Some(model.ready_pods(pool).into_iter().map(weights).collect()));
         Seen {
             status: Some(json!({"ready": true, "degraded": [], "pools": pools})),
             ready: Some((200, "ok".to_owned())),
@@ -210,11 +248,43 @@ mod tests {
         let model = Model::new(Setup::Single);
         let mut seen = shown(&model);
         let pool = seen.traefiks.get_mut(&0).unwrap()[1].as_mut().unwrap();
-        pool.insert("127.9.0.99:4444".parse().unwrap());
+        pool.insert("127.9.0.99:4444".parse().unwrap(), vec![1_000_000]);
         assert!(texts(&model, &seen).contains("pool carts: Traefik 1 has"));
         let mut seen = shown(&model);
         seen.traefiks.get_mut(&0).unwrap()[2].as_mut().unwrap().pop_first();
         assert!(texts(&model, &seen).contains("pool events: Traefik 1 has"));
+    }
+
+    /// Returns what differs if one backend of a pool gets this weight.
+    fn with_weight(model: &Model, slot: Slot, weight: u64) -> String {
+        let mut seen = shown(model);
+        let pool = seen.traefiks.get_mut(&0).unwrap()[slot.pool].as_mut().unwrap();
+        pool.insert(address(slot), vec![weight]);
+        texts(model, &seen)
+    }
+
+    #[test]
+    fn weights_must_be_equal_unless_connections_are_counted_and_never_nothing() {
+        let (counted, equal) = (Slot { pool: 0, number: 1 }, Slot { pool: 1, number: 1 });
+        let single = Model::new(Setup::Single);
+        assert_eq!(with_weight(&single, counted, 1_000_007), "", "a head start");
+        assert!(with_weight(&single, counted, 0).contains("pool orders: the weights in Traefik 1 leave out a backend"));
+        assert!(with_weight(&single, equal, 1_000_001).contains("pool carts: the weights in Traefik 1 are not equal"));
+        assert!(with_weight(&Model::new(Setup::Fleet), counted, 1_000_001).contains("pool orders"), "none are counted");
+    }
+
+    #[test]
+    fn a_backend_that_fails_gets_nothing_and_may_be_left_out() {
+        let (mut model, slot) = (Model::new(Setup::Single), Slot { pool: 0, number: 1 });
+        model.begin(Fault::ServerCloses(slot), Instant::now());
+        let without = |seen: &Seen| texts(&model, seen).lines().filter(|line| line.contains("weights")).count();
+        let mut seen = shown(&model);
+        assert_eq!(without(&seen), 1, "{}", texts(&model, &seen));
+        let pool = seen.traefiks.get_mut(&0).unwrap()[0].as_mut().unwrap();
+        pool.insert(address(slot), vec![0]);
+        assert_eq!(without(&seen), 0);
+        seen.traefiks.get_mut(&0).unwrap()[0].as_mut().unwrap().remove(&address(slot));
+        assert_eq!(without(&seen), 0);
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod cluster;
 mod fault;
 mod faults;
 mod judge;
+mod limits;
 mod model;
 pub mod options;
 pub mod replay;
@@ -21,6 +22,7 @@ mod seen;
 mod servers;
 mod setup;
 mod shrink;
+pub mod test_times;
 mod violation;
 mod world;
 
@@ -28,7 +30,7 @@ pub use crate::{
     fault::Fault,
     resources::Trend,
     run::{Outcome, Record, run},
-    schedule::{Schedule, Step},
+    schedule::{Schedule, Step, first_round},
     setup::Setup,
     violation::Violation,
 };

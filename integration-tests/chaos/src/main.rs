@@ -6,10 +6,13 @@
 
 use std::{collections::HashSet, process::ExitCode, time::Duration};
 
-use ilb_chaos::{Outcome, Schedule, Setup, Step, Violation, options::Options, replay, report, results::Results, run};
+use ilb_chaos::{
+    Outcome, Schedule, Setup, Step, Violation, first_round, options::Options, replay, report, results::Results, run,
+    test_times,
+};
 use ilb_testbed::{Ilb, raise_file_limit, tools};
 
-/// Shortest run that is written down.
+/// Shortest run that is written down. It goes on until each class of faults has been made in each arrangement.
 const LONG_ENOUGH: Duration = Duration::from_secs(600);
 
 #[tokio::main]
@@ -39,12 +42,15 @@ async fn run_all() -> anyhow::Result<bool> {
     raise_file_limit()?;
     tools::prepare()?;
     Ilb::build()?;
+    let is_whole = options.steps.is_none() && options.setups == Setup::ALL && options.duration >= LONG_ENOUGH;
     let share = options.duration / u32::try_from(options.setups.len())?;
     let mut outcomes = Vec::new();
     for setup in &options.setups {
-        let outcome = match &options.steps {
-            Some(numbers) => run(*setup, steps(options.seed, *setup, numbers).into_iter(), Duration::MAX).await?,
-            None => run(*setup, Schedule::new(options.seed, *setup), share).await?,
+        let least = if is_whole { first_round(options.seed, *setup) } else { 0 };
+        let outcome = if let Some(numbers) = &options.steps {
+            run(*setup, steps(options.seed, *setup, numbers).into_iter(), Duration::MAX, 0).await?
+        } else {
+            run(*setup, Schedule::new(options.seed, *setup), share, least).await?
         };
         if let Some((violation, log)) = &outcome.violation {
             print_violation(&options, *setup, &outcome, violation, log);
@@ -55,9 +61,10 @@ async fn run_all() -> anyhow::Result<bool> {
         }
         outcomes.push((*setup, outcome));
     }
-    let results = Results::new(&options, outcomes);
+    let mut results = Results::new(&options, outcomes);
     println!("{}", report::summary(&results));
-    if options.steps.is_none() && options.setups == Setup::ALL && options.duration >= LONG_ENOUGH {
+    if is_whole {
+        results.tests = test_times::measure()?;
         results.save()?;
         write_report(&results)?;
     }

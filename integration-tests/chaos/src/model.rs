@@ -83,12 +83,15 @@ impl Model {
     /// Records that a fault has been made: connections that were opened until now may have been ended by it.
     pub(crate) fn made(&mut self, fault: Fault, now: Instant) {
         match fault {
-            Fault::TraefikKilled(traefik) | Fault::TraefikRestarted(traefik) => {
-                self.killed.insert(traefik, now);
-            }
+            Fault::TraefikKilled(traefik) | Fault::TraefikRestarted(traefik) => self.kill_traefik(traefik, now),
             Fault::ServerRefuses(slot) | Fault::ServerSwallows(slot) => self.end_server(slot, now),
             _ => {}
         }
+    }
+
+    /// Records that a Traefik is killed. Called before that.
+    pub(crate) fn kill_traefik(&mut self, traefik: usize, now: Instant) {
+        self.killed.insert(traefik, now);
     }
 
     /// Records that a backend is ended. Called before that.
@@ -147,6 +150,7 @@ impl Model {
             Fault::TraefikKilled(of)
             | Fault::TraefikStopped(of)
             | Fault::TraefikRestarted(of)
+            | Fault::TraefikStuck(of)
             | Fault::ForeignWrite(of)
             | Fault::ForeignWriter(of) => *of == traefik,
             fault => matches!(fault.part(), Part::Server(slot) if slot.pool == pool),

@@ -17,7 +17,7 @@ pub async fn shortest(seed: u64, setup: Setup, steps: &[Step], violation: &Viola
         MAX_TIME.as_secs() / 60
     );
     let shortest = shrink(steps.to_vec(), async |steps: &[Step]| {
-        let outcome = run(setup, steps.iter().cloned(), Duration::MAX).await;
+        let outcome = run(setup, steps.iter().cloned(), Duration::MAX, 0).await;
         let found = outcome.ok().and_then(|outcome| outcome.violation);
         let fails = found.is_some_and(|(found, _)| found.kind == violation.kind);
         eprintln!("chaos: {} steps: {}", steps.len(), if fails { "fail as well" } else { "do not fail" });

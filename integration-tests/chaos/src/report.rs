@@ -5,11 +5,14 @@ use std::{collections::BTreeMap, fmt::Write as _, fs, path::PathBuf};
 use ilb_testbed::in_checkout;
 
 use crate::{
+    fault::Fault,
+    limits::{Limits, limits},
     resources::{FILES_ALLOWANCE, MEMORY_ALLOWANCE_KIB},
     results::{Part, Results},
     rows::{Row, rows},
     run::Record,
     setup::Setup,
+    test_times,
 };
 
 /// Introduction of the page.
@@ -46,6 +49,7 @@ fn page(results: &Results) -> String {
         let _ = write!(text, "\n### {}\n\n{}\n{}", title(part.setup), measured(part), trends(part));
     }
     let _ = write!(text, "\n## All faults and their tests\n\n{ALL_FAULTS}\n\n{}", all_faults(results));
+    let _ = write!(text, "\n## The time limits\n\n{ABOUT_LIMITS}\n\n{}", all_limits());
     text
 }
 
@@ -57,8 +61,16 @@ const ABOUT_TABLES: &str = "A step with two faults counts for both of them, and 
                             get its end only after 20 s.";
 
 /// Text above the table of all faults.
-const ALL_FAULTS: &str = "Times are the worst of the run above, of both arrangements. A row without them has no class in \
-                          `make chaos`: its tests wait for the right outcome, and bound what is given here.";
+const ALL_FAULTS: &str = "Times are the worst of the run above, of both arrangements. A row with \"test\" has no class in \
+                          `make chaos`, because it needs a cluster, or an API server that misbehaves in ways that a real \
+                          one cannot be made to: the time is that of the slowest of its tests on this machine, from the \
+                          start of what it needs to the right outcome.";
+
+/// Text above the table of the limits.
+const ABOUT_LIMITS: &str = "What ilb is judged by, in seconds. Each is the sum of what bounds it. The machine gets 10 s on \
+                            top, because all components share it, and changes of pods, which come with every fault, \
+                            get 1 s. Two faults at once get the sum of their limits. \"–\" is a fault that shows nothing, or \
+                            that may be over before it is shown.";
 
 fn title(setup: Setup) -> &'static str {
     match setup {
@@ -145,14 +157,37 @@ fn all_faults(results: &Results) -> String {
             ("–", Some(worst)) => worst,
             (bound, Some(worst)) => format!("{bound}; {worst}"),
         };
-        let recovered = worst(&recovered).unwrap_or_else(|| "–".to_owned());
-        let _ = writeln!(text, "| {} | {} | {bound} | {recovered} | {} |", row.fault, tests(row), row.clients);
+        let by_tests =
+            test_times::own_tests(row).filter_map(|test| results.tests.get(test.name)).copied().reduce(f64::max);
+        let recovered =
+            worst(&recovered).or(by_tests.map(|time| format!("test: {time:.1} s"))).unwrap_or_else(|| "–".to_owned());
+        let _ = writeln!(text, "| {} | {} | {bound} | {recovered} | {} |", row.fault, tests_of(row), row.clients);
+    }
+    text
+}
+
+/// Returns the table of the limits of all classes.
+fn all_limits() -> String {
+    let mut text =
+        "| fault | noticed within | because | right again within | because |\n|---|---:|---|---:|---|\n".to_owned();
+    let mut faults = Fault::one_of_each(Setup::Single, &mut |_| 0);
+    faults.sort_by_key(|fault| fault.class());
+    for fault in faults {
+        let Limits { noticed, right_again } = limits(fault);
+        let (within, because) = noticed.map_or(("–".to_owned(), "–"), |one| (one.seconds.to_string(), one.because));
+        let _ = writeln!(
+            text,
+            "| {} | {within} | {because} | {} | {} |",
+            fault.class(),
+            right_again.seconds,
+            right_again.because
+        );
     }
     text
 }
 
 /// Returns the tests of a row, each as a link to its file, and the classes of faults of `make chaos`.
-fn tests(row: &Row) -> String {
+fn tests_of(row: &Row) -> String {
     let tests = row.tests.iter().map(|test| format!("[`{}`](../{})", test.name, test.file));
     let classes = row.chaos.iter().map(|class| format!("chaos: {class}"));
     tests.chain(classes).collect::<Vec<_>>().join("<br>")
@@ -192,7 +227,13 @@ mod tests {
     #[test]
     fn the_page_has_each_row_with_its_tests_and_the_figures_of_its_classes() {
         let part = Part { setup: Setup::Fleet, records: vec![record(&["Traefik killed"], 2.5)], trends: Vec::new() };
-        let results = Results { seed: 7, seconds: 600, machine: "a machine".to_owned(), parts: vec![part] };
+        let results = Results {
+            seed: 7,
+            seconds: 600,
+            machine: "a machine".to_owned(),
+            parts: vec![part],
+            tests: [("no_name".to_owned(), 1.5)].into(),
+        };
         let page = page(&results);
         assert!(page.contains("make chaos SEED=7 DURATION=600` on a machine"));
         assert!(page.contains("| Traefik killed | 1 | 1.0 | 2.5 | 2 of 10 | 1 |"), "{page}");

@@ -22,7 +22,7 @@ pub struct Trend {
 
 /// Memory that may be taken between the first and the last third, in KiB: the allocator keeps what was needed once, such as
 /// for a flood of the admin port or a settings file of 1 MiB.
-pub(crate) const MEMORY_ALLOWANCE_KIB: u64 = 16 << 10;
+pub(crate) const MEMORY_ALLOWANCE_KIB: u64 = 12 << 10;
 /// Files that may be opened between the first and the last third: connections are kept open for a while.
 pub(crate) const FILES_ALLOWANCE: u64 = 12;
 /// Samples below which nothing is said.

@@ -1,6 +1,6 @@
 //! What a whole run has measured, kept beside the results of the benches.
 
-use std::{fs, path::PathBuf};
+use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use anyhow::Context;
 use ilb_testbed::in_checkout;
@@ -19,6 +19,9 @@ pub struct Results {
     pub machine: String,
     /// Each arrangement.
     pub parts: Vec<Part>,
+    /// Time in seconds that each test took of those rows of the page that have no class of faults, by its name.
+    #[serde(default)]
+    pub tests: BTreeMap<String, f64>,
 }
 
 /// Results of an arrangement.
@@ -42,6 +45,7 @@ impl Results {
             seconds: options.duration.as_secs(),
             machine: machine(),
             parts: outcomes.into_iter().map(part).collect(),
+            tests: BTreeMap::new(),
         }
     }
 

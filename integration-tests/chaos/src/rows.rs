@@ -5,7 +5,7 @@ mod process;
 mod row;
 mod traefik;
 
-pub(crate) use self::row::Row;
+pub(crate) use self::row::{Row, Test};
 
 /// Returns all rows.
 pub(crate) fn rows() -> impl Iterator<Item = &'static Row> {
@@ -18,7 +18,7 @@ mod tests {
 
     use ilb_testbed::in_checkout;
 
-    use super::{row::Test, *};
+    use super::*;
     use crate::{fault::Fault, setup::Setup};
 
     #[test]

@@ -15,6 +15,7 @@ use crate::{
     fault::Fault,
     faults,
     judge::{Difference, Names, differences},
+    limits,
     model::Model,
     resources::{Resources, Trend},
     schedule::{PodState, Step},
@@ -24,9 +25,9 @@ use crate::{
     world::World,
 };
 
-/// Time limit of everything that is waited for: longer than anything takes in a system that works, such as a backend that is
-/// trusted again after it has failed, or ilb after another program has stopped writing to its Traefik.
-const LIMIT: Duration = Duration::from_secs(180);
+/// Time limit for the first configuration, and for pods that a fault needs: ilb waits for up to 10 s for the backends of all
+/// pools.
+const START_LIMIT: Duration = Duration::from_secs(30);
 /// Time between two looks.
 const LOOK_INTERVAL: Duration = Duration::from_millis(60);
 /// Time between two samples of the memory.
@@ -75,8 +76,14 @@ impl From<anyhow::Error> for Stop {
     }
 }
 
-/// Runs steps on new components until they or the time are over, or something is not as the model says.
-pub async fn run(setup: Setup, steps: impl Iterator<Item = Step>, time: Duration) -> anyhow::Result<Outcome> {
+/// Runs steps on new components until they are over, or `time` is and `least` of them have been made, or something is not as
+/// the model says.
+pub async fn run(
+    setup: Setup,
+    steps: impl Iterator<Item = Step>,
+    time: Duration,
+    least: usize,
+) -> anyhow::Result<Outcome> {
     let (sender, mut violations) = mpsc::unbounded_channel();
     let world = World::start(setup).await?;
     let group = world.group();
@@ -84,11 +91,11 @@ pub async fn run(setup: Setup, steps: impl Iterator<Item = Step>, time: Duration
     let mut run = Run { world, shared, resources: Resources::default(), trends: Vec::new(), process: None };
     let mut outcome = Outcome { steps: Vec::new(), records: Vec::new(), trends: Vec::new(), violation: None };
     let result = async {
-        run.settle(Instant::now()).await?;
+        run.settle(Instant::now(), &Wanted::start()).await?;
         let begun = Instant::now();
         let _clients = Clients::start(&run.shared, |traefik, pool| run.world.entry_point(traefik, pool));
         for step in steps {
-            if begun.elapsed() >= time {
+            if begun.elapsed() >= time && outcome.steps.len() >= least {
                 break;
             }
             eprintln!("chaos: {:>4.0} s, {}, {step}", begun.elapsed().as_secs_f64(), setup.name());
@@ -114,6 +121,39 @@ pub async fn run(setup: Setup, steps: impl Iterator<Item = Step>, time: Duration
     Ok(outcome)
 }
 
+/// What is waited for, and for how long.
+struct Wanted {
+    what: &'static str,
+    within: Duration,
+    because: String,
+}
+
+impl Wanted {
+    fn start() -> Self {
+        Self {
+            what: "everything is as the model says",
+            within: START_LIMIT,
+            because: "the first push waits for the backends of all pools for up to 10 s".to_owned(),
+        }
+    }
+
+    fn during(faults: &[Fault]) -> Self {
+        Self {
+            what: "ilb and Traefik are as the model says while the faults are at work",
+            within: limits::noticed_within(faults),
+            because: limits::reasons(faults),
+        }
+    }
+
+    fn after(faults: &[Fault]) -> Self {
+        Self {
+            what: "everything is as it was before the faults",
+            within: limits::right_within(faults),
+            because: limits::reasons(faults),
+        }
+    }
+}
+
 /// A run at work.
 struct Run {
     world: World,
@@ -127,17 +167,24 @@ struct Run {
 impl Run {
     async fn step(&mut self, step: &Step) -> Result<Record, Stop> {
         self.stay_calm(step.calm).await?;
+        self.provide(&step.faults).await?;
         self.shared.take_tally();
         let (mut begun, mut made) = (Vec::new(), Vec::new());
         for fault in &step.faults {
             begun.push(Instant::now());
-            self.make(*fault).await.map_err(|error| match fault {
-                // Its making waits for what ilb shows of it.
-                Fault::LogNotRead => Stop::Violation(Violation {
+            // The making of some waits for what ilb does.
+            let violation = |expected: &str, error| {
+                Stop::Violation(Violation {
                     kind: "never right",
-                    expected: "wrong settings are refused, and lost lines of the log are counted".to_owned(),
+                    expected: expected.to_owned(),
                     seen: format!("{error:#}"),
-                }),
+                })
+            };
+            self.make(*fault).await.map_err(|error| match fault {
+                Fault::LogNotRead => {
+                    violation("wrong settings are refused, and lost lines of the log are counted", error)
+                }
+                Fault::IlbTerminated => violation("ilb exits successfully at SIGTERM", error),
                 _ => Stop::Broken(error.context(format!("cannot make: {fault}"))),
             })?;
             // To make some faults takes a while, such as filling a pipe.
@@ -154,24 +201,27 @@ impl Run {
         }
         let mut noticed = vec![None; made.len()];
         self.wait_until_noticed(&step.faults, &made, &mut noticed).await?;
-        self.hold(step.hold).await?;
+        // What is over already is on its way to be right again.
+        let is_over = step.faults.iter().all(|fault| fault.is_instant());
+        if !is_over {
+            self.hold(step.hold).await?;
+        }
+        for fault in step.faults.iter().rev() {
+            self.heal(*fault).await.with_context(|| format!("cannot heal: {fault}"))?;
+        }
+        let healed = made.last().copied().filter(|_| is_over).unwrap_or_else(Instant::now);
+        for change in later {
+            self.shared.model().change(change, Instant::now());
+            self.world.change(change).await?;
+        }
+        self.settle(healed, &Wanted::after(&step.faults)).await?;
+        let recovered = healed.elapsed().as_secs_f64();
         for (index, fault) in step.faults.iter().enumerate() {
             if noticed[index].is_none() {
                 let line = self.world.log.first_since(begun[index], faults::log_lines(*fault));
                 noticed[index] = line.map(|line| line.saturating_duration_since(made[index]));
             }
         }
-        for fault in step.faults.iter().rev() {
-            faults::heal(&mut self.world, *fault).await.with_context(|| format!("cannot heal: {fault}"))?;
-            self.shared.model().heal(*fault);
-        }
-        let healed = Instant::now();
-        for change in later {
-            self.shared.model().change(change, Instant::now());
-            self.world.change(change).await?;
-        }
-        self.settle(healed).await?;
-        let recovered = healed.elapsed().as_secs_f64();
         let tally = self.shared.take_tally();
         self.end_absent_servers().await;
         let shown = noticed.iter().map(|after: &Option<Duration>| after.map(|after| after.as_secs_f64()));
@@ -213,9 +263,36 @@ impl Run {
     async fn make(&mut self, fault: Fault) -> anyhow::Result<()> {
         let pods = faults::pods_of(&self.shared.model());
         self.shared.model().begin(fault, Instant::now());
+        for change in faults::changes_of(fault, &pods) {
+            self.shared.model().change(change, Instant::now());
+        }
         faults::make(&mut self.world, fault, pods).await?;
         self.shared.model().made(fault, Instant::now());
         Ok(())
+    }
+
+    async fn heal(&mut self, fault: Fault) -> anyhow::Result<()> {
+        for change in faults::changes_back(fault) {
+            self.shared.model().change(change, Instant::now());
+        }
+        let ends_traefik = if let Fault::TraefikStuck(traefik) = fault { Some(traefik) } else { None };
+        let ends = |run: &Self| ends_traefik.map(|traefik| run.shared.model().kill_traefik(traefik, Instant::now()));
+        ends(self);
+        faults::heal(&mut self.world, fault).await?;
+        // A connection that was opened until then has a reason to end, too.
+        ends(self);
+        self.shared.model().heal(fault);
+        Ok(())
+    }
+
+    /// Brings the pods into the states that these faults need.
+    async fn provide(&mut self, faults: &[Fault]) -> Result<(), Stop> {
+        let needed: Vec<_> = faults.iter().flat_map(|fault| fault.needs()).collect();
+        for change in &needed {
+            self.shared.model().change(*change, Instant::now());
+            self.world.change(*change).await?;
+        }
+        if needed.is_empty() { Ok(()) } else { self.settle(Instant::now(), &Wanted::start()).await }
     }
 
     /// Waits until ilb shows all that the model says, and notes when it has shown each fault.
@@ -226,13 +303,14 @@ impl Run {
         noticed: &mut [Option<Duration>],
     ) -> Result<(), Stop> {
         let shared = Arc::clone(&self.shared);
-        let what = "ilb and Traefik are as the model says while the faults are at work";
-        self.wait(what, async |found: &[Difference]| {
+        self.wait(&Wanted::during(faults), async |found: &[Difference]| {
             let expected = shared.model().expected();
             for ((fault, made), noticed) in faults.iter().zip(made).zip(&mut *noticed) {
                 let must_be_shown =
                     expected.unready_by == Some(*fault) || expected.degraded.iter().any(|(_, of)| of == &Some(*fault));
-                if noticed.is_none() && must_be_shown && !found.iter().any(|one| one.fault == Some(*fault)) {
+                let is_shown = must_be_shown && !found.iter().any(|one| one.fault == Some(*fault));
+                let is_taken_in = fault.is_change() && found.is_empty();
+                if noticed.is_none() && (is_shown || is_taken_in) {
                     *noticed = Some(made.elapsed());
                 }
             }
@@ -279,14 +357,13 @@ impl Run {
     }
 
     /// Waits until all is as it should be without faults.
-    async fn settle(&mut self, healed: Instant) -> Result<(), Stop> {
+    async fn settle(&mut self, healed: Instant, wanted: &Wanted) -> Result<(), Stop> {
         let shared = Arc::clone(&self.shared);
         let addresses: Vec<_> = (0..self.world.setup.traefiks())
             .flat_map(|traefik| (0..POOLS.len()).map(move |pool| (traefik, pool)))
             .map(|(traefik, pool)| (pool, self.world.entry_point(traefik, pool)))
             .collect();
-        let what = "everything is as it was before the faults";
-        self.wait(what, async |found: &[Difference]| {
+        self.wait(wanted, async |found: &[Difference]| {
             if found.is_empty() {
                 for (pool, address) in &addresses {
                     let is_served = !shared.model().ready_pods(*pool).is_empty();
@@ -306,10 +383,10 @@ impl Run {
     /// Looks again and again until nothing differs from the model, and `more` succeeds, which gets the differences.
     async fn wait(
         &mut self,
-        what: &str,
+        wanted: &Wanted,
         mut more: impl AsyncFnMut(&[Difference]) -> anyhow::Result<()>,
     ) -> Result<(), Stop> {
-        let deadline = Instant::now() + LIMIT;
+        let deadline = Instant::now() + wanted.within;
         loop {
             let expected = self.shared.model().expected();
             if expected.ilb_answers {
@@ -328,7 +405,8 @@ impl Run {
                 return Ok(());
             }
             if Instant::now() >= deadline {
-                let expected = format!("{what}, within {} s", LIMIT.as_secs());
+                let Wanted { what, within, because } = wanted;
+                let expected = format!("{what}, within {} s: {because}", within.as_secs());
                 return Err(Stop::Violation(Violation { kind: "never right", expected, seen: differs.join("\n") }));
             }
             sleep(LOOK_INTERVAL).await;

@@ -1,10 +1,6 @@
 //! What ilb and the Traefiks show at one moment.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use anyhow::Context;
 use ilb_testbed::{Admin, Traefik};
@@ -27,8 +23,11 @@ pub(crate) struct Seen {
     /// Status code of `/livez`.
     pub(crate) live: Option<u16>,
     /// Backends of each pool in each Traefik that was asked; `None` for a pool that it does not have.
-    pub(crate) traefiks: BTreeMap<usize, Vec<Option<BTreeSet<SocketAddr>>>>,
+    pub(crate) traefiks: BTreeMap<usize, Vec<Option<Weights>>>,
 }
+
+/// The backends that a Traefik has for a pool, each with its weights.
+pub(crate) type Weights = BTreeMap<SocketAddr, Vec<u64>>;
 
 /// Time after which something that should answer has not.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
@@ -77,15 +76,20 @@ async fn within<T>(what: &str, answer: impl Future<Output = anyhow::Result<T>>) 
     timeout(ANSWER_LIMIT, answer).await.with_context(|| format!("{what} does not answer"))?
 }
 
-/// Returns the backends that Traefik has for a pool.
-async fn backends(traefik: &Traefik, pool: &str) -> anyhow::Result<Option<BTreeSet<SocketAddr>>> {
+/// Returns the backends that Traefik has for a pool, and their weights.
+async fn backends(traefik: &Traefik, pool: &str) -> anyhow::Result<Option<Weights>> {
     let services = traefik.api("tcp/services").await?;
     let parent = format!("{pool}@rest");
     let services = services.as_array().context("Traefik lists no services")?;
     let Some(service) = services.iter().find(|service| service["name"] == parent.as_str()) else { return Ok(None) };
     let children = service["weighted"]["services"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let names = children.iter().map(|child| child["name"].as_str().context("a service without a name"));
-    names.map(|name| address_of(name?)).collect::<anyhow::Result<_>>().map(Some)
+    let mut weights = Weights::new();
+    for child in children {
+        let name = child["name"].as_str().context("a service without a name")?;
+        let weight = child["weight"].as_u64().with_context(|| format!("{name} has no weight"))?;
+        weights.entry(address_of(name)?).or_default().push(weight);
+    }
+    Ok(Some(weights))
 }
 
 /// Returns the address in the name of a service: `orders.127-0-0-1-4444` is `127.0.0.1:4444`.

@@ -35,6 +35,9 @@ pub(crate) const POOLS: [PoolSpec; 3] = [
     PoolSpec { name: "events", entry_point: ("third", 3335), selector: "app,!canary", counts: true },
 ];
 
+/// Name of a pool that is added to the settings, at an entry point that no Traefik has.
+pub(crate) const EXTRA_POOL: &str = "extra";
+
 /// Backends that a pool has at most.
 pub(crate) const SLOTS: usize = 6;
 /// Backends that a pool begins with.

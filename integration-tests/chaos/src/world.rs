@@ -9,14 +9,16 @@ use std::{
     path::PathBuf,
 };
 
-use anyhow::Context;
-use ilb_testbed::{Admin, BACKEND_PORT, FaultProxy, Group, Ilb, Net, Traefik};
+use anyhow::{Context, ensure};
+use ilb_testbed::{Admin, BACKEND_PORT, Clock, FaultProxy, Group, Ilb, Net, Traefik};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 pub(crate) use self::log::Log;
 use crate::{
     cluster::Cluster,
+    fault::ClockStep,
+    faults::traefik::Writer,
     schedule::{Change, PodState},
     servers::{Hole, Server},
     setup::{FIRST_SLOTS, POOLS, Setup, Slot},
@@ -36,11 +38,18 @@ pub(crate) struct World {
     pub(crate) holes: BTreeMap<Slot, Hole>,
     /// Backends that are down by a fault.
     pub(crate) refusing: BTreeSet<Slot>,
-    /// Tasks of lasting faults: a foreign writer, a flood.
+    /// Program that keeps writing to a Traefik.
+    pub(crate) writer: Option<Writer>,
+    /// Tasks of a flood.
     pub(crate) intruders: JoinSet<()>,
+    /// The clock that ilb reads.
+    clock: Clock,
     group: Group,
     folder: TempDir,
 }
+
+/// The variables that the Dockerfile of the image sets: what is freed is given back.
+const VARIABLES_OF_THE_IMAGE: [(&str, &str); 2] = [("MALLOC_ARENA_MAX", "1"), ("MALLOC_MMAP_THRESHOLD_", "65536")];
 
 impl World {
     /// Starts everything, with the first pods of each pool.
@@ -66,7 +75,9 @@ impl World {
             servers: BTreeMap::new(),
             holes: BTreeMap::new(),
             refusing: BTreeSet::new(),
+            writer: None,
             intruders: JoinSet::new(),
+            clock: Clock::new(folder.path())?,
             group: net.group(),
             folder,
         };
@@ -84,10 +95,31 @@ impl World {
         let [settings, kubeconfig] = ["ilb.yaml", "kubeconfig"].map(|name| self.folder.path().join(name));
         let (settings, kubeconfig) = (settings.display().to_string(), kubeconfig.display().to_string());
         let address = self.admin.address().to_string();
-        let variables =
-            [("ILB_CONFIG", settings.as_str()), ("KUBECONFIG", &kubeconfig), ("ILB_ADMIN_ADDRESS", &address)];
+        let mut variables =
+            vec![("ILB_CONFIG", settings.as_str()), ("KUBECONFIG", &kubeconfig), ("ILB_ADMIN_ADDRESS", &address)];
+        variables.extend(VARIABLES_OF_THE_IMAGE);
+        let clock = self.clock.variables();
+        variables.extend(clock.iter().map(|(name, value)| (*name, value.as_str())));
         self.ilb = Some(Ilb::start_into(writer, &variables)?);
         Ok(())
+    }
+
+    /// Ends ilb by SIGTERM, and waits until it has exited successfully.
+    pub(crate) async fn terminate_ilb(&mut self) -> anyhow::Result<()> {
+        let status = self.ilb()?.terminate().await?;
+        ensure!(status.success(), "ilb was ended by SIGTERM and exited with {status}");
+        self.ilb = None;
+        Ok(())
+    }
+
+    /// Makes the clock of ilb wrong by an hour, or right again. The clock that only goes forward stays as it is.
+    pub(crate) fn step_clock(&self, step: Option<ClockStep>) -> anyhow::Result<()> {
+        let offset = match step {
+            None => "+0",
+            Some(ClockStep::Forward) => "+3600",
+            Some(ClockStep::Back) => "-3600",
+        };
+        self.clock.set(offset)
     }
 
     /// Kills ilb.
@@ -118,13 +150,20 @@ impl World {
     /// Changes a pod. Its backend works before the pod is Ready, and is not ended here.
     pub(crate) async fn change(&mut self, change: Change) -> anyhow::Result<()> {
         let Change { slot, to } = change;
-        let address = self.address(slot);
+        if to != PodState::Absent {
+            self.start_server(slot).await?;
+        }
+        self.cluster.set_pod(slot, to, self.address(slot).ip()).await
+    }
+
+    /// Starts a backend, unless it runs or is down by a fault.
+    pub(crate) async fn start_server(&mut self, slot: Slot) -> anyhow::Result<()> {
         let is_up = self.servers.contains_key(&slot);
         let is_down = self.holes.contains_key(&slot) || self.refusing.contains(&slot);
-        if to != PodState::Absent && !is_up && !is_down {
-            self.servers.insert(slot, Server::start(address).await?);
+        if !is_up && !is_down {
+            self.servers.insert(slot, Server::start(self.address(slot)).await?);
         }
-        self.cluster.set_pod(slot, to, address.ip()).await
+        Ok(())
     }
 
     /// Returns the settings without a mistake.

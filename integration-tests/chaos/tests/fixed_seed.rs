@@ -15,8 +15,8 @@ const TIME: Duration = Duration::from_secs(60);
 async fn the_model_holds_for_a_minute_of_faults() {
     raise_file_limit().unwrap();
     let (fleet, single) = tokio::join!(
-        run(Setup::Fleet, Schedule::new(SEED, Setup::Fleet), TIME),
-        run(Setup::Single, Schedule::new(SEED, Setup::Single), TIME),
+        run(Setup::Fleet, Schedule::new(SEED, Setup::Fleet), TIME, 0),
+        run(Setup::Single, Schedule::new(SEED, Setup::Single), TIME, 0),
     );
     for (setup, outcome) in [(Setup::Fleet, fleet), (Setup::Single, single)] {
         let outcome = outcome.unwrap();

@@ -9,7 +9,7 @@ use std::{
         Arc, Weak,
         atomic::{AtomicU32, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::Context;
@@ -19,7 +19,7 @@ use kube::{
     api::PostParams,
     config::{KubeConfigOptions, Kubeconfig},
 };
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustix::process::Signal;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -46,6 +46,9 @@ struct Servers {
     arguments: Vec<String>,
 }
 
+/// Beginning and end of the validity of a certificate, since 1970.
+type Validity = (Duration, Duration);
+
 /// The token of the administrator.
 const TOKEN: &str = "testbed-admin";
 
@@ -58,6 +61,14 @@ impl ApiServer {
     /// Starts both processes, the API server with these arguments too.
     pub async fn start_with(arguments: &[String]) -> anyhow::Result<Self> {
         let servers = Servers::start(arguments).await?;
+        Self::from_servers(Arc::new(servers)).await
+    }
+
+    /// Starts both processes, the API server with a certificate that became valid `since` ago and is valid `until` then.
+    pub async fn start_with_validity(since: Duration, until: Duration) -> anyhow::Result<Self> {
+        #[expect(clippy::disallowed_methods, reason = "certificates are valid by the clock of the calendar")]
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+        let servers = Servers::start_with_validity(&[], Some((now.saturating_sub(since), now + until))).await?;
         Self::from_servers(Arc::new(servers)).await
     }
 
@@ -221,12 +232,16 @@ impl fmt::Debug for ApiServer {
 
 impl Servers {
     async fn start(arguments: &[String]) -> anyhow::Result<Self> {
+        Self::start_with_validity(arguments, None).await
+    }
+
+    async fn start_with_validity(arguments: &[String], validity: Option<Validity>) -> anyhow::Result<Self> {
         tools::prepare()?;
         let net = Net::for_this_process()?;
         let folder = tempfile::Builder::new().prefix("ilb-api-server-").tempdir()?;
         let address = SocketAddr::from((net.host()?, 6443));
         let etcd_address = SocketAddr::from((net.host()?, 2379));
-        write_keys(folder.path(), address)?;
+        write_keys(folder.path(), address, validity)?;
         let etcd = start_etcd(folder.path(), etcd_address)?;
         let arguments = arguments.to_vec();
         let mut this = Self { folder, address, etcd_address, api_server: None, etcd, arguments };
@@ -299,14 +314,18 @@ fn start_etcd(folder: &Path, address: SocketAddr) -> anyhow::Result<Process> {
 
 /// Writes a certificate authority, a server certificate, the key of service accounts, the token of the administrator and
 /// a kubeconfig with that token.
-fn write_keys(folder: &Path, address: SocketAddr) -> anyhow::Result<()> {
+fn write_keys(folder: &Path, address: SocketAddr, validity: Option<Validity>) -> anyhow::Result<()> {
     let authority_key = KeyPair::generate()?;
     let mut authority = CertificateParams::default();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority_certificate = authority.self_signed(&authority_key)?;
     let key = KeyPair::generate()?;
-    let certificate =
-        CertificateParams::new([address.ip().to_string()])?.signed_by(&key, &Issuer::new(authority, authority_key))?;
+    let mut certificate = CertificateParams::new([address.ip().to_string()])?;
+    if let Some((from, to)) = validity {
+        let epoch = date_time_ymd(1970, 1, 1);
+        (certificate.not_before, certificate.not_after) = (epoch + from, epoch + to);
+    }
+    let certificate = certificate.signed_by(&key, &Issuer::new(authority, authority_key))?;
     fs::write(folder.join("authority.crt"), authority_certificate.pem())?;
     fs::write(folder.join("server.crt"), certificate.pem())?;
     fs::write(folder.join("server.key"), key.serialize_pem())?;

@@ -31,7 +31,9 @@ mod bare_traefik;
 mod browser;
 mod chart;
 mod checkout;
+mod clock;
 mod closer;
+mod connect_proxy;
 mod connection;
 mod crowd;
 mod fault_proxy;
@@ -59,7 +61,9 @@ pub use crate::{
     browser::{Browser, Look},
     chart::{Chart, Release, Rendered},
     checkout::in_checkout,
+    clock::Clock,
     closer::{CloserProcess, Privileges},
+    connect_proxy::{ConnectProxy, Tunnel},
     connection::Connection,
     crowd::Crowd,
     fault_proxy::FaultProxy,

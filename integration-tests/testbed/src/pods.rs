@@ -74,6 +74,13 @@ impl Pods {
         Ok(())
     }
 
+    /// Writes the status of a pod that is Ready and has no address.
+    pub async fn set_ready_without_address(&self, name: &str) -> anyhow::Result<()> {
+        let status = json!({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}});
+        self.api.patch_status(name, &PatchParams::default(), &Patch::Merge(status)).await?;
+        Ok(())
+    }
+
     /// Sets labels; `None` removes one.
     pub async fn label(&self, name: &str, labels: BTreeMap<&str, Option<&str>>) -> anyhow::Result<()> {
         self.patch(name, json!({"metadata": {"labels": labels}})).await

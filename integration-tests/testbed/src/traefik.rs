@@ -12,6 +12,8 @@ use crate::{Connection, Net, Process, eventually, in_checkout, tools, traefik_ap
 pub struct Traefik {
     folder: TempDir,
     host: std::net::Ipv4Addr,
+    /// Name of the program in the testbed.
+    program: String,
     process: Option<Process>,
     api: TraefikApi,
 }
@@ -24,11 +26,20 @@ impl Traefik {
 
     /// Starts Traefik with more entry points, each with its port.
     pub async fn with_entry_points(more: &[(&str, u16)]) -> anyhow::Result<Self> {
+        Self::of_program("traefik".to_owned(), more).await
+    }
+
+    /// Starts an older version of Traefik, one that the testbed has, with more entry points.
+    pub async fn of_version(version: &str, more: &[(&str, u16)]) -> anyhow::Result<Self> {
+        Self::of_program(format!("traefik-{version}"), more).await
+    }
+
+    async fn of_program(program: String, more: &[(&str, u16)]) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("ilb-traefik-").tempdir()?;
         let host = Net::for_this_process()?.host()?;
         write_configuration(folder.path(), &host.to_string(), more)?;
         let api = TraefikApi::new((host, 8080).into(), (host, 9090).into())?;
-        let mut this = Self { folder, host, process: None, api };
+        let mut this = Self { folder, host, program, process: None, api };
         this.restart().await?;
         Ok(this)
     }
@@ -84,7 +95,7 @@ impl Traefik {
 
     /// Starts Traefik (again) without waiting for anything.
     pub fn spawn(&mut self) -> anyhow::Result<()> {
-        let mut command = Command::new(tools::path("traefik")?);
+        let mut command = Command::new(tools::path(&self.program)?);
         command.arg(format!("--configfile={}", self.folder.path().join("traefik.yml").display()));
         self.process = Some(Process::start("traefik", &command, &self.folder.path().join("traefik.log"))?);
         Ok(())

@@ -5,6 +5,7 @@
 mod admin_port;
 mod api_server_proxy;
 mod churn;
+mod clock;
 mod command_line;
 mod configured;
 mod health;

@@ -21,6 +21,10 @@ pub(crate) struct Expected {
     pub(crate) pools: Vec<Option<BTreeSet<Slot>>>,
     /// Ready backends that ilb may leave out.
     pub(crate) doubtful: BTreeSet<Slot>,
+    /// Ready backends that must get no new connection once their fault is shown.
+    pub(crate) left_out: BTreeSet<Slot>,
+    /// Pools that are balanced by the counts of their connections; all others get equal weights.
+    pub(crate) counted: BTreeSet<usize>,
     /// Things that must be called degraded, each with the fault behind it.
     pub(crate) degraded: Vec<(Said, Option<Fault>)>,
     /// Things that may be called degraded beside that.
@@ -48,6 +52,8 @@ pub(crate) enum Said {
     NotInForce(usize),
     /// The settings file was refused.
     Settings,
+    /// The pool that is only in the settings is not served.
+    ExtraPool,
     /// Another reason, as it is stated.
     Other(String),
 }
@@ -64,6 +70,8 @@ impl Model {
             traefiks: BTreeSet::new(),
             pools: Vec::new(),
             doubtful: self.doubtful(),
+            left_out: BTreeSet::new(),
+            counted: (0..POOLS.len()).filter(|pool| self.setup.counts(*pool)).collect(),
             degraded: Vec::new(),
             may_be_degraded: BTreeSet::new(),
             unready_by: None,
@@ -72,7 +80,8 @@ impl Model {
         self.expect_pools(&mut expected, control_plane);
         self.expect_servers(&mut expected);
         if let Some(fault) = of_part(Part::Settings).or(of_part(Part::Log)) {
-            expected.degraded.push((Said::Settings, Some(fault)));
+            let said = if fault == Fault::PoolRefused { Said::ExtraPool } else { Said::Settings };
+            expected.degraded.push((said, Some(fault)));
         }
         if was_ilb_hit && control_plane.is_some() {
             // An ilb that starts meanwhile knows no backends: what it shows first depends on what comes first.
@@ -95,7 +104,10 @@ impl Model {
                     expected.traefiks.insert(traefik);
                 }
                 Some(fault) => match fault {
-                    Fault::TraefikSlow(_) | Fault::TraefikRestarted(_) | Fault::ForeignWrite(_) => {
+                    Fault::TraefikSlow(_)
+                    | Fault::TraefikRestarted(_)
+                    | Fault::TraefikStuck(_)
+                    | Fault::ForeignWrite(_) => {
                         unclear += 1;
                         expected.may_be_degraded.insert(Said::Traefik(traefik));
                     }
@@ -167,6 +179,7 @@ impl Model {
             let is_alone = self.at_work.len() == 1 && self.unsettled.len() == 1;
             if is_ready && is_alone && peers >= 2 && !matches!(fault, Fault::ServerFull(_)) {
                 expected.degraded.push((Said::Failing(slot.pool), Some(*fault)));
+                expected.left_out.insert(slot);
             } else {
                 expected.may_be_degraded.insert(Said::Failing(slot.pool));
             }

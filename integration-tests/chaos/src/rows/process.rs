@@ -5,8 +5,14 @@ use super::row::{NOTHING, Row, row, test};
 pub(super) const ROWS: &[Row] = &[
     row(
         "A clock steps or is wrong",
-        &[test("traefik-client/tests/hostile_answers.rs", "times_beyond_every_clock_are_survived")],
-        &[],
+        &[
+            test(
+                "integration-tests/tests/ilb/clock.rs",
+                "a_step_of_the_clock_changes_only_which_certificates_are_valid",
+            ),
+            test("traefik-client/tests/hostile_answers.rs", "times_beyond_every_clock_are_survived"),
+        ],
+        &["step of the clock of ilb by an hour"],
         "–",
         NOTHING,
     ),
@@ -20,7 +26,7 @@ pub(super) const ROWS: &[Row] = &[
             test("discovery/src/publish.rs", "a_slow_consumer_gets_the_latest_set_only"),
             test("integration-tests/cluster-test/src/checks/backends.rs", "rolling_loses_nothing"),
         ],
-        &[],
+        &["all pods of a pool replaced at once"],
         "at once",
         NOTHING,
     ),
@@ -63,7 +69,7 @@ pub(super) const ROWS: &[Row] = &[
                 "sigterm_ends_ilb_and_leaves_traefik_and_all_connections_alone",
             ),
         ],
-        &[],
+        &["ilb ended by SIGTERM and restarted"],
         "–",
         NOTHING,
     ),
@@ -88,7 +94,7 @@ pub(super) const ROWS: &[Row] = &[
             ),
             test("discovery/src/kube/scope.rs", "no_name_of_a_namespace_leads_to_another_path"),
         ],
-        &[],
+        &["pod with hostile annotations"],
         "logged once",
         NOTHING,
     ),
@@ -101,7 +107,7 @@ pub(super) const ROWS: &[Row] = &[
                 "an_own_address_is_never_a_backend_and_that_is_logged_once",
             ),
         ],
-        &[],
+        &["pod with a link-local address"],
         "logged once",
         NOTHING,
     ),
@@ -121,6 +127,10 @@ pub(super) const ROWS: &[Row] = &[
             test(
                 "integration-tests/tests/ilb/admin_port.rs",
                 "probes_are_answered_while_hundreds_of_connections_are_idle_slow_or_greedy",
+            ),
+            test(
+                "integration-tests/tests/ilb/admin_port.rs",
+                "probes_are_answered_although_a_flood_from_their_own_address_reconnects_at_full_speed",
             ),
             test(
                 "ilb-bin/src/observe/admin/places.rs",

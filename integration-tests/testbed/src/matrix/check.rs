@@ -30,7 +30,7 @@ impl Check {
     }
 }
 
-fn parsed(version: &str) -> anyhow::Result<Version> {
+pub(super) fn parsed(version: &str) -> anyhow::Result<Version> {
     let numbers = version.split('.').map(str::parse).collect::<Result<Vec<u32>, _>>()?;
     match numbers[..] {
         [major, minor, patch] => Ok((major, minor, patch)),

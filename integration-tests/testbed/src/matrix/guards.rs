@@ -1,7 +1,7 @@
 //! Checks that the client notices restarts, other writers and disabled routers.
 
 use anyhow::{bail, ensure};
-use ilb_traefik_client::{ConfigSink, Error};
+use ilb_traefik_client::{ConfigSink, Error, Member, ProxyProtocol, TcpPool};
 
 use super::{
     check::Check,
@@ -17,6 +17,11 @@ pub fn guards() -> Vec<Check> {
         Check { name: "another writer is noticed", expected: works, run: |t| Box::pin(overwritten(t)) },
         Check { name: "an identical `PUT` is free", expected: works, run: |t| Box::pin(identical(t)) },
         Check { name: "a disabled router comes with the reason", expected: works, run: |t| Box::pin(disabled(t)) },
+        Check {
+            name: "a pool with an unknown key leaves the others in force",
+            expected: works,
+            run: |t| Box::pin(unknown_key(t)),
+        },
     ]
 }
 
@@ -81,4 +86,21 @@ async fn disabled(traefik: BareTraefik) -> anyhow::Result<String> {
         }
         _ => bail!("{applied:?}"),
     }
+}
+
+/// Pushes a pool with the PROXY protocol beside one without: where Traefik does not know it, only the pool with it is at fault.
+async fn unknown_key(traefik: BareTraefik) -> anyhow::Result<String> {
+    let client = client(&traefik)?;
+    let [plain, other] = addresses(2)?[..] else { bail!("two addresses") };
+    let mut configuration = pool([(plain, 1)])?;
+    TcpPool::new("other".parse()?, "tcp".parse()?)
+        .member(Member::new(other, 1))
+        .proxy_protocol(ProxyProtocol::V2)
+        .add_to(&mut configuration);
+    let applied = client.apply(&configuration).await?;
+    let knows = super::check::parsed(traefik.version())? >= (3, 5, 0);
+    let faults: Vec<_> = applied.faults.iter().map(|(pool, error)| (pool.as_str(), error.kind())).collect();
+    ensure!(faults == if knows { vec![] } else { vec![("other", "dropped")] }, "{faults:?}");
+    client.verify(&applied).await?;
+    Ok(yes())
 }
