@@ -39,6 +39,18 @@ pub enum Error {
         #[source]
         cause: Cause,
     },
+    /// The certificate of the source is not valid for this client.
+    #[error(
+        "the certificate of {source_name} is not valid here: check the clock of this machine, the authority that signs it \
+         and its names"
+    )]
+    Certificate {
+        /// Name of the source, such as `the API server`.
+        source_name: String,
+        /// Error of the connection, which says why.
+        #[source]
+        cause: Cause,
+    },
     /// The source accepted a request, and then its answer timed out.
     #[error("{source_name} has been silent for {limit:?} about {what}")]
     Silent {
@@ -105,6 +117,7 @@ impl Error {
             Self::Unreachable { .. } => "unreachable",
             Self::Forbidden { .. } => "forbidden",
             Self::Unauthorized { .. } => "unauthorized",
+            Self::Certificate { .. } => "certificate",
             Self::Silent { .. } => "silent",
             Self::WentBack { .. } => "went back",
             Self::Malformed { .. } => "malformed",
@@ -247,6 +260,7 @@ mod tests {
     #[case(Error::Unreachable { source_name: "the test".into(), cause: cause() }, "the test cannot be reached")]
     #[case(Error::Forbidden { what: "pods".into(), cause: cause() }, "pods: forbidden: grant")]
     #[case(Error::Unauthorized { source_name: "the test".into(), cause: cause() }, "the test does not accept")]
+    #[case(Error::Certificate { source_name: "the test".into(), cause: cause() }, "the certificate of the test is not")]
     #[case(Error::Malformed { path: "a.yaml".into(), line: 2, cause: cause() }, "a.yaml:2")]
     #[case(Error::Client(cause()), "cannot make a client")]
     #[case(Error::Failed { source_name: "the test".into(), cause: cause() }, "the test answered with an error")]

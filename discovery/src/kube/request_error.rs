@@ -68,6 +68,9 @@ impl RequestError {
     pub(super) fn into_error(self, what: &str) -> Error {
         let (source_name, what) = ("the API server".to_owned(), what.to_owned());
         match self {
+            Self::Client(error) | Self::Watch(NoLine::Broken(error)) if has_invalid_certificate(&error) => {
+                Error::Certificate { source_name, cause: Cause::new(error) }
+            }
             Self::Client(error) | Self::Watch(NoLine::Broken(error)) => {
                 Error::Unreachable { source_name, cause: Cause::new(error) }
             }
@@ -97,6 +100,17 @@ impl RequestError {
             Self::Older(Older { offered, seen }) => Error::WentBack { source_name, what, offered, seen },
         }
     }
+}
+
+/// Returns whether the certificate of the API server was refused.
+fn has_invalid_certificate(error: &(dyn std::error::Error + 'static)) -> bool {
+    if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
+        return true;
+    }
+    // An I/O error that wraps another one says that the source of the other one is its source.
+    let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    let below = wrapped.map(|error| error as &(dyn std::error::Error + 'static)).or_else(|| error.source());
+    below.is_some_and(has_invalid_certificate)
 }
 
 /// Returns whether the operating system waited long before it gave the connection up. The view has then been stale for as
