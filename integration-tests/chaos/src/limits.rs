@@ -16,9 +16,9 @@ pub(crate) struct Limit {
 /// Time limits for a class of faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limits {
-    /// From the moment at which the fault has been made; `None` for a fault that shows nothing, or not always.
+    /// Time since the fault was made; `None` for a fault that shows nothing, or not always.
     pub(crate) noticed: Option<Limit>,
-    /// From the moment at which the fault has been healed.
+    /// Time since the fault was healed.
     pub(crate) right_again: Limit,
 }
 

@@ -20,7 +20,8 @@ const INTRODUCTION: &str = include_str!("introduction.md");
 
 /// Returns what was measured, as text for a terminal.
 pub fn summary(results: &Results) -> String {
-    let parts = results.parts.iter().map(|part| format!("{}\n\n{}", title(part.setup), measured(part)));
+    let text = |part: &Part| format!("{}\n\n{}\n{}", title(part.setup), measured(part), trends(part));
+    let parts = results.parts.iter().map(text);
     parts.collect::<Vec<_>>().join("\n")
 }
 

@@ -121,7 +121,7 @@ pub async fn run(
     Ok(outcome)
 }
 
-/// What is waited for, and for how long.
+/// A state that is waited for, and for how long.
 struct Wanted {
     what: &'static str,
     within: Duration,

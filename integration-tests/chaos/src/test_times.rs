@@ -26,6 +26,12 @@ pub(crate) fn own_tests(row: &Row) -> impl Iterator<Item = &'static Test> + use<
 fn time(test: &Test) -> anyhow::Result<f64> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(in_checkout(".")).args(["test", "--quiet", "--locked", "--workspace", "--all-features"]);
+    // What cargo tells this program about its own package would make it build much once more.
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
+            command.env_remove(name);
+        }
+    }
     match target(test.file) {
         Some(target) => command.args(["--test", target]),
         None => command.arg("--lib"),
