@@ -176,7 +176,9 @@ fn said(text: &str, names: &Names<'_>) -> Said {
     if text.starts_with("settings: ") {
         return Said::Settings;
     }
-    if text.starts_with(&format!("pool {EXTRA_POOL}: ")) {
+    // Of a fleet, each Traefik that refuses it says so, too.
+    let extra_pool = format!("pool {EXTRA_POOL}: ");
+    if text.starts_with(&extra_pool) || text.contains(&format!(": {extra_pool}")) {
         return Said::ExtraPool;
     }
     let traefik =
@@ -294,6 +296,15 @@ mod tests {
         model.begin(Fault::TraefikKilled(0), Instant::now());
         let found = differences(&model.expected(), &Seen { traefiks: BTreeMap::new(), ..seen }, &names());
         assert!(found.iter().any(|found| found.fault == Some(Fault::TraefikKilled(0))), "{found:?}");
+    }
+
+    #[test]
+    fn a_refused_pool_is_the_same_whoever_says_so() {
+        for text in ["pool extra: no backend", "Traefik 127.9.1.1:8080: pool extra: Traefik has no entry point nowhere"]
+        {
+            assert_eq!(said(text, &names()), Said::ExtraPool);
+        }
+        assert_eq!(said("Traefik 127.9.1.1:8080: away", &names()), Said::Traefik(0));
     }
 
     #[test]
