@@ -45,6 +45,9 @@ fn a_pool_takes_every_key_that_ilb_knows() {
     let known = document.split("`pools[].").skip(1).filter_map(|rest| rest.split_once('`'));
     // Backends on the balancer's own loopback device are for tests.
     let known: BTreeSet<_> = known.map(|(key, _)| key.to_owned()).filter(|key| key != "allowLoopback").collect();
+    // The prose names groups of keys, too.
+    let is_group = |key: &String| known.iter().any(|other| other.starts_with(&format!("{key}.")));
+    let known: BTreeSet<_> = known.iter().filter(|key| !is_group(key)).cloned().collect();
     assert_eq!(taken, known);
 }
 
