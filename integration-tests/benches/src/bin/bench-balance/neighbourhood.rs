@@ -20,9 +20,8 @@ pub(crate) fn runtime() -> anyhow::Result<&'static Handle> {
     }
     let neighbour = Neighbour::new().context("cannot create a network namespace for the clients")?;
     let enter = move || {
-        if let Err(error) = neighbour.enter() {
-            panic!("the clients cannot leave this network namespace: {error:#}");
-        }
+        let entered = neighbour.enter();
+        assert!(entered.is_ok(), "the clients cannot leave this network namespace: {entered:?}");
     };
     let runtime = Builder::new_multi_thread().worker_threads(1).on_thread_start(enter).enable_all().build()?;
     Ok(RUNTIME.get_or_init(|| runtime).handle())
