@@ -1,5 +1,6 @@
 //! Closes live connections on purpose: asks each pool what it wants to close, and passes the orders to a closer.
 
+mod answers;
 mod convert;
 mod facts;
 mod orders;

@@ -6,6 +6,7 @@
 mod admin;
 #[cfg(test)]
 mod any_text;
+mod backends;
 mod closing;
 mod definitions;
 #[cfg(test)]
@@ -34,10 +35,11 @@ use ilb_discovery::FileReader;
 
 pub(crate) use self::{
     admin::AdminSettings,
+    backends::Backends,
     definitions::KEYS,
     inputs::Inputs,
     listen_address::ListenAddress,
-    pool::{Backends, Namespaces, PoolSettings},
+    pool::{Namespaces, PoolSettings},
     problems::Problems,
     setting::Key,
     traefik::{Authentication, Instances, TraefikSettings},

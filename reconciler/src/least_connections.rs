@@ -9,13 +9,13 @@ use std::{
 
 use ilb_discovery::{Backend, State};
 
-use self::on_purpose::ClosedOnPurpose;
 pub use crate::observations::{Count, EndedBy, Ending, ProbeKind, ProbeResult};
 use crate::{
     arrivals::Arrivals,
     decision::{Decision, Evidence, Method, Reason, Restriction, Row, Standing},
     in_force::{Fresh, InForce},
     ladder::{self, LadderInput},
+    on_purpose::ClosedOnPurpose,
     outcomes::Outcomes,
     pacing::Pacing,
     plan::{Plan, equal_shares},

@@ -16,6 +16,7 @@ mod gcd;
 mod guard;
 mod in_force;
 mod observations;
+mod on_purpose;
 mod outcomes;
 mod pacing;
 mod presumed;

@@ -10,7 +10,7 @@ use std::{
 use ilb_discovery::{BackendSet, State};
 use ilb_reconciler::{
     Closing, ClosingPolicy,
-    closing::{Answered, ClosingState, Counted, Done, Order, Origin, Verdict, View, Why},
+    closing::{Answered, ClosingState, Counted, Done, Order, Origin, Outlook, Verdict, View, Why},
 };
 use ilb_traefik_client::Name;
 use tokio::time::Instant;
@@ -23,9 +23,7 @@ use super::{
 };
 use crate::{
     counting::{ClosingNeeds, Taken},
-    desired::Desired,
     event::{Event, Observer},
-    pool::Pool,
 };
 
 /// Decides which connections of one pool to close.
@@ -169,6 +167,11 @@ impl PoolClosing {
         self.is_due
     }
 
+    /// Returns which connections the rules are about.
+    pub(super) fn outlook(&self) -> Outlook {
+        self.closing.outlook()
+    }
+
     /// Returns the reason for which it wants to close connections.
     pub(crate) fn wants(&self, now: Instant) -> Option<Why> {
         self.closing.wants(now.into_std())
@@ -260,68 +263,4 @@ fn is_same_kind(a: ClosingState, b: ClosingState) -> bool {
 fn next_generation() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     NEXT.fetch_add(1, Ordering::Relaxed)
-}
-
-/// Answers to what [`Closings`](super::Closings) asks. A pool whose connections are never closed has no answers.
-impl Pool {
-    /// Returns `true` if its connections may be closed.
-    pub(super) fn may_close(&self) -> bool {
-        self.closing.is_some()
-    }
-
-    /// Takes in what else is known. `in_force` is what is proved to be in force for this pool. Returns `true` if a decision
-    /// is due.
-    pub(super) fn view_closing(&mut self, known: &Known, in_force: Option<&Desired>, now: Instant) -> bool {
-        let Some(closing) = &mut self.closing else { return false };
-        let is_present =
-            |desired: &Desired| self.seen.as_ref().is_some_and(|seen| seen.iter_ready().eq(desired.backends.iter()));
-        let of_pool = PoolView {
-            is_in_force: in_force.is_some_and(is_present),
-            can_count: self.policy.is_counting(),
-            suspects: self.policy.in_doubt(),
-        };
-        closing.view(known, of_pool, now)
-    }
-
-    /// Returns the reason for which it wants to close connections.
-    pub(super) fn wants_to_close(&self, now: Instant) -> Option<Why> {
-        self.closing.as_ref()?.wants(now)
-    }
-
-    /// Decides, if that is due, and returns the decision.
-    pub(super) fn decide_closing(
-        &mut self,
-        has_turn: bool,
-        now: Instant,
-        observer: &mut dyn Observer,
-    ) -> Option<(u64, Verdict)> {
-        self.closing.as_mut()?.decide(&self.info.spec.name, has_turn, now, observer)
-    }
-
-    /// Returns the moment at which another decision may differ without news.
-    pub(super) fn close_again_at(&self) -> Option<Instant> {
-        self.closing.as_ref()?.ask_again()
-    }
-
-    /// Takes in what became of an order.
-    pub(super) fn closing_done(&mut self, generation: u64, order: &Order, done: Done, result: &ClosingResult) {
-        let Some(closing) = &mut self.closing else { return };
-        if closing.done(generation, order, done, result) && done == Done::Closed {
-            self.policy.closed_on_purpose(order.backend);
-        }
-    }
-
-    /// Reports which connections the rules are about, after one sample.
-    pub(crate) fn plan_closings(&self, observer: &mut dyn Observer) {
-        if let Some(closing) = &self.closing {
-            observer.on(&Event::ClosingsPlanned { pool: self.name(), outlook: &closing.closing.outlook() });
-        }
-    }
-
-    /// Reports that the present run ends with this pool.
-    pub(crate) fn end_closings(&mut self, observer: &mut dyn Observer) {
-        if let Some(closing) = &mut self.closing {
-            closing.end(&self.info.spec.name, observer);
-        }
-    }
 }

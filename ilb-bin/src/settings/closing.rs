@@ -8,6 +8,7 @@ use ilb_reconciler::{
 };
 
 use super::{
+    backends::Backends,
     definitions::{
         METHOD, UPDATE_INTERVAL, WATCH,
         closing::{
@@ -17,7 +18,6 @@ use super::{
             REBALANCE_STOP_AT, SETTLE, WAIT_FOR_SUCCESSOR,
         },
     },
-    pool::Backends,
     reading::{Reading, Reported},
     setting::Key,
 };

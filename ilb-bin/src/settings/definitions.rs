@@ -1,6 +1,7 @@
 //! Defines every setting: reading, `ilb check`, the flags and the documentation are made from these definitions.
 
 pub(super) mod closing;
+mod forms;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -10,6 +11,7 @@ use ilb_reconciler::Method;
 use ilb_traefik_client::{Name, ProxyProtocol, fleet::Quorum};
 use tracing_subscriber::filter::LevelFilter;
 
+use self::forms::{BOOLEAN_FORM, DURATION_FORM};
 use super::{
     listen_address::ListenAddress,
     parsers::{self, boolean, interval, non_empty, parsed, path, positive_duration, traefik_url},
@@ -22,9 +24,6 @@ use crate::process::logging::LogFormat;
 
 /// Environment variable that names the file of settings.
 pub(super) const FILE_VARIABLE: &str = "ILB_CONFIG";
-
-const BOOLEAN_FORM: &str = "true or false";
-const DURATION_FORM: &str = "a duration with units such as 500ms, 1s or 1m30s, at most 8760h";
 
 pub(super) static LOG_LEVEL: Setting<LevelFilter> = Setting {
     path: "log.level",

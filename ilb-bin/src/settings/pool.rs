@@ -2,17 +2,16 @@
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
-    fmt,
-    path::PathBuf,
     time::Duration,
 };
 
 use ilb_controller::Shares;
-use ilb_discovery::{AddressPolicy, BackendPort, Families, Selector};
+use ilb_discovery::{AddressPolicy, BackendPort, Families};
 use ilb_reconciler::{ClosingPolicy, Method};
 use ilb_traefik_client::{Name, ProxyProtocol, Timeouts};
 
 use super::{
+    backends::Backends,
     closing,
     definitions::{
         ADDRESS_FAMILIES, ALL_NAMESPACES, ALLOW_LOOPBACK, ALLOWED_NETWORKS, BACKEND_PORT, BACKENDS_FILE, CAPACITY,
@@ -46,17 +45,6 @@ pub(crate) struct PoolSettings {
     pub(crate) closing: ClosingPolicy,
 }
 
-/// Source of the backends of a pool.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Backends {
-    /// The pods with these labels.
-    Pods(Selector),
-    /// The endpoints of the Service of this name.
-    Service(String),
-    /// The backends that this file lists.
-    File(PathBuf),
-}
-
 /// Namespaces that are searched for backends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Namespaces {
@@ -64,16 +52,6 @@ pub(crate) enum Namespaces {
     Own,
     These(Vec<String>),
     All,
-}
-
-impl fmt::Display for Backends {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Pods(selector) => write!(f, "pods {}", selector.as_str()),
-            Self::Service(name) => write!(f, "service {name}"),
-            Self::File(path) => write!(f, "file {}", path.display()),
-        }
-    }
 }
 
 impl PoolSettings {

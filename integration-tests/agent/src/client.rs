@@ -1,5 +1,6 @@
 //! A client that executes orders.
 
+mod dial;
 mod held;
 mod kept;
 mod tally;
@@ -12,21 +13,19 @@ use std::{
 use anyhow::{Context, bail};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     task::JoinHandle,
-    time::{interval, timeout},
+    time::interval,
 };
 
-use crate::{greeting::Greeting, termination};
+use crate::termination;
+use dial::open;
 use held::Held;
 use kept::Kept;
 use tally::Tally;
 
 /// Address at which a client receives orders: only its own pod can send them.
 pub(crate) const ORDERS: &str = "127.0.0.1:7000";
-
-/// Time limit for each step of a connection: far longer than any takes in a working system.
-const STEP_LIMIT: Duration = Duration::from_secs(5);
 
 /// Time between two connections of `watch`.
 const WATCH_PERIOD: Duration = Duration::from_millis(20);
@@ -133,16 +132,4 @@ impl Watch {
         self.task.abort();
         std::mem::take(&mut *self.tally.lock().unwrap_or_else(PoisonError::into_inner))
     }
-}
-
-/// Connects and reads the greeting.
-async fn open(target: &str) -> anyhow::Result<(BufReader<TcpStream>, Greeting)> {
-    let stream = timeout(STEP_LIMIT, TcpStream::connect(target)).await.context("connecting timed out")??;
-    stream.set_nodelay(true)?;
-    let mut stream = BufReader::new(stream);
-    let mut line = String::new();
-    if timeout(STEP_LIMIT, stream.read_line(&mut line)).await.context("the greeting timed out")?? == 0 {
-        bail!("closed without a greeting");
-    }
-    Ok((stream, Greeting::parse(&line)?))
 }

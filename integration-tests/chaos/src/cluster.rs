@@ -21,7 +21,7 @@ use kube::{
 use serde_json::{Value, json};
 
 use crate::{
-    schedule::PodState,
+    change::PodState,
     setup::{POOLS, Slot},
 };
 

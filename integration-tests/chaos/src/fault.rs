@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::{
-    schedule::{Change, PodState},
+    change::{Change, PodState},
     setup::{POOLS, SLOTS, Setup, Slot},
 };
 

@@ -10,9 +10,9 @@ use std::time::Duration;
 use ilb_testbed::{FaultProxy, Signal};
 
 use crate::{
+    change::{Change, PodState},
     fault::Fault,
     model::Model,
-    schedule::{Change, PodState},
     servers::{Hole, Manner, Server},
     setup::Slot,
     world::World,

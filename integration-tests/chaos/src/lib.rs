@@ -3,6 +3,7 @@
 //! A [`Schedule`] is the list of steps of a seed. [`run`] starts the components, makes the faults of each step, and asks a
 //! model what must hold meanwhile and afterwards. [`replay`] looks for the fewest steps that fail as well.
 
+mod change;
 mod clients;
 mod cluster;
 mod fault;
@@ -25,6 +26,7 @@ mod shrink;
 pub mod test_times;
 mod violation;
 mod world;
+mod writer;
 
 pub use crate::{
     fault::Fault,

@@ -9,8 +9,8 @@ use std::{
 
 pub(crate) use self::expected::{Expected, Said};
 use crate::{
+    change::{Change, PodState},
     fault::{Fault, Part},
-    schedule::{Change, PodState},
     setup::{FIRST_SLOTS, POOLS, Setup, Slot},
 };
 

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::{sync::mpsc, time::sleep};
 
 use crate::{
+    change::PodState,
     clients::{Clients, Shared},
     fault::Fault,
     faults,
@@ -18,7 +19,7 @@ use crate::{
     limits,
     model::Model,
     resources::{Resources, Trend},
-    schedule::{PodState, Step},
+    schedule::Step,
     seen::Seen,
     setup::{POOLS, Setup, Slot},
     violation::Violation,

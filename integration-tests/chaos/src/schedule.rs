@@ -3,6 +3,7 @@
 use std::{collections::HashSet, fmt, time::Duration};
 
 use crate::{
+    change::{Change, PodState},
     fault::Fault,
     setup::{POOLS, SLOTS, Setup, Slot},
 };
@@ -20,28 +21,6 @@ pub struct Step {
     pub changes: Vec<Change>,
     /// Time for which the faults last after they have been noticed.
     pub hold: Duration,
-}
-
-/// A change of a pod. It says what is to be, not what to do, so it makes sense also if the steps before are left out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// Place of the pod.
-    pub slot: Slot,
-    /// State that it gets.
-    pub to: PodState,
-}
-
-/// State of a pod. Its backend works in all of them, but is ended some time after the pod has gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PodState {
-    /// Running and Ready.
-    Ready,
-    /// Running and not Ready.
-    NotReady,
-    /// Deleted with a grace period: it still exists.
-    Terminating,
-    /// Not there.
-    Absent,
 }
 
 /// The steps, without end. Each class of faults comes once before any comes again. The first ones are those that only this

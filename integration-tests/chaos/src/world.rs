@@ -16,12 +16,12 @@ use tokio::task::JoinSet;
 
 pub(crate) use self::log::Log;
 use crate::{
+    change::{Change, PodState},
     cluster::Cluster,
     fault::ClockStep,
-    faults::traefik::Writer,
-    schedule::{Change, PodState},
     servers::{Hole, Server},
     setup::{FIRST_SLOTS, POOLS, Setup, Slot},
+    writer::Writer,
 };
 
 /// The components.

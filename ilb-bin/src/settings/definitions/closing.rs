@@ -12,7 +12,7 @@ use super::{
             Setting,
         },
     },
-    BOOLEAN_FORM, DURATION_FORM,
+    forms::{BOOLEAN_FORM, DURATION_FORM},
 };
 
 const PERCENT_FORM: &str = "a percentage from 1% to 100%";

@@ -19,7 +19,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{STEP_LIMIT, open};
+use super::dial::{STEP_LIMIT, open};
 use crate::request::Request;
 
 /// Time between two requests of a client, and by how much clients differ in it.

@@ -7,11 +7,10 @@ use ilb_testbed::{Traefik, eventually};
 use serde_json::{Value, json};
 use tokio::{
     sync::watch,
-    task::JoinHandle,
     time::{sleep, timeout},
 };
 
-use crate::world::World;
+use crate::{world::World, writer::Writer};
 
 /// Time between two writes.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -26,12 +25,6 @@ const LAST_WRITES: u32 = 1_000_000;
 /// over before.
 pub(super) async fn write_once(world: &World, traefik: usize) -> anyhow::Result<()> {
     write_until_applied(&world.traefiks[traefik].0, 0).await
-}
-
-/// A program that keeps writing to a Traefik.
-pub(crate) struct Writer {
-    stop: watch::Sender<bool>,
-    task: JoinHandle<()>,
 }
 
 /// Does it again and again, until [`stop_writing`].
