@@ -131,7 +131,8 @@ impl Closing {
         const LEAD: Duration = Duration::from_secs(5);
         let after = |period| Some(self.knowledge.described().map_or(now, |at| at + period));
         if self.policy.role.is_some() && self.ledger.pause(now).is_none() {
-            let newest = self.knowledge.left().map(|(_, since)| since).max();
+            let left = self.knowledge.left().filter(|(backend, _)| self.knowledge.counted(*backend) > 0);
+            let newest = left.map(|(_, since)| since).max();
             match (newest, self.knowledge.described()) {
                 // It was not described among the connections to close.
                 (Some(newest), Some(described)) if described < newest => return Some(now),

@@ -76,6 +76,10 @@ pub(crate) struct Known {
     pub(crate) killed_at: Option<Instant>,
 }
 
+/// Time after which samples show each connection to a backend that left: those that were opened just before may be found when
+/// the whole table is read, and the proxy may go on to open some until it has another configuration.
+const FOUND_WITHIN: Duration = Duration::from_secs(15);
+
 /// Age from which on a sample or a view is not relied on any more.
 pub(crate) const MAX_AGE: Duration = Duration::from_secs(5);
 
@@ -150,9 +154,9 @@ impl Knowledge {
             }
             self.described = Some(now);
         }
-        // A sample that was begun before a backend left may not have counted it.
         let has_connections = |backend: &SocketAddr| counts.get(backend).is_some_and(|counted| counted.connections > 0);
-        self.left.retain(|backend, since| *since >= now || has_connections(backend));
+        let is_recent = |since: Instant| now.saturating_duration_since(since) < FOUND_WITHIN;
+        self.left.retain(|backend, since| is_recent(*since) || has_connections(backend));
     }
 
     pub(crate) fn viewed(&mut self, view: View, now: Instant) {

@@ -92,7 +92,21 @@ fn a_backend_that_left_the_selector_is_left_at_once() {
     let (first, last) = (world.orders[0].0 - begin, world.orders.last().unwrap().0 - begin);
     assert!(first >= 200 * MS && first <= 310 * MS && last <= 3 * SECOND, "{first:?} to {last:?}");
     assert!(world.most_in_a_second() <= 200);
+    world.run(15 * SECOND);
     assert_eq!(world.closing.to_count().count(), 0, "nothing is left to count");
+}
+
+/// Counting finds a connection that was opened a moment before later, and Traefik may have another one under way.
+#[test]
+fn connections_that_are_found_after_their_backend_left_are_closed_too() {
+    let mut world = World::new(only_role(), &[0, 50]);
+    world.run(SECOND);
+    world.remove(0, &left(0));
+    world.run(SECOND);
+    assert!(world.orders.is_empty());
+    world.connect(0, 20);
+    world.run(SECOND);
+    assert_eq!((world.count(0), world.orders.len()), (0, 20));
 }
 
 #[test]

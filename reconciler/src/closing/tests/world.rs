@@ -129,6 +129,14 @@ impl World {
         self.tell_backends(origin, self.now);
     }
 
+    /// Opens connections to a backend, whether it is in the set or not.
+    pub(super) fn connect(&mut self, number: usize, connections: usize) {
+        for _ in 0..connections {
+            let live = self.live(address(number), self.now);
+            self.clients.push(Client { connection: Some(live), ..Client::default() });
+        }
+    }
+
     pub(super) fn tell_backends(&mut self, origin: &Origin, at: Instant) {
         let backends = self.backends.iter().map(|(address, server)| {
             Backend::new(*address, server.state).with_capacity(Capacity::try_from(server.capacity).unwrap())
