@@ -61,6 +61,9 @@ async fn what_is_left_on_a_pod_is_closed_evenly_and_in_time_before_it_is_killed(
 
 /// Sessions of PostgreSQL, each of which stores numbers by statements that take 300 ms.
 const SESSIONS: usize = 24;
+/// Time for which a session thinks. A fifth of the sessions have a statement running, and the others are so many that none is
+/// left for the end of the drain, which closes whatever goes on.
+const PAUSE: Duration = Duration::from_millis(1_200);
 
 #[tokio::test]
 #[ignore = "needs the testbed: make test"]
@@ -132,7 +135,7 @@ async fn store(clients: Arc<Clients>, entry: SocketAddr, session: usize, stop: A
             failed.push(number);
             clients.connect(&name, entry, json!({})).await.unwrap();
         }
-        sleep(Duration::from_millis(400)).await;
+        sleep(PAUSE).await;
     }
     failed
 }
