@@ -118,7 +118,7 @@ impl Following {
                 if !is_complete || unseen == 0 {
                     break;
                 }
-                let result = search(&mut view.system, &mut view.ledger, &view.own_sockets, (remote, unseen))?;
+                let result = search(&mut view.system, &mut view.ledger, &view.own_sockets, remote, unseen)?;
                 self.openings.saw(result.connections);
                 found += result.connections;
                 lookups += result.lookups;

@@ -43,7 +43,8 @@ pub(crate) fn search(
     system: &mut impl System,
     ledger: &mut Ledger,
     own_sockets: &OwnSockets,
-    (remote, wanted): (SocketAddr, u64),
+    remote: SocketAddr,
+    wanted: u64,
 ) -> Result<Found, ReadError> {
     let mut found = Found::default();
     let Some(mut last) = ledger.last_local(remote) else { return Ok(found) };

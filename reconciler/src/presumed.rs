@@ -16,7 +16,7 @@ pub(crate) struct Presumed(VecDeque<PresumedConnection>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PresumedConnection {
     pub(crate) backend: SocketAddr,
-    /// Whether the plan that is in force now has placed it.
+    /// The plan that has placed it: the one that is in force now, or one before.
     pub(crate) placed_by: PlacedBy,
 }
 
@@ -31,7 +31,7 @@ pub(crate) enum PlacedBy {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Found {
     pub(crate) connections: u32,
-    /// Those of them that a plan before the one in force has placed.
+    /// Number of them that a plan before the one in force has placed.
     pub(crate) placed_before: u32,
 }
 

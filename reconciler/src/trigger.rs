@@ -33,7 +33,8 @@ const MAX_EXCESS_OF_FULLEST: f64 = 0.015;
 
 /// Part of the way from the emptiest backend to the fullest one, from which on a backend is too full for the very next
 /// connection. Those after it can still be led elsewhere by a later push, so for them only the fullest one is. With lives of
-/// 6 s and 30 connections each, the imbalance is a twelfth less for half as many pushes more (measured in the simulation).
+/// 6 s and 30 connections each, and pushes of 2.1 ms, the imbalance is 2.72 instead of 2.91 % for 22 instead of 14 pushes a
+/// second (mean of 10 runs of the simulation).
 const FULL_FOR_NEXT: f64 = 0.5;
 
 /// Number of connections, relative to the mean load, by which such a backend has to be fuller than the emptiest one.
@@ -75,7 +76,7 @@ pub(crate) fn reason_to_push(drifts: &[Drift], since_push: Duration, picks: u32,
 /// Numbers of connections by which a backend may be fuller than the emptiest one and still get a connection.
 struct MaxExcess {
     any: f64,
-    /// For the very next connection, if the backend is nearer to the fullest one than to the emptiest.
+    /// Excess for the very next connection, if the backend is nearer to the fullest one than to the emptiest.
     next: f64,
     fullest: f64,
 }

@@ -27,7 +27,7 @@ const LINGER_TIME: Duration = Duration::from_secs(3);
 
 /// Serves until SIGTERM, and then until its connections have ended, as a database that drains does.
 ///
-/// It goes on accepting meanwhile, with a greeting that says for how long it has been terminating. It remembers which
+/// New connections are accepted meanwhile, with a greeting that says for how long it has been terminating. It remembers which
 /// requests arrived, since only that tells whether one without an answer was cut.
 pub(crate) async fn run(address: SocketAddr) -> anyhow::Result<()> {
     let pod = env::var("HOSTNAME").context("the kubelet sets HOSTNAME to the pod's name")?;

@@ -34,7 +34,7 @@ pub(crate) async fn make(world: &mut World, fault: Fault, model: impl Fn(Slot) -
         Fault::TraefikSlow(traefik) => world.traefiks[traefik].1.delay(SLOW),
         Fault::TraefikCut(traefik) => cut(&world.traefiks[traefik].1),
         Fault::ForeignWrite(traefik) => traefik::write_once(world, traefik).await?,
-        Fault::ForeignWriter(traefik) => traefik::keep_writing(world, traefik)?,
+        Fault::ForeignWriter(traefik) => traefik::keep_writing(world, traefik).await?,
         Fault::TraefikStuck(traefik) => traefik::jam(world, traefik).await?,
         Fault::ApiServerKilled => world.cluster.api_server.kill()?,
         Fault::ApiServerStopped => world.cluster.api_server.freeze()?,

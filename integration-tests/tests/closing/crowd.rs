@@ -22,7 +22,7 @@ pub(crate) struct Crowd {
     tasks: JoinSet<()>,
 }
 
-/// What a client does after the end of its connection.
+/// Reaction of a client to the end of its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AfterEnd {
     Reconnect,

@@ -39,7 +39,7 @@ async fn a_closer_needs_net_admin_and_nothing_else_and_says_what_is_missing() {
     }
 }
 
-/// In a pod, the closer and ilb are in containers of their own, and neither sees the processes of the other.
+/// The closer and ilb are in containers of their own in a pod, and neither sees the processes of the other.
 #[tokio::test]
 #[ignore = "needs the testbed: make test"]
 async fn a_closer_follows_a_client_whose_process_it_cannot_see() {

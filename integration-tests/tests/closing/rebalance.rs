@@ -27,7 +27,7 @@ const RATE: u64 = 20;
 
 /// Clients that stay connected.
 struct Crowd {
-    /// How many times the connection of each client has ended.
+    /// Number of ends of connections, by client.
     ends: Arc<Vec<AtomicU64>>,
     _tasks: JoinSet<()>,
 }

@@ -2,7 +2,12 @@
 
 #![allow(clippy::float_cmp, reason = "counts are exact")]
 
-use std::{fs, path::Path, time::Instant};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use anyhow::ensure;
 use ilb_testbed::{ApiServer, Backend, Behaviour, Connection, FaultProxy, Net, Pods, Traefik, eventually};
@@ -87,12 +92,7 @@ async fn a_pool_that_an_old_traefik_cannot_serve_is_shown_and_the_others_are_bal
     let (traefik, group) =
         (Traefik::of_version(OLD, &[("second", SECOND_PORT)]).await.unwrap(), Net::for_this_process().unwrap().group());
     let addresses = [0, 1].map(|index| group.address(index, PORT));
-    let mut backends = Vec::new();
-    for address in addresses {
-        backends.push(Backend::start(address, Behaviour::Echo).await.unwrap());
-    }
-    let file = folder.path().join("backends.yaml");
-    fs::write(&file, addresses.map(|address| format!("- {{address: '{address}'}}\n")).concat()).unwrap();
+    let (_backends, file) = two_listed(&folder, addresses).await;
     let (_other, other_file) = listed(&folder, "other").await;
     let with_proxy_protocol = pool("b", "second", &other_file).replace('}', ", proxyProtocol: 2}");
     let settings = format!("{}{}{with_proxy_protocol}", head(&traefik), pool("a", "tcp", &file));
@@ -104,24 +104,7 @@ async fn a_pool_that_an_old_traefik_cannot_serve_is_shown_and_the_others_are_bal
     let names_all = |reason: &String| ["pool b: ", "proxyProtocol", OLD].iter().all(|part| reason.contains(part));
     assert!(reasons.len() == 1 && names_all(&reasons[0]), "{reasons:?}");
 
-    // `a` is balanced: the next connections go to the backend that has lost its own.
-    let mut held: Vec<Connection> = Vec::new();
-    for _ in 0..10 {
-        held.push(traefik.connect().await.unwrap());
-    }
-    held.retain(|connection| connection.backend() == addresses[0]);
-    assert_eq!(held.len(), 5);
-    let head_start = format!("ilb_backend_head_start{{pool=\"a\",backend=\"{}\"}}", addresses[1]);
-    eventually("the next ones lead to the backend without connections", async || {
-        let next = configured.admin.metric(&head_start).await?;
-        ensure!(next == 5.0, "{next}");
-        Ok(())
-    })
-    .await
-    .unwrap();
-    for _ in 0..5 {
-        assert_eq!(traefik.connect().await.map(|new| (new.backend(), held.push(new))).unwrap().0, addresses[1]);
-    }
+    assert_balanced(&traefik, &configured, addresses).await;
     assert!(configured.admin.is_ok("/readyz").await.unwrap());
 }
 
@@ -148,34 +131,11 @@ async fn least_connections_go_on_beside_a_pool_that_is_not_active() {
     let folder = folder();
     let (traefik, group) = (Traefik::start().await.unwrap(), Net::for_this_process().unwrap().group());
     let addresses = [0, 1].map(|index| group.address(index, PORT));
-    let mut backends = Vec::new();
-    for address in addresses {
-        backends.push(Backend::start(address, Behaviour::Echo).await.unwrap());
-    }
-    let file = folder.path().join("backends.yaml");
-    fs::write(&file, addresses.map(|address| format!("- {{address: '{address}'}}\n")).concat()).unwrap();
+    let (_backends, file) = two_listed(&folder, addresses).await;
     let settings = format!("{}{}{}", head(&traefik), pool("a", "tcp", &file), pool("b", "nope", &file));
     let configured = Configured::start(folder, &settings, &[]);
     configured.admin.wait_until_ok("/readyz").await.unwrap();
-    let mut held: Vec<Connection> = Vec::new();
-    for _ in 0..10 {
-        held.push(traefik.connect().await.unwrap());
-    }
-    held.retain(|connection| connection.backend() == addresses[0]);
-    assert_eq!(held.len(), 5);
-    let head_start = format!("ilb_backend_head_start{{pool=\"a\",backend=\"{}\"}}", addresses[1]);
-    eventually("the next ones lead to the backend without connections", async || {
-        let next = configured.admin.metric(&head_start).await?;
-        ensure!(next == 5.0, "{next}");
-        Ok(())
-    })
-    .await
-    .unwrap();
-    for _ in 0..5 {
-        let connection = traefik.connect().await.unwrap();
-        assert_eq!(connection.backend(), addresses[1], "the one that lost its connections");
-        held.push(connection);
-    }
+    assert_balanced(&traefik, &configured, addresses).await;
 }
 
 #[tokio::test]
@@ -272,4 +232,38 @@ async fn a_restarted_ilb_keeps_what_traefik_has_of_a_pool_whose_backends_it_does
     .unwrap();
     assert_eq!(landed(&traefik, SECOND_PORT).await.unwrap(), two.address());
     connection.check_alive().await.unwrap();
+}
+
+/// Starts backends at these addresses, and writes a file that lists them.
+async fn two_listed(folder: &TempDir, addresses: [SocketAddr; 2]) -> (Vec<Backend>, PathBuf) {
+    let mut backends = Vec::new();
+    for address in addresses {
+        backends.push(Backend::start(address, Behaviour::Echo).await.unwrap());
+    }
+    let file = folder.path().join("backends.yaml");
+    fs::write(&file, addresses.map(|address| format!("- {{address: '{address}'}}\n")).concat()).unwrap();
+    (backends, file)
+}
+
+/// Asserts that pool `a` of these backends is balanced: the next connections go to the one that has lost its own.
+async fn assert_balanced(traefik: &Traefik, configured: &Configured, addresses: [SocketAddr; 2]) {
+    let mut held: Vec<Connection> = Vec::new();
+    for _ in 0..10 {
+        held.push(traefik.connect().await.unwrap());
+    }
+    held.retain(|connection| connection.backend() == addresses[0]);
+    assert_eq!(held.len(), 5);
+    let head_start = format!("ilb_backend_head_start{{pool=\"a\",backend=\"{}\"}}", addresses[1]);
+    eventually("the next ones lead to the backend without connections", async || {
+        let next = configured.admin.metric(&head_start).await?;
+        ensure!(next == 5.0, "{next}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    for _ in 0..5 {
+        let connection = traefik.connect().await.unwrap();
+        assert_eq!(connection.backend(), addresses[1], "the one that lost its connections");
+        held.push(connection);
+    }
 }

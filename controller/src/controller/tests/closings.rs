@@ -82,6 +82,23 @@ fn told(event: &Event<'_>) -> Option<Told> {
     })
 }
 
+/// Returns an observer, and what it is told about closings.
+fn listener() -> (impl FnMut(&Event<'_>) + Send + 'static, mpsc::UnboundedReceiver<Told>) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let observer = move |event: &Event<'_>| {
+        if let Some(told) = told(event) {
+            let _ = sender.send(told);
+        }
+    };
+    (observer, receiver)
+}
+
+/// Asserts that no order has a result within this time.
+async fn assert_nothing_is_closed(told: &mut mpsc::UnboundedReceiver<Told>, time: Duration) {
+    let result = async { while !matches!(told.recv().await.unwrap(), Told::Result(_)) {} };
+    assert!(timeout(time, result).await.is_err(), "an order has a result");
+}
+
 fn rebalance() -> ClosingPolicy {
     let rebalance = Rebalance { rate_permille: 1_000, ..Rebalance::default() };
     ClosingPolicy { rebalance: Some(rebalance), settle: Settle(Duration::from_secs(10)), ..ClosingPolicy::default() }
@@ -113,18 +130,14 @@ impl Closed {
         let script = Arc::new(Script::default());
         let (sink, _) = script.sink();
         let (changes, receiver) = mpsc::channel(1);
-        let (sender, receiver_of_told) = mpsc::unbounded_channel();
+        let (observer, told) = listener();
         let controller = Controller::new(Arc::new(sink), [pool])
             .with_changes(receiver)
             .with_closer(Arc::clone(&closer) as Arc<dyn Closer>)
-            .with_observer(move |event: &Event<'_>| {
-                if let Some(told) = told(event) {
-                    let _ = sender.send(told);
-                }
-            });
+            .with_observer(observer);
         tokio::spawn(controller.run(std::future::pending()));
         discovery.send(Ok(set(u8::try_from(connections.len()).unwrap()))).await.unwrap();
-        Self { discovery, changes, script, counts, closer, told: receiver_of_told }
+        Self { discovery, changes, script, counts, closer, told }
     }
 
     fn orders(&self) -> usize {
@@ -176,8 +189,8 @@ async fn without_a_closer_that_can_close_everything_is_decided_and_shown() {
 
 #[tokio::test(start_paused = true)]
 async fn a_pool_without_rules_is_left_alone() {
-    let closed = Closed::start(ClosingPolicy::default(), &[20, 20, 0, 0]).await;
-    time::sleep(Duration::from_secs(600)).await;
+    let mut closed = Closed::start(ClosingPolicy::default(), &[20, 20, 0, 0]).await;
+    assert_nothing_is_closed(&mut closed.told, Duration::from_secs(600)).await;
     assert_eq!(closed.orders(), 0);
 }
 
@@ -186,7 +199,7 @@ async fn nothing_is_closed_while_discovery_is_stale_and_all_is_after_that() {
     let mut closed = Closed::start(rebalance(), &[20, 20, 0, 0]).await;
     closed.discovery.send(Err(stale())).await.unwrap();
     closed.until(|told| *told == Told::State(ClosingState::Waiting(Hold::StaleBackends))).await;
-    time::sleep(Duration::from_secs(600)).await;
+    assert_nothing_is_closed(&mut closed.told, Duration::from_secs(600)).await;
     assert_eq!(closed.orders(), 0);
     closed.discovery.send(Ok(set(4))).await.unwrap();
     closed.until(has_ended).await;
@@ -199,7 +212,7 @@ async fn nothing_is_closed_while_the_configuration_is_not_proved_in_force() {
     closed.script.proofs.lock().unwrap().push_back(away());
     closed.script.applies.lock().unwrap().extend((0..1_000).map(|_| away()));
     closed.until(|told| *told == Told::State(ClosingState::Waiting(Hold::NotInForce))).await;
-    time::sleep(Duration::from_secs(60)).await;
+    assert_nothing_is_closed(&mut closed.told, Duration::from_secs(60)).await;
     assert_eq!(closed.orders(), 0);
     closed.script.applies.lock().unwrap().clear();
     closed.until(has_ended).await;
@@ -215,7 +228,7 @@ async fn a_refusal_pauses_the_pool_and_drops_what_waits() {
         panic!("{all:?}")
     };
     let orders = closed.orders();
-    time::sleep(Duration::from_secs(50)).await;
+    assert_nothing_is_closed(&mut closed.told, Duration::from_secs(50)).await;
     assert_eq!(closed.orders(), orders, "none within the pause of a minute");
     *closed.closer.outcome.lock().unwrap() = None;
     closed.until(|told| *told == Told::Ended { closed: 18, end: RunEnd::Done }).await;
@@ -239,14 +252,14 @@ async fn a_pool_that_is_removed_or_has_other_settings_ends_its_run_and_keeps_its
     let (other, discovery) = closing_pool(&closed.counts, rebalance());
     closed.changes.send(PoolChanges { removed: Vec::new(), added: vec![other] }).await.unwrap();
     discovery.send(Ok(set(4))).await.unwrap();
-    time::sleep(Duration::from_secs(500)).await;
+    assert_nothing_is_closed(&mut closed.told, Duration::from_secs(500)).await;
     assert_eq!(closed.orders(), orders, "the pause of ten minutes counts on");
     closed.until(|told| matches!(told, Told::Began { .. })).await;
     closed.changes.send(PoolChanges { removed: vec!["a".parse().unwrap()], ..PoolChanges::default() }).await.unwrap();
     let all = closed.until(has_ended).await;
     assert!(matches!(all.last(), Some(Told::Ended { end: RunEnd::Replaced, .. })), "{all:?}");
     let orders = closed.orders();
-    time::sleep(Duration::from_secs(500)).await;
+    assert_nothing_is_closed(&mut closed.told, Duration::from_secs(500)).await;
     assert_eq!(closed.orders(), orders);
 }
 
@@ -271,17 +284,27 @@ async fn a_backend_that_left_the_selector_is_counted_and_left_at_once_and_one_th
     let pool = Pool::new(spec, discovery.clone())
         .with_policy(Policy::least_connections(counts.counter(), Pacing::default()))
         .with_closing(policy);
-    let (sink, _) = Arc::new(Script::default()).sink();
-    let controller = Controller::new(Arc::new(sink), [pool]).with_closer(Arc::clone(&closer) as Arc<dyn Closer>);
+    let (sink, mut pushed) = Arc::new(Script::default()).sink();
+    let (observer, mut told) = listener();
+    let controller = Controller::new(Arc::new(sink), [pool])
+        .with_closer(Arc::clone(&closer) as Arc<dyn Closer>)
+        .with_observer(observer);
     tokio::spawn(controller.run(std::future::pending()));
-    discovery.publish((*set(3)).clone());
-    time::sleep(Duration::from_secs(60)).await;
-    discovery.publish((*set(2)).clone());
-    time::sleep(Duration::from_secs(60)).await;
+    for backends in [3, 2] {
+        discovery.publish((*set(backends)).clone());
+        while pushed.recv().await.unwrap().backends() != usize::from(backends) {}
+    }
+    assert_nothing_is_closed(&mut told, Duration::from_secs(60)).await;
     assert_eq!(closer.orders.load(Ordering::Relaxed), 0, "removed, for whatever reason");
     discovery.publish_after((*set(1)).clone(), [address(1)]);
-    time::sleep(Duration::from_millis(600)).await;
-    assert_eq!(closer.orders.load(Ordering::Relaxed), 10, "within moments");
+    let ten_results = async {
+        let mut results = 0;
+        while results < 10 {
+            results += u32::from(told.recv().await.unwrap() == Told::Result("closed"));
+        }
+    };
+    timeout(Duration::from_millis(600), ten_results).await.expect("within moments");
+    assert_eq!(closer.orders.load(Ordering::Relaxed), 10);
     assert_eq!(counts.by_backend(), [(address(0), 20), (address(2), 10)].into());
 }
 
@@ -291,7 +314,7 @@ async fn the_last_connection_is_closed_some_seconds_before_a_draining_backend_is
     let policy =
         ClosingPolicy { drain: Some(drain), settle: Settle(Duration::from_secs(10)), ..ClosingPolicy::default() };
     let mut closed = Closed::start_with(policy, &[10, 10], 1, able()).await;
-    time::sleep(Duration::from_secs(60)).await;
+    assert_nothing_is_closed(&mut closed.told, Duration::from_secs(60)).await;
     let killed_at = Instant::now() + Duration::from_secs(30);
     let draining = Backend::new(address(1), ilb_discovery::State::Draining).with_killed_at(Some(killed_at.into_std()));
     let backends = [Backend::new(address(0), ilb_discovery::State::Ready), draining];
@@ -320,14 +343,8 @@ async fn a_closer_that_hangs_keeps_the_loop_from_nothing() {
     let (pool, discovery) = closing_pool(&counts, rebalance());
     let script = Arc::new(Script::default());
     let (sink, mut pushed) = script.sink();
-    let (sender, mut events) = mpsc::unbounded_channel();
-    let controller = Controller::new(Arc::new(sink), [pool]).with_closer(Arc::new(Hanging)).with_observer(
-        move |event: &Event<'_>| {
-            if let Some(told) = told(event) {
-                let _ = sender.send(told);
-            }
-        },
-    );
+    let (observer, mut events) = listener();
+    let controller = Controller::new(Arc::new(sink), [pool]).with_closer(Arc::new(Hanging)).with_observer(observer);
     tokio::spawn(controller.run(std::future::pending()));
     discovery.send(Ok(set(4))).await.unwrap();
     let paused = async {

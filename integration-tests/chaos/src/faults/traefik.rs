@@ -14,6 +14,8 @@ use crate::{world::World, writer::Writer};
 
 /// Time between two writes.
 const INTERVAL: Duration = Duration::from_millis(250);
+/// Time limit for a write: far longer than any takes in a working system. The next one is tried after it.
+const WRITE_LIMIT: Duration = Duration::from_secs(5);
 /// Time between two looks whether a write has been applied. ilb needs longer to replace it.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 /// Looks before the write is repeated.
@@ -28,8 +30,10 @@ pub(super) async fn write_once(world: &World, traefik: usize) -> anyhow::Result<
 }
 
 /// Does it again and again, until [`stop_writing`].
-pub(super) fn keep_writing(world: &mut World, traefik: usize) -> anyhow::Result<()> {
+pub(super) async fn keep_writing(world: &mut World, traefik: usize) -> anyhow::Result<()> {
     let (http, url) = (ilb_testbed::http_client()?, world.traefiks[traefik].0.rest_url());
+    // A program that cannot write is no fault of which anything could be noticed.
+    write(&http, &url, 0).await?;
     let (stop, mut stopped) = watch::channel(false);
     let task = tokio::spawn(async move {
         for number in 1.. {
@@ -86,7 +90,7 @@ pub(super) async fn jam(world: &World, traefik: usize) -> anyhow::Result<()> {
 }
 
 async fn write(http: &reqwest::Client, url: &str, number: u32) -> anyhow::Result<()> {
-    http.put(url).json(&configuration(number)).send().await?.error_for_status()?;
+    http.put(url).json(&configuration(number)).timeout(WRITE_LIMIT).send().await?.error_for_status()?;
     Ok(())
 }
 

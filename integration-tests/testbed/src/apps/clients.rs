@@ -14,12 +14,12 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::{sync::oneshot, time::timeout};
 
-use crate::tools;
+use crate::{tools, wait::eventually};
 
 /// A process with sessions of a client library, each of which has a name and begins with its first command.
 ///
@@ -123,6 +123,16 @@ impl Clients {
     /// Sends a command, and waits for its exception. An error if there is none.
     pub async fn exception(&self, session: &str, command: &str, arguments: Value) -> anyhow::Result<Raised> {
         self.begin(session, command, arguments)?.exception().await
+    }
+
+    /// Waits until this part of what the command `state` of a session returns is `expected`.
+    pub async fn wait_for(&self, session: &str, part: &str, expected: &Value) -> anyhow::Result<()> {
+        eventually("a client gets there", async || {
+            let state = self.call(session, "state", json!({})).await?;
+            ensure!(state[part] == *expected, "{session}: {state}, expected {part} {expected}");
+            Ok(())
+        })
+        .await
     }
 
     /// Sends a command without waiting for its end.

@@ -56,13 +56,7 @@ impl Broker {
 
     /// Waits until this part of the state of a session is `expected`.
     async fn wait_for(&self, session: &str, part: &str, expected: &Value) {
-        eventually("a client gets there", async || {
-            let state = self.state(session).await;
-            anyhow::ensure!(state[part] == *expected, "{session}: {state}, expected {part} {expected}");
-            Ok(())
-        })
-        .await
-        .unwrap();
+        self.clients.wait_for(session, part, expected).await.unwrap();
     }
 }
 

@@ -4,10 +4,7 @@
 use std::time::Instant;
 
 use ilb_connections::Connection;
-use ilb_testbed::{
-    apps::{Clients, Library, Nats},
-    eventually,
-};
+use ilb_testbed::apps::{Clients, Library, Nats};
 use serde_json::{Value, json};
 
 use super::{Stage, alone_with_applications};
@@ -60,13 +57,7 @@ impl Bus {
 
     /// Waits until this part of the state of a session is `expected`.
     async fn wait_for(&self, session: &str, part: &str, expected: &Value) {
-        eventually("a client gets there", async || {
-            let state = self.clients.call(session, "state", json!({})).await?;
-            anyhow::ensure!(state[part] == *expected, "{session}: {state}, expected {part} {expected}");
-            Ok(())
-        })
-        .await
-        .unwrap();
+        self.clients.wait_for(session, part, expected).await.unwrap();
     }
 }
 

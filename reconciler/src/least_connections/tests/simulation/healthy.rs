@@ -44,8 +44,8 @@ fn connections_that_are_not_found_yet_are_presumed_where_the_plan_sent_them() {
     assert!(imbalance <= 3.0 * 0.0246, "{imbalance}; join-the-shortest-queue has 2.46 % with these clients");
 }
 
-/// Of what a reading of the table finds, most has been placed by plans before the one in force, whose head starts it does
-/// not use up (4.0 % if it did).
+/// Most of what a reading of the table finds has been placed by plans before the one in force. The head starts of that one are
+/// not used up by it (3.9 % if they were).
 #[test]
 fn connections_that_are_found_late_do_not_count_for_a_later_plan() {
     let (mut sum, seeds) = (0.0, 4);
