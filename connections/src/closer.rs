@@ -103,6 +103,8 @@ pub enum NotNow {
     NotQuiet,
     /// Data waits in the kernel.
     NotEmpty,
+    /// The closer was interrupted between each look and the closing, so that what it saw may be over.
+    Late,
 }
 
 /// The reason for which a closer refuses an order, whatever else holds.
@@ -151,7 +153,7 @@ impl Conditions {
 
 impl NotNow {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::NotAnswered, Self::NotQuiet, Self::NotEmpty];
+    pub const ALL: [Self; 4] = [Self::NotAnswered, Self::NotQuiet, Self::NotEmpty, Self::Late];
 
     /// Returns its name in the protocol and in labels of metrics.
     pub fn name(self) -> &'static str {
@@ -159,6 +161,7 @@ impl NotNow {
             Self::NotAnswered => "not-answered",
             Self::NotQuiet => "not-quiet",
             Self::NotEmpty => "not-empty",
+            Self::Late => "late",
         }
     }
 }
@@ -199,6 +202,7 @@ impl fmt::Display for NotNow {
             Self::NotAnswered => "the last data is not certainly the backend's",
             Self::NotQuiet => "data was sent a moment ago",
             Self::NotEmpty => "data waits to be read or acknowledged",
+            Self::Late => "the closer got too little processor time to close it just after a look",
         })
     }
 }
