@@ -24,7 +24,7 @@ pub(crate) struct Drift {
 ///
 /// It decides how many pushes long lives need: with 100 connections each and lives of 6 s there are about 11 a second,
 /// and the imbalance is half of that which the same number of pushes at fixed intervals gives (measured in the
-/// simulation). At least one connection is tolerated, which only matters while nobody is as full as the fullest.
+/// simulation). At least one connection is tolerated, except for the very next one where it would go to the fuller half.
 const MAX_EXCESS: f64 = 0.03;
 
 /// Number of connections, relative to the mean load, by which one of the fullest backends has to be fuller than the
@@ -36,9 +36,6 @@ const MAX_EXCESS_OF_FULLEST: f64 = 0.015;
 /// 6 s and 30 connections each, and pushes of 2.1 ms, the imbalance is 2.72 instead of 2.91 % for 22 instead of 14 pushes a
 /// second (mean of 10 runs of the simulation).
 const FULL_FOR_NEXT: f64 = 0.5;
-
-/// Number of connections, relative to the mean load, by which such a backend has to be fuller than the emptiest one.
-const MAX_EXCESS_OF_NEXT: f64 = 0.02;
 
 /// Difference between two backends, relative to the mean load, that is tolerated even if the next connections go where
 /// they should: a burst would reach what comes after them.
@@ -60,7 +57,7 @@ pub(crate) fn reason_to_push(drifts: &[Drift], since_push: Duration, picks: u32,
     let max_single_drift = (MAX_SINGLE_DRIFT * mean_load * tolerance).max(share);
     let max_excess = MaxExcess {
         any: (MAX_EXCESS * mean_load * tolerance).max(share),
-        next: MAX_EXCESS_OF_NEXT * mean_load * tolerance,
+        next: MAX_EXCESS * mean_load * tolerance,
         fullest: MAX_EXCESS_OF_FULLEST * mean_load * tolerance,
     };
     let rest: Vec<f64> = drifts.iter().map(|s| s.pushed - s.opened - s.fresh).collect();
