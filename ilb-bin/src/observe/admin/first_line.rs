@@ -1,10 +1,9 @@
 //! The first line of a request, by which probes are told from all other requests.
 
-use rustix::net::{RecvFlags, recv};
 use tokio::{io::AsyncReadExt, net::TcpStream};
 
 /// Start of a request as it was received: its first line, or as much of that as matters.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct FirstLine(Vec<u8>);
 
 pub(super) const LIVEZ: &str = "/livez";
@@ -19,30 +18,19 @@ const PROBE_PATHS: [&str; 4] = [LIVEZ, HEALTHZ, STARTUPZ, READYZ];
 const MAX_PROBE_LINE_BYTES: usize = 128;
 
 impl FirstLine {
-    /// Takes as much of the line as has been received already, without waiting; `None` if the connection has ended.
-    pub(super) fn received(stream: &TcpStream) -> Option<Self> {
-        let mut start = [0; MAX_PROBE_LINE_BYTES];
-        match recv(stream, &mut start[..], RecvFlags::DONTWAIT) {
-            Ok((0, _)) => None,
-            Ok((length, _)) => Some(Self(start[..length].to_vec())),
-            // Mostly that nothing has arrived yet. Other errors come again when the rest is read.
-            Err(_) => Some(Self::default()),
-        }
-    }
-
-    /// Reads the rest of the line; `None` if the connection ends before.
-    pub(super) async fn read_rest(mut self, stream: &mut TcpStream) -> Option<Self> {
-        self.0.reserve(MAX_PROBE_LINE_BYTES);
-        while !self.is_complete() {
-            if stream.read_buf(&mut self.0).await.ok()? == 0 {
+    /// Reads the line; `None` if the connection ends before.
+    pub(super) async fn read(stream: &mut TcpStream) -> Option<Self> {
+        let mut line = Self(Vec::with_capacity(MAX_PROBE_LINE_BYTES));
+        while !line.is_complete() {
+            if stream.read_buf(&mut line.0).await.ok()? == 0 {
                 return None;
             }
         }
-        Some(self)
+        Some(line)
     }
 
     /// Returns whether [`is_probe`](Self::is_probe) can be answered.
-    pub(super) fn is_complete(&self) -> bool {
+    fn is_complete(&self) -> bool {
         self.0.len() >= MAX_PROBE_LINE_BYTES || self.0.contains(&b'\n')
     }
 

@@ -123,11 +123,12 @@ async fn accept(listener: TcpListener, probes: Router, pages: mpsc::Sender<Passe
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                receive(stream, peer.ip(), &places, &probes, &pages);
+                let (probes, pages) = (probes.clone(), pages.clone());
+                places.spawn(peer.ip(), Doing::Waiting, |place| begin(stream, peer.ip(), probes, pages, place));
                 if std::mem::take(&mut fails) {
                     tracing::info!("The admin server accepts connections again");
                 }
-                // A connection is looked at before the next ones may take its place.
+                // Its request mostly is there already, and is looked at before the next connections may take its place.
                 yield_now().await;
             }
             // A client that has gone already.
@@ -153,33 +154,13 @@ fn is_of_connection(error: &io::Error) -> bool {
     )
 }
 
-/// Begins with a connection. Its request mostly is there already, and is looked at before any other connection is accepted: a
-/// probe is served and closed last, and everything else takes no place here.
-fn receive(stream: TcpStream, peer: IpAddr, places: &Places, probes: &Router, pages: &mpsc::Sender<PassedOn>) {
-    let Some(first_line) = FirstLine::received(&stream) else { return };
-    let (probes, pages) = (probes.clone(), pages.clone());
-    if !first_line.is_complete() {
-        places.spawn(peer, Doing::Waiting, |place| begin(stream, peer, first_line, probes, pages, place));
-    } else if first_line.is_probe() {
-        // A kubelet opens a connection for each probe.
-        places.spawn(peer, Doing::Serving, |place| serve(stream, first_line, probes, Requests::One, place));
-    } else {
-        pass_on(stream, peer, first_line, &pages);
-    }
-}
-
-/// Waits for the first request of a connection, and serves it if it is a probe, else passes the connection on.
-async fn begin(
-    mut stream: TcpStream,
-    peer: IpAddr,
-    first_line: FirstLine,
-    probes: Router,
-    pages: mpsc::Sender<PassedOn>,
-    place: Arc<Place>,
-) {
-    let Ok(Some(first_line)) = timeout(REQUEST_TIMEOUT, first_line.read_rest(&mut stream)).await else { return };
+/// Waits for the first request of a connection, and serves it if it is a probe, else passes the connection on, so that it
+/// takes no place here any longer.
+async fn begin(mut stream: TcpStream, peer: IpAddr, probes: Router, pages: mpsc::Sender<PassedOn>, place: Arc<Place>) {
+    let Ok(Some(first_line)) = timeout(REQUEST_TIMEOUT, FirstLine::read(&mut stream)).await else { return };
     if first_line.is_probe() {
         place.does(Doing::Serving);
+        // A kubelet opens a connection for each probe.
         serve(stream, first_line, probes, Requests::One, place).await;
     } else {
         pass_on(stream, peer, first_line, &pages);
