@@ -107,6 +107,11 @@ fn judge_status(
         let fault = expected.unready_by.filter(|_| !ready);
         found.check(status["ready"] == ready, fault, || format!("the status should say ready: {ready}"));
     }
+    for (traefik, fault) in &expected.rivals {
+        found.check(has_rival(status, &names.traefiks[*traefik]), Some(*fault), || {
+            format!("the status should say that another program writes to Traefik {}", traefik + 1)
+        });
+    }
     let texts = strings(&status["degraded"]);
     let said: BTreeMap<Said, &str> = texts.iter().map(|text| (said(text, names), *text)).collect();
     for (must, fault) in &expected.degraded {
@@ -125,6 +130,14 @@ fn judge_status(
             format!("pool {}: ilb shows {shown:?}, and {ready:?} are ready", pool.name)
         });
     }
+}
+
+/// Returns whether the status says that another program keeps writing to a Traefik.
+fn has_rival(status: &Value, traefik: &str) -> bool {
+    let traefiks = &status["traefik"];
+    let instances = traefiks["instances"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let of_fleet = instances.iter().find(|instance| instance["instance"] == traefik);
+    of_fleet.unwrap_or(traefiks)["has_rival"] == true
 }
 
 /// Judges the configuration of a Traefik: it has the backends that are ready and work, and what ilb calls acknowledged.
@@ -296,6 +309,21 @@ mod tests {
         model.begin(Fault::TraefikKilled(0), Instant::now());
         let found = differences(&model.expected(), &Seen { traefiks: BTreeMap::new(), ..seen }, &names());
         assert!(found.iter().any(|found| found.fault == Some(Fault::TraefikKilled(0))), "{found:?}");
+    }
+
+    #[test]
+    fn a_writer_is_shown_when_it_is_named_and_not_by_one_replaced_configuration() {
+        for (setup, place) in [(Setup::Single, "/traefik"), (Setup::Fleet, "/traefik/instances/0")] {
+            let mut model = Model::new(setup);
+            let mut seen = shown(&model);
+            let instances = if setup == Setup::Fleet { json!([{"instance": "127.9.1.1:8080"}]) } else { json!([]) };
+            seen.status.as_mut().unwrap()["traefik"] = json!({"instances": instances});
+            model.begin(Fault::ForeignWriter(0), Instant::now());
+            let named = |seen: &Seen| !texts(&model, seen).contains("another program writes to Traefik 1");
+            assert!(!named(&seen));
+            seen.status.as_mut().unwrap().pointer_mut(place).unwrap()["has_rival"] = json!(true);
+            assert!(named(&seen));
+        }
     }
 
     #[test]

@@ -66,7 +66,9 @@ fn noticed(fault: Fault) -> Option<Limit> {
     match fault {
         Fault::TraefikKilled(_) | Fault::TraefikCut(_) => of(1, "check every second"),
         Fault::TraefikStopped(_) | Fault::TraefikBlackHole(_) => of(4, "check every second, 3 s for a call"),
-        Fault::ForeignWriter(_) => of(4, "check every second, 3 s for a call to a Traefik that is busy"),
+        Fault::ForeignWriter(_) => {
+            of(8, "two checks, one after each of two foreign writes: every second, 3 s for a call to a busy Traefik")
+        }
         Fault::ApiServerKilled | Fault::ApiCut => of(5, "the watch ends; up to 5 s between two attempts"),
         Fault::ApiServerStopped | Fault::ApiBlackHole => {
             of(25, "a watch lives for 10 s, and 15 s without one are an outage")

@@ -31,6 +31,9 @@ pub(crate) struct Expected {
     pub(crate) may_be_degraded: BTreeSet<Said>,
     /// Fault that explains why ilb must not be ready.
     pub(crate) unready_by: Option<Fault>,
+    /// Traefiks that ilb must say another program keeps writing to, each with the fault. The first foreign configuration is
+    /// replaced at once, and then ilb is ready until it finds the second one.
+    pub(crate) rivals: Vec<(usize, Fault)>,
 }
 
 /// A reason for being degraded, as ilb states it.
@@ -75,6 +78,7 @@ impl Model {
             degraded: Vec::new(),
             may_be_degraded: BTreeSet::new(),
             unready_by: None,
+            rivals: Vec::new(),
         };
         self.expect_traefiks(&mut expected);
         self.expect_pools(&mut expected, control_plane);
@@ -112,6 +116,9 @@ impl Model {
                         expected.may_be_degraded.insert(Said::Traefik(traefik));
                     }
                     _ => {
+                        if let Fault::ForeignWriter(_) = fault {
+                            expected.rivals.push((traefik, fault));
+                        }
                         expected.unready_by = Some(fault);
                         if self.setup == Setup::Fleet {
                             expected.degraded.push((Said::Traefik(traefik), Some(fault)));
