@@ -287,7 +287,8 @@ impl Ledger {
         // The user of a destroyed socket is unknown. In a mesh it may be the sidecar.
         if !self.is_mesh(now) {
             self.accounts.opened(remote);
-            self.accounts.closed(Ending::new(remote, destroyed.age, destroyed.received, destroyed.by));
+            let Destroyed { identity, age, received, by, .. } = *destroyed;
+            self.accounts.closed(Ending::new(remote, age, received, by).with_cookie(identity));
         }
         Sight::New
     }
@@ -385,7 +386,7 @@ impl Ledger {
             remote.remove(&connection.share);
             let address = remote.address;
             if self.interests.get(&address.into()) == Some(&true) {
-                self.accounts.closed(ending(address));
+                self.accounts.closed(ending(address).with_cookie(identity));
             }
         }
     }

@@ -58,6 +58,8 @@ pub struct Ending {
     pub received: u64,
     /// The side that ended it.
     pub by: EndedBy,
+    /// The [cookie](crate::Connection::cookie) with which it was described, if it was.
+    pub cookie: Option<u64>,
 }
 
 /// The side that ended a connection.
@@ -84,7 +86,13 @@ impl Ending {
     /// Creates the end of a connection to `backend` that lived for `age`, and in which the backend sent `received`
     /// bytes.
     pub fn new(backend: SocketAddr, age: Duration, received: u64, by: EndedBy) -> Self {
-        Self { backend, age, received, by }
+        Self { backend, age, received, by, cookie: None }
+    }
+
+    /// Sets the cookie of the connection.
+    #[must_use]
+    pub fn with_cookie(self, cookie: u64) -> Self {
+        Self { cookie: Some(cookie), ..self }
     }
 }
 
@@ -110,6 +118,12 @@ impl Sample {
     pub fn with_endings(mut self, endings: impl IntoIterator<Item = Ending>) -> Self {
         self.endings = endings.into_iter().take(MAX_ENDINGS_PER_SAMPLE).collect();
         self
+    }
+
+    /// Leaves out the endings that say nothing about their backends, such as those of connections that were closed on
+    /// purpose. [`Load::closed`] counts them all the same.
+    pub fn retain_endings(&mut self, is_telling: impl FnMut(&Ending) -> bool) {
+        self.endings.retain(is_telling);
     }
 
     /// Returns an estimate of the connections that have opened to these backends and are in no load, because where they

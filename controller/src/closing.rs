@@ -3,6 +3,7 @@
 mod answers;
 mod convert;
 mod facts;
+mod given;
 mod orders;
 mod pool;
 mod run;
@@ -16,7 +17,8 @@ use tokio::time::Instant;
 
 use self::{
     convert::done,
-    orders::{OrderId, Orders},
+    given::Given,
+    orders::{OrderId, Orders, Started},
     pool::Known,
 };
 pub use self::{
@@ -26,9 +28,10 @@ pub use self::{
 };
 pub(crate) use self::{orders::Finished, pool::PoolClosing};
 use crate::{
+    counting::CountingWakeUp,
     desired::DesiredPools,
     event::{Event, Observer},
-    pool::Pool,
+    pool::{Pool, PoolWakeUp},
 };
 
 /// Closes connections of pools, one pool at a time.
@@ -38,6 +41,7 @@ use crate::{
 pub(crate) struct Closings {
     turns: Turns<Name>,
     orders: Orders,
+    given: Given,
     /// The proxy that runs now, and the moment at which it was seen first.
     proxy: Option<(Option<String>, String, Instant)>,
 }
@@ -45,7 +49,7 @@ pub(crate) struct Closings {
 impl Closings {
     /// Creates closings by `closer`; without one, everything is decided and nothing is closed.
     pub(crate) fn new(closer: Option<Arc<dyn Closer>>) -> Self {
-        Self { turns: Turns::default(), orders: Orders::new(closer), proxy: None }
+        Self { turns: Turns::default(), orders: Orders::new(closer), given: Given::default(), proxy: None }
     }
 
     /// Takes in a push that is in force.
@@ -70,7 +74,9 @@ impl Closings {
             return None;
         }
         self.decide(pools, in_force, observer);
-        let late = self.orders.start(Instant::now());
+        let now = Instant::now();
+        let Started { cookie, late } = self.orders.start(now);
+        cookie.into_iter().for_each(|cookie| self.given.start(cookie, now));
         drop_orders(late, pools, observer);
         pools.values().filter_map(Pool::close_again_at).chain(self.orders.wake_up()).min()
     }
@@ -125,12 +131,24 @@ impl Closings {
             }
             Finished::Order(OrderId { pool: name, generation, order }, outcome) => {
                 let (result, done) = (ClosingResult::from(&outcome), done(&outcome));
+                self.given.finish(order.cookie, &outcome);
                 report(&name, &order, &result, observer);
                 if let Some(pool) = pools.get_mut(&name) {
                     pool.closing_done(generation, &order, done, &result);
                 }
+                if done == Done::Closed {
+                    // Also where the order's pool has been replaced, and in pools that share the backend.
+                    pools.values_mut().for_each(|pool| pool.policy.closed_on_purpose(order.backend));
+                }
                 drop_orders(self.orders.finished(&outcome), pools, observer);
             }
+        }
+    }
+
+    /// Leaves out the ends that are no evidence against a backend, because the closer has caused them.
+    pub(crate) fn leave_out_ends(&self, wake_up: &mut PoolWakeUp) {
+        if let PoolWakeUp::Counting(CountingWakeUp::Sampled(Ok(taken))) = wake_up {
+            taken.sample.retain_endings(|ending| !ending.cookie.is_some_and(|cookie| self.given.contains(cookie)));
         }
     }
 

@@ -166,7 +166,10 @@ impl Controller {
                 finished = self.closings.next() => {
                     self.closings.finish(finished, &mut self.pools, &mut self.observers);
                 }
-                Some((pool, wake_up)) = next(&mut self.pools) => pool.handle(wake_up, &mut self.observers),
+                Some((pool, mut wake_up)) = next(&mut self.pools) => {
+                    self.closings.leave_out_ends(&mut wake_up);
+                    pool.handle(wake_up, &mut self.observers);
+                }
                 () = sleep_until(wake_up) => {}
                 () = time::sleep(Self::HEARTBEAT) => {}
             }

@@ -213,7 +213,7 @@ impl Counting {
 
     /// Takes in that a connection of `backend` was closed on purpose.
     pub(crate) fn closed_on_purpose(&mut self, backend: SocketAddr) {
-        self.balancer.closed_on_purpose(backend, Instant::now().into_std());
+        self.balancer.closed_on_purpose(backend);
     }
 
     /// Requests a plan for the present counts.

@@ -9,7 +9,7 @@ use std::{
 
 use async_trait::async_trait;
 use futures_util::{FutureExt, StreamExt, stream, stream::BoxStream};
-use ilb_connections::{Connection, ConnectionSource, Load, ProbeError, Probed, Sample};
+use ilb_connections::{Connection, ConnectionSource, EndedBy, Ending, Load, ProbeError, Probed, Sample};
 use ilb_discovery::{Backend, BackendSet, Discovery, State};
 use ilb_reconciler::least_connections::ProbeResult;
 use ilb_traefik_client::{Applied, Configuration, Error, Member, MockConfigSink, Name, Revision, model::TcpService};
@@ -67,6 +67,8 @@ struct CountsState {
     live: BTreeMap<u64, SocketAddr>,
     /// Connections that were opened and closed since the last sample, by backend.
     moved: BTreeMap<SocketAddr, (u32, u32)>,
+    /// Ends since the last sample: the kernel shows those that a closer causes as the backend's.
+    endings: Vec<Ending>,
     last_cookie: u64,
     counting_fails: bool,
     counting_hangs: bool,
@@ -93,6 +95,8 @@ impl Counts {
         let mut state = self.lock();
         let Some(backend) = state.live.remove(&cookie) else { return false };
         state.moved.entry(backend).or_default().1 += 1;
+        let ending = Ending::new(backend, Duration::from_secs(3_600), 1, EndedBy::Backend);
+        state.endings.push(ending.with_cookie(cookie));
         let counts = state.counts();
         let emptiest = others.into_iter().min_by_key(|other| counts.get(other).copied().unwrap_or(0));
         if let Some(other) = emptiest {
@@ -104,6 +108,11 @@ impl Counts {
     /// Returns the connections of each backend.
     pub(crate) fn by_backend(&self) -> BTreeMap<SocketAddr, u32> {
         self.lock().counts()
+    }
+
+    /// Returns the cookie of the connection that was opened last.
+    pub(crate) fn last_cookie(&self) -> u64 {
+        self.lock().last_cookie
     }
 
     /// Makes the next samples fail.
@@ -161,7 +170,7 @@ impl CountsState {
             (load.established, load.opened, load.closed) = (counts.get(backend).copied().unwrap_or(0), opened, closed);
             (*backend, load)
         };
-        backends.iter().map(load).collect()
+        backends.iter().map(load).collect::<Sample>().with_endings(std::mem::take(&mut self.endings))
     }
 }
 

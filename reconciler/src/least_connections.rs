@@ -15,7 +15,6 @@ use crate::{
     decision::{Decision, Evidence, Method, Reason, Restriction, Row, Standing},
     in_force::{Fresh, InForce},
     ladder::{self, LadderInput},
-    on_purpose::ClosedOnPurpose,
     outcomes::Outcomes,
     pacing::Pacing,
     plan::{Plan, equal_shares},
@@ -70,7 +69,6 @@ pub struct LeastConnections {
     arrivals: Arrivals,
     /// Connections of the other replicas; `None` if they are not shared.
     siblings: Option<Siblings>,
-    on_purpose: ClosedOnPurpose,
     /// Outcomes of the connections of all open backends: those that a watched one is compared with.
     peers: Outcomes,
     /// Set by a push and cleared by the first sample after it.
@@ -153,7 +151,6 @@ impl LeastConnections {
             push_limit: PushLimit::new(),
             arrivals: Arrivals::default(),
             siblings: None,
-            on_purpose: ClosedOnPurpose::default(),
             peers: Outcomes::default(),
             has_just_pushed: false,
             swept_at: None,

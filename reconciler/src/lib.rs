@@ -16,7 +16,6 @@ mod gcd;
 mod guard;
 mod in_force;
 mod observations;
-mod on_purpose;
 mod outcomes;
 mod pacing;
 mod presumed;

@@ -156,7 +156,8 @@ fn an_ending_has_the_age_and_bytes_that_two_dumps_show() {
     let (_, mut endings) = bench.sample();
     endings.sort_by_key(|ending| ending.received);
     let ending = |received, by| Ending::new(backend(), Duration::from_millis(1_020), received, by);
-    assert_eq!(endings, [ending(10, EndedBy::Unknown), ending(20, EndedBy::Backend)]);
+    let expected = [ending(10, EndedBy::Unknown).with_cookie(one), ending(20, EndedBy::Backend).with_cookie(two)];
+    assert_eq!(endings, expected);
 }
 
 #[test]

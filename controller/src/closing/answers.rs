@@ -57,9 +57,7 @@ impl Pool {
     /// Takes in what became of an order.
     pub(super) fn closing_done(&mut self, generation: u64, order: &Order, done: Done, result: &ClosingResult) {
         let Some(closing) = &mut self.closing else { return };
-        if closing.done(generation, order, done, result) && done == Done::Closed {
-            self.policy.closed_on_purpose(order.backend);
-        }
+        closing.done(generation, order, done, result);
     }
 
     /// Reports which connections the rules are about, after one sample.

@@ -46,6 +46,15 @@ pub(crate) enum Finished {
     Order(OrderId, Outcome),
 }
 
+/// Orders that were taken from those that wait.
+#[derive(Debug, Default)]
+pub(super) struct Started {
+    /// Cookie of the connection that the closer is now asked to close.
+    pub(super) cookie: Option<u64>,
+    /// The orders that have become too old.
+    pub(super) late: Vec<OrderId>,
+}
+
 /// The orders that wait, the one that is being executed, and what is known of the closer.
 pub(super) struct Orders {
     closer: Option<Arc<dyn Closer>>,
@@ -108,15 +117,15 @@ impl Orders {
         self.queue.push_back((now, order));
     }
 
-    /// Starts what is due. Returns the orders that have become too old.
-    pub(super) fn start(&mut self, now: Instant) -> Vec<OrderId> {
-        let Some(closer) = &self.closer else { return Vec::new() };
-        let mut late = Vec::new();
+    /// Starts what is due.
+    pub(super) fn start(&mut self, now: Instant) -> Started {
+        let mut started = Started::default();
+        let Some(closer) = &self.closer else { return started };
         while self.queue.front().is_some_and(|(given, _)| now.duration_since(*given) >= MAX_AGE) {
-            late.extend(self.queue.pop_front().map(|(_, order)| order));
+            started.late.extend(self.queue.pop_front().map(|(_, order)| order));
         }
         if self.work.is_some() {
-            return late;
+            return started;
         }
         let closer = Arc::clone(closer);
         if self.ask_at.is_none_or(|at| at <= now) {
@@ -124,9 +133,10 @@ impl Orders {
             self.work = Some(async move { Finished::Ability(closer.ability().await) }.boxed());
         } else if let Some((_, order)) = self.queue.pop_front() {
             let for_closer = convert::order(&order.order);
+            started.cookie = Some(for_closer.cookie);
             self.work = Some(async move { Finished::Order(order, closer.close(&for_closer).await) }.boxed());
         }
-        late
+        started
     }
 
     /// Returns the moment at which something is to be started.

@@ -217,15 +217,13 @@ impl PoolClosing {
         self.ask_again
     }
 
-    /// Takes in what became of an order of this generation. Returns `true` if it is one of this pool.
-    pub(crate) fn done(&mut self, generation: u64, order: &Order, done: Done, result: &ClosingResult) -> bool {
-        let is_own = generation == self.generation;
-        if is_own {
+    /// Takes in what became of an order, if it is one of this pool and generation.
+    pub(crate) fn done(&mut self, generation: u64, order: &Order, done: Done, result: &ClosingResult) {
+        if generation == self.generation {
             self.closing.done(order.id, done, Instant::now().into_std());
             self.runs.finished(order.why, result);
             self.is_due = true;
         }
-        is_own
     }
 
     /// Reports that the present run ends with this pool.

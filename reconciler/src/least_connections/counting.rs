@@ -25,9 +25,10 @@ const MIN_SILENT_TO_SWEEP: usize = 3;
 const SWEEP_PAUSE: Duration = Duration::from_secs(5);
 
 impl LeastConnections {
-    /// Takes in the ends of connections since the last sample. They are judged together with the next one.
+    /// Takes in the ends of connections since the last sample, without those that were closed on purpose. They are judged
+    /// together with the next one.
     pub fn ended(&mut self, endings: impl IntoIterator<Item = (SocketAddr, Ending)>) {
-        for (address, ending) in self.on_purpose.leave_out(endings.into_iter().collect()) {
+        for (address, ending) in endings {
             if let Some(tracked) = self.backends.get_mut(&address) {
                 tracked.ended(&ending);
             }
@@ -45,7 +46,6 @@ impl LeastConnections {
         if !self.knows_backends {
             return;
         }
-        self.on_purpose.forget_before(now);
         let mut counts: BTreeMap<_, _> = counts.into_iter().collect();
         let is_around_push = std::mem::take(&mut self.has_just_pushed);
         // What opened since the sample before the push did so while the plan before was in force, for the most part.

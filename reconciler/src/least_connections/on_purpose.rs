@@ -1,17 +1,15 @@
 //! Least connections: what those who close connections on purpose ask and report.
 
-use std::{collections::BTreeSet, net::SocketAddr, time::Instant};
+use std::{collections::BTreeSet, net::SocketAddr};
 
 use super::LeastConnections;
 use crate::tracked::Tracked;
 
 impl LeastConnections {
-    /// Takes in that a connection of `backend` was closed on purpose: neither its end nor the fall of the count says
-    /// anything about the backend.
-    pub fn closed_on_purpose(&mut self, backend: SocketAddr, now: Instant) {
+    /// Takes in that a connection of `backend` was closed on purpose: the fall of the count says nothing about the backend.
+    pub fn closed_on_purpose(&mut self, backend: SocketAddr) {
         if let Some(tracked) = self.backends.get_mut(&backend) {
             tracked.guard.closed_on_purpose();
-            self.on_purpose.closed(backend, now);
         }
     }
 

@@ -62,11 +62,19 @@ struct Closed {
 /// Facts of an event about closings.
 #[derive(Debug, PartialEq, Eq)]
 enum Told {
-    Began { planned: u64, is_dry_run: bool },
-    Ended { closed: u64, end: RunEnd },
+    Began {
+        planned: u64,
+        is_dry_run: bool,
+    },
+    Ended {
+        closed: u64,
+        end: RunEnd,
+    },
     State(ClosingState),
     Result(&'static str),
     Able(bool),
+    /// Ends of connections that a sample shows.
+    Ends(usize),
     Suspicion,
 }
 
@@ -77,6 +85,7 @@ fn told(event: &Event<'_>) -> Option<Told> {
         Event::ClosingStateChanged { state, .. } => Told::State(*state),
         Event::ConnectionClosed { result, .. } => Told::Result(result.name()),
         Event::CloserChanged { ability } => Told::Able(matches!(ability, Ability::Able(_))),
+        Event::Sampled { sample, .. } if !sample.endings().is_empty() => Told::Ends(sample.endings().len()),
         Event::Probed { .. } | Event::StandingChanged { .. } => Told::Suspicion,
         _ => return None,
     })
@@ -188,6 +197,16 @@ async fn a_backend_that_falls_by_closings_is_no_suspect() {
     let all = closed.until(has_ended).await;
     assert!(closed.counts.by_backend()[&address(0)] < 15, "{all:?}");
     assert!(!all.contains(&Told::Suspicion), "{all:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_ends_that_the_closer_causes_are_no_evidence_and_those_of_the_backend_are() {
+    let mut closed = Closed::start(rebalance(), &[20, 20, 0, 0]).await;
+    let all = closed.until(has_ended).await;
+    assert_eq!(closed.orders(), 18);
+    assert!(!all.iter().any(|told| matches!(told, Told::Ends(_))), "{all:?}");
+    assert!(closed.counts.end(closed.counts.last_cookie(), []));
+    closed.until(|told| *told == Told::Ends(1)).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -54,7 +54,8 @@ pub(super) const METRICS: &[Metric] = &[
         name: "ilb_backend_connections_closed_by_backend",
         kind: Kind::Counter,
         unit: None,
-        help: "Connections that the backend closed or reset before its client did, since the start",
+        help: "Connections that the backend closed or reset before its client did, since the start, without those that were \
+               closed on purpose",
         labels: LABELS,
         read: |s, series| s.backends(series, |backend| backend.closed_by_backend.map(number)),
     },
