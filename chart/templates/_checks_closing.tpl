@@ -6,6 +6,9 @@
 {{- end -}}
 {{- range include "ilb.pools" . | fromYamlArray -}}
 {{- include "ilb.checks.rules" . -}}
+{{- if include "ilb.closes" .closing -}}
+{{- include "ilb.checks.one-traefik" (dict "name" .name "variables" $.Values.ilb.extraEnv) -}}
+{{- end -}}
 {{- end -}}
 {{- range $closing.networks -}}
 {{- if not (regexMatch (include "ilb.pattern.cidr" $) .) -}}
@@ -59,8 +62,13 @@
 {{- $pool := . -}}
 {{- $rules := .closing | default dict -}}
 {{- $closes := eq (toString $rules.onSelectorLeft) "close" -}}
-{{- if and (or (dig "rebalance" "enabled" false $rules) (dig "drain" "enabled" false $rules) $closes $rules.maxAge) (eq (toString .method) "roundrobin") -}}
+{{- if include "ilb.closes" $rules -}}
+{{- if eq (toString .method) "roundrobin" -}}
 {{- fail (printf "pool %s: the method roundrobin does not fit the rules under closing, because connections are counted only with leastconn: use that, or switch the rules off" .name) -}}
+{{- end -}}
+{{- if and .updateInterval (gt (include "ilb.milliseconds" .updateInterval | float64) 4000.0) -}}
+{{- fail (printf "pool %s: updateInterval=%s is too long for the rules under closing, because what is known of the connections would be stale: give at most 4s, or switch the rules off" .name .updateInterval) -}}
+{{- end -}}
 {{- end -}}
 {{- if and $closes (or .service .file) -}}
 {{- fail (printf "pool %s: closing.onSelectorLeft=close does not fit a service or a file, which do not show why a backend left: give a selector, or keep" .name) -}}
@@ -83,5 +91,21 @@
 {{- $stop := dig "rebalance" "stopAt" "5%" $rules | trimSuffix "%" | atoi -}}
 {{- if ge $stop $start -}}
 {{- fail (printf "pool %s: closing.rebalance.stopAt=%d%% has to be less than startAbove=%d%%: a rebalance would end where the next one begins" .name $stop $start) -}}
+{{- end -}}
+{{- end }}
+
+{{/* Whether the rules close connections for any reason. */}}
+{{- define "ilb.closes" -}}
+{{- $rules := . | default dict -}}
+{{- if or (dig "rebalance" "enabled" false $rules) (dig "drain" "enabled" false $rules) (eq (toString $rules.onSelectorLeft) "close") $rules.maxAge -}}true{{- end -}}
+{{- end }}
+
+{{/* The connections of other Traefiks than the one in the pod cannot be seen: of (dict "name" pool "variables" list). */}}
+{{- define "ilb.checks.one-traefik" -}}
+{{- $name := .name -}}
+{{- range .variables -}}
+{{- if or (eq (toString .name) "ILB_TRAEFIK_DNS") (and (eq (toString .name) "ILB_TRAEFIK_URLS") (contains "," (toString .value))) -}}
+{{- fail (printf "pool %s: the rules under closing do not fit several Traefiks (ilb.extraEnv has %s), whose connections cannot be seen from one place: leave the variable out, or switch the rules off" $name .name) -}}
+{{- end -}}
 {{- end -}}
 {{- end }}

@@ -103,3 +103,14 @@ annotations:
 {{- $seconds := regexFind "[0-9]+s" . | trimSuffix "s" | int -}}
 {{- add (mul $hours 3600) (mul $minutes 60) $seconds -}}
 {{- end }}
+
+{{/* The milliseconds of a duration with any units and fractions, such as 1.5s or 1m30s500ms. */}}
+{{- define "ilb.milliseconds" -}}
+{{- $units := dict "h" 3600000.0 "m" 60000.0 "s" 1000.0 "ms" 1.0 "us" 0.001 "ns" 0.000001 -}}
+{{- $sum := 0.0 -}}
+{{- range regexFindAll "[0-9]+(\\.[0-9]+)?(ms|us|ns|h|m|s)" . -1 -}}
+{{- $unit := regexFind "[a-z]+$" . -}}
+{{- $sum = addf $sum (mulf (trimSuffix $unit . | float64) (get $units $unit)) -}}
+{{- end -}}
+{{- $sum -}}
+{{- end }}

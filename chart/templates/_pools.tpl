@@ -1,7 +1,7 @@
 {{/*
 The pools, whichever way they are given, with everything that Kubernetes and Traefik have to know about them filled in:
 name, entryPoint, port (where Traefik listens), servicePort, portName, nodePort, namespaces, allNamespaces, service, file,
-hostPort, appProtocol, allowedNetworks, method, watch, closing, backendPort.
+hostPort, appProtocol, allowedNetworks, method, watch, updateInterval, closing, backendPort.
 
 What is filled in for a pool must not depend on the others: pods of before an upgrade read the new settings with the
 entry points that their Traefik was started with.
@@ -28,6 +28,7 @@ entry points that their Traefik was started with.
   "allowedNetworks" .allowedNetworks
   "method" .method
   "watch" .watch
+  "updateInterval" .updateInterval
   "closing" .closing
   "backendPort" (.backendPort | default 3333)) -}}
 {{- end -}}
@@ -45,6 +46,7 @@ entry points that their Traefik was started with.
   "allNamespaces" false
   "method" .Values.env.lbMethod
   "watch" .Values.env.useWatch
+  "updateInterval" .Values.env.updateinterval
   "closing" .Values.env.closing
   "backendPort" (include "ilb.backendPort" .Values.env.backendPort | fromYaml).port) -}}
 {{- end -}}

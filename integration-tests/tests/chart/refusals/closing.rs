@@ -55,6 +55,26 @@ pub(crate) const REFUSED_FOR_THE_CLOSER: &[(&str, &str)] = &[
         "pool default: the method roundrobin does not fit the rules under closing",
     ),
     (
+        "{env: {relay: a=b, updateinterval: 5s, closing: {rebalance: {enabled: true}}}}",
+        "pool default: updateInterval=5s is too long for the rules under closing",
+    ),
+    (
+        "{pools: [{selector: a=b, updateInterval: 4s1ms, closing: {maxAge: 1h}}]}",
+        "stale: give at most 4s, or switch the rules off",
+    ),
+    (
+        "{pools: [{selector: a=b, updateInterval: 0.1m, closing: {drain: {enabled: true}}}]}",
+        "pool default: updateInterval=0.1m is too long",
+    ),
+    (
+        "{env: {relay: a=b, closing: {maxAge: 1h}}, ilb: {extraEnv: [{name: ILB_TRAEFIK_DNS, value: 'http://x'}]}}",
+        "pool default: the rules under closing do not fit several Traefiks (ilb.extraEnv has ILB_TRAEFIK_DNS)",
+    ),
+    (
+        "{pools: [{selector: a=b, closing: {drain: {enabled: true}}}], ilb: {extraEnv: [{name: ILB_TRAEFIK_URLS, value: 'http://a,http://b'}]}}",
+        "pool default: the rules under closing do not fit several Traefiks (ilb.extraEnv has ILB_TRAEFIK_URLS)",
+    ),
+    (
         "{pools: [{service: x, closing: {onSelectorLeft: close}}]}",
         "pool default: closing.onSelectorLeft=close does not fit a service or a file",
     ),
