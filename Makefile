@@ -85,7 +85,7 @@ bench-balance: testbed ## Measure how evenly connections are spread, beside HAPr
 bench-footprint: testbed ## Measure the memory, the processor time and the start of ilb itself (about 5 minutes)
 	$(CARGO) run --release --locked -p ilb-benches --bin bench-footprint
 
-lint: $(CARGO_DENY) ## Check format, lints, each package alone, dependencies, import circles and doc comments
+lint: $(CARGO_DENY) ## Check format, lints, each package alone, dependencies, import circles, doc comments and links
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets --all-features --locked -- -D warnings
@@ -99,6 +99,7 @@ lint: $(CARGO_DENY) ## Check format, lints, each package alone, dependencies, im
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --all-features --no-deps --locked
 	.ci/import-circles
 	.ci/doc-style
+	.ci/documents
 
 fmt: ## Format the code
 	$(CARGO) fmt --all
