@@ -184,6 +184,17 @@ impl ApiServer {
         self.servers.folder.path().join("kubeconfig")
     }
 
+    /// Writes a kubeconfig with all rights for a client that connects to `via`, which leads to [`address`](Self::address).
+    pub fn kubeconfig_via(&self, via: SocketAddr) -> anyhow::Result<PathBuf> {
+        let mut kubeconfig: Value = serde_json::from_str(&fs::read_to_string(self.kubeconfig())?)?;
+        let cluster = &mut kubeconfig["clusters"][0]["cluster"];
+        cluster["server"] = format!("https://{via}").into();
+        cluster["tls-server-name"] = self.address().ip().to_string().into();
+        let path = self.servers.folder.path().join(format!("kubeconfig-{}", via.ip()));
+        fs::write(&path, kubeconfig.to_string())?;
+        Ok(path)
+    }
+
     /// Returns the address of the API server.
     pub fn address(&self) -> SocketAddr {
         self.servers.address

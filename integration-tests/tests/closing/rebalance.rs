@@ -19,7 +19,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use crate::scene::{FLAGS, Scene, alone, backend};
+use crate::scene::{FLAGS, Scene, alone, backends_file};
 
 const CLIENTS: u64 = 400;
 /// Closings a second.
@@ -57,11 +57,6 @@ async fn stay_connected(entry: SocketAddr, number: usize, ends: Arc<Vec<AtomicU6
         }
         ends[number].fetch_add(1, Ordering::Relaxed);
     }
-}
-
-fn backends_file(number: u8) -> String {
-    let lines: Vec<_> = (1..=number).map(|number| format!("- address: {}\n", backend(number))).collect();
-    lines.concat()
 }
 
 async fn by_backend(scene: &Scene) -> BTreeMap<SocketAddr, u64> {

@@ -3,8 +3,9 @@
 use std::{collections::BTreeSet, net::SocketAddr};
 
 use ilb_connections::{Connection, ConnectionSource, KernelConnections, Options};
-use ilb_testbed::{BareTraefik, Ilb, KernelSocket, alone_in_a_network, eventually, host_network};
+use ilb_testbed::{BareTraefik, Ilb, KernelSocket, LogLine, alone_in_a_network, eventually, host_network};
 use ilb_traefik_client::{ConfigSink, Configuration, Member, TcpPool};
+use k8s_openapi::jiff::Timestamp;
 
 /// Port of the backends.
 pub(crate) const BACKEND_PORT: u16 = 5432;
@@ -29,6 +30,17 @@ pub(crate) fn alone(test: &str) -> bool {
 /// Returns the address of backend `number`, which is none of loopback.
 pub(crate) fn backend(number: u8) -> SocketAddr {
     SocketAddr::from(([10, 9, 0, number], BACKEND_PORT))
+}
+
+/// Returns the text of a file that lists the first backends.
+pub(crate) fn backends_file(number: u8) -> String {
+    let lines: Vec<_> = (1..=number).map(|number| format!("- address: {}\n", backend(number))).collect();
+    lines.concat()
+}
+
+/// Returns the moment of a line of a log.
+pub(crate) fn moment(line: &LogLine) -> Timestamp {
+    line["timestamp"].as_str().unwrap().parse().unwrap()
 }
 
 impl Scene {
