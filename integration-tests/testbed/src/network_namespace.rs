@@ -117,6 +117,13 @@ impl Neighbour {
         Ok(this)
     }
 
+    /// Makes every address of `network` one of the other namespace, at which servers there are reached from here: other hosts.
+    pub fn host_network(&self, network: &str) -> anyhow::Result<()> {
+        let namespace = format!("--net=/proc/{}/ns/net", self.holder.id());
+        run("nsenter", &[&namespace, "ip", "route", "add", "local", network, "dev", "here"])?;
+        run("ip", &["route", "add", network, "via", "10.254.0.2", "dev", "neighbour"])
+    }
+
     /// Moves the calling thread there: what it opens and starts from now on is there.
     pub fn enter(&self) -> anyhow::Result<()> {
         Ok(move_into_link_name_space(self.namespace.as_fd(), Some(LinkNameSpaceType::Network))?)

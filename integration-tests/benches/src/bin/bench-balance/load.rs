@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
+use ilb_benches::neighbourhood;
 use ilb_testbed::{Void, eventually};
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
@@ -16,7 +17,6 @@ use crate::{
     contender::Contender,
     failure::Failing,
     measurements::{CountingCost, FailedShares, Measurement},
-    neighbourhood,
     plan::PlanFollower,
     scenario::{Event, Scenario},
     system::System,

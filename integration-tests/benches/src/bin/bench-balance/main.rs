@@ -15,12 +15,9 @@ mod contender;
 mod failure;
 mod load;
 mod measurements;
-mod neighbourhood;
 mod plan;
 mod plot;
-mod random;
 mod report;
-mod run;
 mod scenario;
 mod soak;
 mod system;
@@ -29,17 +26,19 @@ use std::{env, fs, time::Duration};
 
 use anyhow::{Context, ensure};
 use futures_util::future::join_all;
-use ilb_benches::selection::Selection;
+use ilb_benches::{run::Run, selection::Selection};
 use ilb_testbed::{ApiServer, Ilb, eventually_within, in_a_network, open_loopback, raise_file_limit, tools};
 
 use crate::{
     contender::Contender,
     load::Load,
     measurements::{Measurement, Measurements},
-    run::Run,
     scenario::{SCENARIOS, Scenario},
     system::System,
 };
+
+/// Argument that makes this program measure in the network namespace that it is in.
+const IN_THIS_NETWORK: &str = "in-this-network";
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -48,7 +47,7 @@ async fn main() -> anyhow::Result<()> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [alone::NAME, scenario, contender] => measure_alone(scenario, contender).await,
         [another_namespace::NAME] => another_namespace::hold().await,
-        [neighbourhood::NAME, ..] => measure_all(arguments.into_iter().skip(1).collect()).await,
+        [IN_THIS_NETWORK, ..] => measure_all(arguments.into_iter().skip(1).collect()).await,
         _ => run_in_a_network(arguments),
     }
 }
@@ -62,7 +61,7 @@ fn run_in_a_network(arguments: Vec<String>) -> anyhow::Result<()> {
     }
     let mut command = in_a_network("setpriv");
     Ilb::share_with(&mut command)?;
-    command.args(["--pdeathsig", "KILL", "--"]).arg(env::current_exe()?).arg(neighbourhood::NAME).args(arguments);
+    command.args(["--pdeathsig", "KILL", "--"]).arg(env::current_exe()?).arg(IN_THIS_NETWORK).args(arguments);
     let status = command.status().context("cannot run unshare")?;
     ensure!(status.success(), "a network namespace of one's own needs root or user namespaces");
     Ok(())

@@ -3,14 +3,13 @@
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use anyhow::Context;
-use ilb_benches::{results, statistics::percentile};
+use ilb_benches::{results, run::Run, statistics::percentile};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
     contender::Contender,
     plan::FollowedPlan,
-    run::Run,
     scenario::{SCENARIOS, Scenario},
     soak::Soak,
 };

@@ -1,8 +1,8 @@
 //! The report about all measurements.
 
-use std::{collections::BTreeMap, fmt::Write as _, fs};
+use std::{fmt::Write as _, fs};
 
-use ilb_benches::bar::Bar;
+use ilb_benches::{bar::Bar, run};
 use ilb_testbed::in_checkout;
 
 use crate::{
@@ -170,48 +170,9 @@ fn older(measurements: &Measurements, soak: Option<&Soak>, are_shown: impl Fn(&S
         .filter(|(scenario, ..)| are_shown(scenario))
         .map(|(scenario, contender, f)| (&f.run, format!("`{}` of {}", scenario.name, contender.name())));
     let soak = soak.map(|soak| (&soak.run, format!("`{}`", soak::NAME)));
-    kept(&last.commit, scenarios.chain(soak).map(|(run, name)| (run.commit.as_str(), name)))
-}
-
-/// Formats one paragraph for each commit other than the `last` one, with the names of what was measured at it.
-fn kept<'a>(last: &str, results: impl Iterator<Item = (&'a str, String)>) -> String {
-    let mut by_commit: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for (commit, name) in results.filter(|(commit, _)| *commit != last) {
-        by_commit.entry(commit).or_default().push(name);
-    }
-    let paragraph = |(commit, names): (&str, Vec<String>)| {
-        format!(
-            "\nThe last run was at {} and did not measure everything again. These results are from {} and were kept: {}.\n",
-            named(last),
-            named(commit),
-            names.join(", ")
-        )
-    };
-    by_commit.into_iter().map(paragraph).collect()
-}
-
-fn named(commit: &str) -> String {
-    if commit.is_empty() { "an unknown commit".to_owned() } else { format!("commit {commit}") }
+    run::kept(&last.commit, scenarios.chain(soak).map(|(run, name)| (run.commit.as_str(), name)))
 }
 
 fn part(value: Option<f64>, by: f64) -> String {
     value.map_or(String::new(), |v| format!("{:.1}", v * by))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn results_of_another_commit_are_named_with_it_and_those_of_the_last_one_are_not() {
-        let results =
-            || [("b", "`steady` of ilb".to_owned()), ("a", "`full` of ilb".to_owned()), ("a", "`soak`".to_owned())];
-        assert_eq!(
-            kept("b", results().into_iter()),
-            "\nThe last run was at commit b and did not measure everything again. These results are from commit a and were \
-             kept: `full` of ilb, `soak`.\n"
-        );
-        assert_eq!(kept("b", results().into_iter().take(1)), "", "another run at the same commit");
-        assert!(kept("", results().into_iter()).contains("at an unknown commit and"));
-    }
 }

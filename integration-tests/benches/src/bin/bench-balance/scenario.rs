@@ -1,9 +1,10 @@
 //! Scenarios: clients and events.
 
+use ilb_benches::random::Random;
+
 use crate::{
     contender::Contender,
     failure::{Failing, Failure},
-    random::Random,
 };
 
 /// A schedule of clients and events. Times are in seconds.

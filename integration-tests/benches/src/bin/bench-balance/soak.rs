@@ -2,14 +2,12 @@
 
 use std::{fmt, net::SocketAddr, time::Duration};
 
-use ilb_benches::processor_time::seconds_of;
+use ilb_benches::{processor_time::seconds_of, run::Run};
 use ilb_testbed::{Backend, Behaviour, Crowd, Net, Traefik, eventually};
 use ilb_traefik_client::{Certificate, ConfigSink, Configuration, Member, TcpPool};
 use rcgen::{CertificateParams, KeyPair};
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
-
-use crate::run::Run;
 
 /// Argument that requests the soak.
 pub(crate) const NAME: &str = "soak";
