@@ -23,8 +23,12 @@ pub struct Pushes<S, P> {
     desired: Option<S>,
     in_flight: Option<S>,
     acknowledged: Option<(S, P)>,
-    /// Moment at which the acknowledged state has to be proved again; `None` while a proof is under way.
+    /// Moment at which the acknowledged state has to be proved again if it is not replaced before.
     proof_due: Option<Instant>,
+    /// Moment from which on the acknowledged state has to be proved again before it is replaced. Otherwise frequent pushes
+    /// would repair again and again what another client writes, and nobody would ever know of it.
+    check_due: Option<Instant>,
+    is_proving: bool,
     retry: Option<Retry>,
     /// The repetition of an acknowledged state of which some parts are not in force.
     repetition: Option<Repetition>,
@@ -36,8 +40,7 @@ pub struct Pushes<S, P> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Next<S, P> {
-    /// Push this, then report [`succeeded`](Pushes::succeeded) or [`failed`](Pushes::failed). A proof that is under way
-    /// is obsolete.
+    /// Push this, then report [`succeeded`](Pushes::succeeded) or [`failed`](Pushes::failed).
     Push(S),
     /// Prove again that the last push is in force, then report [`proved`](Pushes::proved) or [`lost`](Pushes::lost).
     Prove(P),
@@ -90,8 +93,17 @@ impl<S, P> Pushes<S, P> {
 
     /// Creates a schedule without a desired and without an acknowledged state.
     pub fn new() -> Self {
-        let (desired, in_flight, acknowledged, proof_due) = (None, None, None, None);
-        Self { desired, in_flight, acknowledged, proof_due, retry: None, repetition: None, held_until: None }
+        Self {
+            desired: None,
+            in_flight: None,
+            acknowledged: None,
+            proof_due: None,
+            check_due: None,
+            is_proving: false,
+            retry: None,
+            repetition: None,
+            held_until: None,
+        }
     }
 
     /// Returns the state that is proved to be in force, with the parts that are not.
@@ -122,7 +134,7 @@ impl<S: Clone + PartialEq, P: Clone> Pushes<S, P> {
 
     /// Returns the step to take at `now`. A push or proof that it returns counts as started.
     pub fn next(&mut self, now: Instant) -> Next<S, P> {
-        if self.in_flight.is_some() {
+        if self.in_flight.is_some() || self.is_proving {
             return Next::Idle;
         }
         let is_new = self.desired.is_some() && self.acknowledged() != self.desired.as_ref();
@@ -132,16 +144,17 @@ impl<S: Clone + PartialEq, P: Clone> Pushes<S, P> {
             self.repetition.as_ref().map(|repetition| repetition.at)
         };
         let push_due = due.map(|due| self.held_until.map_or(due, |held_until| due.max(held_until)));
-        // What is about to be replaced is not proved again.
+        let is_due = |due: Option<Instant>| due.is_some_and(|due| due <= now);
+        // What is about to be replaced is proved again only if that was long ago.
         let proof_due = self.proof_due.filter(|_| !is_new);
         match (&self.desired, &self.acknowledged) {
-            (Some(desired), _) if push_due.is_some_and(|due| due <= now) => {
+            (_, Some((_, proof))) if is_due(proof_due) || (is_due(push_due) && is_due(self.check_due)) => {
+                self.is_proving = true;
+                Next::Prove(proof.clone())
+            }
+            (Some(desired), _) if is_due(push_due) => {
                 self.in_flight = Some(desired.clone());
                 Next::Push(desired.clone())
-            }
-            (_, Some((_, proof))) if proof_due.is_some_and(|due| due <= now) => {
-                self.proof_due = None;
-                Next::Prove(proof.clone())
             }
             _ => proof_due.into_iter().chain(push_due).min().map_or(Next::Idle, Next::WaitUntil),
         }
@@ -156,7 +169,8 @@ impl<S: Clone + PartialEq, P: Clone> Pushes<S, P> {
     pub fn succeeded(&mut self, proof: P, now: Instant) {
         self.acknowledged = self.in_flight.take().map(|state| (state, proof));
         (self.retry, self.repetition) = (None, None);
-        self.proved(now);
+        self.proof_due = Some(now + Self::PROOF_INTERVAL);
+        self.check_due = self.check_due.or(self.proof_due);
     }
 
     /// Takes in that the push in flight is in force except for some parts, and the proof of that.
@@ -172,7 +186,7 @@ impl<S: Clone + PartialEq, P: Clone> Pushes<S, P> {
     pub fn failed(&mut self, failure: Failure, now: Instant) {
         self.in_flight = None;
         self.acknowledged = None;
-        (self.proof_due, self.repetition) = (None, None);
+        (self.proof_due, self.check_due, self.repetition) = (None, None, None);
         let mut pauses = match self.retry.take() {
             Some(retry) if retry.failure == failure => retry.pauses,
             _ => failure.pauses(),
@@ -184,13 +198,16 @@ impl<S: Clone + PartialEq, P: Clone> Pushes<S, P> {
 
     /// Takes in that the last push is still in force.
     pub fn proved(&mut self, now: Instant) {
+        self.is_proving = false;
         self.proof_due = Some(now + Self::PROOF_INTERVAL);
+        self.check_due = self.proof_due;
     }
 
     /// Takes in that the last push is no longer in force, or that its proof failed: it is due again.
     pub fn lost(&mut self) {
         self.acknowledged = None;
-        (self.proof_due, self.repetition) = (None, None);
+        self.is_proving = false;
+        (self.proof_due, self.check_due, self.repetition) = (None, None, None);
     }
 }
 
@@ -339,12 +356,41 @@ mod tests {
     }
 
     #[test]
-    fn a_desired_state_during_a_proof_is_pushed_at_once() {
-        let now = Instant::now();
-        let mut pushes = acknowledged(1, now);
-        assert_eq!(pushes.next(now + SECOND), Next::Prove("proof"));
-        pushes.desire(2);
-        assert_eq!(pushes.next(now + SECOND), Next::Push(2));
+    fn a_desired_state_during_a_proof_is_pushed_after_it_whether_it_holds_or_not() {
+        for holds in [true, false] {
+            let now = Instant::now();
+            let mut pushes = acknowledged(1, now);
+            assert_eq!(pushes.next(now + SECOND), Next::Prove("proof"));
+            pushes.desire(2);
+            assert_eq!(pushes.next(now + SECOND), Next::Idle);
+            if holds {
+                pushes.proved(now + SECOND);
+            } else {
+                pushes.lost();
+            }
+            assert_eq!(pushes.next(now + SECOND), Next::Push(2));
+        }
+    }
+
+    #[test]
+    fn a_state_that_is_replaced_all_the_time_is_proved_as_often_as_one_that_is_not() {
+        const EACH: Duration = Duration::from_millis(20);
+        let start = Instant::now();
+        let (mut pushes, mut proofs) = (acknowledged(0, start), Vec::new());
+        for number in 1..=200_u8 {
+            let now = start + EACH * number.into();
+            pushes.desire(number);
+            let mut next = pushes.next(now);
+            if next == Next::Prove("proof") {
+                proofs.push(now);
+                pushes.proved(now);
+                next = pushes.next(now);
+            }
+            assert_eq!(next, Next::Push(number), "right after the proof");
+            pushes.succeeded("proof", now);
+        }
+        assert_eq!(proofs.len(), 8, "in 4 s");
+        assert!(proofs.array_windows().all(|[one, next]| *next - *one == Pushes::<u8, ()>::PROOF_INTERVAL));
     }
 
     #[test]
