@@ -10,7 +10,7 @@ use anyhow::Context;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::{Net, Process, eventually, tools, traefik_api::TraefikApi};
+use crate::{Net, Network, Process, eventually, tools, traefik_api::TraefikApi};
 
 /// A real Traefik of any version that the testbed has, with nothing but the REST provider: for tests of the client alone.
 ///
@@ -23,6 +23,7 @@ pub struct BareTraefik {
     version: String,
     arguments: Vec<String>,
     binary: PathBuf,
+    network: Network,
     process: Option<Process>,
     api: TraefikApi,
 }
@@ -35,6 +36,7 @@ pub struct BareTraefikBuilder {
     throttle: Option<&'static str>,
     host: Option<Ipv4Addr>,
     secured: Option<String>,
+    network: Network,
 }
 
 impl BareTraefikBuilder {
@@ -53,6 +55,12 @@ impl BareTraefikBuilder {
     /// Sets the address; the default is a new one.
     pub fn at(mut self, host: Ipv4Addr) -> Self {
         self.host = Some(host);
+        self
+    }
+
+    /// Runs Traefik in this network, where its [address](Self::at) has to be.
+    pub fn within(mut self, network: Network) -> Self {
+        self.network = network;
         self
     }
 
@@ -90,7 +98,8 @@ impl BareTraefikBuilder {
         }
         let address = SocketAddr::from((host, 8080));
         let api = TraefikApi::new(address, address)?;
-        let mut this = BareTraefik { folder, host, version, arguments, binary, process: None, api };
+        let mut this =
+            BareTraefik { folder, host, version, arguments, binary, network: self.network, process: None, api };
         this.restart().await?;
         Ok(this)
     }
@@ -120,6 +129,7 @@ impl BareTraefik {
         let mut command = Command::new(&self.binary);
         // A configuration file in a home directory would make Traefik ignore all of these arguments.
         command.args(&self.arguments).env("HOME", self.folder.path());
+        let command = self.network.command(&command);
         self.process = Some(Process::start("traefik", &command, &self.folder.path().join("traefik.log"))?);
         Ok(())
     }

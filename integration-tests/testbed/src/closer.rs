@@ -11,7 +11,7 @@ use anyhow::{Context, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Ilb, LogLine, Process, eventually};
+use crate::{Ilb, LogLine, Network, Process, eventually};
 
 /// `ilb closer` in a process of its own.
 #[derive(Debug)]
@@ -39,7 +39,12 @@ impl Privileges<'_> {
 impl CloserProcess {
     /// Starts `ilb closer` with these flags, and waits until it serves. It follows the orders of this user.
     pub async fn start(privileges: Privileges<'_>, flags: &[&str]) -> anyhow::Result<Self> {
-        Self::launch(Command::new("setpriv"), privileges, flags).await
+        Self::start_within(&Network::default(), privileges, flags).await
+    }
+
+    /// Starts `ilb closer` in this network.
+    pub async fn start_within(network: &Network, privileges: Privileges<'_>, flags: &[&str]) -> anyhow::Result<Self> {
+        Self::launch(network.command(&Command::new("setpriv")), privileges, flags).await
     }
 
     /// Starts `ilb closer` where it sees no other process, as in a container of its own.

@@ -13,7 +13,7 @@ use anyhow::Context;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::{Net, Process, eventually, in_checkout};
+use crate::{Net, Network, Process, eventually, in_checkout};
 
 /// A running ilb, built from this checkout.
 #[derive(Debug)]
@@ -52,8 +52,13 @@ pub struct Answer {
 impl Ilb {
     /// Starts ilb with these environment variables. No other variable of ilb reaches it.
     pub fn start(variables: &[(&str, &str)]) -> anyhow::Result<Self> {
+        Self::start_within(&Network::default(), variables)
+    }
+
+    /// Starts ilb in this network.
+    pub fn start_within(network: &Network, variables: &[(&str, &str)]) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("ilb-").tempdir()?;
-        let command = command(variables)?;
+        let command = network.command(&command(variables)?);
         let process = Process::start("ilb", &command, &folder.path().join("ilb.log"))?;
         Ok(Self { folder, command, process })
     }
@@ -102,7 +107,7 @@ impl Ilb {
                 None => command.env_remove(name),
             };
         }
-        let output = command.args(arguments).kill_on_drop(true).output();
+        let output = command.args(like.get_args()).args(arguments).kill_on_drop(true).output();
         let output =
             tokio::time::timeout(Duration::from_secs(60), output).await.context("the subcommand does not exit")??;
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();

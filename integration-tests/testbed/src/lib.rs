@@ -73,7 +73,7 @@ pub use crate::{
     kernel_socket::KernelSocket,
     net::{Group, Net},
     network_namespace::{
-        Neighbour, Void, add_address, alone_in_a_network, deliver_packets, host_network, in_a_network,
+        Neighbour, Network, Void, add_address, alone_in_a_network, deliver_packets, host_network, in_a_network,
         keep_families_apart, lose_packets, open_loopback, remove_ipv4, switch_ipv6_off,
     },
     pods::{Pods, Readiness},

@@ -5,8 +5,9 @@ use std::{
     ffi::OsStr,
     fs::{self, File},
     io::{BufRead as _, BufReader, Write as _},
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr},
     os::fd::AsFd as _,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
@@ -84,6 +85,32 @@ impl Void {
     }
 }
 
+/// The network that a program runs in: by default the one of its starter.
+#[derive(Clone, Debug, Default)]
+pub struct Network(Option<PathBuf>);
+
+impl Network {
+    /// Returns the command that runs `command`, whose arguments and variables are complete, in this network.
+    pub(crate) fn command(&self, command: &Command) -> Command {
+        let mut inside = match self.0.as_deref().map(Path::display) {
+            None => Command::new(command.get_program()),
+            Some(path) => {
+                let mut inside = Command::new("nsenter");
+                inside.arg(format!("--net={path}")).arg("--").arg(command.get_program());
+                inside
+            }
+        };
+        inside.args(command.get_args());
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => inside.env(name, value),
+                None => inside.env_remove(name),
+            };
+        }
+        inside
+    }
+}
+
 /// Another network namespace, from which this process's servers on loopback are reached as from another pod: over a device,
 /// by their own addresses. Only in a namespace of one's own.
 #[derive(Debug)]
@@ -122,6 +149,25 @@ impl Neighbour {
         let namespace = format!("--net=/proc/{}/ns/net", self.holder.id());
         run("nsenter", &[&namespace, "ip", "route", "add", "local", network, "dev", "here"])?;
         run("ip", &["route", "add", network, "via", "10.254.0.2", "dev", "neighbour"])
+    }
+
+    /// Creates a namespace such as that of another pod: it has a loopback device of its own, and of this one it reaches the
+    /// addresses of `network`, such as a [network of hosts](host_network).
+    pub fn pod(network: &str) -> anyhow::Result<Self> {
+        let this = Self::new()?;
+        let there = format!("ip link set lo up && ip route add {network} via 10.254.0.1 dev here");
+        let mut command = this.network().command(Command::new("sh").args(["-c", &there]));
+        let status = command.status().context("cannot run nsenter")?;
+        ensure!(status.success(), "{there} failed");
+        Ok(this)
+    }
+
+    /// Address of the namespace.
+    pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 254, 0, 2);
+
+    /// Returns the network that programs are in which run there.
+    pub fn network(&self) -> Network {
+        Network(Some(format!("/proc/{}/ns/net", self.holder.id()).into()))
     }
 
     /// Moves the calling thread there: what it opens and starts from now on is there.

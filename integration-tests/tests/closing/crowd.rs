@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    hash::{DefaultHasher, Hash, Hasher},
     net::SocketAddr,
     sync::{Arc, Mutex},
 };
@@ -16,7 +17,7 @@ use tokio::{
 
 /// Clients that hold a connection each.
 pub(crate) struct Crowd {
-    entry: SocketAddr,
+    entries: Arc<[SocketAddr]>,
     after: AfterEnd,
     known: Arc<Mutex<Known>>,
     tasks: JoinSet<()>,
@@ -49,7 +50,12 @@ struct Known {
 impl Crowd {
     /// Connects this many clients to `entry`.
     pub(crate) async fn connect(entry: SocketAddr, after: AfterEnd, clients: usize) -> Self {
-        let mut this = Self { entry, after, known: Arc::default(), tasks: JoinSet::new() };
+        Self::connect_to_any(&[entry], after, clients).await
+    }
+
+    /// Connects this many clients, each time to any of `entries`, as by a Service in front of them.
+    pub(crate) async fn connect_to_any(entries: &[SocketAddr], after: AfterEnd, clients: usize) -> Self {
+        let mut this = Self { entries: entries.into(), after, known: Arc::default(), tasks: JoinSet::new() };
         this.join(clients).await;
         this
     }
@@ -62,7 +68,7 @@ impl Crowd {
                 known.held.push(None);
                 known.held.len() - 1
             };
-            self.tasks.spawn(hold(self.entry, self.after, number, Arc::clone(&self.known)));
+            self.tasks.spawn(hold(Arc::clone(&self.entries), self.after, number, Arc::clone(&self.known)));
         }
         eventually("all clients are connected", async || {
             let connected = self.connected();
@@ -110,9 +116,9 @@ impl Crowd {
 }
 
 /// Holds a connection, which begins with the address of its backend.
-async fn hold(entry: SocketAddr, after: AfterEnd, client: usize, known: Arc<Mutex<Known>>) {
-    loop {
-        let Some((mut stream, backend)) = open(entry).await else {
+async fn hold(entries: Arc<[SocketAddr]>, after: AfterEnd, client: usize, known: Arc<Mutex<Known>>) {
+    for attempt in 0.. {
+        let Some((mut stream, backend)) = open(entries[choice(client, attempt, entries.len())]).await else {
             tokio::task::yield_now().await;
             continue;
         };
@@ -129,6 +135,13 @@ async fn hold(entry: SocketAddr, after: AfterEnd, client: usize, known: Arc<Mute
             return;
         }
     }
+}
+
+/// Returns one of this many numbers from zero, at random and always the same for an attempt of a client.
+fn choice(client: usize, attempt: usize, numbers: usize) -> usize {
+    let mut hasher = DefaultHasher::new();
+    (client, attempt).hash(&mut hasher);
+    usize::try_from(hasher.finish() % numbers as u64).unwrap()
 }
 
 /// Connects, and makes one exchange, which shows for certain that the last data came from the backend.

@@ -15,6 +15,7 @@ mod rate;
 mod real_clients;
 mod rebalance;
 mod refusals;
+mod replicas;
 mod requests;
 mod returns;
 mod role;
