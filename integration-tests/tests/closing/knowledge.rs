@@ -1,10 +1,13 @@
 //! Nothing is closed while the backends may be out of date, nor until Traefik has been seen for a while.
 
-use ilb_testbed::{ApiServer, eventually};
+use std::{fs, path::Path, time::Duration};
+
+use ilb_testbed::{ApiServer, Backend, Behaviour, CloserProcess, Connection, Ilb, Privileges, eventually};
 
 use crate::{
     cluster::{Cluster, alone_with_hosts, rebalance},
     crowd::{AfterEnd, Crowd},
+    scene::{FLAGS, Scene, alone, backend, backends_file, moment},
 };
 
 #[tokio::test]
@@ -43,4 +46,79 @@ async fn nothing_is_closed_while_the_api_server_or_traefik_is_away() {
     .unwrap();
     cluster.world.landed_on(500).await.unwrap();
     assert_eq!(cluster.closed(), closed, "the new ones are level");
+}
+
+#[tokio::test]
+#[ignore = "needs the testbed: make test"]
+async fn nothing_is_closed_while_the_list_of_backends_is_broken() {
+    if !alone("knowledge::nothing_is_closed_while_the_list_of_backends_is_broken") {
+        return;
+    }
+    let scene = Scene::start(5).await;
+    let mut backends = Vec::new();
+    for number in 1..=5 {
+        let behaviour = Behaviour::EchoLater(Duration::from_millis(20));
+        backends.push(Backend::start(backend(number), behaviour).await.unwrap());
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("backends.yaml");
+    replace(&file, &backends_file(2));
+    let closer = CloserProcess::start(Privileges::ROOT_WITH_NET_ADMIN, &FLAGS).await.unwrap();
+    let (socket, url) = (closer.socket(), scene.traefik.url());
+    let mut variables = vec![
+        ("ILB_BACKENDS_FILE", file.to_str().unwrap()),
+        ("TRAEFIK_API_URL", url.as_str()),
+        ("LOG_LEVEL", "debug"),
+        ("ILB_CLOSER_SOCKET", socket.to_str().unwrap()),
+        ("ILB_CLOSING_SETTLE", "1s"),
+        ("ILB_CLOSING_MAX_PER_HOUR", "10000%"),
+    ];
+    variables.extend(rebalance("10"));
+    let ilb = Ilb::start(&variables).unwrap();
+    ilb.wait_for_log("Updated").await.unwrap();
+    ilb.wait_for_log("The closer can close connections").await.unwrap();
+    let logs = async |text: &str| {
+        eventually(text, async || {
+            anyhow::ensure!(ilb.output()?.contains(text), "not logged yet");
+            Ok(())
+        })
+        .await
+        .unwrap();
+    };
+    let churn = async |connections: usize| {
+        for _ in 0..connections {
+            Connection::open(scene.traefik.entry_point()).await.unwrap();
+        }
+    };
+    let crowd = Crowd::connect(scene.traefik.entry_point(), AfterEnd::Reconnect, 120).await;
+
+    replace(&file, &backends_file(4));
+    crowd.wait_for_ends(5).await;
+    replace(&file, "- address: nowhere\n");
+    logs("the backends may be out of date").await;
+    churn(100).await; // the last order is done, and logged
+    let closed = closer.closed().unwrap().len();
+    assert!(closed < 40, "{closed} of 60: too late to show anything");
+    churn(1_000).await;
+    assert_eq!(closer.closed().unwrap().len(), closed, "closed by a list that is out of date");
+
+    // The mended list has one more, so there is something to wait for.
+    replace(&file, &backends_file(5));
+    crowd.wait_for_ends(closed + 5).await;
+    let found = ilb.logged("Found pods").unwrap();
+    let mended = moment(found.iter().find(|line| line["ready"] == 5).unwrap());
+    let closings = ilb.logged("Closing a connection").unwrap();
+    let next = closings.iter().map(moment).find(|closing| *closing > mended).unwrap();
+    println!("{closed} closings, and the next one {:?} after the list was mended", next.duration_since(mended));
+    assert!(next.duration_since(mended).as_millis() >= 900, "before it has settled for a second");
+    logs("\"end\":\"done\"").await;
+    let counts = crowd.counts();
+    assert!(counts.len() == 5 && counts.values().all(|count| *count <= 25), "{counts:?}");
+}
+
+/// Replaces the file as a whole.
+fn replace(file: &Path, text: &str) {
+    let new = file.with_extension("new");
+    fs::write(&new, text).unwrap();
+    fs::rename(new, file).unwrap();
 }
