@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ilb_connections::{Ability, Refusal};
 use ilb_controller::{ClosingResult, Run, RunEnd};
-use ilb_reconciler::closing::{ClosingState, Order, PauseReason, Why};
+use ilb_reconciler::closing::{AnswerRule, ClosingState, Order, PauseReason, Why};
 use ilb_traefik_client::Name;
 
 /// Refusals and failures of the closer that have been logged, so that each is logged once.
@@ -24,7 +24,12 @@ impl ClosingLog {
             ClosingResult::Failed(error) => Some(error.clone()),
             _ => None,
         };
-        tracing::debug!(%pool, %backend, %local, %why, result = result.name(), detail, "Closing a connection");
+        let only_if = match order.only_if.answer {
+            AnswerRule::Answered => "answered",
+            AnswerRule::MaybeAnswered => "maybe answered",
+            AnswerRule::Any => "any",
+        };
+        tracing::debug!(%pool, %backend, %local, %why, only_if, result = result.name(), detail, "Closing a connection");
         match result {
             ClosingResult::Refused(refusal) => self.refused(pool, order, *refusal),
             ClosingResult::Failed(error) if self.failure.as_ref() != Some(error) => {
