@@ -24,7 +24,7 @@ pub(crate) struct Ledger {
     returns: Returns,
     pub(crate) pace: Pace,
     pauses: Pauses,
-    /// Closings for a reason that can wait, in the last hour, oldest first.
+    /// Closings for a reason that can wait, in the last hour, oldest first. Orders count until they turn out to close nothing.
     spent: VecDeque<Spent>,
 }
 
@@ -41,6 +41,7 @@ struct Ordered {
 /// A closing that the budget of an hour has to cover.
 #[derive(Clone, Copy, Debug)]
 struct Spent {
+    id: u64,
     at: Instant,
     backend: SocketAddr,
     is_pretended: bool,
@@ -77,7 +78,7 @@ impl Ledger {
         let ordered = Ordered { id: self.last_id, backend: one.backend, why, at: now, stage };
         self.ordered.insert(one.cookie, ordered);
         if can_wait(why) {
-            self.spent.push_back(Spent { at: now, backend: one.backend, is_pretended: is_dry_run });
+            self.spent.push_back(Spent { id: self.last_id, at: now, backend: one.backend, is_pretended: is_dry_run });
         }
         Order { id: self.last_id, backend: one.backend, local: one.local, cookie: one.cookie, how, only_if, why }
     }
@@ -87,6 +88,12 @@ impl Ledger {
         let is_it = |ordered: &&mut Ordered| ordered.id == id && ordered.stage == Stage::InFlight;
         let Some(ordered) = self.ordered.values_mut().find(is_it) else { return };
         ordered.stage = Stage::Settled(now, done);
+        // One that has failed may have been closed.
+        if matches!(done, Done::Gone | Done::NotNow | Done::Refused)
+            && let Some(index) = self.spent.iter().rposition(|spent| spent.id == id)
+        {
+            self.spent.remove(index);
+        }
         match done {
             Done::Closed => {
                 self.returns.closed(can_wait(ordered.why), now);

@@ -133,6 +133,18 @@ fn the_budget_of_an_hour_holds_for_each_backend() {
 }
 
 #[test]
+fn orders_that_close_nothing_leave_the_budget_alone() {
+    let rebalance = Rebalance { rate_permille: 1_000, ..Rebalance::default() };
+    let mut world = World::new(ClosingPolicy { rebalance: Some(rebalance), ..ClosingPolicy::default() }, &[100; 4]);
+    world.behaviour.not_now_percent = 80;
+    world.run(SECOND);
+    world.scale_out(8);
+    world.run(30 * MINUTE);
+    assert!(world.orders.len() > 4 * 50, "more orders than the budget of an hour: {}", world.orders.len());
+    assert_eq!(world.state, ClosingState::Idle, "{:?}", world.counts());
+}
+
+#[test]
 fn nothing_is_closed_without_a_rule() {
     let mut world = World::new(ClosingPolicy::default(), &[100, 0]);
     world.run(SECOND);
