@@ -10,7 +10,7 @@ CARGO_FUZZ := $(CACHE)/cargo-fuzz-$(CARGO_FUZZ_VERSION)/bin/cargo-fuzz
 LIBRARIES := ilb-discovery ilb-connections ilb-traefik-client ilb-reconciler ilb-controller
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test demo chart-test fuzz docs chart-docs helm-lint helm-package image docker-build cluster-test chaos bench-discovery bench-propagation bench-apply bench-balance bench-footprint test-matrix lint fmt testbed clean
+.PHONY: help build run test demo chart-test fuzz docs chart-docs helm-lint helm-package image docker-build cluster-test chaos bench-discovery bench-propagation bench-apply bench-balance bench-rebalance bench-footprint test-matrix lint fmt testbed clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,7 +38,7 @@ fuzz: $(CARGO_FUZZ) ## Fuzz every parser of what others wrote, a minute each (DU
 	    -max_total_time=$(or $(DURATION),60) -timeout=10 -print_final_stats=1 || exit 1; \
 	done
 
-docs: chart-docs ## Write the generated pages, except for those of bench-balance, chaos and test-matrix, which take long
+docs: chart-docs ## Write the generated pages, except for those of bench-balance, bench-rebalance, chaos and test-matrix, which take long
 	UPDATE_DOCS=1 $(CARGO) test --workspace --all-features --locked --quiet --lib document
 
 chart-docs: ## Write chart/README.md from its template and the comments in chart/values.yaml (part of `make docs`)
@@ -81,6 +81,9 @@ bench-apply: testbed ## Measure how long a configuration takes from the call to 
 
 bench-balance: testbed ## Measure how evenly connections are spread, beside HAProxy and nginx (about an hour; some scenarios: SCENARIOS=steady,node-lost)
 	$(CARGO) run --release --locked -p ilb-benches --bin bench-balance
+
+bench-rebalance: testbed ## Measure how a scale-out is levelled by closing connections, beside an age limit (25 minutes; some: SCENARIOS=4-to-8-400)
+	$(CARGO) run --release --locked -p ilb-benches --bin bench-rebalance
 
 bench-footprint: testbed ## Measure the memory, the processor time and the start of ilb itself (about 5 minutes)
 	$(CARGO) run --release --locked -p ilb-benches --bin bench-footprint
