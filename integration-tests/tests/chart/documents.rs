@@ -28,9 +28,13 @@ fn the_table_of_values_in_the_readme_is_made_of_the_comments() {
 fn the_notes_say_what_to_check_and_warn_of_what_is_risky_only() {
     let chart = Chart::new().unwrap();
     let quiet = chart.notes("{env: {relay: a=b}, replicaCount: 2}").unwrap();
-    for command in
-        ["rollout status deployment/my-lb-ilb", "helm -n apps test my-lb", "logs deployment/my-lb-ilb -c ilb"]
-    {
+    for command in [
+        "rollout status deployment/my-lb-ilb",
+        "helm -n apps test my-lb",
+        "logs deployment/my-lb-ilb -c ilb",
+        "Sessions end 5m (drain.timeout) after their pod is replaced",
+        "/docs/what-ends-a-connection.md",
+    ] {
         assert!(quiet.contains(command), "{quiet}");
     }
     assert!(!quiet.contains("Warnings:"), "{quiet}");
@@ -95,10 +99,14 @@ fn links_of_the_readme_are_absolute_and_lead_to_files() {
     for document in ["README.md", "runbooks.md", "Chart.yaml"] {
         let text = chart.file(document).unwrap();
         let targets = text.split("](").skip(1).map(|rest| rest.split_once(')').unwrap().0);
-        let targets = targets.chain(text.lines().filter_map(|line| line.trim().strip_prefix("url: ")));
-        for target in targets {
+        let of_metadata =
+            |line: &'_ str| line.trim().strip_prefix("url: ").or(line.strip_prefix("icon: ")).map(str::to_owned);
+        for target in targets.map(str::to_owned).chain(text.lines().filter_map(of_metadata)) {
             assert!(target.starts_with("https://") || target.starts_with('#'), "{document}: {target}");
-            if let Some(path) = target.strip_prefix(&format!("{home}/blob/main/")) {
+            let raw = home.replace("//github.com/", "//raw.githubusercontent.com/");
+            let path =
+                target.strip_prefix(&format!("{home}/blob/main/")).or(target.strip_prefix(&format!("{raw}/main/")));
+            if let Some(path) = path {
                 let path = path.split('#').next().unwrap();
                 assert!(chart.folder().join("..").join(path).is_file(), "{document}: {target}");
             }
@@ -111,7 +119,7 @@ fn links_of_the_readme_are_absolute_and_lead_to_files() {
 fn the_description_of_the_chart_is_complete_and_names_the_images_of_the_values() {
     let chart = Chart::new().unwrap();
     let metadata = metadata(&chart);
-    for key in ["home", "sources", "maintainers", "keywords", "kubeVersion", "description"] {
+    for key in ["home", "sources", "maintainers", "keywords", "kubeVersion", "description", "icon"] {
         assert!(!metadata[key].is_null(), "{key}");
     }
     assert!(metadata["maintainers"][0]["name"].is_string());
@@ -129,6 +137,35 @@ fn the_description_of_the_chart_is_complete_and_names_the_images_of_the_values()
         assert!(kinds.contains(&change["kind"].as_str().unwrap()) && change["description"].is_string(), "{change}");
     }
     assert!(annotation("links").as_array().unwrap().iter().all(|link| link["name"].is_string()));
+    assert!(annotation("screenshots").as_array().unwrap().iter().all(|picture| picture["title"].is_string()));
+}
+
+#[test]
+#[ignore = "needs the testbed: make test"]
+fn every_block_of_values_in_the_documents_renders_and_lints() {
+    let chart = Chart::new().unwrap();
+    let mut blocks = 0;
+    for entry in fs::read_dir(chart.folder().join("../docs")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "md") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        let mut lines = text.lines();
+        while let Some(line) = lines.by_ref().find(|line| line.trim_start() == "```yaml values") {
+            let indent = line.len() - line.trim_start().len();
+            let block = lines.by_ref().take_while(|line| line.trim_start() != "```");
+            let mut values: String = block.map(|line| format!("{}\n", line.get(indent..).unwrap_or(""))).collect();
+            // Some are to be put on top of others.
+            if !values.contains("relay:") && !values.contains("pools:") {
+                values.push_str("env: {relay: app=my-app}\n");
+            }
+            chart.render(&values).unwrap_or_else(|error| panic!("{}: {error:#}", path.display()));
+            chart.lint(&values).unwrap_or_else(|error| panic!("{}: {error:#}", path.display()));
+            blocks += 1;
+        }
+    }
+    assert!(blocks > 10, "there are {blocks} blocks of values");
 }
 
 #[test]

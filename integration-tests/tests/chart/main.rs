@@ -14,6 +14,7 @@ mod pools;
 mod predecessor;
 mod refusals;
 mod releases;
+mod replaced_pods;
 mod scale;
 mod services;
 mod settings;

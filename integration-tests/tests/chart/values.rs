@@ -98,7 +98,7 @@ fn compare(schema: &Value, values: &Value, path: &str) {
 }
 
 /// Returns the paths of the settable values: those that are no maps, and the maps that are passed on as they are.
-fn leaves(values: &Value) -> Vec<Vec<String>> {
+pub(crate) fn leaves(values: &Value) -> Vec<Vec<String>> {
     let Some(map) = values.as_object().filter(|map| !map.is_empty()) else { return vec![Vec::new()] };
     let mut all = Vec::new();
     for (key, value) in map {
@@ -111,17 +111,17 @@ fn leaves(values: &Value) -> Vec<Vec<String>> {
     all
 }
 
-fn at<'a>(values: &'a Value, path: &[String]) -> Option<&'a Value> {
+pub(crate) fn at<'a>(values: &'a Value, path: &[String]) -> Option<&'a Value> {
     path.iter().try_fold(values, |value, key| value.get(key))
 }
 
-fn remove(values: &mut Value, path: &[String]) {
+pub(crate) fn remove(values: &mut Value, path: &[String]) {
     let (last, parents) = path.split_last().unwrap();
     let parent = parents.iter().fold(values, |value, key| &mut value[key]);
     parent.as_object_mut().unwrap().remove(last);
 }
 
-fn yaml(text: &str) -> Value {
+pub(crate) fn yaml(text: &str) -> Value {
     serde_saphyr::from_str(text).unwrap()
 }
 
