@@ -60,6 +60,14 @@ mod tests {
     }
 
     #[test]
+    fn the_icon_of_the_page_is_the_logo_of_the_project() {
+        let logo = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/logo.svg")).unwrap();
+        let icon = format!("<link rel=\"icon\" href=\"data:image/svg+xml;base64,{}\">", BASE64_STANDARD.encode(logo));
+        assert!(HTML.contains(&icon), "page.html needs the line {icon}");
+        assert!(Page::new().policy.to_str().unwrap().contains("img-src data:"));
+    }
+
+    #[test]
     fn the_page_has_one_script_and_one_style_and_the_policy_allows_only_these() {
         for element in ["script", "style"] {
             assert_eq!(HTML.matches(&format!("<{element}")).count(), 1, "{element}");
