@@ -88,7 +88,7 @@ bench-rebalance: testbed ## Measure how a scale-out is levelled by closing conne
 bench-footprint: testbed ## Measure the memory, the processor time and the start of ilb itself (about 5 minutes)
 	$(CARGO) run --release --locked -p ilb-benches --bin bench-footprint
 
-lint: $(CARGO_DENY) ## Check format, lints, each package alone, dependencies, import circles, doc comments and links
+lint: $(CARGO_DENY) ## Check format, lints, each package alone, dependencies, import circles, doc comments, links and versions
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets --all-features --locked -- -D warnings
@@ -103,6 +103,7 @@ lint: $(CARGO_DENY) ## Check format, lints, each package alone, dependencies, im
 	.ci/import-circles
 	.ci/doc-style
 	.ci/documents
+	.ci/versions
 
 fmt: ## Format the code
 	$(CARGO) fmt --all
