@@ -34,7 +34,7 @@ pub trait Closer: Send + Sync + 'static {
 /// The order to close one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Order {
-    /// The backend, which is the remote side.
+    /// The remote side: the backend, or the client if only a half is left ([`How::Half`]).
     pub backend: SocketAddr,
     /// Address of this side.
     pub local: SocketAddr,
@@ -48,13 +48,16 @@ pub struct Order {
 
 /// The way in which a connection is closed.
 ///
-/// A [`Destroyer`] does the same for both. They are apart for closers that can end one half.
+/// A [`Destroyer`] does the same for all. The first two are apart for closers that can end one half.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum How {
     /// Gently, as far as the closer can: what is in progress may end.
     Finish,
     /// Whatever is in progress is cut.
     Abort,
+    /// A client's connection that the proxy has ended and the client has not (FIN-WAIT-2) is cut: its backend is gone, and it
+    /// only waits for a client that ignores the end.
+    Half,
 }
 
 /// Conditions that a connection has to meet at the moment at which it is closed.
@@ -122,6 +125,10 @@ pub enum Refusal {
     OtherUser,
     /// No process listens on an entry port.
     NoListener,
+    /// The order is about the half of a client's connection, and the local port is no entry port.
+    NotEntryPort,
+    /// The order is about the half of a client's connection, and that is a whole one.
+    NotHalf,
     /// Closings follow each other too fast.
     TooFast,
     /// Too many were closed within an hour.
@@ -168,13 +175,15 @@ impl NotNow {
 
 impl Refusal {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::NoCookie,
         Self::ForeignAddress,
         Self::ForeignPort,
         Self::Listening,
         Self::OtherUser,
         Self::NoListener,
+        Self::NotEntryPort,
+        Self::NotHalf,
         Self::TooFast,
         Self::TooMany,
         Self::SecondClient,
@@ -189,6 +198,8 @@ impl Refusal {
             Self::Listening => "listening",
             Self::OtherUser => "other-user",
             Self::NoListener => "no-listener",
+            Self::NotEntryPort => "not-entry-port",
+            Self::NotHalf => "not-half",
             Self::TooFast => "too-fast",
             Self::TooMany => "too-many",
             Self::SecondClient => "second-client",
@@ -216,6 +227,10 @@ impl fmt::Display for Refusal {
             Self::Listening => "the local port is listened on, so this is a client's connection or a listener",
             Self::OtherUser => "the connection is not one of the user that listens on --entry-ports",
             Self::NoListener => "nobody listens on --entry-ports",
+            Self::NotEntryPort => {
+                "the half of a client's connection is to be closed, and its port is not one of --entry-ports"
+            }
+            Self::NotHalf => "the half of a client's connection is to be closed, and neither side has ended it",
             Self::TooFast => "more than --max-rate closings a second",
             Self::TooMany => "more than --max-per-hour closings an hour",
             Self::SecondClient => "another client closes connections",

@@ -13,6 +13,7 @@ mod following;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod halves;
 mod kernel;
 mod ledger;
 mod locality;
@@ -47,6 +48,7 @@ pub use crate::{
     },
     connection::{Answered, Connection},
     error::{Error, ReadError},
+    halves::{Half, HalfSource, KernelHalves},
     kernel::{KernelConnections, Options},
     locality::is_local,
     method::Method,

@@ -20,7 +20,7 @@ pub(crate) use crate::netlink::{
 use crate::{
     error::ReadError,
     netlink::{
-        request::{Request, connections, destroy, exact, listeners},
+        request::{Request, connections, destroy, exact, halves, listeners},
         response::{Progress, read_acknowledgement, read_dump, read_exact},
     },
     socket::{Family, Pair, Query, Socket},
@@ -71,6 +71,15 @@ impl Netlink {
     pub(crate) fn visit_listeners(&mut self, visit: &mut dyn FnMut(&Socket)) -> Result<(), ReadError> {
         for family in Family::ALL {
             self.dump(&listeners(family), visit)?;
+        }
+        Ok(())
+    }
+
+    /// Visits the connections that this side has ended and the remote side has not (FIN-WAIT-2). There are few of them, but
+    /// the kernel looks at all sockets of the node.
+    pub(crate) fn visit_halves(&mut self, visit: &mut dyn FnMut(&Socket)) -> Result<(), ReadError> {
+        for family in Family::ALL {
+            self.dump(&halves(family), visit)?;
         }
         Ok(())
     }

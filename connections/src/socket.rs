@@ -60,10 +60,14 @@ pub(crate) struct Traffic {
 pub(crate) struct Activity {
     /// Set if this side has not ended its half: SYN-SENT, ESTABLISHED and CLOSE-WAIT.
     pub(crate) can_send: bool,
+    /// Set if this side has ended its half, which the remote side has acknowledged, and the remote side has not: FIN-WAIT-2.
+    pub(crate) is_half: bool,
     /// Time since data was sent, or since the connection was established; in whole milliseconds.
     pub(crate) sent_ago: Duration,
     /// Time since data was received, or since the connection was established; in whole milliseconds.
     pub(crate) received_ago: Duration,
+    /// Time since the remote side acknowledged anything; in whole milliseconds.
+    pub(crate) acknowledged_ago: Duration,
     /// Bytes received that the process has not read; a FIN counts as one.
     pub(crate) unread: u32,
     /// Bytes written by the process that the remote side has not acknowledged.

@@ -35,6 +35,9 @@ use crate::{
 ///   it is closed, some 20 µs as a rule, and its cookie makes sure that it is still the same,
 /// * and no more in a second and in an hour than its limits allow.
 ///
+/// The exception is what an order for a [half](crate::How::Half) names: a client's connection at an entry port that this
+/// side has ended, and the client has not. Of the rules above, the other ones hold for it.
+///
 /// Clones share the limits of the rates.
 #[derive(Clone)]
 pub struct Destroyer {

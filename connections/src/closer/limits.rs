@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, net::IpAddr, num::NonZeroU32};
 use ipnet::IpNet;
 
 use crate::{
-    closer::{Order, Refusal},
+    closer::{How, Order, Refusal},
     netlink::ANY_COOKIE,
 };
 
@@ -106,6 +106,9 @@ impl Limits {
     pub(crate) fn check(&self, order: &Order) -> Result<(), Refusal> {
         match () {
             () if [0, ANY_COOKIE].contains(&order.cookie) => Err(Refusal::NoCookie),
+            // The remote side is a client, which may be anywhere.
+            () if order.how == How::Half && self.entry_ports.contains(&order.local.port()) => Ok(()),
+            () if order.how == How::Half => Err(Refusal::NotEntryPort),
             () if !self.covers(order.backend.ip()) => Err(Refusal::ForeignAddress),
             () if !self.ports.contains(&order.backend.port()) => Err(Refusal::ForeignPort),
             () => Ok(()),
@@ -133,7 +136,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::closer::{Conditions, How};
+    use crate::closer::Conditions;
 
     fn limits() -> Limits {
         let networks = ["10.0.0.0/8", "fd00::/8", "0.0.0.0/0", "::/0"].map(|network| network.parse().unwrap());
@@ -173,6 +176,23 @@ mod tests {
         let limits = Limits::new(["10.0.0.0/8".parse().unwrap()], [5432], [3333]).unwrap();
         assert_eq!(limits.check(&order("192.0.2.1:5432", 7)), Err(Refusal::ForeignAddress));
         assert_eq!(limits.check(&order("[fd00::7]:5432", 7)), Err(Refusal::ForeignAddress));
+    }
+
+    #[rstest]
+    #[case::of_a_client("192.0.2.7:50000", 3333, 7, Ok(()))]
+    #[case::of_a_client_beside_the_proxy("127.0.0.1:50000", 3333, 7, Ok(()))]
+    #[case::to_a_backend("10.0.0.7:5432", 40000, 7, Err(Refusal::NotEntryPort))]
+    #[case::at_the_port_of_backends("10.0.0.7:50000", 5432, 7, Err(Refusal::NotEntryPort))]
+    #[case::without_cookie("192.0.2.7:50000", 3333, 0, Err(Refusal::NoCookie))]
+    #[case::with_any_cookie("192.0.2.7:50000", 3333, u64::MAX, Err(Refusal::NoCookie))]
+    fn a_half_is_one_of_an_entry_port(
+        #[case] client: &str,
+        #[case] port: u16,
+        #[case] cookie: u64,
+        #[case] expected: Result<(), Refusal>,
+    ) {
+        let local = ([10, 0, 0, 1], port).into();
+        assert_eq!(limits().check(&Order { local, how: How::Half, ..order(client, cookie) }), expected);
     }
 
     #[test]

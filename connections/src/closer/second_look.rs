@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    closer::{AnswerRule, Conditions, NotNow, Order, Outcome, Refusal},
+    closer::{AnswerRule, Conditions, How, NotNow, Order, Outcome, Refusal},
     connection::Answered,
     socket::{Activity, Socket, State},
 };
@@ -26,10 +26,11 @@ impl Listeners {
         }
     }
 
-    /// Refuses an order whose local port is that of a listener, or all if nobody listens for clients.
+    /// Refuses an order whose local port is that of a listener, unless it is about the half of a client's connection, or all if
+    /// nobody listens for clients.
     pub(crate) fn check(&self, order: &Order) -> Result<(), Refusal> {
         match () {
-            () if self.ports.contains(&order.local.port()) => Err(Refusal::Listening),
+            () if order.how != How::Half && self.ports.contains(&order.local.port()) => Err(Refusal::Listening),
             () if self.users.is_empty() => Err(Refusal::NoListener),
             () => Ok(()),
         }
@@ -43,9 +44,15 @@ pub(crate) fn check(order: &Order, found: Option<&Socket>, listeners: &Listeners
     if socket.state == State::Listening {
         return Err(Outcome::Refused(Refusal::Listening));
     }
-    let Some(activity) = socket.activity.filter(|activity| activity.can_send && socket.is_held()) else {
+    let Some(activity) = socket.activity.filter(|_| socket.is_held()) else {
         return Err(Outcome::Gone); // it is ending by itself
     };
+    match (order.how, activity.can_send) {
+        (How::Finish | How::Abort, true) => {}
+        (How::Half, true) => return Err(Outcome::Refused(Refusal::NotHalf)),
+        (How::Half, false) if activity.is_half => {}
+        (_, false) => return Err(Outcome::Gone), // it is ending by itself
+    }
     if !listeners.users.contains(&socket.user) {
         return Err(Outcome::Refused(Refusal::OtherUser));
     }
@@ -79,10 +86,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::{
-        closer::How,
-        testing::{USER, connection, listener},
-    };
+    use crate::testing::{USER, connection, listener};
 
     const ENTRY_PORT: u16 = 3333;
 
@@ -187,13 +191,66 @@ mod tests {
         assert_eq!(check(&order(), Some(&socket()), &Listeners::default()), Err(Outcome::Refused(Refusal::NoListener)));
     }
 
+    /// Returns the half of a client's connection that has been quiet for 300 ms, and the order to close it.
+    fn half() -> (Socket, Order) {
+        let local = ([10, 0, 9, 9], ENTRY_PORT).into();
+        let (remote, state) = ("192.0.2.7:50000".parse().unwrap(), State::EndedHere);
+        let socket =
+            Socket { local, remote, state, ..active(|activity| (activity.can_send, activity.is_half) = (false, true)) };
+        let only_if = Conditions { quiet: millis(200), ..Conditions::NONE };
+        (socket, Order { backend: remote, local, how: How::Half, only_if, ..order() })
+    }
+
+    #[test]
+    fn the_half_of_a_clients_connection_is_closed_as_one_and_only_as_one() {
+        let (socket, half) = half();
+        assert_eq!(look(&half, &socket), Ok(()));
+        for how in [How::Finish, How::Abort] {
+            assert_eq!(look(&Order { how, ..half }, &socket), Err(Outcome::Refused(Refusal::Listening)));
+        }
+        let later = Order { only_if: Conditions { quiet: millis(301), ..half.only_if }, ..half };
+        assert_eq!(look(&later, &socket), Err(Outcome::NotNow(NotNow::NotQuiet)), "its client still sends");
+    }
+
+    #[rstest]
+    #[case::established(State::Established)]
+    #[case::ended_by_the_client(State::EndedByRemote)]
+    fn a_whole_connection_of_a_client_is_refused_as_a_half(#[case] state: State) {
+        let (socket, half) = half();
+        let activity = Activity { can_send: true, is_half: false, ..socket.activity.unwrap() };
+        let whole = Socket { state, activity: Some(activity), ..socket };
+        assert_eq!(look(&half, &whole), Err(Outcome::Refused(Refusal::NotHalf)));
+    }
+
+    #[rstest]
+    #[case::not_acknowledged(|s: &mut Socket| s.activity.iter_mut().for_each(|activity| activity.is_half = false), Outcome::Gone)]
+    #[case::without_process(|s: &mut Socket| s.inode = 0, Outcome::Gone)]
+    #[case::not_described(|s: &mut Socket| s.activity = None, Outcome::Gone)]
+    #[case::other_cookie(|s: &mut Socket| s.identity += 1, Outcome::Gone)]
+    #[case::other_client(|s: &mut Socket| s.remote = "192.0.2.8:50000".parse().unwrap(), Outcome::Gone)]
+    #[case::other_user(|s: &mut Socket| s.user = USER + 1, Outcome::Refused(Refusal::OtherUser))]
+    #[case::listener(|s: &mut Socket| s.state = State::Listening, Outcome::Refused(Refusal::Listening))]
+    fn what_is_no_half_of_the_proxy_is_left_alone(#[case] change: fn(&mut Socket), #[case] expected: Outcome) {
+        let (mut socket, half) = half();
+        change(&mut socket);
+        assert_eq!(look(&half, &socket), Err(expected));
+    }
+
+    #[test]
+    fn no_half_is_closed_while_nobody_listens_for_clients() {
+        let (socket, half) = half();
+        let expected = Err(Outcome::Refused(Refusal::NoListener));
+        assert_eq!(check(&half, Some(&socket), &Listeners::default()), expected);
+    }
+
     proptest! {
         #[test]
         fn an_answered_order_never_closes_what_is_not_answered_quiet_and_empty(
             sent in 0..1_000u64, received in 0..1_000u64, quiet in 0..1_000u64, unread in 0..3u32, unacknowledged in 0..3u32,
         ) {
             let (sent_ago, received_ago) = (millis(sent), millis(received));
-            let activity = Activity { can_send: true, sent_ago, received_ago, unread, unacknowledged };
+            let activity =
+                Activity { can_send: true, sent_ago, received_ago, unread, unacknowledged, ..Activity::default() };
             let order = Order { only_if: Conditions::answered_and_quiet_for(millis(quiet)), ..order() };
             let is_closed = look(&order, &Socket { activity: Some(activity), ..socket() }).is_ok();
             prop_assert_eq!(is_closed, received < sent && received >= quiet && unread + unacknowledged == 0);

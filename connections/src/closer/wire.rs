@@ -44,6 +44,7 @@ pub(crate) struct Close {
 enum WireHow {
     Finish,
     Abort,
+    Half,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,6 +139,7 @@ impl Close {
             how: match order.how {
                 How::Finish => WireHow::Finish,
                 How::Abort => WireHow::Abort,
+                How::Half => WireHow::Half,
             },
             only_if: OnlyIf { answered, quiet_ms, empty_queues: order.only_if.empty_queues },
         }
@@ -152,6 +154,7 @@ impl Close {
             how: match self.how {
                 WireHow::Finish => How::Finish,
                 WireHow::Abort => How::Abort,
+                WireHow::Half => How::Half,
             },
             only_if: Conditions {
                 answer: match self.only_if.answered {
@@ -260,7 +263,7 @@ mod tests {
 
     #[rstest]
     fn an_order_arrives_as_it_was_sent(
-        #[values(How::Finish, How::Abort)] how: How,
+        #[values(How::Finish, How::Abort, How::Half)] how: How,
         #[values(AnswerRule::Answered, AnswerRule::MaybeAnswered, AnswerRule::Any)] answer: AnswerRule,
     ) {
         let order = Order { how, only_if: Conditions { answer, ..order().only_if }, ..order() };

@@ -39,6 +39,11 @@ pub(super) fn connections(family: Family, ports: &BTreeSet<u16>) -> Request {
     Request { filter, ..Request::new(inet(family, states, ExtensionFlags::INFO), NLM_F_DUMP) }
 }
 
+/// Requests the connections that this side has ended, which the remote side has acknowledged, and the remote side has not.
+pub(super) fn halves(family: Family) -> Request {
+    Request::new(inet(family, StateFlags::FIN_WAIT2, ExtensionFlags::INFO), NLM_F_DUMP)
+}
+
 /// Requests the socket with these addresses, in whatever state it is. Unlike a dump, that costs next to nothing.
 pub(super) fn exact(pair: &Pair) -> Request {
     Request::new(one_socket(pair, ANY_COOKIE), 0)

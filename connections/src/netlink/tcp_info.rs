@@ -74,8 +74,10 @@ impl TcpInfo {
     pub(super) fn activity(&self, header: &InetResponseHeader) -> Activity {
         Activity {
             can_send: [TCP_ESTABLISHED, TCP_SYN_SENT, TCP_CLOSE_WAIT].contains(&header.state),
+            is_half: header.state == TCP_FIN_WAIT2,
             sent_ago: Duration::from_millis(self.last_data_sent.into()),
             received_ago: Duration::from_millis(self.last_data_recv.into()),
+            acknowledged_ago: Duration::from_millis(self.last_ack_recv.into()),
             unread: header.recv_queue,
             unacknowledged: header.send_queue,
         }
