@@ -11,6 +11,8 @@
 //! | [`Age`] | what is older than a limit |
 //! | [`Rebalance`] | the surplus of the fullest backends, after a scale-out |
 //!
+//! What clients leave behind that ignore the end is ended by [`Halves`].
+//!
 //! Never more than the others have room for, minus those that are still away; never a backend below its goal; at most as
 //! many as have proved to come back; and nothing while anything is in doubt ([`Hold`]).
 
@@ -20,6 +22,7 @@ mod connection;
 mod doubts;
 mod drain;
 mod goals;
+mod halves;
 mod hold;
 mod knowledge;
 mod ledger;
@@ -45,6 +48,7 @@ use ilb_discovery::BackendSet;
 
 pub use crate::closing::{
     connection::{Answered, Connection, Counted},
+    halves::{Half, Halves},
     hold::Hold,
     knowledge::{Origin, View},
     order::{AnswerRule, Conditions, Done, How, Order, Why},
