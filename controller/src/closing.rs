@@ -4,13 +4,14 @@ mod answers;
 mod convert;
 mod facts;
 mod given;
+mod halves;
 mod orders;
 mod pool;
 mod run;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use ilb_connections::{Ability, Closer};
+use ilb_connections::{Ability, Closer, HalfSource, Outcome};
 use ilb_reconciler::closing::{Done, Order, Turns, Verdict, Why};
 use ilb_traefik_client::{Applied, Name};
 use tokio::time::Instant;
@@ -18,6 +19,7 @@ use tokio::time::Instant;
 use self::{
     convert::done,
     given::Given,
+    halves::HalfWorkDone,
     orders::{OrderId, Orders, Started},
     pool::Known,
 };
@@ -47,9 +49,19 @@ pub(crate) struct Closings {
 }
 
 impl Closings {
-    /// Creates closings by `closer`; without one, everything is decided and nothing is closed.
-    pub(crate) fn new(closer: Option<Arc<dyn Closer>>) -> Self {
-        Self { turns: Turns::default(), orders: Orders::new(closer), given: Given::default(), proxy: None }
+    /// Creates closings without a closer: everything is decided, and nothing is closed.
+    pub(crate) fn new() -> Self {
+        Self { turns: Turns::default(), orders: Orders::new(), given: Given::default(), proxy: None }
+    }
+
+    /// Sets what closes connections.
+    pub(crate) fn set_closer(&mut self, closer: Arc<dyn Closer>) {
+        self.orders.set_closer(closer);
+    }
+
+    /// Sets what lists the halves of clients' connections, so that those that closings leave behind are ended.
+    pub(crate) fn set_halves(&mut self, source: Arc<dyn HalfSource>) {
+        self.orders.halves.set_source(source);
     }
 
     /// Takes in a push that is in force.
@@ -75,10 +87,10 @@ impl Closings {
         }
         self.decide(pools, in_force, observer);
         let now = Instant::now();
-        let Started { cookie, late } = self.orders.start(now);
+        let Started { cookie, late } = self.orders.start(pools.values().any(Pool::closes), now);
         cookie.into_iter().for_each(|cookie| self.given.start(cookie, now));
         drop_orders(late, pools, observer);
-        pools.values().filter_map(Pool::close_again_at).chain(self.orders.wake_up()).min()
+        pools.values().filter_map(Pool::close_again_at).chain(self.orders.wake_up(now)).min()
     }
 
     fn decide(
@@ -129,7 +141,20 @@ impl Closings {
                     observer.on(&Event::CloserChanged { ability });
                 }
             }
-            Finished::Order(OrderId { pool: name, generation, order }, outcome) => {
+            Finished::Half(HalfWorkDone::Listed(begun, halves)) => {
+                if let Some(error) = self.orders.halves.listed(begun, halves) {
+                    observer.on(&Event::ListingHalvesFailed { error: &error });
+                }
+            }
+            Finished::Half(HalfWorkDone::Ended(half, outcome)) => {
+                self.orders.halves.done(done(&outcome), Instant::now());
+                observer.on(&Event::HalfClosed { half: &half, result: &ClosingResult::from(&outcome) });
+                if let Outcome::Failed(_) = outcome {
+                    drop_orders(self.orders.finished(&outcome), pools, observer);
+                }
+            }
+            Finished::Order(OrderId { pool: name, generation, order }, ordered, outcome) => {
+                self.orders.halves.closed(ordered, &outcome);
                 let (result, done) = (ClosingResult::from(&outcome), done(&outcome));
                 self.given.finish(order.cookie, &outcome);
                 report(&name, &order, &result, observer);

@@ -13,7 +13,7 @@ use futures_util::{
     future::{BoxFuture, select_all},
     stream::BoxStream,
 };
-use ilb_connections::Closer;
+use ilb_connections::{Closer, HalfSource};
 use ilb_discovery::{Backend, BackendSet};
 use ilb_reconciler::{
     Pushes,
@@ -105,7 +105,7 @@ impl Controller {
             has_rival: false,
             has_more_pools: false,
             work: None,
-            closings: Closings::new(None),
+            closings: Closings::new(),
         }
     }
 
@@ -132,8 +132,17 @@ impl Controller {
     /// Closes live connections of the pools that [want that](Pool::with_closing) by `closer`. Without one they only report
     /// which ones they would close.
     #[must_use]
-    pub fn with_closer(self, closer: Arc<dyn Closer>) -> Self {
-        Self { closings: Closings::new(Some(closer)), ..self }
+    pub fn with_closer(mut self, closer: Arc<dyn Closer>) -> Self {
+        self.closings.set_closer(closer);
+        self
+    }
+
+    /// Ends what closings leave behind of connections with clients that ignore the end, as `source` lists them. Without it,
+    /// that is left to the proxy.
+    #[must_use]
+    pub fn with_halves(mut self, source: Arc<dyn HalfSource>) -> Self {
+        self.closings.set_halves(source);
+        self
     }
 
     /// Pushes the pools together with `base`, for example a default certificate.

@@ -6,7 +6,7 @@ use ilb_connections::{Ability, ProbeError, Probed, Sample};
 use ilb_discovery::BackendSet;
 use ilb_reconciler::{
     Decision, LeastConnections,
-    closing::{ClosingState, Order, Outlook},
+    closing::{ClosingState, Half, Order, Outlook},
     least_connections::StandingChange,
 };
 use ilb_traefik_client::{Applied, Name, fleet::InstanceState};
@@ -198,6 +198,18 @@ pub enum Event<'a> {
         order: &'a Order,
         /// Result of the order.
         result: &'a ClosingResult,
+    },
+    /// An order to end the half of a client's connection that a closing has left behind was executed.
+    HalfClosed {
+        /// The half.
+        half: &'a Half,
+        /// Result of the order.
+        result: &'a ClosingResult,
+    },
+    /// The halves of clients' connections could not be listed: what is left of closings now is left to the proxy.
+    ListingHalvesFailed {
+        /// The error of their source.
+        error: &'a ilb_connections::Error,
     },
     /// The ability of the closer to close connections has changed, or has become known.
     CloserChanged {

@@ -338,6 +338,8 @@ pub(crate) fn name_of(event: &Event<'_>) -> &'static str {
         Event::ClosingStateChanged { .. } => "ClosingStateChanged",
         Event::ClosingsCounted { .. } => "ClosingsCounted",
         Event::ConnectionClosed { .. } => "ConnectionClosed",
+        Event::HalfClosed { .. } => "HalfClosed",
+        Event::ListingHalvesFailed { .. } => "ListingHalvesFailed",
         Event::CloserChanged { .. } => "CloserChanged",
     }
 }

@@ -20,6 +20,11 @@ impl Pool {
         self.closing.is_some()
     }
 
+    /// Returns `true` if its connections are closed, and not only shown as what would be closed.
+    pub(super) fn closes(&self) -> bool {
+        self.closing.as_ref().is_some_and(|closing| !closing.is_dry_run())
+    }
+
     /// Takes in what else is known. `in_force` is what is proved to be in force for this pool. Returns `true` if a decision
     /// is due.
     pub(super) fn view_closing(&mut self, known: &Known, in_force: Option<&Desired>, now: Instant) -> bool {

@@ -26,6 +26,24 @@ pub(super) fn order(order: &closing::Order) -> connections::Order {
     }
 }
 
+/// Returns the order to end a half as closers take it.
+pub(super) fn order_for_half(half: &closing::Half) -> connections::Order {
+    let closing::Conditions { quiet, empty_queues, .. } = closing::Halves::CONDITIONS;
+    connections::Order {
+        backend: half.client,
+        local: half.local,
+        cookie: half.cookie,
+        how: connections::How::Half,
+        only_if: connections::Conditions { answer: connections::AnswerRule::Any, quiet, empty_queues },
+    }
+}
+
+/// Returns a half as the decision takes it.
+pub(super) fn half(half: &connections::Half) -> closing::Half {
+    let connections::Half { cookie, local, client, since, silent, .. } = *half;
+    closing::Half { cookie, local, client, since, silent }
+}
+
 /// Returns an outcome as the decision takes it.
 pub(super) fn done(outcome: &connections::Outcome) -> closing::Done {
     match outcome {

@@ -8,7 +8,10 @@ use ilb_reconciler::closing::Order;
 use ilb_traefik_client::Name;
 use tokio::time::Instant;
 
-use super::convert;
+use super::{
+    convert,
+    halves::{HalfWork, HalfWorkDone},
+};
 
 /// An order of a pool.
 #[derive(Clone, Debug)]
@@ -43,7 +46,9 @@ pub enum ClosingResult {
 #[derive(Debug)]
 pub(crate) enum Finished {
     Ability(Ability),
-    Order(OrderId, Outcome),
+    /// The order, the moment at which the closer got it, and its outcome.
+    Order(OrderId, Instant, Outcome),
+    Half(HalfWorkDone),
 }
 
 /// Orders that were taken from those that wait.
@@ -62,6 +67,7 @@ pub(super) struct Orders {
     queue: VecDeque<(Instant, OrderId)>,
     work: Option<BoxFuture<'static, Finished>>,
     ability: Option<Ability>,
+    pub(super) halves: HalfWork,
     /// Moment at which the closer is asked again what it can do.
     ask_at: Option<Instant>,
 }
@@ -104,8 +110,13 @@ impl From<&Outcome> for ClosingResult {
 }
 
 impl Orders {
-    pub(super) fn new(closer: Option<Arc<dyn Closer>>) -> Self {
-        Self { closer, queue: VecDeque::new(), work: None, ability: None, ask_at: None }
+    pub(super) fn new() -> Self {
+        let (queue, halves) = (VecDeque::new(), HalfWork::default());
+        Self { closer: None, queue, work: None, ability: None, halves, ask_at: None }
+    }
+
+    pub(super) fn set_closer(&mut self, closer: Arc<dyn Closer>) {
+        self.closer = Some(closer);
     }
 
     /// Returns the ability of the closer, once it has answered.
@@ -117,8 +128,8 @@ impl Orders {
         self.queue.push_back((now, order));
     }
 
-    /// Starts what is due.
-    pub(super) fn start(&mut self, now: Instant) -> Started {
+    /// Starts what is due. `is_on` is set if some pool closes connections.
+    pub(super) fn start(&mut self, is_on: bool, now: Instant) -> Started {
         let mut started = Started::default();
         let Some(closer) = &self.closer else { return started };
         while self.queue.front().is_some_and(|(given, _)| now.duration_since(*given) >= MAX_AGE) {
@@ -127,21 +138,33 @@ impl Orders {
         if self.work.is_some() {
             return started;
         }
+        let limits = if let Some(Ability::Able(limits)) = &self.ability { Some(limits) } else { None };
+        self.halves.set_limits(is_on, limits);
         let closer = Arc::clone(closer);
-        if self.ask_at.is_none_or(|at| at <= now) {
+        self.work = if self.ask_at.is_none_or(|at| at <= now) {
             self.ask_at = Some(now + PERIOD_WHILE_UNABLE);
-            self.work = Some(async move { Finished::Ability(closer.ability().await) }.boxed());
-        } else if let Some((_, order)) = self.queue.pop_front() {
-            let for_closer = convert::order(&order.order);
-            started.cookie = Some(for_closer.cookie);
-            self.work = Some(async move { Finished::Order(order, closer.close(&for_closer).await) }.boxed());
-        }
+            Some(async move { Finished::Ability(closer.ability().await) }.boxed())
+        } else if self.queue.is_empty() {
+            self.halves.next(&closer, now).map(|work| work.map(Finished::Half).boxed())
+        } else if let Some(list) = self.halves.before_closing(now) {
+            Some(list.map(Finished::Half).boxed())
+        } else {
+            self.queue.pop_front().map(|(_, order)| {
+                self.halves.ordered(now);
+                let for_closer = convert::order(&order.order);
+                started.cookie = Some(for_closer.cookie);
+                async move { Finished::Order(order, now, closer.close(&for_closer).await) }.boxed()
+            })
+        };
         started
     }
 
     /// Returns the moment at which something is to be started.
-    pub(super) fn wake_up(&self) -> Option<Instant> {
-        self.ask_at.filter(|_| self.work.is_none() && self.closer.is_some())
+    pub(super) fn wake_up(&mut self, now: Instant) -> Option<Instant> {
+        if self.work.is_some() || self.closer.is_none() {
+            return None;
+        }
+        self.ask_at.into_iter().chain(self.halves.wake_up(now)).min()
     }
 
     /// Waits for the work to end. Without work it never returns.

@@ -167,6 +167,11 @@ impl PoolClosing {
         self.is_due
     }
 
+    /// Returns `true` if orders are only shown.
+    pub(super) fn is_dry_run(&self) -> bool {
+        self.closing.is_dry_run()
+    }
+
     /// Returns which connections the rules are about.
     pub(super) fn outlook(&self) -> Outlook {
         self.closing.outlook()

@@ -15,6 +15,7 @@ mod closings;
 mod events;
 mod faults;
 mod first_push;
+mod halves;
 mod least_connections;
 mod pools;
 mod pushes;
