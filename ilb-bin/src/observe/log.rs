@@ -131,6 +131,8 @@ impl Observer for LogObserver {
             Event::ClosingsEnded { pool, run, end } => closing::ended(pool, run, *end),
             Event::ClosingStateChanged { pool, state } => closing::state_changed(pool, *state),
             Event::ConnectionClosed { pool, order, result } => self.closing.closed(pool, order, result),
+            Event::HalfClosed { half, result } => self.closing.half_closed(half, result),
+            Event::ListingHalvesFailed { error } => self.closing.listing_halves_failed(error),
             Event::CloserChanged { ability } => self.closing.closer_changed(ability),
             Event::DescribingFailed { pool, error } => self.pool(pool).describing_failed(error, now),
             Event::InstanceChanged { instance, state } => self.instance_changed(instance, *state, now),

@@ -3,7 +3,7 @@
 use std::{pin::pin, sync::Arc};
 
 use anyhow::Context;
-use ilb_connections::Remote;
+use ilb_connections::{KernelHalves, Remote};
 use ilb_controller::Controller;
 use ilb_traefik_client::Configuration;
 
@@ -61,7 +61,7 @@ async fn start(inputs: Inputs, settings: Settings, log: Log) -> Result<Controlle
     let changes = reload::start(Reloader::new(inputs, settings, factory, log, observer));
     let mut controller = Controller::new(traefik.sink, pools).with_base(base).with_changes(changes);
     if let Some(closer) = closer {
-        controller = controller.with_closer(Arc::new(closer));
+        controller = controller.with_closer(Arc::new(closer)).with_halves(Arc::new(KernelHalves::default()));
     }
     if let Some(instances) = traefik.instances {
         controller = controller.with_instances(instances);

@@ -30,6 +30,8 @@ pub(crate) struct CloserFacts {
     pub(crate) ability: Option<Ability>,
     /// Number of refused orders by the reason of the refusal.
     pub(crate) refused: BTreeMap<&'static str, u64>,
+    /// Number of orders about halves by their result.
+    pub(crate) halves: BTreeMap<&'static str, u64>,
 }
 
 /// All reasons to close connections, in the order in which they are shown.
@@ -73,5 +75,12 @@ impl PoolClosings {
 impl CloserFacts {
     pub(super) fn refused(&mut self, refusal: Refusal) {
         *self.refused.entry(refusal.name()).or_default() += 1;
+    }
+
+    pub(super) fn half_closed(&mut self, result: &ClosingResult) {
+        *self.halves.entry(result.name()).or_default() += 1;
+        if let ClosingResult::Refused(refusal) = result {
+            self.refused(*refusal);
+        }
     }
 }

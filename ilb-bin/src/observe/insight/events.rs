@@ -88,6 +88,10 @@ impl Facts {
                 self.in_pool(pool, |pool| pool.closings.closed(order, result));
                 return Urgency::Routine;
             }
+            Event::HalfClosed { result, .. } => {
+                self.closer.half_closed(result);
+                return Urgency::Routine;
+            }
             Event::CloserChanged { ability } => self.closer.ability = Some((*ability).clone()),
             Event::ProofHeld => {
                 self.traefik.proof_held(now);

@@ -11,7 +11,7 @@ use ilb_controller::{ClosingFacts, ClosingResult, Desired, PoolInfo, PoolSpec};
 use ilb_discovery::{Backend, BackendSet, Cause, State, testing::FakeDiscovery};
 use ilb_reconciler::{
     ClosingPolicy, Decision, LeastConnections, Method, Pacing, RoundRobin,
-    closing::{ClosingState, Order},
+    closing::{ClosingState, Half, Order},
     decision::{Evidence, Standing},
     least_connections::{Count, StandingChange},
 };
@@ -64,6 +64,10 @@ impl Reporter {
     }
 
     /// Reports the result of an order to close a connection.
+    pub(crate) fn half_closed(&self, half: &Half, result: &ClosingResult) {
+        self.report(&Event::HalfClosed { half, result });
+    }
+
     pub(crate) fn connection_closed(&self, order: &Order, result: &ClosingResult) {
         self.report(&Event::ConnectionClosed { pool: &self.spec.name, order, result });
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ilb_connections::{Ability, Refusal};
 use ilb_controller::{ClosingResult, Run, RunEnd};
-use ilb_reconciler::closing::{AnswerRule, ClosingState, Order, PauseReason, Why};
+use ilb_reconciler::closing::{AnswerRule, ClosingState, Half, Order, PauseReason, Why};
 use ilb_traefik_client::Name;
 
 /// Refusals and failures of the closer that have been logged, so that each is logged once.
@@ -12,23 +12,20 @@ use ilb_traefik_client::Name;
 pub(super) struct ClosingLog {
     refusals: BTreeSet<(Name, &'static str)>,
     failure: Option<String>,
+    /// Errors about halves that have been logged, likewise.
+    half_errors: BTreeSet<String>,
 }
 
 impl ClosingLog {
     /// Logs the result of an order.
     pub(super) fn closed(&mut self, pool: &Name, order: &Order, result: &ClosingResult) {
         let (backend, local, why) = (order.backend, order.local, order.why);
-        let detail = match result {
-            ClosingResult::NotNow(condition) => Some(condition.to_string()),
-            ClosingResult::Refused(refusal) => Some(refusal.to_string()),
-            ClosingResult::Failed(error) => Some(error.clone()),
-            _ => None,
-        };
         let only_if = match order.only_if.answer {
             AnswerRule::Answered => "answered",
             AnswerRule::MaybeAnswered => "maybe answered",
             AnswerRule::Any => "any",
         };
+        let detail = detail(result);
         tracing::debug!(%pool, %backend, %local, %why, only_if, result = result.name(), detail, "Closing a connection");
         match result {
             ClosingResult::Refused(refusal) => self.refused(pool, order, *refusal),
@@ -51,11 +48,41 @@ impl ClosingLog {
         }
     }
 
+    /// Logs what has become of the half of a client's connection.
+    pub(super) fn half_closed(&mut self, half: &Half, result: &ClosingResult) {
+        let (client, local, detail) = (half.client, half.local, detail(result));
+        tracing::debug!(
+            %client, %local, result = result.name(), detail,
+            "Ending the connection of a client that ignores that its backend's was closed"
+        );
+        if let (ClosingResult::Refused(_) | ClosingResult::Failed(_), Some(reason)) = (result, detail)
+            && self.half_errors.insert(reason.clone())
+        {
+            tracing::warn!(
+                %client, %local, reason,
+                "The closer does not end the connection of a client that ignores that its backend's was closed"
+            );
+        }
+    }
+
+    /// Logs that what closings leave behind is not known.
+    pub(super) fn listing_halves_failed(&mut self, error: &ilb_connections::Error) {
+        let error = error.with_causes().to_string();
+        if self.half_errors.insert(error.clone()) {
+            tracing::warn!(
+                error,
+                "Cannot list the connections of clients that ignore that their backend's was closed: Traefik keeps them until \
+                 its terminationDelay"
+            );
+        }
+    }
+
     /// Logs what the closer can do.
     pub(super) fn closer_changed(&mut self, ability: &Ability) {
         // A closer with other limits may refuse something else.
         self.refusals.clear();
         self.failure = None;
+        self.half_errors.clear();
         match ability {
             Ability::Able(limits) => {
                 tracing::info!(
@@ -71,6 +98,16 @@ impl ClosingLog {
                 tracing::warn!(reason, "The closer is not reachable: what it would close is only shown");
             }
         }
+    }
+}
+
+/// Returns why an order was not executed.
+fn detail(result: &ClosingResult) -> Option<String> {
+    match result {
+        ClosingResult::NotNow(condition) => Some(condition.to_string()),
+        ClosingResult::Refused(refusal) => Some(refusal.to_string()),
+        ClosingResult::Failed(error) => Some(error.clone()),
+        _ => None,
     }
 }
 

@@ -75,6 +75,23 @@ pub(super) const METRICS: &[Metric] = &[
         },
     },
     Metric {
+        name: "ilb_closing_halves",
+        kind: Kind::Counter,
+        unit: None,
+        help: "Orders to end the connection of a client that ignored for 10 s that its backend's was closed on purpose, by \
+               result: closed, gone (the client had ended it), not-now (the client has sent something), refused or failed; \
+               absent without a closer",
+        labels: &["result"],
+        read: |s, series| {
+            if s.facts.closer.ability.is_some() {
+                for result in ClosingResult::NAMES.into_iter().take(5) {
+                    let count = s.facts.closer.halves.get(result).copied().unwrap_or(0);
+                    series(&[result], Value::Number(number(count)));
+                }
+            }
+        },
+    },
+    Metric {
         name: "ilb_closer_up",
         kind: Kind::Gauge,
         unit: None,

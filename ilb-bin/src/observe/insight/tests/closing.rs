@@ -1,7 +1,7 @@
 //! What is shown of connections that are closed on purpose.
 
 use ilb_connections::{Limits, Refusal};
-use ilb_reconciler::closing::{Conditions, Hold, How, PauseReason, Rebalance, Why};
+use ilb_reconciler::closing::{Conditions, Half, Hold, How, PauseReason, Rebalance, Why};
 use tokio::time::Instant;
 
 use super::*;
@@ -105,4 +105,26 @@ async fn each_order_is_counted_by_its_reason_and_result() {
         assert!(text.contains(line), "{line} is missing in\n{text}");
     }
     assert!(!text.contains(r#"why="drain""#), "a rule that is off has no series");
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_order_about_a_half_is_counted_by_its_result() {
+    let (insight, pool) = with_rebalance();
+    let text = || Metrics::new(insight.clone(), DroppedLines::default()).text(Format::OpenMetrics).unwrap();
+    assert!(!text().contains("ilb_closing_halves_total{"), "there is no closer");
+    pool.closer(&Ability::Unreachable("gone".to_owned()));
+    let (local, client) = (([10, 0, 9, 9], 3333).into(), ([192, 0, 2, 1], 50_000).into());
+    let half = Half { cookie: 7, local, client, since: None, silent: Duration::ZERO };
+    pool.half_closed(&half, &ClosingResult::Closed);
+    pool.half_closed(&half, &ClosingResult::Refused(Refusal::NotHalf));
+    let text = text();
+    for line in [
+        r#"ilb_closing_halves_total{result="closed"} 1"#,
+        r#"ilb_closing_halves_total{result="refused"} 1"#,
+        r#"ilb_closing_halves_total{result="failed"} 0"#,
+        r#"ilb_closer_refused_total{why="not-half"} 1"#,
+        r#"ilb_closings_total{pool="default",why="rebalance",result="closed"} 0"#,
+    ] {
+        assert!(text.contains(line), "{line} is missing in\n{text}");
+    }
 }
