@@ -25,6 +25,8 @@ pub enum Behaviour {
     Echo,
     /// Sends back each line this much later.
     EchoLater(Duration),
+    /// Sends back each line this much later. At the line `end` it shuts down its sending side, and goes on reading.
+    EchoUntilEnd(Duration),
     /// Reads until the client shuts down its sending side, and answers `done` this much later.
     AnswerAfterEnd(Duration),
 }
@@ -65,6 +67,19 @@ async fn serve(stream: TcpStream, address: SocketAddr, behaviour: Behaviour) -> 
     match behaviour {
         Behaviour::Echo => echo(&mut stream, Duration::ZERO).await?,
         Behaviour::EchoLater(delay) => echo(&mut stream, delay).await?,
+        Behaviour::EchoUntilEnd(delay) => {
+            let mut line = String::new();
+            while stream.read_line(&mut line).await? > 0 {
+                if line == "end\n" {
+                    stream.shutdown().await?;
+                    tokio::io::copy(&mut stream, &mut tokio::io::sink()).await?;
+                    return Ok(());
+                }
+                tokio::time::sleep(delay).await;
+                stream.write_all(line.as_bytes()).await?;
+                line.clear();
+            }
+        }
         Behaviour::AnswerAfterEnd(delay) => {
             let mut request = Vec::new();
             stream.read_to_end(&mut request).await?;

@@ -6,6 +6,7 @@ mod age;
 mod cluster;
 mod crowd;
 mod drain;
+mod halves;
 mod kills;
 mod knowledge;
 mod need;
