@@ -71,9 +71,17 @@ impl World {
         let (end, mut ended) = (self.now + time, Vec::new());
         loop {
             if let Some(half) = self.halves.next(MAX_RATE, self.now) {
-                self.present.remove(&half.cookie);
-                self.halves.done(Done::Closed, self.now);
-                ended.push(half.cookie);
+                // As the closer does by its second look.
+                let done = match self.present.get(&half.cookie) {
+                    None => Done::Gone,
+                    Some((since, sent)) if self.now - *since.max(sent) < Halves::CONDITIONS.quiet => Done::NotNow,
+                    Some(_) => Done::Closed,
+                };
+                self.halves.done(done, self.now);
+                if done == Done::Closed {
+                    self.present.remove(&half.cookie);
+                    ended.push(half.cookie);
+                }
             }
             if self.halves.list_at().is_some_and(|at| at <= self.now) {
                 self.list();
