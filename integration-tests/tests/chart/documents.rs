@@ -155,10 +155,11 @@ fn every_block_of_values_in_the_documents_renders_and_lints() {
         while let Some(line) = lines.by_ref().find(|line| line.trim_start() == "```yaml values") {
             let indent = line.len() - line.trim_start().len();
             let block = lines.by_ref().take_while(|line| line.trim_start() != "```");
-            let mut values: String = block.map(|line| format!("{}\n", line.get(indent..).unwrap_or(""))).collect();
+            let block: Vec<_> = block.map(|line| line.get(indent..).unwrap_or("")).collect();
+            let mut values = block.join("\n");
             // Some are to be put on top of others.
             if !values.contains("relay:") && !values.contains("pools:") {
-                values.push_str("env: {relay: app=my-app}\n");
+                values.push_str("\nenv: {relay: app=my-app}\n");
             }
             chart.render(&values).unwrap_or_else(|error| panic!("{}: {error:#}", path.display()));
             chart.lint(&values).unwrap_or_else(|error| panic!("{}: {error:#}", path.display()));
