@@ -49,7 +49,8 @@ fn delays(ilb: &Ilb, ready: u16, address: &str) -> (Duration, Duration) {
     let event = moment(found.iter().rfind(|line| line["ready"] == ready).unwrap());
     let closings = ilb.logged("Closing a connection").unwrap();
     let mut closings = closings.iter().filter(|line| line["backend"] == address && line["result"] == "closed");
-    let delay = |line| moment(line).duration_since(event).try_into().expect("a closing before the event");
+    // Of a closing before the event, this is an error.
+    let delay = |line| moment(line).duration_since(event).try_into().unwrap();
     let first = delay(closings.next().unwrap());
     (first, closings.next_back().map_or(first, delay))
 }
