@@ -14,7 +14,7 @@ use std::{
 use ilb_testbed::{
     KernelSocket, LogLine, World,
     apps::{self, Clients, Library, Mosquitto, Nats, Postgres, Raised, Redis},
-    eventually,
+    eventually, eventually_within,
 };
 use serde_json::{Value, json};
 use tokio::{
@@ -28,6 +28,10 @@ use crate::cluster::{Cluster, alone_with_hosts, rebalance};
 const SESSIONS: usize = 24;
 /// Pause of a session after each request: much longer than the time for which a connection has to be quiet.
 const PAUSE: Duration = Duration::from_millis(600);
+
+/// Time limit for the connections to be as they should: a closer that did not get the processor for a second has failed, after
+/// which nothing is closed for a minute.
+const LIMIT: Duration = Duration::from_secs(150);
 
 /// Time for which pods come and go; they do so at least once.
 fn time() -> Duration {
@@ -183,7 +187,7 @@ impl Stage {
     async fn wait_for_connections(&self, what: &str, are_as_wanted: impl Fn(&BTreeMap<String, usize>) -> bool) {
         // Where Traefik connects to one of its own host's addresses, that is its own as well: the port tells the two sides apart.
         let port = format!(":{}", self.port());
-        eventually(what, async || {
+        eventually_within(LIMIT, what, async || {
             let mut connections = BTreeMap::new();
             for socket in KernelSocket::list()? {
                 if socket.state == "ESTAB" && socket.remote.starts_with("10.9.") && socket.remote.ends_with(&port) {
