@@ -88,7 +88,9 @@ impl Closings {
         self.decide(pools, in_force, observer);
         let now = Instant::now();
         let Started { cookie, late } = self.orders.start(pools.values().any(Pool::closes), now);
-        cookie.into_iter().for_each(|cookie| self.given.start(cookie, now));
+        if let Some(cookie) = cookie {
+            self.given.start(cookie, now);
+        }
         drop_orders(late, pools, observer);
         pools.values().filter_map(Pool::close_again_at).chain(self.orders.wake_up(now)).min()
     }
@@ -163,7 +165,9 @@ impl Closings {
                 }
                 if done == Done::Closed {
                     // Also where the order's pool has been replaced, and in pools that share the backend.
-                    pools.values_mut().for_each(|pool| pool.policy.closed_on_purpose(order.backend));
+                    for pool in pools.values_mut() {
+                        pool.policy.closed_on_purpose(order.backend);
+                    }
                 }
                 drop_orders(self.orders.finished(&outcome), pools, observer);
             }
