@@ -96,7 +96,7 @@ async fn only_what_is_left_of_closings_is_ended(settings: &[(&str, &str)], leave
     })
     .await
     .unwrap();
-    assert_eq!(halves(entry), [half.clone()]);
+    assert_eq!(halves(entry), std::slice::from_ref(&half));
     before.stream.write_all(b"still here\n").await.unwrap();
     assert!(half.is_alive().unwrap());
     for client in clients.iter_mut().filter(|client| client.backend == world.address(1) && !is_half(client, &half)) {

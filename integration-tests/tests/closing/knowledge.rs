@@ -97,19 +97,19 @@ async fn nothing_is_closed_while_the_list_of_backends_is_broken() {
     replace(&file, "- address: nowhere\n");
     logs("the backends may be out of date").await;
     churn(100).await; // the last order is done, and logged
-    let closed = closer.closed().unwrap().len();
-    assert!(closed < 40, "{closed} of 60: too late to show anything");
+    let before = closer.closed().unwrap().len();
+    assert!(before < 40, "{before} of 60: too late to show anything");
     churn(1_000).await;
-    assert_eq!(closer.closed().unwrap().len(), closed, "closed by a list that is out of date");
+    assert_eq!(closer.closed().unwrap().len(), before, "closed by a list that is out of date");
 
     // The mended list has one more, so there is something to wait for.
     replace(&file, &backends_file(5));
-    crowd.wait_for_ends(closed + 5).await;
+    crowd.wait_for_ends(before + 5).await;
     let found = ilb.logged("Found pods").unwrap();
     let mended = moment(found.iter().find(|line| line["ready"] == 5).unwrap());
     let closings = ilb.logged("Closing a connection").unwrap();
     let next = closings.iter().map(moment).find(|closing| *closing > mended).unwrap();
-    println!("{closed} closings, and the next one {:?} after the list was mended", next.duration_since(mended));
+    println!("{before} closings, and the next one {:?} after the list was mended", next.duration_since(mended));
     assert!(next.duration_since(mended).as_millis() >= 900, "before it has settled for a second");
     eventually("all five are level", async || {
         let counts = crowd.counts();

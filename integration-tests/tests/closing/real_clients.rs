@@ -35,7 +35,7 @@ const LIMIT: Duration = Duration::from_secs(150);
 
 /// Time for which pods come and go; they do so at least once.
 fn time() -> Duration {
-    let seconds = env::var("CLOSING_SECONDS").map_or(10, |text| text.parse().expect("CLOSING_SECONDS: a number"));
+    let seconds = env::var("CLOSING_SECONDS").map_or(10, |text| text.parse().unwrap());
     Duration::from_secs(seconds)
 }
 

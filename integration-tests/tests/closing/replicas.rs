@@ -87,8 +87,8 @@ async fn two_replicas_level_a_scale_out_by_no_more_closings_than_have_to_be() {
     let counts = eventually("both together are level", async || {
         let counts = crowd.counts();
         let (most, sum) = (counts.values().max().copied().unwrap_or(0), counts.values().sum::<usize>());
-        // The fullest has no more than 1.06 times the mean. Each replica stops at 1.05 times its own mean or one more than
-        // that, so that the sum of two is at most two above the mean of 50, which is 1.04.
+        // The fullest has no more than 1.06 times the mean. Each replica stops at 1.05 times its own mean of about 25, or at
+        // one more than that, so that the sum of both is two or three above the mean of 50.
         anyhow::ensure!(sum == CLIENTS && most * 8 * 100 <= CLIENTS * 106, "{counts:?}");
         Ok(counts)
     })
@@ -110,6 +110,8 @@ async fn two_replicas_level_a_scale_out_by_no_more_closings_than_have_to_be() {
     assert!(ends.len() * 100 <= minimum * 105, "{} closings, and {minimum} would do", ends.len());
     assert!(by_replica.iter().all(|closed| *closed * 4 >= minimum), "both have moved their own: {by_replica:?}");
     let mut by_client = BTreeMap::<usize, usize>::new();
-    ends.iter().for_each(|end| *by_client.entry(end.client).or_default() += 1);
+    for end in &ends {
+        *by_client.entry(end.client).or_default() += 1;
+    }
     assert!(by_client.values().all(|times| *times == 1), "no client twice: {by_client:?}");
 }

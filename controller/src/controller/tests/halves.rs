@@ -56,7 +56,7 @@ impl Shared {
     }
 
     /// Starts a controller of a pool that is to be levelled by 18 closings.
-    async fn start(&self, is_dry_run: bool) -> mpsc::UnboundedReceiver<&'static str> {
+    fn start(&self, is_dry_run: bool) -> mpsc::UnboundedReceiver<&'static str> {
         let rebalance = Rebalance { rate_permille: 1_000, ..Rebalance::default() };
         let policy = ClosingPolicy {
             rebalance: Some(rebalance),
@@ -94,7 +94,9 @@ impl HalfSource for Shared {
         }
         let now = Instant::now().into_std();
         let mut halves = self.0.halves.lock().unwrap().clone();
-        halves.iter_mut().for_each(|half| half.silent = now.duration_since(half.since.unwrap()));
+        for half in &mut halves {
+            half.silent = now.duration_since(half.since.unwrap());
+        }
         Ok(halves)
     }
 }
@@ -136,7 +138,7 @@ async fn wait_for(told: &mut mpsc::UnboundedReceiver<&'static str>, name: &str, 
 async fn what_closings_leave_behind_is_ended_and_what_was_there_before_stays() {
     let proxy = Shared::default();
     proxy.leave(BEFORE);
-    let mut told = proxy.start(false).await;
+    let mut told = proxy.start(false);
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert_eq!((proxy.lists(), proxy.closed()), (0, 0), "nothing is listed as long as nothing is closed");
     wait_for(&mut told, "HalfClosed", 18).await;
@@ -151,7 +153,7 @@ async fn what_closings_leave_behind_is_ended_and_what_was_there_before_stays() {
 async fn a_dry_run_neither_lists_nor_ends_anything() {
     let proxy = Shared::default();
     proxy.leave(BEFORE);
-    let mut told = proxy.start(true).await;
+    let mut told = proxy.start(true);
     wait_for(&mut told, "ConnectionClosed", 10).await;
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!((proxy.lists(), proxy.closed(), proxy.left()), (0, 0, vec![BEFORE]));
@@ -161,7 +163,7 @@ async fn a_dry_run_neither_lists_nor_ends_anything() {
 async fn connections_are_closed_although_halves_cannot_be_listed_and_what_is_left_of_them_stays() {
     let proxy = Shared::default();
     proxy.0.cannot_list.store(true, Ordering::Relaxed);
-    let mut told = proxy.start(false).await;
+    let mut told = proxy.start(false);
     wait_for(&mut told, "ListingHalvesFailed", 1).await;
     wait_for(&mut told, "ClosingsEnded", 1).await;
     assert_eq!(proxy.closed(), 18);

@@ -23,7 +23,7 @@ use ilb_testbed::{raise_file_limit, tools};
 
 use crate::{
     measurement::{Measurement, Measurements},
-    scenario::{Case, Contender, RATES, SCENARIOS},
+    scenario::{Case, Contender, RATES, SCENARIOS, Scenario},
 };
 
 /// Argument that makes this program measure one case in the network namespace that it is in.
@@ -40,7 +40,7 @@ async fn main() -> anyhow::Result<()> {
     // Where the cases are measured, nothing could be fetched.
     tools::path("traefik")?;
     let (run, mut measurements) = (Run::now(), Measurements::load()?);
-    for case in SCENARIOS.iter().flat_map(|scenario| scenario.cases()).filter(|case| selection.has(case)) {
+    for case in SCENARIOS.iter().flat_map(Scenario::cases).filter(|case| selection.has(case)) {
         eprintln!("{}: {}, at most {:.0} s", case.scenario.name, case.name(), case.limit().as_secs_f64());
         let measured: anyhow::Result<Measurement> = alone::run(&[ALONE, case.scenario.name, &case.name()]).await;
         let measurement = measured.with_context(|| format!("{}: {}", case.scenario.name, case.name()))?;

@@ -7,7 +7,7 @@ use ilb_benches::{results, run::Run};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    scenario::{Case, Contender, SCENARIOS},
+    scenario::{Case, Contender, SCENARIOS, Scenario},
     workload::Workload,
 };
 
@@ -90,7 +90,7 @@ impl Measurements {
 
     /// Returns all measurements, in the order of scenarios and cases.
     pub(crate) fn ordered(&self) -> impl Iterator<Item = (Case, &Measurement)> {
-        let cases = SCENARIOS.iter().flat_map(|scenario| scenario.cases());
+        let cases = SCENARIOS.iter().flat_map(Scenario::cases);
         cases.filter_map(|case| Some((case, self.get(&case)?)))
     }
 
@@ -101,7 +101,7 @@ impl Measurements {
 
     /// Returns whether every case has been measured.
     pub(crate) fn are_complete(&self) -> bool {
-        let mut cases = SCENARIOS.iter().flat_map(|scenario| scenario.cases());
+        let mut cases = SCENARIOS.iter().flat_map(Scenario::cases);
         cases.all(|case| self.get(&case).is_some())
     }
 }

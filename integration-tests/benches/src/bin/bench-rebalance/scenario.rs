@@ -79,12 +79,8 @@ impl Scenario {
         RATES.iter().flat_map(move |rate| {
             let contenders = Contender::ALL.into_iter().filter(move |contender| self.concerns(*contender, *rate));
             contenders.flat_map(move |contender| {
-                let case = move |workloads: &&'static [Workload]| Case {
-                    scenario: self,
-                    contender,
-                    rate: *rate,
-                    workloads: *workloads,
-                };
+                let case =
+                    move |workloads: &&'static [Workload]| Case { scenario: self, contender, rate: *rate, workloads };
                 self.workloads.iter().map(case)
             })
         })

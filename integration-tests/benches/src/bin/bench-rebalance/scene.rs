@@ -106,8 +106,8 @@ const LOG_LINES: usize = 20;
 
 /// Writes the list of the first backends. A file that takes the place of another one is never read in parts.
 fn write_backends(folder: &Path, backends: usize) -> anyhow::Result<()> {
-    let lines: String = (0..backends).map(|index| format!("- address: {}\n", backend::address(index))).collect();
+    let lines: Vec<_> = (0..backends).map(|index| format!("- address: {}\n", backend::address(index))).collect();
     let beside = folder.join("new");
-    fs::write(&beside, lines)?;
+    fs::write(&beside, lines.concat())?;
     Ok(fs::rename(beside, folder.join("backends.yaml"))?)
 }
