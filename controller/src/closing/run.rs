@@ -27,6 +27,13 @@ pub struct Run {
     pub spared: u64,
 }
 
+impl Run {
+    /// Creates a run that begins at this moment, with `planned` of `connections` to close.
+    pub fn new(why: Why, (planned, connections): (u64, u64), begun: Instant) -> Self {
+        Self { why, is_dry_run: false, begun, planned, connections, closed: 0, spared: 0 }
+    }
+}
+
 /// The end of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -91,7 +98,7 @@ impl Runs {
             && left + number(orders.len()) > 0
         {
             let planned = left + number(orders.len());
-            let run = Run { why, is_dry_run, begun: now, planned, connections, closed: 0, spared: 0 };
+            let run = Run { is_dry_run, ..Run::new(why, (planned, connections), now) };
             changes.push(RunChange::Began(run.clone()));
             self.run = Some(run);
         }

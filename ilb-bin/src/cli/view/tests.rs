@@ -1,7 +1,10 @@
 //! The texts that the commands print for a status.
 
 use ilb_discovery::State;
-use ilb_reconciler::Method;
+use ilb_reconciler::{
+    ClosingPolicy, Method,
+    closing::{Age, Drain, Outlook, Rebalance},
+};
 use tokio::time::Instant;
 
 use super::*;
@@ -64,4 +67,51 @@ async fn nothing_that_a_terminal_acts_on_is_printed() {
     status.pools[0].backends[0].why = "\u{9b}31m".to_owned();
     let shown = without_colours(&super::status(&status, ROOM)) + &line(&status);
     assert!(shown.chars().all(|c| c == '\n' || !c.is_control()), "{shown:?}");
+}
+
+/// Returns the line of a plan that is about closing connections, if there is one.
+fn plan_of_closings(policy: ClosingPolicy, change: impl FnOnce(&mut Outlook)) -> Option<String> {
+    let insight = Insight::new();
+    let pool = Reporter::add_closing(&insight, ("default", "tcp", Method::LeastConnections), policy);
+    let (set, mut outlook) = (set(&[State::Ready, State::Ready]), Outlook::default());
+    pool.discovered(&set);
+    change(&mut outlook);
+    pool.closings_planned(&outlook);
+    pool.planned(&round_robin(&set), &set);
+    let status = insight.read(|facts| facts.status(usize::MAX, Instant::now()));
+    let shown = without_colours(&super::plan(&status.pools, Room { width: 200, height: None }));
+    shown.lines().find_map(|line| line.strip_prefix("Closing")).map(|line| line.trim().to_owned())
+}
+
+#[tokio::test]
+async fn a_plan_shows_what_the_rules_would_close() {
+    let rebalance = ClosingPolicy { rebalance: Some(Rebalance::default()), ..ClosingPolicy::default() };
+    let drain = ClosingPolicy { drain: Some(Drain::default()), ..ClosingPolicy::default() };
+    let both = ClosingPolicy { drain: drain.drain, ..rebalance.clone() };
+    let age = ClosingPolicy { age: Some(Age::new(std::time::Duration::from_secs(3_600))), ..ClosingPolicy::default() };
+    let moves = |o: &mut Outlook| (o.connections, o.to_move, o.moves_per_second) = (127, 40, 2);
+    let all = |o: &mut Outlook| (o.connections, o.to_move, o.moves_per_second, o.to_drain) = (127, 40, 2, 7);
+
+    assert_eq!(plan_of_closings(ClosingPolicy::default(), moves), None, "no rules");
+    assert_eq!(
+        plan_of_closings(rebalance.clone(), moves).unwrap(),
+        "40 of 127 connections would be moved, at most 2 a second, rules: rebalance"
+    );
+    assert_eq!(
+        plan_of_closings(drain, |o| (o.connections, o.to_drain) = (127, 1)).unwrap(),
+        "1 connection of draining backends would be closed in time, rules: drain"
+    );
+    assert_eq!(
+        plan_of_closings(both, all).unwrap(),
+        "40 of 127 connections would be moved, at most 2 a second; 7 connections of draining backends would be closed in \
+         time, rules: rebalance, drain"
+    );
+    assert_eq!(
+        plan_of_closings(rebalance, |o| o.connections = 127).unwrap(),
+        "No connection would be closed now, rules: rebalance"
+    );
+    assert_eq!(
+        plan_of_closings(age, |_| {}).unwrap(),
+        "No connection would be closed now, rules: age; only a running ilb knows how old connections are"
+    );
 }

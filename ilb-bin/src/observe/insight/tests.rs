@@ -11,7 +11,7 @@ use ilb_controller::{ClosingFacts, ClosingResult, Desired, PoolInfo, PoolSpec};
 use ilb_discovery::{Backend, BackendSet, Cause, State, testing::FakeDiscovery};
 use ilb_reconciler::{
     ClosingPolicy, Decision, LeastConnections, Method, Pacing, RoundRobin,
-    closing::{ClosingState, Half, Order},
+    closing::{ClosingState, Half, Order, Outlook},
     decision::{Evidence, Standing},
     least_connections::{Count, StandingChange},
 };
@@ -25,7 +25,7 @@ use crate::{
     process::logging::DroppedLines,
 };
 
-mod closing;
+pub(crate) mod closing;
 mod trouble;
 
 /// Reports events of one pool as the loop would.
@@ -63,11 +63,17 @@ impl Reporter {
         self.report(&Event::ClosingsCounted { pool: &self.spec.name, facts: &facts });
     }
 
-    /// Reports the result of an order to close a connection.
+    /// Reports which connections the rules are about, in a plan.
+    pub(crate) fn closings_planned(&self, outlook: &Outlook) {
+        self.report(&Event::ClosingsPlanned { pool: &self.spec.name, outlook });
+    }
+
+    /// Reports the result of an order to end the half of a client's connection.
     pub(crate) fn half_closed(&self, half: &Half, result: &ClosingResult) {
         self.report(&Event::HalfClosed { half, result });
     }
 
+    /// Reports the result of an order to close a connection.
     pub(crate) fn connection_closed(&self, order: &Order, result: &ClosingResult) {
         self.report(&Event::ConnectionClosed { pool: &self.spec.name, order, result });
     }

@@ -20,6 +20,8 @@ use crate::{
     process::collected_lines::Lines,
 };
 
+mod closing;
+
 /// Returns the outcome of a probe that a backend does not answer.
 fn refused() -> Result<Probed, ProbeError> {
     Err(ProbeError::Backend(std::io::ErrorKind::ConnectionRefused.into()))
