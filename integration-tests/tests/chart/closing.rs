@@ -1,6 +1,6 @@
 //! Closing connections on purpose: a container of its own has the only right in the pod, and runs only where it is admitted.
 
-use std::process::Command;
+use std::{fs, process::Command};
 
 use ilb_testbed::{ApiServer, Chart, Ilb, Rendered};
 use serde_json::{Value, json};
@@ -152,6 +152,28 @@ fn rules_reach_ilb_and_change_without_new_pods() {
     assert_eq!(one.file("ilb.yaml").unwrap(), json!({"pools": [{"closing": {"maxAge": "1h"}}]}));
     let variables = one.container("ilb").unwrap()["env"].to_string();
     assert!(["ILB_CONFIG", "POD_LABELS", "LOG_LEVEL"].iter().all(|name| variables.contains(name)), "{variables}");
+}
+
+/// An interval that the chart lets pass and ilb refuses would only be noticed in a pod that never starts.
+#[test]
+#[ignore = "needs the testbed: make test"]
+fn the_chart_takes_the_intervals_that_ilb_takes_together_with_rules() {
+    let (chart, ilb) = (Chart::new().unwrap(), Ilb::build().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ilb.yaml");
+    let mut taken = 0;
+    for interval in ["4s", "4000ms", "3s999ms", "0.05m", "1.5s2.5s", "4s1ms", "4.001s", "4000001us", "0.1m", "1h"] {
+        let values = |rules: &str| format!("{{pools: [{{selector: a=b, updateInterval: {interval}{rules}}}]}}");
+        let without = chart.render(&values("")).unwrap();
+        let mut settings = without.file("ilb.yaml").unwrap();
+        settings["pools"][0]["closing"] = json!({"maxAge": "1h"});
+        fs::write(&file, settings.to_string()).unwrap();
+        let checked = Command::new(&ilb).arg("check").arg("--config").arg(&file).output().unwrap();
+        let rendered = chart.render(&values(", closing: {maxAge: 1h}"));
+        assert_eq!(rendered.is_ok(), checked.status.success(), "{interval}: {rendered:?}, {checked:?}");
+        taken += u32::from(rendered.is_ok());
+    }
+    assert_eq!(taken, 5);
 }
 
 /// The levels, whether a pod without the closer is admitted, and whether one with it is.
