@@ -1,5 +1,6 @@
 //! Builds what runs from the settings: sources of backends, clients of Traefik, pools, and the process around them.
 
+mod admission;
 mod certificate;
 mod cluster;
 mod connections;
@@ -9,4 +10,4 @@ mod run;
 mod settings_file;
 mod traefik;
 
-pub(crate) use self::{pools::PoolFactory, run::run, traefik::TraefikClients};
+pub(crate) use self::{admission::check_admission, pools::PoolFactory, run::run, traefik::TraefikClients};
