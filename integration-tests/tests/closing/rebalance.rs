@@ -11,7 +11,8 @@ use std::{
     time::Duration,
 };
 
-use ilb_testbed::{Backend, Behaviour, CloserProcess, Ilb, Privileges, eventually_within};
+use anyhow::Context;
+use ilb_testbed::{Admin, Backend, Behaviour, CloserProcess, Ilb, Privileges, eventually, eventually_within};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     net::TcpStream,
@@ -24,6 +25,9 @@ use crate::scene::{FLAGS, Scene, alone, backends_file};
 const CLIENTS: u64 = 400;
 /// Closings a second.
 const RATE: u64 = 20;
+
+/// Address of the admin server in the network namespace of the test.
+const ADMIN_ADDRESS: &str = "127.0.0.1:8081";
 
 /// Clients that stay connected.
 struct Crowd {
@@ -87,6 +91,7 @@ async fn a_scale_out_is_levelled_by_no_more_closings_than_have_to_be() {
         ("ILB_BACKENDS_FILE", file.to_str().unwrap()),
         ("TRAEFIK_API_URL", &scene.traefik.url()),
         ("ILB_LOG_LEVEL", "debug"),
+        ("ILB_ADMIN_ADDRESS", ADMIN_ADDRESS),
         ("ILB_CLOSER_SOCKET", closer.socket().to_str().unwrap()),
         ("ILB_CLOSING_REBALANCE_ENABLED", "true"),
         ("ILB_CLOSING_REBALANCE_RATE", "100%"),
@@ -137,4 +142,24 @@ async fn a_scale_out_is_levelled_by_no_more_closings_than_have_to_be() {
     assert_eq!(ends.iter().filter(|ends| **ends > 1).count(), 0, "no client twice");
     assert!(took <= Duration::from_secs(minimum / RATE + 3), "{took:?}");
     assert_eq!(ilb.logged("A backend is suspect: no new connections until it answers").unwrap().len(), 0);
+    let admin = Admin::new(ADMIN_ADDRESS.parse().unwrap()).unwrap();
+    eventually("the ends of all closed connections are counted", async || {
+        let ended = of_all_backends(&admin, "ilb_backend_connections_closed_total").await?;
+        anyhow::ensure!(ended == closings, "{ended} of {closings}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    let by_backends = of_all_backends(&admin, "ilb_backend_connections_closed_by_backend_total").await.unwrap();
+    assert_eq!(by_backends, 0, "none of them is evidence against its backend");
+}
+
+/// Returns the sum of a counter over all backends.
+async fn of_all_backends(admin: &Admin, counter: &str) -> anyhow::Result<u64> {
+    let text = admin.metrics().await?;
+    let series = text.lines().filter(|line| line.starts_with(&format!("{counter}{{")));
+    let whole = |line: &str| line.rsplit(' ').next().unwrap_or_default().trim_end_matches(".0").parse::<u64>();
+    let values: Vec<_> = series.map(whole).collect::<Result<_, _>>().with_context(|| text.clone())?;
+    anyhow::ensure!(!values.is_empty(), "there is no {counter} in\n{text}");
+    Ok(values.iter().sum())
 }
