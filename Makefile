@@ -7,7 +7,7 @@ CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 CARGO_FUZZ_VERSION := 0.13.2
 CARGO_FUZZ := $(CACHE)/cargo-fuzz-$(CARGO_FUZZ_VERSION)/bin/cargo-fuzz
-LIBRARIES := ilb-discovery ilb-connections ilb-traefik-client ilb-reconciler ilb-controller
+LIBRARIES := ilb-discovery ilb-connections ilb-traefik-client ilb-reconciler ilb-siblings ilb-controller
 
 .DEFAULT_GOAL := help
 .PHONY: help build run test demo chart-test fuzz docs chart-docs helm-lint helm-package image docker-build cluster-test chaos bench-discovery bench-propagation bench-apply bench-balance bench-rebalance bench-footprint test-matrix lint fmt testbed clean

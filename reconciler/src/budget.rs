@@ -5,8 +5,19 @@ use std::time::Duration;
 /// Limits an activity to a fixed part of the time.
 ///
 /// Holds a running mean of its cost. The period is a multiple of that mean, within bounds.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use ilb_reconciler::Budget;
+///
+/// // At most a hundredth of the time, at least once a second, and at most 20 times a second.
+/// let mut budget = Budget::new(100, Duration::from_millis(50), Duration::from_secs(1));
+/// budget.spent(Duration::from_millis(2));
+/// assert_eq!(budget.period(), Duration::from_millis(200));
+/// ```
 #[derive(Clone, Debug)]
-pub(crate) struct Budget {
+pub struct Budget {
     /// The period divided by the mean cost: with 80, the activity takes at most 1/80 of the time.
     period_per_cost: u32,
     min_period: Duration,
@@ -23,12 +34,12 @@ const MIN_COST: Duration = Duration::from_micros(10);
 impl Budget {
     /// Creates a budget with a period of at least `min_period` and at most `max_period`, which wins if it is the shorter
     /// one. Until a cost is known, the period is the minimum.
-    pub(crate) fn new(period_per_cost: u32, min_period: Duration, max_period: Duration) -> Self {
+    pub fn new(period_per_cost: u32, min_period: Duration, max_period: Duration) -> Self {
         Self { period_per_cost, min_period, max_period, mean_cost: None }
     }
 
     /// Takes in the cost of one more run. A single costly run, for example on a busy machine, changes little.
-    pub(crate) fn spent(&mut self, cost: Duration) {
+    pub fn spent(&mut self, cost: Duration) {
         self.mean_cost = Some(match self.mean_cost {
             None => cost,
             // A mean that is far too high has to fall quickly, because until then everything is slow. A clock that only
@@ -41,7 +52,7 @@ impl Budget {
     }
 
     /// Returns the time from one run to the next.
-    pub(crate) fn period(&self) -> Duration {
+    pub fn period(&self) -> Duration {
         let affordable = self.mean_cost.unwrap_or_default().saturating_mul(self.period_per_cost);
         affordable.clamp(self.min_period.min(self.max_period), self.max_period)
     }

@@ -29,6 +29,7 @@ mod traefik_model;
 mod trigger;
 
 pub use crate::{
+    budget::Budget,
     closing::{Closing, ClosingPolicy},
     decision::{Decision, Method, Reason},
     least_connections::LeastConnections,

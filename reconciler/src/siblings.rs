@@ -26,7 +26,7 @@ use self::{
 };
 pub use self::{
     portion::portion,
-    report::{Heard, Ignored, ReplicaId, Report},
+    report::{Heard, Ignored, InvalidReplicaId, ReplicaId, Report},
 };
 
 /// Maximum number of siblings. With as many, each knows little enough of the others that more would change nothing; the
@@ -102,7 +102,13 @@ impl Siblings {
         now: Instant,
     ) {
         self.recent.add(opened.into(), now);
+        let is_first = self.history.last().is_none();
         self.history.add(connections, opened, now);
+        if is_first {
+            // What was heard before, as at the start beside a Traefik that has connections already, is compared with this.
+            let first = self.history.at(now);
+            self.others.values_mut().for_each(|sibling| sibling.own_then = Arc::clone(&first));
+        }
     }
 
     /// Returns the report of this replica; `None` before its first sample.
@@ -115,6 +121,11 @@ impl Siblings {
             opened: last.opened,
             connections: last.connections.iter().filter(|(_, connections)| *connections > 0).collect(),
         })
+    }
+
+    /// Returns `true` if a later sample of the same sibling is known.
+    pub(crate) fn knows_later(&self, report: &Report) -> bool {
+        self.others.get(&report.replica).is_some_and(|known| known.sample > report.sample)
     }
 
     /// Takes in a report of a sibling.

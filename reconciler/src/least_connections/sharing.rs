@@ -36,8 +36,23 @@ impl LeastConnections {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
-    pub fn with_replica(self, replica: ReplicaId) -> Self {
-        Self { siblings: Some(Siblings::new(replica)), ..self }
+    pub fn with_replica(mut self, replica: ReplicaId) -> Self {
+        self.set_replica(replica);
+        self
+    }
+
+    /// Makes this balancer one of several replicas, as [`with_replica`](Self::with_replica) does. It has heard no sibling
+    /// then.
+    pub fn set_replica(&mut self, replica: ReplicaId) {
+        self.siblings = Some(Siblings::new(replica));
+    }
+
+    /// Takes over what `before`, which this balancer replaces, knows of the siblings and of its own counts over time. For
+    /// the siblings it is the same balancer then, and its next report continues the last one.
+    pub fn replace_replica(&mut self, before: &mut Self) {
+        if self.siblings.is_some() && before.siblings.is_some() {
+            self.siblings = before.siblings.take();
+        }
     }
 
     /// Returns the report of this replica for its siblings; `None` if it has no identity or cannot count, so that it takes
@@ -45,6 +60,12 @@ impl LeastConnections {
     pub fn report(&self, now: Instant) -> Option<Report> {
         let siblings = self.siblings.as_ref().filter(|_| self.can_count())?;
         siblings.report(now)
+    }
+
+    /// Returns `true` if a later sample of the same sibling is known, so that this report would be ignored. Where reports come
+    /// in order, the sibling has begun to count from the start again.
+    pub fn knows_later(&self, report: &Report) -> bool {
+        self.siblings.as_ref().is_some_and(|siblings| siblings.knows_later(report))
     }
 
     /// Takes in the report of a sibling, as often as one comes. Which siblings there are is the caller's business, and so
@@ -62,11 +83,13 @@ impl LeastConnections {
     }
 
     /// Takes in that a sibling has ended, or another one has taken its place: its connections no longer count. One that
-    /// is merely silent still may carry connections, and counts again once it is heard.
-    pub fn sibling_left(&mut self, replica: ReplicaId) {
-        if self.siblings.as_mut().is_some_and(|siblings| siblings.left(replica)) {
+    /// is merely silent still may carry connections, and counts again once it is heard. Returns `true` if it was known.
+    pub fn sibling_left(&mut self, replica: ReplicaId) -> bool {
+        let was_known = self.siblings.as_mut().is_some_and(|siblings| siblings.left(replica));
+        if was_known {
             self.sampling.wake();
         }
+        was_known
     }
 
     /// Returns which siblings are heard and how the connections are shared with them; `None` without an identity.

@@ -1,6 +1,6 @@
 //! Reports: how replicas tell each other of their connections.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, str::FromStr, time::Duration};
 
 /// Identity of a replica. It is drawn at random when the process starts, so a replica that restarts is another one.
 ///
@@ -17,6 +17,45 @@ impl ReplicaId {
     /// Returns the number.
     pub const fn get(self) -> u128 {
         self.0
+    }
+}
+
+/// Writes the identity as a UUID is written.
+impl fmt::Display for ReplicaId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = format!("{:032x}", self.0);
+        let groups: Vec<&str> = GROUPS.iter().map(|(from, to)| &digits[*from..*to]).collect();
+        f.pad(&groups.join("-"))
+    }
+}
+
+/// Digits of each group of a UUID.
+const GROUPS: [(usize, usize); 5] = [(0, 8), (8, 12), (12, 16), (16, 20), (20, 32)];
+
+/// Text that is not the identity of a replica.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidReplicaId(());
+
+impl fmt::Display for InvalidReplicaId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "the identity of a replica is written as a UUID, 32 hexadecimal digits in groups of 8, 4, 4, 4 and 12",
+        )
+    }
+}
+
+impl std::error::Error for InvalidReplicaId {}
+
+impl FromStr for ReplicaId {
+    type Err = InvalidReplicaId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let lengths = text.split('-').map(str::len);
+        let is_hex = text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
+        if !is_hex || !lengths.eq(GROUPS.iter().map(|(from, to)| to - from)) {
+            return Err(InvalidReplicaId(()));
+        }
+        u128::from_str_radix(&text.replace('-', ""), 16).map(Self).map_err(|_| InvalidReplicaId(()))
     }
 }
 
@@ -86,4 +125,40 @@ pub enum Ignored {
     TooManyBackends,
     /// [`MAX_SIBLINGS`](super::MAX_SIBLINGS) are heard already.
     TooManySiblings,
+}
+
+impl Ignored {
+    /// All causes as words, in the order of the variants.
+    pub const NAMES: [&'static str; 6] =
+        ["not_sharing", "own", "old", "overtaken", "too_many_backends", "too_many_siblings"];
+
+    /// Returns the cause as one word.
+    pub fn name(self) -> &'static str {
+        let [not_sharing, own, old, overtaken, too_many_backends, too_many_siblings] = Self::NAMES;
+        match self {
+            Self::NotSharing => not_sharing,
+            Self::Own => own,
+            Self::Old => old,
+            Self::Overtaken => overtaken,
+            Self::TooManyBackends => too_many_backends,
+            Self::TooManySiblings => too_many_siblings,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_is_written_as_a_uuid_and_nothing_else_is_one() {
+        let id = ReplicaId::new(0x8f14_e45f_ceea_467f_a8c1_0d2a_6d3c_9b01);
+        assert_eq!(id.to_string(), "8f14e45f-ceea-467f-a8c1-0d2a6d3c9b01");
+        for id in [id, ReplicaId::new(0), ReplicaId::new(u128::MAX)] {
+            assert_eq!(id.to_string().parse(), Ok(id));
+        }
+        for text in ["", "8f14e45f", "8f14e45fceea467fa8c10d2a6d3c9b01", "+f14e45f-ceea-467f-a8c1-0d2a6d3c9b01"] {
+            assert!(text.parse::<ReplicaId>().is_err(), "{text}");
+        }
+    }
 }

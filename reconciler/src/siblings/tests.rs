@@ -22,6 +22,7 @@ fn only_the_first_report_of_a_sample_is_news_and_only_if_its_connections_differ(
     let (mut siblings, now) = (Siblings::new(OWN), Instant::now());
     assert_eq!(siblings.heard(report(1, 5, 7), now), Heard::News);
     assert_eq!(siblings.heard(report(1, 5, 8), now), Heard::Repeated);
+    assert!(siblings.knows_later(&report(1, 4, 8)) && !siblings.knows_later(&report(2, 4, 8)));
     assert_eq!(siblings.heard(report(1, 4, 8), now), Heard::Ignored(Ignored::Overtaken));
     assert_eq!(siblings.connections_to(backend(1), now), 7);
     assert_eq!(siblings.heard(report(1, 6, 7), now), Heard::Unchanged);
@@ -107,4 +108,16 @@ fn a_connection_that_opens_here_counts_in_full_until_the_sibling_has_counted_aft
     assert_eq!(excess(&siblings), 4, "its counts are new here, and yet older than the four");
     siblings.heard(theirs(3), start + SECOND);
     assert_eq!(excess(&siblings), 3, "it knows of them, and of 24 in all this replica has its half");
+}
+
+#[test]
+fn counts_that_are_heard_before_the_first_own_sample_are_compared_with_that() {
+    let (mut siblings, start) = (Siblings::new(OWN), Instant::now());
+    let row = |first: u32| (0..2u8).map(move |index| (backend(index), if index == 0 { first } else { 10 }));
+    siblings.heard(Report::new(ReplicaId::new(1), 1, Duration::ZERO, 0, row(10)), start);
+    siblings.sampled(row(30), 0, start + SECOND / 2);
+    let heights = siblings.heights(row(30).map(|(backend, connections)| (backend, connections, 1)), start + SECOND / 2);
+    let whole = heights.unwrap().whole();
+    // 40 and 20 in all, of which half are the business of this replica, and a tenth of its own row stays.
+    assert_eq!(whole[0].connections - whole[1].connections, 11);
 }

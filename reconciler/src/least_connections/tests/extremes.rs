@@ -82,7 +82,9 @@ fn give(balancer: &mut LeastConnections, input: Input, now: Instant) {
         Input::Reported(report) => {
             balancer.sibling_reported(report, now);
         }
-        Input::Left(replica) => balancer.sibling_left(replica),
+        Input::Left(replica) => {
+            balancer.sibling_left(replica);
+        }
         Input::Repeated => {
             balancer.heard_end();
             balancer.recount(now);
