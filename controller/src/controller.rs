@@ -32,8 +32,9 @@ use crate::{
     counting::sleep_until,
     desired::{Desired, DesiredPools},
     event::{Event, Observer, Observers},
-    first_push::FirstPush,
+    first_push::{FirstPush, may_answer_later},
     pool::{Pool, PoolWakeUp},
+    siblings::{Siblings, heard},
 };
 
 /// Keeps a sink configured for its pools: pushes the desired state, and proves that it is still in force.
@@ -60,6 +61,7 @@ pub struct Controller {
     /// The push, proof or question under way: one at a time.
     work: Option<BoxFuture<'static, Outcome>>,
     closings: Closings,
+    siblings: Option<Siblings>,
 }
 
 /// Pools to add and to remove while a controller runs. An added pool replaces the one with the same name.
@@ -106,6 +108,7 @@ impl Controller {
             has_more_pools: false,
             work: None,
             closings: Closings::new(),
+            siblings: None,
         }
     }
 
@@ -156,12 +159,14 @@ impl Controller {
     pub async fn run(mut self, stop: impl Future<Output = ()>) {
         let mut stop = std::pin::pin!(stop);
         self.first_push = FirstPush::waiting(Instant::now() + Self::MAX_FIRST_PUSH_DELAY);
+        self.begin_exchange();
         for pool in self.pools.values() {
             pool.announce(&mut self.observers);
         }
         loop {
             self.observers.on(&Event::Alive);
-            let wake_up = self.advance().into_iter().chain(self.advance_closings()).min();
+            let awaited = self.advance_exchange();
+            let wake_up = self.advance().into_iter().chain(self.advance_closings()).chain(awaited).min();
             tokio::select! {
                 biased;
                 () = &mut stop => return,
@@ -175,9 +180,12 @@ impl Controller {
                 finished = self.closings.next() => {
                     self.closings.finish(finished, &mut self.pools, &mut self.observers);
                 }
+                event = heard(&mut self.siblings) => self.heard(event),
                 Some((pool, mut wake_up)) = next(&mut self.pools) => {
+                    let is_sample = wake_up.is_sample();
                     self.closings.leave_out_ends(&mut wake_up);
                     pool.handle(wake_up, &mut self.observers);
+                    self.siblings.iter().filter(|_| is_sample).for_each(|siblings| siblings.publish(pool));
                 }
                 () = sleep_until(wake_up) => {}
                 () = time::sleep(Self::HEARTBEAT) => {}
@@ -248,7 +256,7 @@ impl Controller {
         if !self.pools.is_empty() && desired.len() == self.pools.len() {
             self.first_push = FirstPush::Over;
         }
-        if desired.is_empty() || !self.first_push.is_over() {
+        if desired.is_empty() || !self.first_push.is_over() || self.awaits_siblings() {
             return None;
         }
         let before = self.pushes.acknowledged().filter(|before| **before != desired && !self.pushes.is_pushing());
@@ -316,6 +324,7 @@ impl Controller {
         // Before the others are removed, so that observers see no moment without pools.
         for mut pool in changes.added {
             let name = pool.name().clone();
+            self.siblings.iter().for_each(|siblings| siblings.add(&mut pool));
             self.closings.forget(&name, &mut self.pools, &mut self.observers);
             if let Some(before) = self.pools.get_mut(&name) {
                 before.end_closings(&mut self.observers);
@@ -326,6 +335,7 @@ impl Controller {
         }
         self.remove(&removed);
         self.find_shared_backends();
+        self.siblings.iter().for_each(|siblings| siblings.retain(&self.pools));
     }
 
     fn remove(&mut self, names: &[Name]) {
@@ -416,24 +426,6 @@ impl Controller {
         }
     }
 
-    /// Takes in a failure, which may mean that another client has replaced the configuration.
-    fn note_replacement(&mut self, error: &Error, now: Instant) {
-        if matches!(error, Error::Overwritten(_)) {
-            if let Some(moment) = self.rivalry.replaced(now.into_std()) {
-                self.pushes.hold_until(moment);
-            }
-            self.report_rival(now);
-        }
-    }
-
-    /// Reports a rival that was found, or that is gone.
-    fn report_rival(&mut self, now: Instant) {
-        let has_rival = self.rivalry.has_rival(now.into_std());
-        if std::mem::replace(&mut self.has_rival, has_rival) != has_rival {
-            self.observers.on(if has_rival { &Event::RivalFound } else { &Event::RivalGone });
-        }
-    }
-
     /// Lets the next push have the counts of its moment, not those of the push that is no longer or never was in force.
     fn recount(&mut self) {
         self.pools.values_mut().for_each(Pool::recount);
@@ -447,15 +439,6 @@ impl fmt::Debug for Controller {
             .field("pushes", &self.pushes)
             .field("first_push", &self.first_push)
             .finish_non_exhaustive()
-    }
-}
-
-/// Returns whether the same question may be answered later.
-fn may_answer_later(error: &Error) -> bool {
-    match error {
-        Error::Unintelligible { .. } => false,
-        Error::Fleet { failed, .. } => failed.is_empty() || failed.iter().any(|(_, error)| may_answer_later(error)),
-        error => error.is_retryable(),
     }
 }
 
@@ -498,5 +481,7 @@ async fn finished(work: &mut Option<BoxFuture<'static, Outcome>>) -> Outcome {
     }
 }
 
+mod exchange;
+mod rival;
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,7 @@ use ilb_discovery::{Backend, BackendSet};
 use ilb_reconciler::{
     Decision, LeastConnections,
     least_connections::{self, Count, Ending, ProbeKind, ProbeResult},
+    siblings::{Heard, ReplicaId, Report},
 };
 use ilb_traefik_client::Name;
 use tokio::time::{self, Instant};
@@ -199,6 +200,36 @@ impl Counting {
         let is_news = self.needs != needs;
         self.needs = needs;
         is_news
+    }
+
+    /// Takes part in the exchange with the siblings as this replica.
+    pub(crate) fn set_replica(&mut self, replica: ReplicaId) {
+        self.balancer.set_replica(replica);
+    }
+
+    /// Takes over what the counting of a pool that is replaced knows of the siblings.
+    pub(crate) fn replace(&mut self, before: &mut Self) {
+        self.balancer.replace_replica(&mut before.balancer);
+    }
+
+    /// Returns the report for the siblings; `None` while connections cannot be counted.
+    pub(crate) fn report(&self) -> Option<Report> {
+        self.balancer.report(Instant::now().into_std())
+    }
+
+    /// Takes in the report of a sibling.
+    pub(crate) fn sibling_reported(&mut self, report: Report) -> Heard {
+        let now = Instant::now().into_std();
+        // Reports come in order. A lower number is that of a pool that has been removed there and added again.
+        if self.balancer.knows_later(&report) {
+            self.balancer.sibling_left(report.replica);
+        }
+        self.balancer.sibling_reported(report, now)
+    }
+
+    /// Takes in that a sibling no longer takes part in this pool. Returns `true` if it did.
+    pub(crate) fn sibling_left(&mut self, replica: ReplicaId) -> bool {
+        self.balancer.sibling_left(replica)
     }
 
     /// Returns `true` if the last attempt to count connections succeeded.

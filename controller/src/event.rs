@@ -8,7 +8,9 @@ use ilb_reconciler::{
     Decision, LeastConnections,
     closing::{ClosingState, Half, Order, Outlook},
     least_connections::StandingChange,
+    siblings::{Ignored, ReplicaId},
 };
+use ilb_siblings::SiblingEvent;
 use ilb_traefik_client::{Applied, Name, fleet::InstanceState};
 
 use crate::{
@@ -215,6 +217,20 @@ pub enum Event<'a> {
     CloserChanged {
         /// The ability from now on.
         ability: &'a Ability,
+    },
+    /// A sibling is heard, has reported, is lost or has left: an event of the exchange with the siblings.
+    Sibling {
+        /// The event of the exchange.
+        event: &'a SiblingEvent,
+    },
+    /// A report of a sibling was ignored. Its counts take no part until there is a report that is not.
+    ReportIgnored {
+        /// Name of the pool.
+        pool: &'a Name,
+        /// Identity of the sibling.
+        replica: ReplicaId,
+        /// The cause.
+        cause: Ignored,
     },
     /// An instance of a fleet joined, changed or left.
     InstanceChanged {

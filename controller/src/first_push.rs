@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ilb_traefik_client::Error;
 use tokio::time::Instant;
 
 /// State of the first push.
@@ -61,5 +62,14 @@ impl FirstPush {
             Self::Waiting { until, .. } => Some(until),
             Self::Asking { .. } | Self::Over => None,
         }
+    }
+}
+
+/// Returns whether the same question may be answered later.
+pub(crate) fn may_answer_later(error: &Error) -> bool {
+    match error {
+        Error::Unintelligible { .. } => false,
+        Error::Fleet { failed, .. } => failed.is_empty() || failed.iter().any(|(_, error)| may_answer_later(error)),
+        error => error.is_retryable(),
     }
 }

@@ -11,6 +11,7 @@ mod plan;
 mod policy;
 mod pool;
 mod pool_info;
+mod siblings;
 mod spec;
 #[cfg(test)]
 mod testing;

@@ -3,7 +3,10 @@
 use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use ilb_discovery::BackendSet;
-use ilb_reconciler::{Decision, LeastConnections, Method, Pacing, RoundRobin};
+use ilb_reconciler::{
+    Decision, LeastConnections, Method, Pacing, RoundRobin,
+    siblings::{Heard, Ignored, ReplicaId, Report},
+};
 use ilb_traefik_client::Name;
 use tokio::time::Instant;
 
@@ -115,6 +118,44 @@ impl Policy {
         match &mut self.0 {
             Kind::RoundRobin(_) => false,
             Kind::LeastConnections(counting) => counting.set_closing_needs(needs),
+        }
+    }
+
+    /// Takes part in the exchange with the siblings as this replica, if connections are counted.
+    pub(crate) fn set_replica(&mut self, replica: ReplicaId) {
+        if let Kind::LeastConnections(counting) = &mut self.0 {
+            counting.set_replica(replica);
+        }
+    }
+
+    /// Takes over what the policy of a pool that is replaced knows of the siblings.
+    pub(crate) fn replace(&mut self, before: &mut Self) {
+        if let (Kind::LeastConnections(counting), Kind::LeastConnections(before)) = (&mut self.0, &mut before.0) {
+            counting.replace(before);
+        }
+    }
+
+    /// Returns the report for the siblings; `None` if this replica takes no part.
+    pub(crate) fn report(&self) -> Option<Report> {
+        match &self.0 {
+            Kind::RoundRobin(_) => None,
+            Kind::LeastConnections(counting) => counting.report(),
+        }
+    }
+
+    /// Takes in the report of a sibling.
+    pub(crate) fn sibling_reported(&mut self, report: Report) -> Heard {
+        match &mut self.0 {
+            Kind::RoundRobin(_) => Heard::Ignored(Ignored::NotSharing),
+            Kind::LeastConnections(counting) => counting.sibling_reported(report),
+        }
+    }
+
+    /// Takes in that a sibling no longer takes part in this pool. Returns `true` if it did.
+    pub(crate) fn sibling_left(&mut self, replica: ReplicaId) -> bool {
+        match &mut self.0 {
+            Kind::RoundRobin(_) => false,
+            Kind::LeastConnections(counting) => counting.sibling_left(replica),
         }
     }
 

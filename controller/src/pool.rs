@@ -10,7 +10,10 @@ use std::{
 
 use futures_util::{FutureExt, StreamExt, stream::BoxStream};
 use ilb_discovery::{Backend, BackendSet, Capacity, Discovery, State, Update};
-use ilb_reconciler::{ClosingPolicy, Decision, RoundRobin};
+use ilb_reconciler::{
+    ClosingPolicy, Decision, RoundRobin,
+    siblings::{Heard, ReplicaId, Report},
+};
 use ilb_traefik_client::{Member, Name};
 
 use crate::{
@@ -55,6 +58,13 @@ pub struct Pool {
 pub(crate) enum PoolWakeUp {
     Discovered(Result<Update, ilb_discovery::Error>),
     Counting(CountingWakeUp),
+}
+
+impl PoolWakeUp {
+    /// Returns `true` if connections were counted, or could not be.
+    pub(crate) fn is_sample(&self) -> bool {
+        matches!(self, Self::Counting(CountingWakeUp::Sampled(_)))
+    }
 }
 
 impl Pool {
@@ -111,8 +121,9 @@ impl Pool {
     }
 
     /// Takes the place of `before`, whose desired state stays in use until this pool knows its own backends.
-    pub(crate) fn replace(&mut self, before: &Self) {
+    pub(crate) fn replace(&mut self, before: &mut Self) {
         self.inherited = before.desired();
+        self.policy.replace(&mut before.policy);
         if let Some(inherited) = &self.inherited {
             self.policy.inherit(&inherited.decision);
         }
@@ -253,6 +264,28 @@ impl Pool {
     pub(crate) fn recount(&mut self) {
         self.is_due = true;
         self.policy.recount();
+    }
+
+    /// Takes part in the exchange with the siblings as this replica.
+    pub(crate) fn set_replica(&mut self, replica: ReplicaId) {
+        self.policy.set_replica(replica);
+    }
+
+    /// Returns the report for the siblings; `None` if this replica takes no part.
+    pub(crate) fn report(&self) -> Option<Report> {
+        self.policy.report()
+    }
+
+    /// Takes in the report of a sibling.
+    pub(crate) fn sibling_reported(&mut self, report: Report) -> Heard {
+        let heard = self.policy.sibling_reported(report);
+        self.is_due |= heard == Heard::News;
+        heard
+    }
+
+    /// Takes in that a sibling no longer takes part in this pool.
+    pub(crate) fn sibling_left(&mut self, replica: ReplicaId) {
+        self.is_due |= self.policy.sibling_left(replica);
     }
 
     /// Returns `true` if a push should wait for counts that are about to be taken.

@@ -331,6 +331,8 @@ pub(crate) fn name_of(event: &Event<'_>) -> &'static str {
         Event::RivalFound => "RivalFound",
         Event::RivalGone => "RivalGone",
         Event::InstanceChanged { .. } => "InstanceChanged",
+        Event::Sibling { .. } => "Sibling",
+        Event::ReportIgnored { .. } => "ReportIgnored",
         Event::DescribingFailed { .. } => "DescribingFailed",
         Event::ClosingsPlanned { .. } => "ClosingsPlanned",
         Event::ClosingsBegan { .. } => "ClosingsBegan",

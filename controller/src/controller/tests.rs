@@ -20,6 +20,7 @@ mod least_connections;
 mod pools;
 mod pushes;
 mod rivals;
+mod siblings;
 
 /// A running controller of pools balanced by round robin.
 struct Running {
