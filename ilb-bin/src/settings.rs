@@ -27,6 +27,8 @@ mod pool;
 mod problems;
 mod reading;
 mod setting;
+mod sibling_service;
+mod siblings;
 mod traefik;
 
 use std::{io, path::PathBuf};
@@ -42,10 +44,11 @@ pub(crate) use self::{
     pool::{Namespaces, PoolSettings},
     problems::Problems,
     setting::Key,
+    sibling_service::SiblingService,
     traefik::{Authentication, Instances, TraefikSettings},
 };
 use self::{
-    definitions::{CLOSER_SOCKET, LOG_FORMAT, LOG_LEVEL},
+    definitions::{CLOSER_SOCKET, LOG_FORMAT, LOG_LEVEL, siblings::SIBLINGS},
     effective::Effective,
     reading::{Reading, Reported},
 };
@@ -62,6 +65,8 @@ pub(crate) struct Settings {
     pub(crate) traefik: TraefikSettings,
     /// Socket of the process that closes connections; `None` if there is none.
     pub(crate) closer_socket: Option<PathBuf>,
+    /// Services whose endpoints are the replicas before the same backends; empty if this one balances by itself.
+    pub(crate) siblings: Vec<SiblingService>,
     /// Never empty. Each pool has a name and an entry point of its own.
     pub(crate) pools: Vec<PoolSettings>,
     /// Every setting as text, for people and for `ilb check`.
@@ -99,6 +104,7 @@ impl Settings {
         let log = LogOptions { level: reading.get(&LOG_LEVEL)?, format: reading.get(&LOG_FORMAT)? };
         let (admin, traefik) = (AdminSettings::read(reading)?, TraefikSettings::read(reading)?);
         let closer_socket = reading.get_optional(&CLOSER_SOCKET);
+        let siblings = reading.get_optional_list(&SIBLINGS).unwrap_or_default();
         let pools = PoolSettings::read_all(reading);
         if let Some(pool) = pools.iter().find(|pool| !pool.closing.is_off()).filter(|_| !traefik.is_single()) {
             let name = &pool.name;
@@ -107,11 +113,13 @@ impl Settings {
                  one place: run ilb beside each Traefik, or switch the rules off"
             ));
         }
+        siblings::check(&siblings, &pools, reading);
         Ok(Self {
             log,
             admin,
             traefik,
             closer_socket,
+            siblings,
             pools,
             effective: Effective::all(reading.merged),
             ignored: Vec::new(),

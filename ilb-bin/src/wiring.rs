@@ -8,6 +8,7 @@ mod pools;
 mod reload;
 mod run;
 mod settings_file;
+mod siblings;
 mod traefik;
 
 pub(crate) use self::{admission::check_admission, pools::PoolFactory, run::run, traefik::TraefikClients};

@@ -101,6 +101,7 @@ fn head(status: &Status, room: Room) -> Vec<String> {
         lines.push(fact("", severity_style(instance.summary.severity), &text, &instance.summary.detail, width));
     }
     lines.extend(status.closer.as_ref().map(|closer| summary("Closer", &closer.summary, width)));
+    lines.extend(status.siblings.as_ref().map(|siblings| summary("Siblings", &siblings.summary, width)));
     if let Some(push) = last_push(&status.traefik) {
         lines.push(fact("Last push", Style::new(), &push, "", width));
     }

@@ -14,5 +14,6 @@ mod places;
 mod routes;
 mod sending;
 mod server;
+mod siblings;
 
 pub(crate) use self::server::Admin;

@@ -13,6 +13,7 @@ pub(crate) mod numbers;
 mod pool;
 mod problem;
 mod reload;
+mod sharing;
 mod status;
 mod survey;
 mod traefik;
@@ -28,6 +29,7 @@ pub(crate) use self::{
     closing::PoolClosings,
     facts::Facts,
     pool::PoolFacts,
+    sharing::{PoolSharing, SiblingsFacts},
     status::{BackendStatus, PoolStatus, StateCounts, Status, StatusSummary, TraefikStatus},
     traefik::TraefikFacts,
     words::{BackendState, PushResult, PushState, Reload, Severity},

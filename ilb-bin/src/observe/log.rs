@@ -6,6 +6,7 @@ mod instance;
 mod pool;
 mod rival;
 mod settings;
+mod sibling;
 mod traefik;
 mod trouble;
 
@@ -135,6 +136,7 @@ impl Observer for LogObserver {
             Event::ListingHalvesFailed { error } => self.closing.listing_halves_failed(error),
             Event::CloserChanged { ability } => self.closing.closer_changed(ability),
             Event::DescribingFailed { pool, error } => self.pool(pool).describing_failed(error, now),
+            Event::Sibling { event } => sibling::log(event),
             Event::InstanceChanged { instance, state } => self.instance_changed(instance, *state, now),
             _ => {}
         }

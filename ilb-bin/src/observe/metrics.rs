@@ -16,6 +16,7 @@ mod process;
 mod scrape;
 mod series;
 mod settings;
+mod siblings;
 mod text_format;
 mod traefik;
 

@@ -2,6 +2,7 @@
 
 pub(super) mod closing;
 mod forms;
+pub(super) mod siblings;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -375,6 +376,7 @@ pub(crate) static KEYS: &[Key] = &[
     TRAEFIK_CERT_FILE.key(),
     TRAEFIK_KEY_FILE.key(),
     CLOSER_SOCKET.key(),
+    siblings::SIBLINGS.key(),
     POOL_NAME.key(),
     SELECTOR.key(),
     SERVICE.key(),
@@ -437,10 +439,13 @@ mod tests {
         assert!(KEYS.iter().all(|key| key.variables[0].starts_with("ILB_")));
     }
 
+    const SIBLINGS_FILE: &str = include_str!("definitions/siblings.rs");
+
     /// A definition that is missing in the table would be neither documented nor accepted.
     #[test]
     fn the_table_has_every_definition() {
-        let lines = include_str!("definitions.rs").lines().chain(include_str!("definitions/closing.rs").lines());
+        let files = [include_str!("definitions.rs"), include_str!("definitions/closing.rs"), SIBLINGS_FILE];
+        let lines = files.into_iter().flat_map(str::lines);
         let is_static = |line: &&str| {
             ["pub(super) static ", "pub(in crate::settings) static "].iter().any(|start| line.starts_with(start))
         };

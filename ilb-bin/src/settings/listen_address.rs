@@ -15,6 +15,16 @@ pub(crate) enum ListenAddress {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NoListenAddress;
 
+impl ListenAddress {
+    /// Returns the port.
+    pub(crate) fn port(self) -> u16 {
+        match self {
+            Self::All { port } => port,
+            Self::One(address) => address.port(),
+        }
+    }
+}
+
 impl FromStr for ListenAddress {
     type Err = NoListenAddress;
 

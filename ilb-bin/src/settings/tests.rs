@@ -313,7 +313,7 @@ fn the_file_can_be_named_by_a_variable() {
     "pools:\n  - selector: a=b\n    backendport: 1\n",
     "ilb.yaml:3: pools[0].backendport is not a setting: give one of"
 )]
-#[case("pool: []\n", "ilb.yaml:1: pool is not a setting: give one of log, admin, traefik, closer, pools")]
+#[case("pool: []\n", "ilb.yaml:1: pool is not a setting: give one of log, admin, traefik, closer, siblings, pools")]
 #[case("log: debug\npools: [{selector: a}]\n", "ilb.yaml:1: log is a table: give one of level, format")]
 #[case("pools: app=a\n", "ilb.yaml:1: pools is a list: give at least one pool")]
 #[case("pools:\n  - selector: [a, b]\n", "ilb.yaml:2: pools[0].selector is a single value: give a label selector")]

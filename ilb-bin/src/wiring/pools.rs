@@ -92,7 +92,8 @@ impl PoolFactory {
         })
     }
 
-    async fn connect_cluster(&self) -> anyhow::Result<&Cluster> {
+    /// Returns the cluster, which is connected to at the first call.
+    pub(super) async fn connect_cluster(&self) -> anyhow::Result<&Cluster> {
         self.cluster.get_or_try_init(Cluster::from_environment).await
     }
 }

@@ -133,6 +133,7 @@ impl Difference {
             ("admin", current.admin != changed.admin),
             ("traefik", current.traefik != changed.traefik),
             ("closer", current.closer_socket != changed.closer_socket),
+            ("siblings", current.siblings != changed.siblings),
         ];
         Self {
             removed: indices(current.pools.len(), &|index| !is_in(&current.pools[index].name, changed)),
@@ -180,10 +181,10 @@ pools:
     #[test]
     fn what_cannot_change_while_the_process_runs_is_named() {
         let after = format!(
-            "{BEFORE}admin: {{address: '127.0.0.1:1'}}\ntraefik: {{urls: [http://a]}}\ncloser: {{socket: /run/s}}\nlog: {{level: debug}}\n"
+            "{BEFORE}admin: {{address: '127.0.0.1:1'}}\ntraefik: {{urls: [http://a]}}\ncloser: {{socket: /run/s}}\nsiblings: [s]\nlog: {{level: debug}}\n"
         );
         let difference = Difference::between(&settings(BEFORE), &settings(&after));
-        assert_eq!(difference.pending, ["admin", "traefik", "closer"]);
+        assert_eq!(difference.pending, ["admin", "traefik", "closer", "siblings"]);
         assert!(difference.log_level && difference.added.is_empty());
     }
 }

@@ -11,6 +11,7 @@ use super::{
     certificate,
     pools::PoolFactory,
     reload::{self, Reloader},
+    siblings::{self, Reports},
     traefik::TraefikClients,
 };
 use crate::{
@@ -46,7 +47,12 @@ pub(crate) fn run(inputs: Inputs, settings: Settings, log: Log) -> Result<(), Fa
 async fn start(inputs: Inputs, settings: Settings, log: Log) -> Result<Controller, Failure> {
     let insight = Insight::new();
     // First, so that health checks are answered while the rest starts.
-    Admin::bind(&settings.admin)?.start(&insight, log.dropped_lines())?;
+    let reports = siblings::reports(&settings);
+    let mut admin = Admin::bind(&settings.admin)?;
+    if let Some(reports) = &reports {
+        admin = admin.with_siblings(reports.receiver.clone());
+    }
+    admin.start(&insight, log.dropped_lines())?;
     let mut base = Configuration::default();
     base.set_default_certificate(certificate::generate().context("cannot generate a default certificate")?);
     let traefik = TraefikClients::from_settings(&settings.traefik).map_err(Failure::Invalid)?;
@@ -57,11 +63,21 @@ async fn start(inputs: Inputs, settings: Settings, log: Log) -> Result<Controlle
     }
     let observer = SettingsObserver::new(insight.clone());
     let log_observer = LogObserver::new(log.dropped_lines(), log.repeated_lines());
+    let exchange = match reports {
+        Some(Reports { sender, .. }) => {
+            let events = siblings::start(&settings, &sender, &factory).await.map_err(Failure::Invalid)?;
+            Some((sender, events))
+        }
+        None => None,
+    };
     let closer = settings.closer_socket.clone().map(Remote::new);
     let changes = reload::start(Reloader::new(inputs, settings, factory, log, observer));
     let mut controller = Controller::new(traefik.sink, pools).with_base(base).with_changes(changes);
     if let Some(closer) = closer {
         controller = controller.with_closer(Arc::new(closer)).with_halves(Arc::new(KernelHalves::default()));
+    }
+    if let Some((reports, events)) = exchange {
+        controller = controller.with_siblings(reports, events);
     }
     if let Some(instances) = traefik.instances {
         controller = controller.with_instances(instances);

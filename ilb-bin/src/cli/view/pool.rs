@@ -40,6 +40,7 @@ pub(super) fn section(pool: &PoolStatus, room: Room) -> Vec<String> {
     lines.push(summary("Balancing", &pool.balancing, width));
     lines.extend(imbalance(pool, width));
     lines.extend(pool.closing.as_ref().map(|closing| summary("Closing", &closing.summary, width)));
+    lines.extend(pool.sharing.as_ref().map(|sharing| summary("Sharing", &sharing.summary, width)));
     let height = room.height.map(|height| height.saturating_sub(lines.len()));
     lines.extend(backends(pool, Columns::Live, Room { height, ..room }));
     lines

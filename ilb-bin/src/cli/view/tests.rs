@@ -4,7 +4,9 @@ use ilb_discovery::State;
 use ilb_reconciler::{
     ClosingPolicy, Method,
     closing::{Age, Drain, Outlook, Rebalance},
+    siblings::ReplicaId,
 };
+use ilb_siblings::SiblingEvent;
 use tokio::time::Instant;
 
 use super::*;
@@ -41,6 +43,25 @@ async fn all_reasons_for_not_being_ready_are_shown() {
     for part in ["Not configured yet", "1 ready, 1 draining, 6 connections", "leaving: keeps existing", &reasons] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
+}
+
+#[tokio::test]
+async fn siblings_and_the_share_of_a_pool_are_shown() {
+    let insight = Insight::new();
+    let pool = Reporter::add(&insight, "default", "tcp", Method::LeastConnections);
+    pool.discovered(&set(&[State::Ready]));
+    pool.shares_with(ReplicaId::new(2));
+    pool.sampled(&sample(&[3]));
+    let event = |last: u8| SiblingEvent::Heard {
+        address: ([10, 0, 1, last], 8081).into(),
+        replica: ReplicaId::new(last.into()),
+    };
+    pool.sibling(&event(2));
+    pool.sibling(&event(3));
+    let shown = insight.read(|facts| facts.status(usize::MAX, Instant::now()));
+    let shown = without_colours(&status(&shown, ROOM));
+    assert!(shown.contains("Siblings    Balancing together with 2 more\n"), "{shown}");
+    assert!(shown.contains("Sharing     Gets 50 % of the new connections, 1 sibling, counted at most"), "{shown}");
 }
 
 #[tokio::test]

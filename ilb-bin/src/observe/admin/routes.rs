@@ -160,7 +160,7 @@ fn probe(problems: &[String]) -> Response {
     }
 }
 
-async fn check_host(State(hosts): State<AllowedHosts>, request: Request, next: Next) -> Response {
+pub(super) async fn check_host(State(hosts): State<AllowedHosts>, request: Request, next: Next) -> Response {
     match hosts.check(request.headers(), request.uri()) {
         Ok(()) => next.run(request).await,
         Err(host) => {
@@ -174,7 +174,7 @@ async fn check_host(State(hosts): State<AllowedHosts>, request: Request, next: N
     }
 }
 
-async fn headers(request: Request, next: Next) -> Response {
+pub(super) async fn headers(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

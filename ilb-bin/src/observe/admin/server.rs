@@ -10,10 +10,11 @@ use std::{
 
 use anyhow::Context;
 use axum::Router;
+use ilb_siblings::OwnReports;
 use tokio::{
     net::TcpStream,
     runtime,
-    sync::mpsc,
+    sync::{mpsc, watch},
     task::yield_now,
     time::{sleep, timeout},
 };
@@ -24,7 +25,7 @@ use super::{
     host::AllowedHosts,
     listener::listen,
     places::{Doing, Limits, Place, Places},
-    routes,
+    routes, siblings,
 };
 use crate::{observe::insight::Insight, process::logging::DroppedLines, settings::AdminSettings};
 
@@ -33,6 +34,8 @@ use crate::{observe::insight::Insight, process::logging::DroppedLines, settings:
 pub(crate) struct Admin {
     listener: TcpListener,
     hosts: AllowedHosts,
+    /// Reports for the siblings; `None` if there is no exchange with any.
+    reports: Option<watch::Receiver<OwnReports>>,
 }
 
 /// A connection that is passed on, because its first request is not a probe.
@@ -72,7 +75,12 @@ impl Admin {
                 "cannot listen at {address} for health, metrics and status: set ILB_ADMIN_ADDRESS to a free address"
             )
         })?;
-        Ok(Self { listener, hosts: AllowedHosts::detect(&settings.hosts) })
+        Ok(Self { listener, hosts: AllowedHosts::detect(&settings.hosts), reports: None })
+    }
+
+    /// Answers siblings with these reports.
+    pub(crate) fn with_siblings(self, reports: watch::Receiver<OwnReports>) -> Self {
+        Self { reports: Some(reports), ..self }
     }
 
     /// Starts to serve, until the process ends. Has to be called within the controller's runtime, which the metrics show.
@@ -90,7 +98,9 @@ impl Admin {
     ) -> (impl Future<Output = ()> + use<>, impl Future<Output = ()> + use<>) {
         let (sender, receiver) = mpsc::channel(MAX_PASSED_ON);
         let front = accept(self.listener, routes::probes(insight), sender);
-        (front, serve_pages(receiver, routes::pages(insight, dropped_lines, self.hosts)))
+        let exchange = self.reports.map(|reports| siblings::routes(reports, self.hosts.clone()));
+        let pages = routes::pages(insight, dropped_lines, self.hosts).merge(exchange.unwrap_or_default());
+        (front, serve_pages(receiver, pages))
     }
 }
 

@@ -93,6 +93,15 @@ impl Facts {
                 return Urgency::Routine;
             }
             Event::CloserChanged { ability } => self.closer.ability = Some((*ability).clone()),
+            Event::Sibling { event } => {
+                if !self.siblings.on(event, now) {
+                    return Urgency::Routine;
+                }
+            }
+            Event::ReportIgnored { cause, .. } => {
+                self.siblings.ignored(*cause);
+                return Urgency::Routine;
+            }
             Event::ProofHeld => {
                 self.traefik.proof_held(now);
                 return Urgency::Routine;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use ilb_controller::Controller;
 use tokio::time::Instant;
 
-use super::{PoolFacts, TraefikFacts, closing::CloserFacts, reload::ReloadFacts};
+use super::{PoolFacts, TraefikFacts, closing::CloserFacts, reload::ReloadFacts, sharing::SiblingsFacts};
 
 /// Facts about a running ilb, as the loop's events reported them.
 #[derive(Clone, Debug)]
@@ -18,6 +18,7 @@ pub(crate) struct Facts {
     pub(crate) pools: BTreeMap<String, PoolFacts>,
     pub(crate) reloads: ReloadFacts,
     pub(crate) closer: CloserFacts,
+    pub(crate) siblings: SiblingsFacts,
 }
 
 impl Facts {
@@ -33,6 +34,7 @@ impl Facts {
             pools: BTreeMap::new(),
             reloads: ReloadFacts::default(),
             closer: CloserFacts::default(),
+            siblings: SiblingsFacts::default(),
         }
     }
 

@@ -18,8 +18,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use tokio::time::Instant;
 
 use super::{
-    closing::PoolClosings, imbalance::Imbalance, load::LoadFacts, problem::OngoingProblem, traefik::duration_histogram,
-    words::BackendState,
+    closing::PoolClosings, imbalance::Imbalance, load::LoadFacts, problem::OngoingProblem, sharing::PoolSharing,
+    traefik::duration_histogram, words::BackendState,
 };
 
 /// Facts about one pool.
@@ -50,6 +50,8 @@ pub(crate) struct PoolFacts {
     pushed_last: Option<Arc<Decision>>,
     pub(crate) load: LoadFacts,
     pub(crate) closings: PoolClosings,
+    /// The exchange with the siblings; `None` if the pool takes no part.
+    pub(crate) sharing: Option<PoolSharing>,
     /// The moment of the oldest change of the ready backends that is in no push yet.
     changed: Option<Instant>,
     /// The moment of the oldest such change in the push that is in flight.
@@ -84,6 +86,7 @@ impl PoolFacts {
             pushed_last: None,
             load: LoadFacts::default(),
             closings: PoolClosings::new(Arc::clone(&pool.closing)),
+            sharing: None,
             changed: None,
             change_in_flight: None,
             propagation: duration_histogram(),
@@ -120,6 +123,7 @@ impl PoolFacts {
     }
 
     pub(super) fn sampled(&mut self, sample: &Sample, balancer: &LeastConnections, now: Instant) {
+        self.sharing = PoolSharing::of(balancer, now);
         let Some(backends) = &self.backends else { return };
         self.load.sampled(sample, balancer, |address| backends.get(address).is_some(), now);
         // Without any connection there is nothing to compare, and with many backends a look at all of them is expensive.

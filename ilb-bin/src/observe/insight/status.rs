@@ -8,13 +8,17 @@ mod backend;
 mod build;
 mod closing;
 mod plan_in_force;
+mod sharing;
 mod text;
 
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::closing::{CloserStatus, ClosingStatus};
+pub(crate) use self::{
+    closing::{CloserStatus, ClosingStatus},
+    sharing::{SharingStatus, SiblingsStatus},
+};
 use super::words::{
     BackendState, BalancingMethod, CountingState, DiscoveryState, PushReason, PushResult, PushState, Severity,
     TraefikState,
@@ -40,6 +44,9 @@ pub(crate) struct Status {
     /// The process that closes connections; absent without one.
     #[serde(default)]
     pub(crate) closer: Option<CloserStatus>,
+    /// The other replicas before the same backends; absent without an exchange.
+    #[serde(default)]
+    pub(crate) siblings: Option<SiblingsStatus>,
     pub(crate) pools: Vec<PoolStatus>,
 }
 
@@ -130,6 +137,9 @@ pub(crate) struct PoolStatus {
     /// Closings of live connections; absent if none is ever closed.
     #[serde(default)]
     pub(crate) closing: Option<ClosingStatus>,
+    /// Balancing together with siblings; absent if the pool takes no part.
+    #[serde(default)]
+    pub(crate) sharing: Option<SharingStatus>,
     pub(crate) count: StateCounts,
     pub(crate) imbalance: ImbalanceStatus,
     /// Number of backends left out of the list, because it would be too long for a page. `/status` leaves out none.

@@ -14,7 +14,9 @@ use ilb_reconciler::{
     closing::{ClosingState, Half, Order, Outlook},
     decision::{Evidence, Standing},
     least_connections::{Count, StandingChange},
+    siblings::{Ignored, ReplicaId, Report},
 };
+use ilb_siblings::SiblingEvent;
 use ilb_traefik_client::{Applied, Error, Revision, fleet::InstanceState};
 use serde_json::{Value, json};
 use tokio::time::advance;
@@ -26,6 +28,7 @@ use crate::{
 };
 
 pub(crate) mod closing;
+mod sharing;
 mod trouble;
 
 /// Reports events of one pool as the loop would.
@@ -179,6 +182,23 @@ impl Reporter {
 
     pub(crate) fn rival(&self, there: bool) {
         self.report(if there { &Event::RivalFound } else { &Event::RivalGone });
+    }
+
+    /// Reports an event of the exchange with the siblings.
+    pub(crate) fn sibling(&self, event: &SiblingEvent) {
+        self.report(&Event::Sibling { event });
+    }
+
+    /// Lets the pool take part in the exchange, in which this sibling has just reported.
+    pub(crate) fn shares_with(&self, sibling: ReplicaId) {
+        let mut balancer = self.balancer();
+        balancer.set_replica(ReplicaId::new(1));
+        balancer.sibling_reported(Report::new(sibling, 1, Duration::ZERO, 0, []), std::time::Instant::now());
+    }
+
+    /// Reports that the report of a sibling was ignored.
+    pub(crate) fn report_ignored(&self, replica: ReplicaId, cause: Ignored) {
+        self.report(&Event::ReportIgnored { pool: &self.spec.name, replica, cause });
     }
 
     pub(crate) fn instance(&self, instance: &str, state: Option<&InstanceState>) {

@@ -9,7 +9,9 @@ use ilb_reconciler::{
     Method,
     decision::{Evidence, Standing},
     least_connections::StandingChange,
+    siblings::ReplicaId,
 };
+use ilb_siblings::{Problem, SiblingEvent};
 use ilb_traefik_client::Error;
 use tokio::time::advance;
 use tracing::subscriber::DefaultGuard;
@@ -391,6 +393,28 @@ async fn a_traefik_of_a_fleet_that_fails_now_and_then_is_summed_up() {
         "WARN A Traefik does not have the configuration",
         "INFO A Traefik has the configuration again",
         "WARN A Traefik does not have the configuration: repeated 59 times in 60 s",
+    ]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sibling_that_answers_is_lost_and_leaves_is_logged_and_its_failures_are_not() {
+    let mut logged = Logged::new(&[]);
+    let (address, replica) = (([10, 0, 1, 2], 8081).into(), ReplicaId::new(2));
+    let problem = Problem::Status(404);
+    let events = [
+        SiblingEvent::AllAsked,
+        SiblingEvent::Heard { address, replica },
+        SiblingEvent::Failed { address, problem: problem.clone() },
+        SiblingEvent::Lost { address, replica: Some(replica), problem },
+        SiblingEvent::Left { address, replica: Some(replica) },
+    ];
+    for event in &events {
+        logged.log.on(&Event::Sibling { event });
+    }
+    logged.assert_lines(&[
+        "INFO A sibling answers: balancing together with it address=10.0.1.2:8081",
+        "WARN A sibling does not answer: balancing without it until it does address=10.0.1.2:8081",
+        "INFO A sibling has left, or has restarted address=10.0.1.2:8081",
     ]);
 }
 

@@ -1,10 +1,9 @@
 //! The list of all metrics.
 
-use super::{backend, closing, metric::Metric, pool, process, settings, traefik};
+use super::{backend, closing, metric::Metric, pool, process, settings, siblings, traefik};
 
 /// Returns all metrics, in the order of the document.
 pub(super) fn all() -> impl Iterator<Item = &'static Metric> {
-    [traefik::METRICS, pool::METRICS, backend::METRICS, closing::METRICS, settings::METRICS, process::METRICS]
-        .into_iter()
-        .flatten()
+    let of_pools = [pool::METRICS, backend::METRICS, closing::METRICS, siblings::METRICS];
+    [traefik::METRICS].into_iter().chain(of_pools).chain([settings::METRICS, process::METRICS]).flatten()
 }

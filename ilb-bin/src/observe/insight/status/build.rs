@@ -31,6 +31,7 @@ impl Facts {
             degraded,
             traefik: self.traefik.status(now),
             closer: self.closer.status(),
+            siblings: self.siblings.status(now),
             pools: pools.map(|(name, pool)| pool.status(name, max_backends, is_proved, now)).collect(),
         }
     }
@@ -123,6 +124,7 @@ impl PoolFacts {
                 age_seconds: self.load.latest.as_ref().map(|latest| age(latest.at, now)),
             },
             closing: self.closings.status(now),
+            sharing: self.sharing.as_ref().map(|sharing| sharing.status(now)),
             count,
             imbalance: ImbalanceStatus {
                 ratio: imbalance.map(|i| i.ratio),

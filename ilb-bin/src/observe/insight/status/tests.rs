@@ -9,7 +9,9 @@ use ilb_reconciler::{
     ClosingPolicy, Method,
     closing::{ClosingState, Role, Why},
     decision::{Evidence, Standing},
+    siblings::ReplicaId,
 };
+use ilb_siblings::SiblingEvent;
 use ilb_traefik_client::fleet::InstanceState;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -174,7 +176,10 @@ fn the_published_schema_is_that_of_the_status() {
         let (insight, pool) = insight();
         let backends = set(&[State::Ready]);
         pool.discovered(&backends);
+        pool.shares_with(ReplicaId::new(2));
         pool.sampled(&sample(&[1]));
+        let address = ([10, 0, 1, 2], 8081).into();
+        pool.sibling(&SiblingEvent::Heard { address, replica: ReplicaId::new(2) });
         push(&pool, &least_connections(&backends, &[1]), &backends, "one");
         pool.push_started(&round_robin(&backends));
         pool.push_failed(&unreachable_traefik());
