@@ -2,7 +2,7 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
 };
 
@@ -22,6 +22,8 @@ pub struct BareTraefik {
     host: Ipv4Addr,
     version: String,
     arguments: Vec<String>,
+    api_port: u16,
+    user: Option<u32>,
     binary: PathBuf,
     network: Network,
     process: Option<Process>,
@@ -37,6 +39,9 @@ pub struct BareTraefikBuilder {
     host: Option<Ipv4Addr>,
     secured: Option<String>,
     network: Network,
+    api_port: Option<u16>,
+    user: Option<u32>,
+    drain: Option<&'static str>,
 }
 
 impl BareTraefikBuilder {
@@ -64,6 +69,19 @@ impl BareTraefikBuilder {
         self
     }
 
+    /// Runs Traefik as the user with this number, with its API at a port of its own, so that its connections can be told from
+    /// those of other Traefiks on this machine. Only root may do that.
+    pub fn of_user(mut self, user: u32, api_port: u16) -> Self {
+        (self.user, self.api_port) = (Some(user), Some(api_port));
+        self
+    }
+
+    /// Sets how long connections may live after SIGTERM; Traefik's default is 10 s.
+    pub fn drain(mut self, duration: &'static str) -> Self {
+        self.drain = Some(duration);
+        self
+    }
+
     /// Closes the REST provider on the entry point `traefik`. Instead this file of a file provider publishes it on `secure`.
     pub fn secured(mut self, file: String) -> Self {
         self.secured = Some(file);
@@ -75,6 +93,7 @@ impl BareTraefikBuilder {
         let version = self.version.unwrap_or_else(|| BareTraefik::NEWEST.to_owned());
         let binary = tools::path(&format!("traefik-{version}"))?;
         let folder = tempfile::Builder::new().prefix("ilb-bare-traefik-").tempdir()?;
+        let api_port = self.api_port.unwrap_or(8080);
         let host = self.host.map_or_else(|| Net::for_this_process()?.host(), Ok)?;
         let mut arguments = vec![
             "--global.checknewversion=false".to_owned(),
@@ -84,22 +103,25 @@ impl BareTraefikBuilder {
             "--api.insecure=true".to_owned(),
             format!("--providers.rest.insecure={}", self.secured.is_none()),
             format!("--providers.providersthrottleduration={}", self.throttle.unwrap_or("0")),
-            format!("--entrypoints.traefik.address={host}:8080"),
+            format!("--entrypoints.traefik.address={host}:{api_port}"),
             format!("--entrypoints.tcp.address={host}:3333"),
             format!("--entrypoints.udp.address={host}:3334/udp"),
             "--ping=true".to_owned(),
             "--metrics.prometheus=true".to_owned(),
         ];
+        let drain = self.drain.map(|time| format!("--entrypoints.tcp.transport.lifecycle.gracetimeout={time}"));
+        arguments.extend(drain);
         if let Some(file) = self.secured {
             let path = folder.path().join("secured.yml");
             std::fs::write(&path, file)?;
             arguments.push(format!("--providers.file.filename={}", path.display()));
             arguments.push(format!("--entrypoints.secure.address={host}:8443"));
         }
-        let address = SocketAddr::from((host, 8080));
+        let address = SocketAddr::from((host, api_port));
         let api = TraefikApi::new(address, address)?;
+        let (network, user) = (self.network, self.user);
         let mut this =
-            BareTraefik { folder, host, version, arguments, binary, network: self.network, process: None, api };
+            BareTraefik { folder, host, version, arguments, api_port, user, binary, network, process: None, api };
         this.restart().await?;
         Ok(this)
     }
@@ -126,7 +148,7 @@ impl BareTraefik {
 
     /// Starts Traefik (again) without waiting for anything.
     pub fn spawn(&mut self) -> anyhow::Result<()> {
-        let mut command = Command::new(&self.binary);
+        let mut command = self.user.map_or_else(|| Command::new(&self.binary), |user| as_user(user, &self.binary));
         // A configuration file in a home directory would make Traefik ignore all of these arguments.
         command.args(&self.arguments).env("HOME", self.folder.path());
         let command = self.network.command(&command);
@@ -156,7 +178,7 @@ impl BareTraefik {
 
     /// Returns the base URL.
     pub fn url(&self) -> String {
-        format!("http://{}:8080", self.host)
+        format!("http://{}:{}", self.host, self.api_port)
     }
 
     /// Returns the base URL of what the file provider publishes.
@@ -200,4 +222,15 @@ impl BareTraefik {
         let answer = self.api.http().put(url).body(body.to_owned()).send().await?;
         Ok((answer.status().as_u16(), answer.text().await?))
     }
+}
+
+/// Returns the command that runs `binary` as another user, who may read all files as root may: the testbed may be in the home
+/// directory of root. It ends with this thread, as every program of the testbed does.
+fn as_user(user: u32, binary: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    let rights = "+dac_override,+dac_read_search";
+    command.args(["--pdeathsig", "KILL", "--clear-groups", "--reuid"]).arg(user.to_string());
+    command.arg(format!("--inh-caps={rights}")).arg(format!("--ambient-caps={rights}"));
+    command.arg("--").arg(binary);
+    command
 }
