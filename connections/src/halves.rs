@@ -44,7 +44,7 @@ pub trait HalfSource: Send + Sync + 'static {
 
 /// Lists the halves of clients' connections of this process's network namespace by netlink, which needs no privilege.
 ///
-/// Clones share a socket. A list costs as much as the kernel takes to look at all sockets of the node: about a millisecond.
+/// Clones share a socket. A list costs as much as the kernel takes to look at all sockets of the node.
 #[derive(Clone, Default)]
 pub struct KernelHalves {
     netlink: Arc<Mutex<Option<Netlink>>>,

@@ -111,3 +111,51 @@ impl HalfWork {
         self.halves.done(done, now.into_std());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use async_trait::async_trait;
+    use ilb_connections::{Ability, Limits, Order};
+
+    use super::*;
+
+    /// Lists no half, and closes nothing.
+    struct Idle;
+
+    #[async_trait]
+    impl HalfSource for Idle {
+        async fn halves(&self, _: &BTreeSet<u16>) -> Result<Vec<ilb_connections::Half>, Error> {
+            Ok(Vec::new())
+        }
+    }
+
+    #[async_trait]
+    impl Closer for Idle {
+        async fn close(&self, _: &Order) -> Outcome {
+            Outcome::Gone
+        }
+
+        async fn ability(&self) -> Ability {
+            Ability::Unable("it is idle".to_owned())
+        }
+    }
+
+    #[tokio::test]
+    async fn what_closings_left_behind_is_no_longer_looked_for_once_there_is_only_a_dry_run() {
+        let limits = Limits::new(["10.0.0.0/8".parse().unwrap()], [80], [3333]).unwrap();
+        let (closer, now): (Arc<dyn Closer>, _) = (Arc::new(Idle), Instant::now());
+        let mut work = HalfWork::default();
+        work.set_source(Arc::new(Idle));
+        work.set_limits(true, Some(&limits));
+        let HalfWorkDone::Listed(begun, halves) = work.before_closing(now).unwrap().await else { panic!("no list") };
+        assert!(work.listed(begun, halves).is_none());
+        work.ordered(now);
+        work.closed(now, &Outcome::Closed);
+        let later = now + Duration::from_secs(2);
+        assert!(work.wake_up(later).is_some() && work.next(&closer, later).is_some());
+        work.set_limits(false, Some(&limits));
+        assert!(work.wake_up(later).is_none() && work.next(&closer, later).is_none());
+    }
+}

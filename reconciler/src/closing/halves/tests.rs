@@ -205,7 +205,7 @@ fn many_are_ended_at_a_fifth_of_the_rate_and_none_while_closings_take_half_of_it
     assert!(world.present.is_empty(), "{:?} of {left:?} are left", world.present);
 }
 
-/// What may happen.
+/// Something that may happen.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     /// A connection is closed, and its client ends it at once, or not.

@@ -6,7 +6,7 @@ use super::*;
 
 const BACKENDS: usize = 5;
 
-/// What may happen.
+/// Something that may happen.
 #[derive(Clone, Debug)]
 enum Event {
     /// Other states and capacities of the backends.
