@@ -26,11 +26,13 @@ struct Account {
     endings: Vec<Ending>,
 }
 
-/// Connections of one remote address that were opened and closed.
+/// Connections of one remote address that were opened and closed, and what they moved.
 #[derive(Clone, Copy, Default)]
 struct Changes {
     opened: u32,
     closed: u32,
+    /// Bytes that were moved.
+    moved: u64,
 }
 
 /// Number of remote addresses with changes that are kept for a user that takes no samples. If there are more, its next
@@ -80,6 +82,13 @@ impl Accounts {
         self.changed(remote, |changes| changes.opened = changes.opened.saturating_add(1));
     }
 
+    /// Takes in that bytes were moved on connections to an address.
+    pub(crate) fn moved(&mut self, remote: SocketAddr, bytes: u64) {
+        if bytes > 0 {
+            self.changed(remote, |changes| changes.moved = changes.moved.saturating_add(bytes));
+        }
+    }
+
     pub(crate) fn closed(&mut self, ending: Ending) {
         self.changed(ending.backend, |changes| changes.closed = changes.closed.saturating_add(1));
         for account in self.accounts.values_mut().filter(|account| account.is_open) {
@@ -97,7 +106,7 @@ impl Accounts {
         for (address, changes) in account.changes.drain() {
             if account.backends.contains(&address) {
                 let load = loads.entry(address).or_default();
-                (load.opened, load.closed) = (changes.opened, changes.closed);
+                (load.opened, load.closed, load.moved) = (changes.opened, changes.closed, changes.moved);
             }
         }
         account.endings.retain(|ending| account.backends.contains(&ending.backend));

@@ -42,6 +42,7 @@ pub fn netlink(data: &[u8]) {
     let _ = response::read_exact(data, SEQUENCE, &mut found);
     let mut destroyed = Vec::new();
     let mut visit = |announcement: Announcement| {
+        let _ = announcement.ended();
         let looked_up = announcement.pair_to_look_up().and(found[0]);
         for kept in [Kept::Unknown, Kept::Nothing, looked_up.map_or(Kept::Nothing, Kept::Socket)] {
             destroyed.push(announcement.destroyed(kept));

@@ -44,7 +44,8 @@ pub trait HalfSource: Send + Sync + 'static {
 
 /// Lists the halves of clients' connections of this process's network namespace by netlink, which needs no privilege.
 ///
-/// Clones share a socket. A list costs as much as the kernel takes to look at all sockets of the node.
+/// Clones share a socket. A list costs as much as the kernel takes to look at all sockets of the node, once for each family of
+/// addresses in which somebody listens on the ports. Without a listener there are none.
 #[derive(Clone, Default)]
 pub struct KernelHalves {
     netlink: Arc<Mutex<Option<Netlink>>>,
@@ -80,7 +81,7 @@ impl KernelHalves {
         // After an error another socket is opened: the rest of a failed response must not be taken for the next one.
         let mut netlink = slot.take().map_or_else(Netlink::open, Ok)?;
         let mut halves = Vec::new();
-        netlink.visit_halves(&mut |socket| {
+        netlink.visit_halves(ports, &mut |socket| {
             if ports.contains(&socket.local.port()) {
                 halves.extend(Half::of(socket, Instant::now()));
             }

@@ -20,6 +20,7 @@ use crate::{
     counters::OpenedCounter,
     descriptor::watched,
     error::{Chain, Error, ReadError},
+    first_seen::FirstSeen,
     following::Following,
     ledger::Ledger,
     method::Method,
@@ -157,6 +158,17 @@ impl KernelConnections {
     /// Returns a prober whose connections never count, in the samples of no handle.
     pub fn prober(&self) -> Prober {
         Prober::new(Arc::clone(&self.shared.own_sockets))
+    }
+
+    /// Returns the sockets of probes.
+    pub(crate) fn own_sockets(&self) -> Arc<OwnSockets> {
+        Arc::clone(&self.shared.own_sockets)
+    }
+
+    /// Returns what looks up when connections were first seen.
+    pub(crate) fn first_seen(&self) -> FirstSeen {
+        let shared = Arc::downgrade(&self.shared);
+        Arc::new(move |cookies| shared.upgrade().map(|shared| shared.reader().first_seen(cookies)).unwrap_or_default())
     }
 
     fn with_dumps(table: Table, options: &Options) -> Self {

@@ -200,6 +200,8 @@ impl Ledger {
             let share = Share { state: socket.state, traffic: socket.traffic };
             if connection.share != share {
                 if connection.counts {
+                    let moved = share.traffic.bytes.saturating_sub(connection.share.traffic.bytes);
+                    self.accounts.moved(self.remotes[connection.slot].address, moved);
                     self.remotes[connection.slot].remove(&connection.share);
                     self.remotes[connection.slot].add(&share);
                 }
@@ -267,6 +269,10 @@ impl Ledger {
             };
             let age = destroyed.at.saturating_duration_since(connection.first_seen).max(destroyed.age);
             let received = destroyed.received.max(connection.share.traffic.received);
+            if connection.counts {
+                let moved = destroyed.bytes.saturating_sub(connection.share.traffic.bytes);
+                self.accounts.moved(self.remotes[connection.slot].address, moved);
+            }
             self.end(destroyed.identity, |backend| Ending::new(backend, age, received, by));
             return Sight::Known;
         }
@@ -287,7 +293,8 @@ impl Ledger {
         // The user of a destroyed socket is unknown. In a mesh it may be the sidecar.
         if !self.is_mesh(now) {
             self.accounts.opened(remote);
-            let Destroyed { identity, age, received, by, .. } = *destroyed;
+            let Destroyed { identity, age, received, bytes, by, .. } = *destroyed;
+            self.accounts.moved(remote, bytes);
             self.accounts.closed(Ending::new(remote, age, received, by).with_cookie(identity));
         }
         Sight::New
@@ -360,6 +367,7 @@ impl Ledger {
             remote.add(&share);
             if is_age_known {
                 self.accounts.opened(socket.remote);
+                self.accounts.moved(socket.remote, share.traffic.bytes);
             }
         }
         if share.state == State::Opening {

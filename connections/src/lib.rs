@@ -9,6 +9,8 @@ mod counters;
 mod descriptor;
 mod dump_budget;
 mod error;
+mod first_seen;
+mod flows;
 mod following;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
@@ -48,6 +50,7 @@ pub use crate::{
     },
     connection::{Answered, Connection},
     error::{Error, ReadError},
+    flows::{Age, ClosedFlow, EndedFlows, Flow, FlowEnds, FlowPool, FlowState, FlowTable, Flows, LoneClient},
     halves::{Half, HalfSource, KernelHalves},
     kernel::{KernelConnections, Options},
     locality::is_local,

@@ -6,6 +6,7 @@ use crate::{
     accounts::AccountId,
     connection::Connection,
     error::Error,
+    first_seen::FirstSeenAt,
     following::Following,
     sample::Sample,
     socket::Query,
@@ -77,6 +78,11 @@ impl<S: System> Reader<S> {
         connections.sort_unstable_by_key(|connection| connection.cookie);
         connections.dedup_by_key(|connection| connection.cookie);
         Ok(connections)
+    }
+
+    /// Returns when the connections with these cookies were first seen, as far as they are known.
+    pub(crate) fn first_seen(&self, cookies: &BTreeSet<u64>) -> FirstSeenAt {
+        cookies.iter().filter_map(|cookie| Some((*cookie, self.view.ledger.first_seen(*cookie)?))).collect()
     }
 
     fn warn_of_missing_listener(&mut self) {

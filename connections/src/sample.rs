@@ -37,6 +37,10 @@ pub struct Load {
     /// Bytes of data received from and acknowledged by the backend, summed over its present connections; 0 where the
     /// kernel does not report it.
     pub bytes: u64,
+    /// Bytes of data received from and acknowledged by the backend since the sample before, also on connections that have
+    /// ended. Where the kernel announces ends, they are seen when the table is read again, or when the connection ends; 0
+    /// where the kernel does not report them.
+    pub moved: u64,
     /// Number of segments sent again, summed over its present connections; 0 where the kernel does not report it.
     pub retransmits: u64,
     /// Mean of the smoothed round-trip times of its established connections; `None` without any, and where the kernel

@@ -72,6 +72,24 @@ pub(crate) struct Activity {
     pub(crate) unread: u32,
     /// Bytes written by the process that the remote side has not acknowledged.
     pub(crate) unacknowledged: u32,
+    pub(crate) delivered: Delivered,
+}
+
+/// The bytes that the remote side of a connection has acknowledged, as the kernel counts them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Delivered {
+    /// Number of bytes, with the FIN as one, and on the side that dialled with the SYN as one.
+    pub(crate) acknowledged: u64,
+    /// Bytes of data that were sent, each counted once; `None` where the kernel does not report it.
+    pub(crate) sent: Option<u64>,
+}
+
+/// The part of a side in opening a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// The side dialled, and its SYN counts among the bytes acknowledged.
+    Dialled,
+    Accepted,
 }
 
 /// A socket that the kernel has destroyed: its process has closed it, and no more data is in flight.
@@ -89,7 +107,28 @@ pub(crate) struct Destroyed {
     pub(crate) age: Duration,
     /// Bytes of data received.
     pub(crate) received: u64,
+    /// Bytes of data received and acknowledged.
+    pub(crate) bytes: u64,
     pub(crate) by: EndedBy,
+}
+
+/// A side of a connection that has ended, as the kernel announces it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ended {
+    pub(crate) identity: u64,
+    /// The remote port is zero if the kernel has forgotten it, and all counts with it: this side has reset the connection.
+    pub(crate) pair: Pair,
+    /// Moment at which its end was noticed.
+    pub(crate) at: Instant,
+    /// Lower bound of the time that it was established.
+    pub(crate) min_age: Duration,
+    /// Bytes received, with the FIN as one.
+    pub(crate) received: u64,
+    pub(crate) delivered: Delivered,
+    /// Time since data was sent, or since the connection was established.
+    pub(crate) sent_ago: Duration,
+    /// Time since data was received, or since the connection was established.
+    pub(crate) received_ago: Duration,
 }
 
 /// Both addresses of a connection.
@@ -148,6 +187,35 @@ impl Activity {
     /// Returns `true` if no data is in the kernel's queues of either direction.
     pub(crate) fn queues_are_empty(&self) -> bool {
         self.unread == 0 && self.unacknowledged == 0
+    }
+}
+
+impl Delivered {
+    /// Returns the bytes of data that were acknowledged. Where the kernel does not report how much was sent, an
+    /// acknowledged FIN counts as one.
+    pub(crate) fn data(&self, part: Part) -> u64 {
+        let acknowledged = self.without_syn(part);
+        self.sent.map_or(acknowledged, |sent| acknowledged.min(sent))
+    }
+
+    /// Returns the bytes of data that were sent, also if they were not acknowledged; where the kernel does not report them,
+    /// those that were.
+    pub(crate) fn sent(&self, part: Part) -> u64 {
+        self.sent.unwrap_or_else(|| self.data(part))
+    }
+
+    /// Returns `true` if everything that was sent has been acknowledged.
+    pub(crate) fn is_complete(&self, part: Part) -> bool {
+        self.sent.is_some_and(|sent| self.without_syn(part) >= sent)
+    }
+
+    /// Returns `true` if the end of this side has been acknowledged after all of its data.
+    pub(crate) fn has_ended(&self, part: Part) -> bool {
+        self.sent.is_some_and(|sent| self.without_syn(part) > sent)
+    }
+
+    fn without_syn(&self, part: Part) -> u64 {
+        self.acknowledged.saturating_sub(u64::from(part == Part::Dialled))
     }
 }
 

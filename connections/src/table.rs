@@ -1,12 +1,15 @@
 //! The kernel's socket table, read in the best way that is proved to work.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use crate::{
     counters::OpenedCounter,
     error::{Chain, Error, ReadError},
     method::Method,
-    netlink::{Announcements, Netlink},
+    netlink::{Announcements, Netlink, Received},
     own_connection::OwnConnection,
     procfs,
     socket::{Pair, Query, Socket, State},
@@ -95,29 +98,50 @@ fn renew_after_error(netlink: &mut Netlink, result: Result<(), ReadError>) -> Re
 /// `buffer_bytes` is the size of the kernel's buffer for announcements.
 pub(crate) fn prove_announcements(buffer_bytes: usize) -> Result<(Announcements, OpenedCounter), ReadError> {
     const TIME_LIMIT: Duration = Duration::from_secs(1);
+    const MAX_OVERRUN_TIME: Duration = Duration::from_secs(10);
     let (mut announcements, mut counter) = (Announcements::open(buffer_bytes)?, OpenedCounter::open()?);
-    let before = counter.read()?;
-    let own = OwnConnection::open().map_err(ReadError::io("opening a connection to itself as a proof"))?;
-    if counter.read()? <= before {
-        return Err(ReadError::UncountedOpening);
-    }
-    let (remote, mut found) = (own.to(), Vec::new());
-    Netlink::open()?.look_up(&[Pair { local: own.from(), remote }], &mut found)?;
-    let Some(Some(socket)) = found.pop() else { return Err(ReadError::ProofMissing(remote)) };
-    drop(own);
-    let closed = Instant::now();
-    let mut is_announced = false;
-    while !is_announced {
-        if closed.elapsed() > TIME_LIMIT {
-            return Err(ReadError::AnnouncementMissing(remote));
+    let started = Instant::now();
+    let (mut proof, mut is_overrun) = (Proof::open(&mut counter)?, false);
+    while !proof.is_announced {
+        let is_late = !is_overrun && proof.closed_at.elapsed() > TIME_LIMIT;
+        if is_late || started.elapsed() > MAX_OVERRUN_TIME {
+            return Err(ReadError::AnnouncementMissing(proof.remote));
         }
         // The kernel announces it a moment later.
         std::thread::sleep(Duration::from_millis(1));
-        match announcements.receive(256, &mut |announcement| is_announced |= announcement.identity == socket.identity) {
-            // Others close connections, too.
-            Ok(_) | Err(ReadError::Overrun) => {}
+        let own = proof.identity;
+        // Others close connections, too.
+        match announcements.receive(256, &mut |announcement| proof.is_announced |= announcement.identity == own) {
+            // The one that is waited for may be among those that were dropped. The kernel says so once, and goes on dropping
+            // until its buffer is empty.
+            Ok(Received::All) if is_overrun => (proof, is_overrun) = (Proof::open(&mut counter)?, false),
+            Ok(_) => {}
+            Err(ReadError::Overrun) => is_overrun = true,
             Err(error) => return Err(error),
         }
     }
     Ok((announcements, counter))
+}
+
+/// A connection of this process that was opened and closed, to see it counted and announced.
+struct Proof {
+    remote: SocketAddr,
+    identity: u64,
+    closed_at: Instant,
+    is_announced: bool,
+}
+
+impl Proof {
+    fn open(counter: &mut OpenedCounter) -> Result<Self, ReadError> {
+        let before = counter.read()?;
+        let own = OwnConnection::open().map_err(ReadError::io("opening a connection to itself as a proof"))?;
+        if counter.read()? <= before {
+            return Err(ReadError::UncountedOpening);
+        }
+        let (remote, mut found) = (own.to(), Vec::new());
+        Netlink::open()?.look_up(&[Pair { local: own.from(), remote }], &mut found)?;
+        let Some(Some(socket)) = found.pop() else { return Err(ReadError::ProofMissing(remote)) };
+        drop(own);
+        Ok(Self { remote, identity: socket.identity, closed_at: Instant::now(), is_announced: false })
+    }
 }

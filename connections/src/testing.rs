@@ -200,6 +200,7 @@ impl WorldState {
             at: self.now,
             age: Duration::ZERO,
             received: socket.traffic.received,
+            bytes: socket.traffic.bytes,
             by,
         });
     }

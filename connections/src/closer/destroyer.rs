@@ -44,6 +44,8 @@ pub struct Destroyer {
     limits: Limits,
     /// The reason for which it cannot close connections, if so.
     unable: Option<String>,
+    /// Set if an order is executed by the thread that gives it.
+    is_alone: bool,
     state: Arc<Mutex<State>>,
 }
 
@@ -52,9 +54,14 @@ const MAX_LOOK: Duration = Duration::from_micros(200);
 /// Looks at a socket that are made for one of them to be in time.
 const LOOKS: u32 = 8;
 
+/// Age from which on a list of listeners is made again. One that a look-up does not show is found after this time at most.
+const MAX_LIST_AGE: Duration = Duration::from_secs(1);
+
 struct State {
     netlink: Option<Netlink>,
     rate: Rate,
+    /// All listeners, and the moment at which they were listed.
+    listeners: Option<(Instant, Listeners)>,
 }
 
 impl Destroyer {
@@ -63,8 +70,15 @@ impl Destroyer {
     pub fn start(limits: Limits) -> Self {
         let proved = Netlink::open().map_err(|error| Chain(&error).to_string()).and_then(prove);
         let unable = proved.as_ref().err().cloned();
-        let state = State { netlink: proved.ok(), rate: Rate::new(&limits) };
-        Self { limits, unable, state: Arc::new(Mutex::new(state)) }
+        let state = State { netlink: proved.ok(), rate: Rate::new(&limits), listeners: None };
+        Self { limits, unable, is_alone: false, state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// Lets [`close`](Closer::close) block its thread, for less than a millisecond as a rule. In a process that does nothing
+    /// else, another thread would only add to the cost of an order.
+    #[must_use]
+    pub fn alone(self) -> Self {
+        Self { is_alone: true, ..self }
     }
 
     /// Closes one connection, as [`Closer::close`] does. It blocks for less than a millisecond.
@@ -88,6 +102,9 @@ impl Destroyer {
 #[async_trait]
 impl Closer for Destroyer {
     async fn close(&self, order: &Order) -> Outcome {
+        if self.is_alone {
+            return self.close_now(order);
+        }
         let (this, order) = (self.clone(), *order);
         // The second look and the closing follow each other on one thread.
         let closing = tokio::task::spawn_blocking(move || this.close_now(&order));
@@ -115,11 +132,10 @@ impl State {
             None => Netlink::open()?,
         };
         let netlink = self.netlink.insert(netlink);
-        let mut listeners = Listeners::default();
-        netlink.visit_listeners(&mut |socket| listeners.see(socket, limits.entry_ports()))?;
+        let listeners = current(&mut self.listeners, netlink, order, limits)?;
         let pair = Pair { local: order.local, remote: order.backend };
         let (found, is_fresh) = look_in_time(|| look_up(netlink, pair), Instant::now)?;
-        if let Err(outcome) = check(order, found.as_ref(), &listeners) {
+        if let Err(outcome) = check(order, found.as_ref(), listeners) {
             return Ok(outcome);
         }
         if !is_fresh && order.only_if != Conditions::NONE {
@@ -134,6 +150,33 @@ impl State {
             Err(error) => Outcome::Failed(explain(error)),
         })
     }
+}
+
+/// Returns the listeners: those of the last list if it is recent and look-ups show that it is right about this order, else
+/// those of a list that is made now, which costs many times as much.
+fn current<'a>(
+    known: &'a mut Option<(Instant, Listeners)>,
+    netlink: &mut Netlink,
+    order: &Order,
+    limits: &Limits,
+) -> Result<&'a Listeners, ReadError> {
+    let now = Instant::now();
+    let recent = known.take().filter(|(listed, _)| now.saturating_duration_since(*listed) < MAX_LIST_AGE);
+    let still = match recent {
+        Some((listed, listeners)) => {
+            let found = netlink.look_up_listeners(&listeners.addresses_for(order))?;
+            listeners.still_hold(order, &found).then_some((listed, listeners))
+        }
+        None => None,
+    };
+    let current = if let Some(still) = still {
+        still
+    } else {
+        let mut listeners = Listeners::default();
+        netlink.visit_listeners(&mut |socket| listeners.see(socket, limits.entry_ports()))?;
+        (now, listeners)
+    };
+    Ok(&known.insert(current).1)
 }
 
 /// Looks until a look has ended within [`MAX_LOOK`], at most [`LOOKS`] times. Returns what was seen last, and whether that

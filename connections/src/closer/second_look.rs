@@ -1,6 +1,6 @@
 //! Decides whether a socket may be closed, by a look at it just before.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::SocketAddr};
 
 use crate::{
     closer::{AnswerRule, Conditions, How, NotNow, Order, Outcome, Refusal},
@@ -14,6 +14,8 @@ pub(crate) struct Listeners {
     ports: BTreeSet<u16>,
     /// Ids of the users that listen on an entry port.
     users: BTreeSet<u32>,
+    /// The addresses at which they do.
+    entries: BTreeSet<SocketAddr>,
 }
 
 impl Listeners {
@@ -23,7 +25,27 @@ impl Listeners {
         self.ports.insert(port);
         if entry_ports.contains(&port) {
             self.users.insert(socket.user);
+            self.entries.insert(socket.local);
         }
+    }
+
+    /// Returns the addresses whose listeners matter to an order: its own, and those of the entry ports.
+    pub(crate) fn addresses_for(&self, order: &Order) -> Vec<SocketAddr> {
+        let concrete = |entry: &SocketAddr| {
+            let ip = if entry.ip().is_unspecified() { order.local.ip() } else { entry.ip() };
+            SocketAddr::new(ip, entry.port())
+        };
+        [order.local].into_iter().chain(self.entries.iter().map(concrete)).collect()
+    }
+
+    /// Returns `true` if these listeners, `now` found at the [addresses](Self::addresses_for) that matter to an order, leave its
+    /// [check](Self::check) as it was when all were listed.
+    pub(crate) fn still_hold(&self, order: &Order, now: &[Option<Socket>]) -> bool {
+        let [own, entries @ ..] = now else { return false };
+        let is_user = |listener: &Socket| self.users.contains(&listener.user);
+        own.is_some() == self.ports.contains(&order.local.port())
+            && entries.iter().flatten().next().is_some()
+            && entries.iter().flatten().all(is_user)
     }
 
     /// Refuses an order whose local port is that of a listener, unless it is about the half of a client's connection, or all if
@@ -126,6 +148,32 @@ mod tests {
     #[test]
     fn an_answered_quiet_connection_of_the_proxy_is_closed() {
         assert_eq!(look(&order(), &socket()), Ok(()));
+    }
+
+    #[test]
+    fn listeners_that_have_changed_are_listed_again() {
+        let order = order();
+        let (entry, own) = (listener(ENTRY_PORT, USER), listener(order.local.port(), USER));
+        let still_hold = |now: [Option<Socket>; 2]| listeners().still_hold(&order, &now);
+        assert!(still_hold([None, Some(entry)]));
+        assert!(!still_hold([None, None]), "nobody listens for clients now");
+        assert!(!still_hold([None, Some(listener(ENTRY_PORT, USER + 1))]), "somebody else does");
+        assert!(!still_hold([Some(own), Some(entry)]), "the connection may be that of a client");
+        let half = Order { how: How::Half, local: (order.local.ip(), ENTRY_PORT).into(), ..order };
+        assert!(listeners().still_hold(&half, &[Some(entry), Some(entry)]));
+    }
+
+    #[test]
+    fn listeners_are_looked_up_where_they_listen() {
+        let (order, entry) = (order(), listener(ENTRY_PORT, USER));
+        let mut listeners = Listeners::default();
+        for ip in ["0.0.0.0", "127.0.0.9"] {
+            let local = SocketAddr::new(ip.parse().unwrap(), ENTRY_PORT);
+            listeners.see(&Socket { local, ..entry }, &[ENTRY_PORT].into());
+        }
+        let at = |ip| SocketAddr::new(ip, ENTRY_PORT);
+        let expected = [order.local, at(order.local.ip()), at("127.0.0.9".parse().unwrap())];
+        assert_eq!(listeners.addresses_for(&order), expected);
     }
 
     #[rstest]

@@ -67,8 +67,9 @@ enum WireAnswer {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Reply {
-    Hello(Greeting),
+    // The most frequent one first, since they are tried in this order.
     Done(Done),
+    Hello(Greeting),
     Error(WireError),
 }
 

@@ -1,5 +1,7 @@
 //! Describes the connections that are known.
 
+use std::time::Instant;
+
 use crate::{
     connection::Connection,
     ledger::Ledger,
@@ -7,6 +9,11 @@ use crate::{
 };
 
 impl Ledger {
+    /// Returns when a connection was first seen, and whether it had been opened only a moment before.
+    pub(crate) fn first_seen(&self, cookie: u64) -> Option<(Instant, bool)> {
+        self.connections.get(&cookie).map(|known| (known.first_seen, known.is_age_known))
+    }
+
     /// Returns the description of a connection that counts and that this side has not ended; `None` for any other socket.
     pub(crate) fn describe(&self, socket: &Socket) -> Option<Connection> {
         let known = self.connections.get(&socket.identity).filter(|known| known.counts)?;

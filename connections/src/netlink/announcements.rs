@@ -18,7 +18,7 @@ use crate::{
         response::{Announcement, read_announcements},
     },
     sample::EndedBy,
-    socket::{Destroyed, Pair, Socket, State},
+    socket::{Destroyed, Ended, Pair, Socket, State},
 };
 
 /// A netlink socket to which the kernel announces each TCP socket of this network namespace that it destroys.
@@ -38,6 +38,7 @@ pub(crate) enum Received {
 
 /// State that the kernel keeps of a connection after its socket was destroyed.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there are at most some hundred, for a moment")]
 pub(crate) enum Kept {
     /// The kernel was not asked, or its answer says nothing.
     Unknown,
@@ -80,7 +81,13 @@ impl Announcements {
     /// Drops in the kernel what is announced of sockets whose remote port is neither one of `ports` nor unknown: half of
     /// a proxy's sockets belong to its clients.
     pub(crate) fn set_ports(&self, ports: &BTreeSet<u16>) -> io::Result<()> {
-        SockRef::from(&self.socket).attach_filter(&remote_port_filter(ports))
+        SockRef::from(&self.socket).attach_filter(&port_filter(ports, &BTreeSet::new()))
+    }
+
+    /// Drops in the kernel what is announced of sockets with neither one of these remote ports, nor one of these local ports,
+    /// nor an unknown remote port.
+    pub(crate) fn set_ports_of_both_sides(&self, remote: &BTreeSet<u16>, local: &BTreeSet<u16>) -> io::Result<()> {
+        SockRef::from(&self.socket).attach_filter(&port_filter(remote, local))
     }
 
     /// Receives up to `max` announcements without waiting.
@@ -124,8 +131,24 @@ impl Announcement {
             at: self.at,
             age: if is_aged { self.info.min_age() } else { Duration::ZERO },
             received: self.info.received_until_end(by),
+            bytes: self.info.bytes_until_end(by),
             by,
         }
+    }
+
+    /// Returns the socket as one side of a connection that has ended; `None` if it was never established.
+    pub(crate) fn ended(&self) -> Option<Ended> {
+        let (sent_ago, received_ago) = self.info.data_ago();
+        self.was_established().then(|| Ended {
+            identity: self.identity,
+            pair: self.pair,
+            at: self.at,
+            min_age: if self.pair.remote.port() == 0 { Duration::ZERO } else { self.info.min_age() },
+            received: self.info.received_with_end(),
+            delivered: self.info.delivered(),
+            sent_ago,
+            received_ago,
+        })
     }
 
     fn ended_by(&self, kept: Kept) -> EndedBy {
@@ -149,23 +172,33 @@ impl Announcement {
     }
 }
 
-/// Returns a program that accepts announcements of sockets whose remote port is zero or one of `ports`, or any for more
-/// than [`MAX_FILTER_PORTS`].
-fn remote_port_filter(ports: &BTreeSet<u16>) -> Vec<SockFilter> {
+/// Returns a program that accepts announcements of sockets whose remote port is zero or one of `remote`, or whose local port
+/// is one of `local`, or any for more than [`MAX_FILTER_PORTS`] of a kind.
+fn port_filter(remote: &BTreeSet<u16>, local: &BTreeSet<u16>) -> Vec<SockFilter> {
+    /// Offset of `idiag_sport` behind the header of the message.
+    const LOCAL_PORT_OFFSET: u32 = 16 + 4;
     /// Offset of `idiag_dport` behind the header of the message.
     const REMOTE_PORT_OFFSET: u32 = 16 + 6;
     const LOAD_HALF_WORD: u16 = 0x28; // BPF_LD | BPF_H | BPF_ABS
     const JUMP_IF_EQUAL: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
     const RETURN: u16 = 0x06; // BPF_RET | BPF_K
     let accept = SockFilter::new(RETURN, 0, 0, u32::MAX);
-    if ports.len() > MAX_FILTER_PORTS {
+    if remote.len().max(local.len()) > MAX_FILTER_PORTS {
         return vec![accept];
     }
-    let accepted: Vec<u32> = [0].into_iter().chain(ports.iter().map(|port| u32::from(*port))).collect();
-    let mut program = vec![SockFilter::new(LOAD_HALF_WORD, 0, 0, REMOTE_PORT_OFFSET)];
-    for (port, after) in accepted.iter().zip((0..accepted.len()).rev()) {
-        // Jumps over the comparisons that follow, and over the rejection.
-        program.push(SockFilter::new(JUMP_IF_EQUAL, u8::try_from(after + 1).unwrap_or(0), 0, *port));
+    let remote: Vec<u32> = [0].into_iter().chain(remote.iter().map(|port| u32::from(*port))).collect();
+    let local: Vec<u32> = local.iter().map(|port| u32::from(*port)).collect();
+    let kinds = [(REMOTE_PORT_OFFSET, remote), (LOCAL_PORT_OFFSET, local)];
+    let mut left: usize = kinds.iter().filter(|(_, ports)| !ports.is_empty()).map(|(_, ports)| 1 + ports.len()).sum();
+    let mut program = Vec::with_capacity(left + 2);
+    for (offset, ports) in kinds.iter().filter(|(_, ports)| !ports.is_empty()) {
+        program.push(SockFilter::new(LOAD_HALF_WORD, 0, 0, *offset));
+        left -= 1;
+        for port in ports {
+            left -= 1;
+            // Jumps over the operations that follow, and over the rejection.
+            program.push(SockFilter::new(JUMP_IF_EQUAL, u8::try_from(left + 1).unwrap_or(0), 0, *port));
+        }
     }
     program.push(SockFilter::new(RETURN, 0, 0, 0));
     program.push(accept);

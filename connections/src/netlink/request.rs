@@ -32,11 +32,25 @@ pub(super) fn listeners(family: Family) -> Request {
 ///
 /// Half of a proxy's sockets belong to its clients: leaving them out in the kernel makes a sample a third cheaper.
 pub(super) fn connections(family: Family, ports: &BTreeSet<u16>) -> Request {
+    Request {
+        filter: port_filter(PortOf::Remote, ports),
+        ..Request::new(inet(family, connected(), ExtensionFlags::INFO), NLM_F_DUMP)
+    }
+}
+
+/// Requests the connections from `ports` of this side; those from other ports may be included.
+pub(super) fn accepted(family: Family, ports: &BTreeSet<u16>) -> Request {
+    Request {
+        filter: port_filter(PortOf::Local, ports),
+        ..Request::new(inet(family, connected(), ExtensionFlags::INFO), NLM_F_DUMP)
+    }
+}
+
+/// Returns the states of a connection, from the first attempt to the last acknowledgement.
+fn connected() -> StateFlags {
     let ended_here = StateFlags::FIN_WAIT1 | StateFlags::FIN_WAIT2 | StateFlags::CLOSING;
     let ended_by_remote = StateFlags::CLOSE_WAIT | StateFlags::LAST_ACK;
-    let states = StateFlags::ESTABLISHED | StateFlags::SYN_SENT | ended_here | ended_by_remote;
-    let filter = remote_port_filter(ports);
-    Request { filter, ..Request::new(inet(family, states, ExtensionFlags::INFO), NLM_F_DUMP) }
+    StateFlags::ESTABLISHED | StateFlags::SYN_SENT | ended_here | ended_by_remote
 }
 
 /// Requests the connections that this side has ended, which the remote side has acknowledged, and the remote side has not.
@@ -109,14 +123,23 @@ impl Request {
 /// Maximum number of ports in a filter. Each is a comparison per socket, so more are not worth it.
 pub(super) const MAX_FILTER_PORTS: usize = 16;
 
-/// Returns a program that accepts sockets whose remote port is one of `ports`. It is empty, and so accepts any socket,
+/// The port of a socket that a filter compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PortOf {
+    Local,
+    Remote,
+}
+
+/// Returns a program that accepts sockets whose port of that side is one of `ports`. It is empty, and so accepts any socket,
 /// for no ports and for more than [`MAX_FILTER_PORTS`].
 ///
 /// The format is `inet_diag_bc_op` of `linux/inet_diag.h`, with one comparison per port. An operation is followed by
 /// its operand; `yes` and `no` are the distances to the next operation, in bytes. A jump to the exact end of the
 /// program accepts the socket, and a jump beyond it rejects the socket.
-fn remote_port_filter(ports: &BTreeSet<u16>) -> Vec<u8> {
-    /// Compares the remote port with the operand; since Linux 4.16.
+fn port_filter(side: PortOf, ports: &BTreeSet<u16>) -> Vec<u8> {
+    /// Compares the local port with the operand; since Linux 4.16, as the next one.
+    const INET_DIAG_BC_S_EQ: u8 = 11;
+    /// Compares the remote port with the operand.
     const INET_DIAG_BC_D_EQ: u8 = 12;
     const INET_DIAG_BC_JMP: u8 = 1;
     const COMPARISON_BYTES: usize = 8;
@@ -124,12 +147,16 @@ fn remote_port_filter(ports: &BTreeSet<u16>) -> Vec<u8> {
     if ports.len() > MAX_FILTER_PORTS {
         return Vec::new();
     }
+    let compare = match side {
+        PortOf::Local => INET_DIAG_BC_S_EQ,
+        PortOf::Remote => INET_DIAG_BC_D_EQ,
+    };
     let mut program = Vec::new();
     for (i, port) in ports.iter().enumerate() {
         let last = i + 1 == ports.len();
         // If equal, the next operation is the one after the comparison: a jump to the end, or the end itself.
         let no = if last { COMPARISON_BYTES + 4 } else { COMPARISON_BYTES + JUMP_BYTES };
-        program.extend([INET_DIAG_BC_D_EQ, 8]);
+        program.extend([compare, 8]);
         program.extend(u16::try_from(no).unwrap_or(u16::MAX).to_ne_bytes());
         program.extend([0, 0]);
         program.extend(port.to_ne_bytes());

@@ -10,7 +10,7 @@ use netlink_packet_sock_diag::{
 use crate::{
     netlink::fields::{u32_at, u64_at},
     sample::EndedBy,
-    socket::{Activity, Traffic},
+    socket::{Activity, Delivered, Traffic},
 };
 
 /// The part of `tcp_info` that matters for counting.
@@ -30,6 +30,8 @@ pub(super) struct TcpInfo {
     received: u64,
     /// Segments with data received.
     data_segments_received: u32,
+    /// Bytes of data sent, without repetitions; `None` before Linux 4.19.
+    sent: Option<u64>,
 }
 
 impl TcpInfo {
@@ -43,7 +45,10 @@ impl TcpInfo {
         const BYTES_ACKED_OFFSET: usize = 120;
         const BYTES_RECEIVED_OFFSET: usize = 128;
         const DATA_SEGS_IN_OFFSET: usize = 152;
+        const BYTES_SENT_OFFSET: usize = 200;
+        const BYTES_RETRANS_OFFSET: usize = 208;
         let u32_at = |offset| u32_at(info, offset).unwrap_or(0);
+        let sent = u64_at(info, BYTES_SENT_OFFSET).zip(u64_at(info, BYTES_RETRANS_OFFSET));
         let u64_at = |offset| u64_at(info, offset).unwrap_or(0);
         Self {
             last_data_sent: u32_at(LAST_DATA_SENT_OFFSET),
@@ -54,6 +59,7 @@ impl TcpInfo {
             acknowledged: u64_at(BYTES_ACKED_OFFSET),
             received: u64_at(BYTES_RECEIVED_OFFSET),
             data_segments_received: u32_at(DATA_SEGS_IN_OFFSET),
+            sent: sent.map(|(sent, repeated)| sent.saturating_sub(repeated)),
         }
     }
 
@@ -80,7 +86,24 @@ impl TcpInfo {
             acknowledged_ago: Duration::from_millis(self.last_ack_recv.into()),
             unread: header.recv_queue,
             unacknowledged: header.send_queue,
+            delivered: self.delivered(),
         }
+    }
+
+    /// Returns the bytes of data that were acknowledged.
+    pub(super) fn delivered(&self) -> Delivered {
+        Delivered { acknowledged: self.acknowledged, sent: self.sent }
+    }
+
+    /// Returns the bytes received, with the FIN as one.
+    pub(super) fn received_with_end(&self) -> u64 {
+        self.received
+    }
+
+    /// Returns the times since data was sent and received, or since the connection was established.
+    pub(super) fn data_ago(&self) -> (Duration, Duration) {
+        let millis = |time: u32| Duration::from_millis(time.into());
+        (millis(self.last_data_sent), millis(self.last_data_recv))
     }
 
     /// Returns `true` if a destroyed socket had been established: its SYN was acknowledged. `is_reset` is set if the
@@ -98,6 +121,12 @@ impl TcpInfo {
     /// transferred in one of the directions.
     pub(super) fn min_age(&self) -> Duration {
         Duration::from_millis(self.last_data_sent.max(self.last_data_recv).into())
+    }
+
+    /// Returns the bytes of data of a destroyed socket, in both directions. The SYN and the FIN of this side were
+    /// acknowledged, if it was established and ended in order.
+    pub(super) fn bytes_until_end(&self, by: EndedBy) -> u64 {
+        self.acknowledged.saturating_sub(2).saturating_add(self.received_until_end(by))
     }
 
     /// Returns the bytes of data that a connection received until it was destroyed, at most one byte off.
@@ -125,6 +154,16 @@ mod tests {
         info[100..104].copy_from_slice(&3u32.to_ne_bytes());
         let expected = Traffic { retransmits: 3, rtt: Some(Duration::from_micros(250)), ..Traffic::default() };
         assert_eq!(TcpInfo::parse(&info).traffic(TCP_ESTABLISHED), expected);
+    }
+
+    #[test]
+    fn what_was_sent_again_is_no_data_and_an_old_kernel_tells_nothing_of_it() {
+        let mut info = vec![0; 216];
+        info[120..128].copy_from_slice(&11u64.to_ne_bytes());
+        info[200..208].copy_from_slice(&14u64.to_ne_bytes());
+        info[208..216].copy_from_slice(&4u64.to_ne_bytes());
+        assert_eq!(TcpInfo::parse(&info).delivered(), Delivered { acknowledged: 11, sent: Some(10) });
+        assert_eq!(TcpInfo::parse(&info[..208]).delivered(), Delivered { acknowledged: 11, sent: None });
     }
 
     #[rstest]

@@ -160,6 +160,27 @@ fn an_ending_has_the_age_and_bytes_that_two_dumps_show() {
     assert_eq!(endings, expected);
 }
 
+#[rstest]
+fn bytes_are_counted_once_also_those_of_connections_that_end(#[values(By::Dumps, By::Announcements)] by: By) {
+    let world = World::new();
+    let mut bench = Bench::new(&world, by);
+    bench.load();
+    let [one, two] = [(); 2].map(|()| world.lock().connect(backend(), USER));
+    let mut moved = bench.load().moved;
+    for bytes in [10, 25, 40] {
+        for identity in [one, two] {
+            world.lock().change(identity, |socket| socket.traffic.bytes = bytes);
+        }
+        moved += bench.load().moved;
+    }
+    for identity in [one, two] {
+        world.lock().close(identity, EndedBy::Proxy);
+    }
+    world.lock().deliver();
+    moved += bench.load().moved;
+    assert_eq!((moved, bench.load().moved), (80, 0));
+}
+
 #[test]
 fn a_connection_shorter_than_a_sample_is_counted_with_its_end() {
     let world = World::new();

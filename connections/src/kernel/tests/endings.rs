@@ -1,5 +1,10 @@
 //! Promises of the ends of connections, on real connections.
 
+use std::{
+    net::{TcpListener as StdListener, TcpStream as StdStream},
+    thread,
+};
+
 use super::*;
 
 #[tokio::test]
@@ -161,4 +166,25 @@ async fn a_flood_of_closed_connections_is_counted_and_what_is_lost_is_corrected(
     let (load, _) = sampled_until(&connections, &backend, |load| load.connections() == 1).await;
     assert_eq!(opened + load.opened - closed - load.closed, 0);
     assert!((1..=ROUNDS * PER_ROUND).contains(&(closed + load.closed)));
+}
+
+/// The announcement of the proof may be among those that the kernel has to drop.
+#[test]
+fn announcements_are_proved_after_others_have_overrun_the_buffer() {
+    const OTHERS: usize = 3_000;
+    let others = StdListener::bind("127.0.0.1:0").unwrap();
+    let address = others.local_addr().unwrap();
+    thread::scope(|scope| {
+        let flood = scope.spawn(|| {
+            for _ in 0..OTHERS {
+                let stream = StdStream::connect(address).unwrap();
+                drop(others.accept().unwrap());
+                drop(stream);
+            }
+        });
+        // The smallest buffer that there is.
+        while !flood.is_finished() {
+            prove_announcements(1).map(drop).unwrap();
+        }
+    });
 }
