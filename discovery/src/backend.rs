@@ -1,8 +1,8 @@
 //! One backend: its address, state, capacity and zone.
 
-use std::{fmt, net::SocketAddr, time::Instant};
+use std::{fmt, net::SocketAddr, sync::Arc, time::Instant};
 
-use crate::Zone;
+use crate::{PodRef, Zone};
 
 /// Ability of a backend to take connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,13 +41,23 @@ pub struct Backend {
     state: State,
     capacity: Capacity,
     zone: Option<Zone>,
+    max_connections: Option<u32>,
     killed_at: Option<Instant>,
+    pod: Option<Arc<PodRef>>,
 }
 
 impl Backend {
     /// Creates a backend with a capacity of 1 in an unknown zone.
     pub fn new(address: SocketAddr, state: State) -> Self {
-        Self { address, state, capacity: Capacity::default(), zone: None, killed_at: None }
+        Self {
+            address,
+            state,
+            capacity: Capacity::default(),
+            zone: None,
+            max_connections: None,
+            killed_at: None,
+            pod: None,
+        }
     }
 
     /// Replaces the capacity.
@@ -64,10 +74,24 @@ impl Backend {
         self
     }
 
+    /// Replaces the maximum number of connections.
+    #[must_use]
+    pub fn with_max_connections(mut self, max_connections: Option<u32>) -> Self {
+        self.max_connections = max_connections;
+        self
+    }
+
     /// Replaces the moment at which it will be killed.
     #[must_use]
     pub fn with_killed_at(mut self, killed_at: Option<Instant>) -> Self {
         self.killed_at = killed_at;
+        self
+    }
+
+    /// Replaces the name of the pod behind it.
+    #[must_use]
+    pub fn with_pod(mut self, pod: Option<Arc<PodRef>>) -> Self {
+        self.pod = pod;
         self
     }
 
@@ -91,9 +115,19 @@ impl Backend {
         self.zone.as_ref()
     }
 
+    /// Returns the number of connections that it should have at most, if it has a limit of its own.
+    pub fn max_connections(&self) -> Option<u32> {
+        self.max_connections
+    }
+
     /// Returns the moment at which it will be killed, to about a second, where the source knows that.
     pub fn killed_at(&self) -> Option<Instant> {
         self.killed_at
+    }
+
+    /// Returns the name of the pod behind it, where the source knows that.
+    pub fn pod(&self) -> Option<&Arc<PodRef>> {
+        self.pod.as_ref()
     }
 }
 

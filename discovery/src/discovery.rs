@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 use futures_util::StreamExt;
 
-use crate::{BackendSet, Error};
+use crate::{BackendSet, Complaints, Error, SourceInfo};
 
 /// A set of backends as a watch publishes it, with what the watch saw since the set before.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +62,22 @@ pub trait Discovery: Send + Sync + 'static {
     fn relists(&self) -> Option<u64> {
         None
     }
+
+    /// Describes where it looks for backends. `None` for a source that has no description.
+    fn info(&self) -> Option<SourceInfo> {
+        None
+    }
+
+    /// Returns a number that changes whenever the [complaints](Self::complaints) do.
+    fn complaints_version(&self) -> u64 {
+        0
+    }
+
+    /// Returns the complaints about objects that it found, at most `limit` of them.
+    fn complaints(&self, limit: usize) -> Complaints {
+        let _ = limit;
+        Complaints::default()
+    }
 }
 
 impl From<Arc<BackendSet>> for Update {
@@ -90,5 +106,17 @@ impl<D: Discovery + ?Sized> Discovery for Arc<D> {
 
     fn relists(&self) -> Option<u64> {
         (**self).relists()
+    }
+
+    fn info(&self) -> Option<SourceInfo> {
+        (**self).info()
+    }
+
+    fn complaints_version(&self) -> u64 {
+        (**self).complaints_version()
+    }
+
+    fn complaints(&self, limit: usize) -> Complaints {
+        (**self).complaints(limit)
     }
 }

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 use futures_util::StreamExt;
 
-use crate::{BackendSet, Discovery, Error, Update, publish::Publisher};
+use crate::{BackendSet, Complaint, Complaints, Discovery, Error, SourceInfo, Update, publish::Publisher};
 
 /// Source that a test drives. It keeps the promises of [`Discovery`] as the real ones do.
 ///
@@ -36,6 +36,9 @@ pub struct FakeDiscovery(Arc<Script>);
 struct Script {
     publisher: Publisher,
     since_contact: Mutex<Option<Duration>>,
+    info: Mutex<Option<SourceInfo>>,
+    /// Complaints, and how often they have been replaced.
+    complaints: Mutex<(u64, Complaints)>,
 }
 
 impl FakeDiscovery {
@@ -58,11 +61,23 @@ impl FakeDiscovery {
     pub fn set_since_contact(&self, age: Option<Duration>) {
         *self.0.since_contact.lock().unwrap_or_else(PoisonError::into_inner) = age;
     }
+
+    /// Sets the result of [`info`](Discovery::info).
+    pub fn set_info(&self, info: Option<SourceInfo>) {
+        *self.0.info.lock().unwrap_or_else(PoisonError::into_inner) = info;
+    }
+
+    /// Sets the result of [`complaints`](Discovery::complaints).
+    pub fn set_complaints(&self, listed: Vec<Complaint>) {
+        let mut complaints = self.0.complaints.lock().unwrap_or_else(PoisonError::into_inner);
+        *complaints = (complaints.0 + 1, Complaints { count: listed.len(), listed });
+    }
 }
 
 impl Default for Script {
     fn default() -> Self {
-        Self { publisher: Publisher::new(), since_contact: Mutex::default() }
+        let publisher = Publisher::new();
+        Self { publisher, since_contact: Mutex::default(), info: Mutex::default(), complaints: Mutex::default() }
     }
 }
 
@@ -88,6 +103,20 @@ impl Discovery for FakeDiscovery {
 
     fn since_contact(&self) -> Option<Duration> {
         *self.0.since_contact.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn info(&self) -> Option<SourceInfo> {
+        self.0.info.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn complaints_version(&self) -> u64 {
+        self.0.complaints.lock().unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    fn complaints(&self, limit: usize) -> Complaints {
+        let mut complaints = self.0.complaints.lock().unwrap_or_else(PoisonError::into_inner).1.clone();
+        complaints.listed.truncate(limit);
+        complaints
     }
 }
 

@@ -10,14 +10,14 @@ use futures_core::stream::BoxStream;
 
 pub use self::changes::FileChanges;
 use crate::{
-    AddressPolicy, BackendSet, Cause, Discovery, Error, FileReader, contact::Contact, own_addresses::OwnAddresses,
-    publish,
+    AddressPolicy, BackendSet, Cause, Discovery, Error, FileReader, SourceInfo, SourceKind, contact::Contact,
+    own_addresses::OwnAddresses, publish,
 };
 
 /// Discovers the backends that a file lists.
 ///
 /// The file is YAML or JSON: a list of backends, each with an `address` and optionally a `state` (`ready` by default,
-/// `draining` or `not ready`), a `capacity` (1 to 16) and a `zone`:
+/// `draining` or `not ready`), a `capacity` (1 to 16), a `zone`, and the `maxConnections` that it should have:
 ///
 /// ```yaml
 /// - address: 10.0.0.1:5432
@@ -103,6 +103,10 @@ impl Discovery for FileDiscovery {
     /// Returns at most 10 s while all is well, since the file is read at least that often.
     fn since_contact(&self) -> Option<Duration> {
         self.contact.age()
+    }
+
+    fn info(&self) -> Option<SourceInfo> {
+        Some(SourceInfo::new(SourceKind::File, self.file.path.display().to_string()))
     }
 }
 

@@ -6,8 +6,10 @@ mod address;
 mod backend;
 mod discovery;
 mod error;
+mod pod_ref;
 mod selector;
 mod set;
+mod source_info;
 mod zone;
 
 #[cfg(feature = "rt")]
@@ -37,8 +39,10 @@ pub use crate::{
     backend::{Backend, Capacity, State},
     discovery::{Discovery, Update},
     error::{Cause, Error},
+    pod_ref::PodRef,
     selector::{FieldSelector, Selector},
     set::BackendSet,
+    source_info::{Complaint, Complaints, SourceInfo, SourceKind},
     zone::Zone,
 };
 /// The version of ipnet that [`AddressPolicy::allow_only`] takes its networks from.
@@ -64,7 +68,8 @@ pub mod errors {
     #[cfg(feature = "kube")]
     pub use crate::kube::{InvalidPort, InvalidPortName, InvalidServiceName};
     pub use crate::{
-        address::InvalidAddress, backend::InvalidCapacity, error::Refusal, selector::InvalidSelector, zone::InvalidZone,
+        address::InvalidAddress, backend::InvalidCapacity, error::Refusal, pod_ref::InvalidPodRef,
+        selector::InvalidSelector, zone::InvalidZone,
     };
 }
 

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 use tokio::time::{self, MissedTickBehavior};
 
-use crate::{BackendSet, Discovery, Error, backoff::Backoff, contact::Contact, publish};
+use crate::{BackendSet, Complaints, Discovery, Error, SourceInfo, backoff::Backoff, contact::Contact, publish};
 
 /// Watches a source by listing it again and again, for where a watch is not allowed or does not get through.
 pub struct Poll<D> {
@@ -75,6 +75,18 @@ impl<D: Discovery> Discovery for Poll<D> {
     /// Returns at most one interval and the time of one answer while all is well.
     fn since_contact(&self) -> Option<Duration> {
         self.contact.age()
+    }
+
+    fn info(&self) -> Option<SourceInfo> {
+        self.source.info()
+    }
+
+    fn complaints_version(&self) -> u64 {
+        self.source.complaints_version()
+    }
+
+    fn complaints(&self, limit: usize) -> Complaints {
+        self.source.complaints(limit)
     }
 }
 

@@ -48,6 +48,8 @@ struct FileEntry {
     state: FileState,
     capacity: Option<Spanned<u8>>,
     zone: Option<Spanned<String>>,
+    #[serde(rename = "maxConnections")]
+    max_connections: Option<Spanned<u32>>,
 }
 
 #[derive(Clone, Copy, Default, Deserialize)]
@@ -102,7 +104,12 @@ impl FileEntry {
             Capacity::try_from(shares.value).map_err(|error| mistake(&shares, error))
         })?;
         let zone = self.zone.map(|zone| zone.value.parse::<Zone>().map_err(|error| mistake(&zone, error)));
-        Ok(Backend::new(address, state).with_capacity(capacity).with_zone(zone.transpose()?))
+        let max_connections = self.max_connections.map(|number| match number.value {
+            0 => Err(mistake(&number, "0 is not a number of connections: it must be 1 or more")),
+            connections => Ok(connections),
+        });
+        let backend = Backend::new(address, state).with_capacity(capacity).with_zone(zone.transpose()?);
+        Ok(backend.with_max_connections(max_connections.transpose()?))
     }
 }
 
@@ -124,15 +131,16 @@ mod tests {
 
     #[rstest]
     #[case::yaml(
-        "# ours\n- address: 10.0.0.1:5432\n- address: '[fd00::2]:5432'\n  capacity: 2\n  state: not ready\n  zone: a\n"
+        "# ours\n- address: 10.0.0.1:5432\n- address: '[fd00::2]:5432'\n  capacity: 2\n  state: not ready\n  zone: a\n  maxConnections: 90\n"
     )]
     #[case::json(
-        "[\n\t{\"address\": \"10.0.0.1:5432\"},\n\t{\"address\": \"[fd00::2]:5432\", \"capacity\": 2,\n\t\"state\": \"not ready\", \"zone\": \"a\"}\n]"
+        "[\n\t{\"address\": \"10.0.0.1:5432\"},\n\t{\"address\": \"[fd00::2]:5432\", \"capacity\": 2,\n\t\"state\": \"not ready\", \"zone\": \"a\", \"maxConnections\": 90}\n]"
     )]
     fn a_list_is_read_in_yaml_and_in_json(#[case] text: &str) {
         let second = Backend::new("[fd00::2]:5432".parse().unwrap(), State::NotReady)
             .with_capacity(Capacity::try_from(2u8).unwrap())
-            .with_zone(Some("a".parse().unwrap()));
+            .with_zone(Some("a".parse().unwrap()))
+            .with_max_connections(Some(90));
         let first = Backend::new("10.0.0.1:5432".parse().unwrap(), State::Ready);
         assert_eq!(parse(text).unwrap(), [first, second].into_iter().collect());
     }

@@ -151,8 +151,13 @@ fn last_key(json: &str) -> Option<&str> {
 fn readable_meta(json: &str) -> Meta {
     let parts: Lenient<Parts> = serde_json::from_str(json).unwrap_or_default();
     let parts = parts.known().and_then(|parts| parts.metadata.known()).unwrap_or_default();
-    let MetaParts { name, uid, resource_version } = parts;
-    Meta { name: name.known(), uid: uid.known(), resource_version: resource_version.known() }
+    let MetaParts { namespace, name, uid, resource_version } = parts;
+    Meta {
+        namespace: namespace.known(),
+        name: name.known(),
+        uid: uid.known(),
+        resource_version: resource_version.known(),
+    }
 }
 
 /// Value of the expected type, or any other.
@@ -187,6 +192,7 @@ struct Parts {
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct MetaParts {
+    namespace: Lenient<String>,
     name: Lenient<String>,
     uid: Lenient<String>,
     resource_version: Lenient<String>,

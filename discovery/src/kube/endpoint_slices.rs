@@ -2,7 +2,12 @@
 
 use kube::Client;
 
-use super::{KubeDiscovery, port::BackendPort, service_name::ServiceName, slice::SlimSlice};
+use super::{
+    KubeDiscovery,
+    port::BackendPort,
+    service_name::ServiceName,
+    slice::{SERVICE_LABEL, SlimSlice},
+};
 use crate::{Selector, errors::InvalidServiceName};
 
 /// Discovers the endpoints of a Service, from its EndpointSlices: for clusters where pods may not be read.
@@ -28,7 +33,7 @@ impl KubeDiscovery<SlimSlice> {
         port: impl Into<BackendPort>,
     ) -> Result<Self, InvalidServiceName> {
         let name: ServiceName = name.parse()?;
-        Ok(Self::new(client, namespace, Selector::equal("kubernetes.io/service-name", &name), port))
+        Ok(Self::new(client, namespace, Selector::equal(SERVICE_LABEL, &name), port))
     }
 
     /// Discovers the endpoints of the slices in `namespace` that match `selector`, whatever manages them.

@@ -6,16 +6,15 @@ use std::{
     net::SocketAddr,
     ops::BitOrAssign,
     sync::Arc,
-    time::SystemTime,
 };
 
 use super::{
-    complaints::Complaints,
+    complaints::ScopeComplaints,
     decoded::Decoded,
     object::Object,
     rules::{Candidate, Findings, Rules},
 };
-use crate::{Backend, BackendSet, Capacity, Error, State, Zone};
+use crate::{Backend, BackendSet, Error, State};
 
 /// Event of the objects of one scope.
 ///
@@ -76,7 +75,7 @@ struct ScopeIndex {
     /// Set if the scope may not be read and has not been synced before: the others do not wait for it.
     forbidden: bool,
     stale: Option<Error>,
-    complaints: Arc<Complaints>,
+    complaints: Arc<ScopeComplaints>,
 }
 
 type Entries = HashMap<Box<str>, IndexEntry>;
@@ -91,7 +90,7 @@ struct IndexEntry {
 
 impl Index {
     /// Creates the index of several scopes, each with the complaints that its users share.
-    pub(super) fn new(rules: Rules, scopes: impl IntoIterator<Item = Arc<Complaints>>) -> Self {
+    pub(super) fn new(rules: Rules, scopes: impl IntoIterator<Item = Arc<ScopeComplaints>>) -> Self {
         let scope = |complaints| ScopeIndex { complaints, ..ScopeIndex::default() };
         let scopes = scopes.into_iter().map(scope).collect();
         Self { rules, scopes, failed: 0, order: Order::default(), left_selector: BTreeSet::new() }
@@ -174,7 +173,7 @@ impl Index {
 }
 
 /// Returns the set of the backends of complete lists of objects, each of one scope.
-pub(super) fn complete_set<K: Object>(lists: &[(Vec<Decoded<K>>, Arc<Complaints>)], rules: &Rules) -> BackendSet {
+pub(super) fn complete_set<K: Object>(lists: &[(Vec<Decoded<K>>, Arc<ScopeComplaints>)], rules: &Rules) -> BackendSet {
     let mut entries = Vec::new();
     for (objects, complaints) in lists {
         let identities: HashSet<_> = objects.iter().map(|object| object.meta().identity()).collect();
@@ -186,9 +185,11 @@ pub(super) fn complete_set<K: Object>(lists: &[(Vec<Decoded<K>>, Arc<Complaints>
 
 impl IndexEntry {
     /// Reads the backends of `object`, and reports the complaint about it.
-    fn new<K: Object>(object: &Decoded<K>, rules: &Rules, complaints: &Complaints) -> Self {
+    fn new<K: Object>(object: &Decoded<K>, rules: &Rules, complaints: &ScopeComplaints) -> Self {
         let Findings { candidates, complaint } = object.backends(rules);
-        complaints.report(object.meta().identity(), object.meta().name(), complaint.as_deref());
+        let meta = object.meta();
+        let name = (meta.namespace.as_deref(), meta.name());
+        complaints.report(meta.identity(), name, complaint.as_deref(), candidates.is_empty());
         Self { candidates: candidates.into_boxed_slice(), complained: complaint.is_some() }
     }
 
@@ -266,18 +267,20 @@ fn merge<'a>(entries: impl IntoIterator<Item = &'a IndexEntry>, rules: &Rules, o
     let killed_at = |c: &Candidate| c.deletion.map(|deletion| deletion.moment);
     let backend = |c: &Candidate| {
         let backend = Backend::new(c.address, state(c)).with_capacity(c.capacity).with_zone(c.zone.clone());
-        backend.with_killed_at(killed_at(c))
+        let backend = backend.with_max_connections(c.max_connections);
+        backend.with_killed_at(killed_at(c)).with_pod(c.pod.clone())
     };
     chosen.into_iter().map(backend).collect()
 }
 
 /// Returns the usefulness of a candidate: the smaller, the more useful. It differs for any two different candidates of one
 /// address, so that the order of events does not matter.
-fn usefulness(candidate: &Candidate) -> (State, bool, Reverse<Capacity>, Option<&Zone>, Reverse<Option<SystemTime>>) {
+fn usefulness(candidate: &Candidate) -> impl Ord + use<'_> {
     // `State` is ordered from the most to the least useful.
-    let Candidate { state, last_resort, capacity, zone, deletion, .. } = candidate;
+    let Candidate { state, last_resort, capacity, zone, max_connections, deletion, pod, .. } = candidate;
     let date = deletion.map(|deletion| deletion.date);
-    (*state, !last_resort, Reverse(*capacity), zone.as_ref(), Reverse(date))
+    let limit = Reverse(*max_connections);
+    (*state, !last_resort, Reverse(*capacity), zone.as_ref(), limit, Reverse(date), pod.as_deref())
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use super::{
     rules::{Findings, Rules},
     scope::Resource,
 };
+use crate::{Selector, SourceKind};
 
 /// Kind of Kubernetes object that describes backends, decoded down to the fields that discovery needs.
 ///
@@ -22,6 +23,11 @@ pub(super) trait Object: DeserializeOwned + Send + 'static {
         true
     }
 
+    /// Describes a source of such objects with these labels.
+    fn describe(labels: &Selector) -> (SourceKind, String) {
+        (SourceKind::Pods, labels.to_string())
+    }
+
     /// Returns the backends that the object describes.
     fn backends(&self, rules: &Rules) -> Findings;
 }
@@ -29,6 +35,7 @@ pub(super) trait Object: DeserializeOwned + Send + 'static {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct Meta {
+    pub(super) namespace: Option<String>,
     pub(super) name: Option<String>,
     pub(super) uid: Option<String>,
     pub(super) resource_version: Option<String>,

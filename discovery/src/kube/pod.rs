@@ -5,19 +5,20 @@ mod raw;
 use std::{
     net::{IpAddr, SocketAddr},
     num::IntErrorKind,
+    sync::Arc,
     time::SystemTime,
 };
 
 use serde::Deserialize;
 
-use self::raw::{Raw, RawCondition, RawIp, RawSpec, RawTime};
+use self::raw::{Raw, RawCondition, RawIp, RawTime};
 use super::{
     object::{Meta, Object},
     port::{BackendPort, valid_number},
-    rules::{Candidate, Deletion, Findings, Rules, quoted},
+    rules::{Candidate, Deletion, Findings, Rules, pod_ref, quoted},
     scope::Resource,
 };
-use crate::{Capacity, State, Zone};
+use crate::{Capacity, PodRef, State, Zone};
 
 /// Pod, decoded down to the fields that discovery needs.
 ///
@@ -39,7 +40,9 @@ pub struct SlimPod {
     ports: Vec<(String, i64)>,
     capacity: Option<String>,
     drain: Option<String>,
+    max_connections: Option<String>,
     zone: Option<Zone>,
+    pod: Option<Arc<PodRef>>,
 }
 
 /// Phase in the life of a pod, as far as it matters here.
@@ -56,6 +59,8 @@ impl From<Raw> for SlimPod {
     fn from(raw: Raw) -> Self {
         let metadata = raw.metadata.unwrap_or_default();
         let status = raw.status.unwrap_or_default();
+        let mut spec = raw.spec.unwrap_or_default();
+        let node = spec.node_name.take();
         let annotations = metadata.annotations.unwrap_or_default();
         let is_ready = |c: &RawCondition| c.r#type.as_deref() == Some("Ready") && c.status.as_deref() == Some("True");
         let mut texts: Vec<_> = status.pod_ips.unwrap_or_default().into_iter().filter_map(RawIp::text).collect();
@@ -74,11 +79,18 @@ impl From<Raw> for SlimPod {
             ready: status.conditions.unwrap_or_default().iter().any(is_ready),
             bad_ip: texts.into_iter().next().filter(|_| ips.is_empty()),
             ips,
-            ports: raw.spec.map(RawSpec::named_ports).unwrap_or_default(),
+            ports: spec.named_ports(),
             capacity: annotations.capacity,
             drain: annotations.drain,
+            max_connections: annotations.max_connections,
             zone: metadata.labels.and_then(|labels| labels.zone?.parse().ok()),
-            meta: Meta { name: metadata.name, uid: metadata.uid, resource_version: metadata.resource_version },
+            pod: pod_ref(metadata.namespace.as_deref(), metadata.name.as_deref(), node.as_deref()),
+            meta: Meta {
+                namespace: metadata.namespace,
+                name: metadata.name,
+                uid: metadata.uid,
+                resource_version: metadata.resource_version,
+            },
         }
     }
 }
@@ -116,6 +128,7 @@ impl Object for SlimPod {
             (false, false) => State::NotReady,
         };
         let capacity = self.capacity(&mut findings);
+        let max_connections = self.max_connections(&mut findings);
         let candidate = Candidate {
             owner: None,
             address,
@@ -124,6 +137,8 @@ impl Object for SlimPod {
             last_resort: self.deleting && serving && !drained,
             capacity,
             zone: self.zone.clone(),
+            pod: self.pod.clone(),
+            max_connections,
             deletion: self.deleted_at.map(|date| Deletion { date, moment: rules.clock.moment_of(date) }),
         };
         findings.candidates.push(candidate);
@@ -159,6 +174,19 @@ impl SlimPod {
         })
     }
 
+    fn max_connections(&self, findings: &mut Findings) -> Option<u32> {
+        let text = self.max_connections.as_ref()?;
+        let number = text.trim().parse::<u32>().ok().filter(|number| *number > 0);
+        if number.is_none() {
+            findings.complain(format!(
+                "ignored the annotation {MAX_CONNECTIONS_ANNOTATION}={}: not a number from 1 to {}",
+                quoted(text),
+                u32::MAX
+            ));
+        }
+        number
+    }
+
     fn capacity(&self, findings: &mut Findings) -> Capacity {
         let Some(text) = &self.capacity else { return Capacity::default() };
         let number = match text.trim().parse::<i64>() {
@@ -178,6 +206,7 @@ impl SlimPod {
 
 const CAPACITY_ANNOTATION: &str = "ilb.dev/capacity";
 const DRAIN_ANNOTATION: &str = "ilb.dev/drain";
+const MAX_CONNECTIONS_ANNOTATION: &str = "ilb.dev/max-connections";
 
 #[cfg(test)]
 mod tests;

@@ -11,6 +11,8 @@ use crate::{FieldSelector, Selector};
 /// being Ready is `not ready`. A pod that has ended, or has no address yet, is no backend. Annotations on a pod:
 ///
 /// * `ilb.dev/capacity`: the backend's [`Capacity`](crate::Capacity). A number outside of 1 to 16 becomes the nearest.
+/// * `ilb.dev/max-connections`: the number of connections that the backend should have at most. Anything but a number from 1
+///   is ignored with a complaint.
 /// * `ilb.dev/drain`: `true` makes a ready pod `draining`.
 ///
 /// Any other value is ignored with one warning. The [`Zone`](crate::Zone) is the pod's label

@@ -2,11 +2,12 @@
 
 use std::{
     net::SocketAddr,
+    sync::Arc,
     time::{Instant, SystemTime},
 };
 
 use super::{options::KubeOptions, port::BackendPort, server_clock::ServerClock};
-use crate::{Capacity, State, Zone, own_addresses::OwnAddresses};
+use crate::{Capacity, PodRef, State, Zone, own_addresses::OwnAddresses};
 
 /// Rules by which an object becomes backends.
 #[derive(Clone, Debug)]
@@ -85,6 +86,12 @@ pub(super) fn quoted(text: &str) -> String {
     format!("{:?}", text.chars().take(40).collect::<String>())
 }
 
+/// Names a pod by texts of the API server, if they are names.
+pub(super) fn pod_ref(namespace: Option<&str>, name: Option<&str>, node: Option<&str>) -> Option<Arc<PodRef>> {
+    let pod = PodRef::try_new(namespace?, name?).ok()?;
+    Some(Arc::new(node.map_or(pod.clone(), |node| pod.with_node(node))))
+}
+
 /// Backend as one object describes it. Several objects can describe one backend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Candidate {
@@ -96,7 +103,10 @@ pub(super) struct Candidate {
     pub(super) last_resort: bool,
     pub(super) capacity: Capacity,
     pub(super) zone: Option<Zone>,
+    pub(super) max_connections: Option<u32>,
     pub(super) deletion: Option<Deletion>,
+    /// Name of the pod behind it.
+    pub(super) pod: Option<Arc<PodRef>>,
 }
 
 /// The end of an object that is being deleted.

@@ -8,7 +8,7 @@ use std::{
 
 use kube::api::{ListParams, WatchParams};
 
-use super::{complaints::Complaints, server_clock::ServerClock, version_guard::VersionGuard};
+use super::{complaints::ScopeComplaints, server_clock::ServerClock, version_guard::VersionGuard};
 use crate::{FieldSelector, Selector, contact::Contact};
 
 /// Collection of objects that is listed and watched as a whole, and the state that outlives its streams.
@@ -23,7 +23,7 @@ pub(super) struct Scope {
     fields: Option<FieldSelector>,
     watch_lifetime: Duration,
     pub(super) contact: Contact,
-    pub(super) complaints: Arc<Complaints>,
+    pub(super) complaints: Arc<ScopeComplaints>,
     /// Number of complete lists after the first one of each stream.
     pub(super) relists: AtomicU64,
     versions: Mutex<VersionGuard>,

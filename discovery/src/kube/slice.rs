@@ -1,16 +1,19 @@
 //! The part of an EndpointSlice that makes its endpoints backends.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use serde::Deserialize;
 
 use super::{
     object::{Meta, Object},
     port::{BackendPort, valid_number},
-    rules::{Candidate, Findings, Rules, quoted},
+    rules::{Candidate, Findings, Rules, pod_ref, quoted},
     scope::Resource,
 };
-use crate::{Capacity, State};
+use crate::{Capacity, PodRef, Selector, SourceKind, State};
 
 /// EndpointSlice, decoded down to the fields that discovery needs. Its lists may be absent, `null` or empty.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -27,6 +30,7 @@ struct Endpoint {
     addresses: Option<Vec<String>>,
     conditions: Option<Conditions>,
     target_ref: Option<TargetRef>,
+    node_name: Option<String>,
     zone: Option<String>,
 }
 
@@ -41,6 +45,9 @@ struct Conditions {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 struct TargetRef {
+    kind: Option<String>,
+    namespace: Option<String>,
+    name: Option<String>,
     uid: Option<String>,
 }
 
@@ -53,12 +60,21 @@ struct Port {
     protocol: Option<String>,
 }
 
+/// Label by which the slices of a Service are found.
+pub(super) const SERVICE_LABEL: &str = "kubernetes.io/service-name";
+
 impl Object for SlimSlice {
     const RESOURCE: Resource = Resource { api: "/apis/discovery.k8s.io/v1", plural: "endpointslices" };
 
     fn meta(&self) -> &Meta {
-        const NONE: &Meta = &Meta { name: None, uid: None, resource_version: None };
+        const NONE: &Meta = &Meta { namespace: None, name: None, uid: None, resource_version: None };
         self.metadata.as_ref().unwrap_or(NONE)
+    }
+
+    fn describe(labels: &Selector) -> (SourceKind, String) {
+        let text = labels.to_string();
+        let name = text.strip_prefix(SERVICE_LABEL).and_then(|rest| rest.strip_prefix('=')).map(str::to_owned);
+        (SourceKind::Service, name.unwrap_or(text))
     }
 
     fn backends(&self, rules: &Rules) -> Findings {
@@ -83,7 +99,9 @@ impl Object for SlimSlice {
                 last_resort,
                 capacity: Capacity::default(),
                 zone: endpoint.zone.as_deref().and_then(|zone| zone.parse().ok()),
+                max_connections: None,
                 deletion: None,
+                pod: endpoint.pod(self.meta().namespace.as_deref()),
             });
         }
         findings
@@ -122,6 +140,12 @@ impl SlimSlice {
 }
 
 impl Endpoint {
+    /// Returns the name of the pod behind it, if it is one. `namespace` is that of the slice.
+    fn pod(&self, namespace: Option<&str>) -> Option<Arc<PodRef>> {
+        let target = self.target_ref.as_ref().filter(|target| target.kind.as_deref() == Some("Pod"))?;
+        pod_ref(target.namespace.as_deref().or(namespace), target.name.as_deref(), self.node_name.as_deref())
+    }
+
     /// Returns the first address: those of one endpoint are interchangeable, and consumers use the first one.
     /// See <https://kubernetes.io/docs/reference/kubernetes-api/service-resources/endpoint-slice-v1/>.
     fn address(&self, port: u16, findings: &mut Findings) -> Option<SocketAddr> {

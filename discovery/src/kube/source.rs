@@ -24,7 +24,7 @@ use super::{
     scope::{Namespace, Scope},
 };
 use crate::{
-    BackendSet, Discovery, Error, FieldSelector, Selector, Update,
+    BackendSet, Complaints, Discovery, Error, FieldSelector, Selector, SourceInfo, Update,
     publish::{self, Publisher},
 };
 
@@ -154,6 +154,34 @@ impl<K: Object> Discovery for KubeDiscovery<K> {
 
     fn relists(&self) -> Option<u64> {
         Some(self.scopes.iter().map(|scope| scope.relists.load(Ordering::Relaxed)).sum())
+    }
+
+    fn info(&self) -> Option<SourceInfo> {
+        let (kind, what) = K::describe(&self.labels);
+        let mut info = SourceInfo::new(kind, what);
+        info.namespaces = match &self.rules.options.namespaces {
+            Namespaces::Given => vec![self.namespace.to_string()],
+            Namespaces::These(names) => names.iter().map(ToString::to_string).collect(),
+            Namespaces::All => Vec::new(),
+        };
+        info.port = Some(self.rules.port.to_string());
+        Some(info)
+    }
+
+    fn complaints_version(&self) -> u64 {
+        self.scopes.iter().map(|scope| scope.complaints.version()).fold(0, u64::wrapping_add)
+    }
+
+    fn complaints(&self, limit: usize) -> Complaints {
+        let mut complaints = Complaints::default();
+        for scope in &self.scopes {
+            let (count, first) = scope.complaints.first(limit);
+            complaints.count += count;
+            complaints.listed.extend(first);
+        }
+        complaints.listed.sort_unstable();
+        complaints.listed.truncate(limit);
+        complaints
     }
 }
 

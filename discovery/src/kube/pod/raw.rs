@@ -16,6 +16,7 @@ pub(super) struct Raw {
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct RawMeta {
+    pub(super) namespace: Option<String>,
     pub(super) name: Option<String>,
     pub(super) uid: Option<String>,
     pub(super) resource_version: Option<String>,
@@ -39,6 +40,8 @@ pub(super) struct RawAnnotations {
     pub(super) capacity: Option<String>,
     #[serde(rename = "ilb.dev/drain")]
     pub(super) drain: Option<String>,
+    #[serde(rename = "ilb.dev/max-connections")]
+    pub(super) max_connections: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -51,6 +54,7 @@ pub(super) struct RawLabels {
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct RawSpec {
+    pub(super) node_name: Option<String>,
     pub(super) containers: Option<Vec<RawContainer>>,
     pub(super) init_containers: Option<Vec<RawContainer>>,
 }

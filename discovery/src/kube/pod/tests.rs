@@ -137,10 +137,22 @@ fn a_capacity_that_is_a_number_is_used_within_its_range(#[case] text: &str, #[ca
 #[case(CAPACITY_ANNOTATION, "")]
 #[case(DRAIN_ANNOTATION, "maybe")]
 #[case(DRAIN_ANNOTATION, "1")]
+#[case(MAX_CONNECTIONS_ANNOTATION, "0")]
+#[case(MAX_CONNECTIONS_ANNOTATION, "-1")]
+#[case(MAX_CONNECTIONS_ANNOTATION, "4294967296")]
+#[case(MAX_CONNECTIONS_ANNOTATION, "many")]
 fn a_bad_annotation_is_ignored_with_a_complaint(#[case] key: &str, #[case] value: &str) {
     let findings = found(annotated(key, value), "5432");
     assert_eq!((findings.candidates[0].capacity.get(), findings.candidates[0].state), (1, State::Ready));
+    assert_eq!(findings.candidates[0].max_connections, None);
     assert!(findings.complaint.unwrap().contains(&format!("{key}={value:?}")));
+}
+
+#[test]
+fn a_maximum_of_connections_is_that_of_the_annotation() {
+    let findings = found(annotated(MAX_CONNECTIONS_ANNOTATION, " 90 "), "5432");
+    assert_eq!((findings.candidates[0].max_connections, findings.complaint), (Some(90), None));
+    assert_eq!(found(pod(1, 1), "5432").candidates[0].max_connections, None);
 }
 
 #[test]
@@ -181,4 +193,14 @@ fn an_address_that_is_not_another_hosts_is_refused_with_a_complaint(#[case] ip: 
     let findings = found(with(pod(1, 1), [("/status/podIP", ip.into())]), "5432");
     assert!(findings.candidates.is_empty());
     assert!(findings.complaint.unwrap().contains("cannot be a backend"));
+}
+
+#[test]
+fn a_backend_has_the_names_of_its_pod_and_node_unless_they_are_no_names() {
+    let named = with(pod(1, 1), [("/metadata/namespace", "apps".into()), ("/spec/nodeName", "node-1".into())]);
+    let pod_of = |pod| found(pod, "5432").candidates.remove(0).pod;
+    let pod = pod_of(named.clone()).unwrap();
+    assert_eq!((pod.namespace(), pod.name(), pod.node()), ("apps", "pod-1", Some("node-1")));
+    assert_eq!(pod_of(with(named.clone(), [("/spec/nodeName", "`id`".into())])).unwrap().node(), None);
+    assert_eq!(pod_of(with(named, [("/metadata/name", "a\nb".into())])), None);
 }

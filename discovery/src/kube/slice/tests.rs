@@ -113,3 +113,22 @@ fn an_address_that_is_not_another_hosts_is_refused_with_a_complaint() {
     assert_eq!(findings.candidates.len(), 1);
     assert!(findings.complaint.unwrap().contains("127.0.0.1"));
 }
+
+#[test]
+fn an_endpoint_has_the_names_of_the_pod_and_the_node_behind_it() {
+    let target = json!({"kind": "Pod", "namespace": "apps", "name": "db-0", "uid": "u"});
+    let endpoint = json!([{"addresses": ["10.0.0.1"], "targetRef": target, "nodeName": "node-1"}]);
+    let named = with(slice(), [("/endpoints", endpoint)]);
+    let pod_of = |slice| found(slice, "db").candidates.remove(0).pod;
+    let pod = pod_of(named.clone()).unwrap();
+    assert_eq!((pod.namespace(), pod.name(), pod.node()), ("apps", "db-0", Some("node-1")));
+    let other = with(named, [("/endpoints/0/targetRef/kind", "VirtualMachine".into())]);
+    assert_eq!(pod_of(other), None, "it is no pod");
+}
+
+#[test]
+fn a_source_of_slices_is_described_by_the_name_of_its_service() {
+    assert_eq!(SlimSlice::describe(&Selector::equal(SERVICE_LABEL, "db")), (SourceKind::Service, "db".to_owned()));
+    let labels: Selector = "app=db".parse().unwrap();
+    assert_eq!(SlimSlice::describe(&labels), (SourceKind::Service, "app=db".to_owned()));
+}
