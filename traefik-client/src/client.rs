@@ -15,6 +15,7 @@ mod pools;
 mod proof;
 mod reach;
 mod readback;
+mod survey;
 #[cfg(feature = "rustls")]
 mod tls;
 
@@ -32,6 +33,8 @@ pub use self::{
     build_error::{BuildError, InvalidUrl},
     builder::TraefikBuilder,
     credentials::Secret,
+    entry_points::EntryPoint,
+    survey::Survey,
 };
 use self::{
     entry_points::EntryPoints,
@@ -86,6 +89,13 @@ impl Traefik {
         let base = &self.http.base;
         let host = base.host_str().unwrap_or_default().trim_matches(['[', ']']);
         (host, base.port_or_known_default().unwrap_or(80))
+    }
+
+    /// Returns the entry point for TCP with this name that the process has that was configured last. `None` as long as none
+    /// was, if there is none with this name, and if Traefik does not list its entry points.
+    pub fn entry_point(&self, name: &str) -> Option<EntryPoint> {
+        let known = self.entry_points.lock().unwrap_or_else(PoisonError::into_inner);
+        known.as_ref()?.1.as_ref()?.get(name)
     }
 
     /// Keeps `configuration`, which `applied` proves, in force.

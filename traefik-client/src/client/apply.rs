@@ -162,7 +162,7 @@ impl Traefik {
     }
 
     /// Returns the entry points of `process`, which are requested once; `None` if Traefik does not tell them.
-    async fn entry_points(&self, process: &Process) -> Result<Option<EntryPoints>, Error> {
+    pub(super) async fn entry_points(&self, process: &Process) -> Result<Option<EntryPoints>, Error> {
         let known = self.entry_points.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some((_, entry_points)) = known.filter(|(started, _)| *started == process.start_date) {
             return Ok(entry_points);

@@ -2,10 +2,10 @@
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, HashSet},
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 
 use super::{
     borrowed_text::BorrowedText,
@@ -13,9 +13,26 @@ use super::{
 };
 use crate::{Configuration, Error, Name};
 
-/// Names of the entry points for TCP of one Traefik process, which has the same ones until it ends.
+/// Entry points for TCP of one Traefik process by their names. It has the same ones until it ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct EntryPoints(BTreeSet<String>);
+pub(super) struct EntryPoints(BTreeMap<String, EntryPoint>);
+
+/// An entry point for TCP of Traefik.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EntryPoint {
+    /// Port that it listens at; `None` if its address cannot be understood.
+    pub port: Option<u16>,
+    /// Set if it may take a header of the PROXY protocol off what a client sends.
+    pub takes_proxy_protocol: bool,
+}
+
+impl EntryPoint {
+    /// Creates an entry point that leaves what clients send as it is.
+    pub fn new(port: u16) -> Self {
+        Self { port: Some(port), takes_proxy_protocol: false }
+    }
+}
 
 impl EntryPoints {
     pub(super) fn parse(body: &[u8]) -> Result<Self, Error> {
@@ -25,11 +42,26 @@ impl EntryPoints {
             name: BorrowedText<'a>,
             #[serde(borrow, default)]
             address: BorrowedText<'a>,
+            #[serde(default, rename = "proxyProtocol")]
+            proxy_protocol: Option<IgnoredAny>,
         }
         let listed: Vec<Listed<'_>> =
             serde_json::from_slice(body).map_err(|e| Error::unintelligible("GET /api/entrypoints", e))?;
         let for_tcp = listed.iter().filter(|listed| !listed.address.as_str().ends_with("/udp"));
-        Ok(Self(for_tcp.map(|listed| listed.name.as_str().to_owned()).collect()))
+        let entry_point = |listed: &Listed<'_>| EntryPoint {
+            port: port_of(listed.address.as_str()),
+            takes_proxy_protocol: listed.proxy_protocol.is_some(),
+        };
+        Ok(Self(for_tcp.map(|listed| (listed.name.as_str().to_owned(), entry_point(listed))).collect()))
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<EntryPoint> {
+        self.0.get(name).copied()
+    }
+
+    /// Returns the names, in alphabetical order.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
     }
 
     /// Returns `configuration` without the TCP routers that have none of these entry points, and without what only they
@@ -40,8 +72,8 @@ impl EntryPoints {
         let routers = configuration.tcp.routers.iter();
         let missing = |(name, router): (&Name, &crate::model::TcpRouter)| {
             let missing: Vec<_> = router.entry_points().iter().map(Name::to_string).collect();
-            let known = || self.0.iter().cloned().collect();
-            let has_one = missing.iter().any(|entry_point| self.0.contains(entry_point));
+            let known = || self.0.keys().cloned().collect();
+            let has_one = missing.iter().any(|entry_point| self.0.contains_key(entry_point));
             (!has_one).then(|| (name.clone(), Error::EntryPointMissing { missing, known: known() }))
         };
         let faults: BTreeMap<_, _> = routers.filter_map(missing).collect();
@@ -50,6 +82,12 @@ impl EntryPoints {
         }
         (Cow::Owned(without(configuration, |router| faults.contains_key(router))), faults)
     }
+}
+
+/// Returns the port of an address such as `:3333` or `[::]:3333/tcp`.
+fn port_of(address: &str) -> Option<u16> {
+    let (_, port) = address.rsplit_once(':')?;
+    port.trim_end_matches("/tcp").parse().ok()
 }
 
 /// Returns `configuration` without these routers and what only they use.
@@ -104,6 +142,15 @@ mod tests {
         assert_eq!(faults["b"].to_string(), "Traefik has no entry point nope: it has tcp, traefik");
         let fitting = pools(&[("a", "tcp"), ("b", "traefik")]);
         assert!(matches!(entry_points.fit(&fitting), (Cow::Borrowed(_), faults) if faults.is_empty()));
+    }
+
+    #[test]
+    fn an_entry_point_tells_its_port_and_whether_it_changes_what_clients_send() {
+        let listed = br#"[{"name":"a","address":":3333"},{"name":"b","address":"[::1]:80/tcp","proxyProtocol":{"insecure":true}},
+            {"name":"c","address":"nonsense","proxyProtocol":null}]"#;
+        let entry_points = EntryPoints::parse(listed).unwrap();
+        let told = ["a", "b", "c", "d"].map(|name| entry_points.get(name).map(|e| (e.port, e.takes_proxy_protocol)));
+        assert_eq!(told, [Some((Some(3333), false)), Some((Some(80), true)), Some((None, false)), None]);
     }
 
     #[test]
