@@ -33,8 +33,12 @@ mod pauses;
 mod policy;
 mod rebalance;
 mod rebalancing;
+mod replicas;
 mod returns;
 mod role;
+mod search;
+mod spending;
+mod together;
 mod turns;
 mod verdict;
 
@@ -58,7 +62,7 @@ pub use crate::closing::{
     turns::Turns,
     verdict::{ClosingState, Verdict},
 };
-use crate::closing::{knowledge::Knowledge, ledger::Ledger, rebalancing::Rebalancing};
+use crate::closing::{knowledge::Knowledge, ledger::Ledger, rebalancing::Rebalancing, replicas::Together};
 
 /// Decides which live connections of one pool to close.
 ///
@@ -69,6 +73,7 @@ pub struct Closing {
     knowledge: Knowledge,
     ledger: Ledger,
     rebalancing: Rebalancing,
+    together: Together,
     /// The reason for which it closed last.
     running: Option<Why>,
 }
@@ -88,6 +93,7 @@ impl Closing {
             knowledge: Knowledge::new(now),
             ledger: Ledger::default(),
             rebalancing: Rebalancing::default(),
+            together: Together::default(),
             running: None,
         }
     }
@@ -95,7 +101,7 @@ impl Closing {
     /// Creates the decisions of a pool that takes the place of `before`, because its settings have changed. What has become
     /// of orders, the closings of the last hour and a pause count on, and everything else has to be found out again.
     pub fn replacing(before: &Self, policy: ClosingPolicy, now: Instant) -> Self {
-        Self { ledger: before.ledger.clone(), ..Self::new(policy, now) }
+        Self { ledger: before.ledger.clone(), together: before.together.clone(), ..Self::new(policy, now) }
     }
 
     /// Returns the policy.
@@ -128,9 +134,8 @@ impl Closing {
     /// Returns the moment from which on a sample has to come with a description of each connection; `None` if it need not.
     ///
     /// A description costs much more than the counts. So there is one only if something may be closed soon, and at most one
-    /// a second; while all connections of a backend are being closed, it is ten.
+    /// a second; while all connections of a backend are being closed, or those that may be are hard to find, it is ten.
     pub fn describe_at(&self, now: Instant) -> Option<Instant> {
-        const PERIOD: Duration = Duration::from_secs(1);
         const URGENT_PERIOD: Duration = Duration::from_millis(100);
         const LEAD: Duration = Duration::from_secs(5);
         let after = |period| Some(self.knowledge.described().map_or(now, |at| at + period));
@@ -149,7 +154,8 @@ impl Closing {
             || self.policy.age.is_some()
             || is_soon(self.next_drain(now))
             || is_soon(self.next_rebalance(now));
-        if is_wanted { after(PERIOD) } else { None }
+        let period = || self.ledger.search.period(self.knowledge.counted_in_all(), now);
+        if is_wanted { after(period()) } else { None }
     }
 
     /// Takes in a sample that was begun at `now`: the connections of each backend that is in the set or
@@ -161,7 +167,11 @@ impl Closing {
         self.ledger.sampled(connections, opened, ended, now);
         self.knowledge.sampled(counts, connections, now);
         if let Some(policy) = self.policy.rebalance {
-            self.rebalancing.sampled(&policy, &self.knowledge.goals(&self.ledger), now);
+            // Without a backend in doubt, or a sibling that is not heard, the others may look level. So they may while it is
+            // unknown whether connections that are to be closed will be.
+            let are_others_known = self.suspects().is_empty() && self.together.is_complete(now);
+            let are_all_known = are_others_known && !self.ledger.awaits_results();
+            self.rebalancing.sampled(&policy, &self.goals(), are_all_known, now);
         }
     }
 

@@ -4,7 +4,7 @@ use std::{fmt, net::SocketAddr, time::Duration};
 
 use ilb_discovery::{Capacity, State};
 
-use crate::plan::Plan;
+use crate::{limit::LimitState, plan::Plan};
 
 /// A plan with the reason for it and the facts behind it.
 ///
@@ -24,6 +24,8 @@ pub struct Decision {
     /// Facts about each backend, by address, including those that get no new connections. Empty for round robin, which
     /// needs no counts.
     pub rows: Vec<Row>,
+    /// State of the limit of connections; `None` if there is none.
+    pub limit: Option<LimitState>,
     pub(crate) restricted: Vec<(SocketAddr, Restriction)>,
     /// Parts of a connection by which each backend of the plan was taken to be fuller than it is; empty for none.
     pub(crate) rounded_up_by: Vec<f64>,
@@ -34,6 +36,8 @@ pub struct Decision {
 pub(crate) enum Restriction {
     /// It gets at most an equal share.
     EqualShare,
+    /// It gets no new connections, because it has as many as it may have, or all have.
+    Full,
     /// It gets no new connections.
     LeftOut,
 }
@@ -51,7 +55,12 @@ impl Decision {
     pub(crate) fn round_robin(number: u64, plan: Plan) -> Self {
         let (rows, restricted, rounded_up_by) = (Vec::new(), Vec::new(), Vec::new());
         let (method, reason) = (Method::RoundRobin, Reason::Backends);
-        Self { method, number, plan, reason, rows, restricted, rounded_up_by }
+        Self { method, number, plan, reason, rows, limit: None, restricted, rounded_up_by }
+    }
+
+    /// Returns `true` if `backend` gets no new connections because it, or all of them, have as many as they may have.
+    pub fn is_at_limit(&self, backend: SocketAddr) -> bool {
+        self.restricted.contains(&(backend, Restriction::Full))
     }
 
     /// Returns the facts about `backend`; `None` for round robin and for an unknown backend.
@@ -149,6 +158,8 @@ pub enum Reason {
     Blind,
     /// The capacity of a backend changed.
     Capacity,
+    /// Backends have as many connections as they may have, or have room again.
+    Limit,
     /// A backend became suspect or failing, or is no longer.
     Suspicion,
     /// A backend no longer takes new connections.
@@ -171,6 +182,7 @@ impl Reason {
             Self::Counting => "counting",
             Self::Blind => "blind",
             Self::Capacity => "capacity",
+            Self::Limit => "limit",
             Self::Suspicion => "suspicion",
             Self::Drain => "drain",
             Self::Backends => "backends",

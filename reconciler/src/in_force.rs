@@ -70,6 +70,7 @@ impl InForce {
         Drift {
             pushed: in_store(weights.sum, weights.rounded_up_by),
             opened: f64::from(placed(tracked)) / shares,
+            in_doubt: (f64::from(tracked.opened_before_push) - f64::from(tracked.opened_around_push)) / shares,
             fresh: in_store(fresh.weights, fresh.rounded_up_by),
             load: fresh.load / shares,
             shares,

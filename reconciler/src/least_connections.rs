@@ -9,6 +9,7 @@ use std::{
 
 use ilb_discovery::{Backend, State};
 
+pub use crate::limit::{Limit, LimitState, Overflow};
 pub use crate::observations::{Count, EndedBy, Ending, ProbeKind, ProbeResult};
 use crate::{
     arrivals::Arrivals,
@@ -24,6 +25,7 @@ use crate::{
     siblings::{Heights, Siblings, Whole},
     tracked::Tracked,
     trigger::{Drift, reason_to_push},
+    zones::ZonePreference,
 };
 
 /// Least connections for a proxy that only knows weighted round robin.
@@ -67,8 +69,11 @@ pub struct LeastConnections {
     sampling: Sampling,
     push_limit: PushLimit,
     arrivals: Arrivals,
+    limit: Limit,
     /// Connections of the other replicas; `None` if they are not shared.
     siblings: Option<Siblings>,
+    /// Zone whose backends come first; `None` if none does.
+    zones: Option<ZonePreference>,
     /// Outcomes of the connections of all open backends: those that a watched one is compared with.
     peers: Outcomes,
     /// Set by a push and cleared by the first sample after it.
@@ -150,7 +155,9 @@ impl LeastConnections {
             sampling: Sampling::new(pacing.max_sample_period),
             push_limit: PushLimit::new(),
             arrivals: Arrivals::default(),
+            limit: Limit::default(),
             siblings: None,
+            zones: None,
             peers: Outcomes::default(),
             has_just_pushed: false,
             swept_at: None,
@@ -162,7 +169,7 @@ impl LeastConnections {
     /// Takes in the result of a probe.
     pub fn probed(&mut self, backend: SocketAddr, result: ProbeResult, now: Instant) {
         if let Some(tracked) = self.backends.get_mut(&backend) {
-            tracked.probed(result, now);
+            tracked.probed(result, &self.peers, now);
         }
     }
 
@@ -170,10 +177,7 @@ impl LeastConnections {
     pub fn acknowledged(&mut self, decision: &Arc<Decision>, took: Duration, now: Instant) {
         let missed = self.missed();
         for ((_, tracked), missed) in self.backends.iter_mut().zip(missed) {
-            tracked.guard.pushed(missed);
-            tracked.opened_since_push = 0;
-            tracked.opened_around_push = 0;
-            tracked.presumed_since_push = 0;
+            tracked.pushed(missed);
         }
         self.presumed.pushed();
         self.has_just_pushed = true;
@@ -242,7 +246,9 @@ impl LeastConnections {
         }
         let desired = self.desired.as_ref()?;
         let ready = self.ready();
-        if !restricted(&ready).eq(desired.restricted.iter().copied()) {
+        let is_by_counts = |(_, restriction): &(SocketAddr, Restriction)| *restriction != Restriction::Full;
+        let before = desired.restricted.iter().copied();
+        if !restricted(&ready).filter(is_by_counts).eq(before.clone().filter(is_by_counts)) {
             return Some(Reason::Suspicion);
         }
         if self.counting == Counting::Failing {
@@ -251,6 +257,9 @@ impl LeastConnections {
         let in_force = self.in_force.as_ref().filter(|f| Arc::ptr_eq(&f.decision, desired))?;
         if !has_fresh_counts || now < self.next_push(in_force) {
             return None;
+        }
+        if !restricted(&ready).eq(before) {
+            return Some(Reason::Limit);
         }
         let since_push = now.saturating_duration_since(in_force.since);
         let eligible = eligible(&ready);
@@ -289,7 +298,8 @@ impl LeastConnections {
         let rows = self.backends.iter().map(row).collect();
         let restricted = restricted(&ready).collect();
         let method = Method::LeastConnections;
-        Decision { method, number: self.decisions, plan, reason, rows, restricted, rounded_up_by }
+        let limit = self.limit_state(&ready);
+        Decision { method, number: self.decisions, plan, reason, rows, limit, restricted, rounded_up_by }
     }
 
     /// Returns the ready backends, by address, each with its restriction if it does not get what the counts say. While none
@@ -310,6 +320,7 @@ impl LeastConnections {
                 *found = Some(Restriction::EqualShare);
             }
         }
+        self.apply_limit(&mut ready);
         ready
     }
 
@@ -335,12 +346,6 @@ impl LeastConnections {
             |(input, whole): (&LadderInput, &Whole)| if input.is_limited() { 0.0 } else { whole.rounded_up_by };
         let rounded_up_by = inputs.iter().zip(&whole).map(rounded_up_by).collect();
         Weighing { weights: ladder::weights(&inputs, self.decisions), rounded_up_by, heights }
-    }
-
-    /// Returns where backends stand by the counts of all replicas; `None` if those of this one are all that is known.
-    fn heights(&self, eligible: &[&Tracked], now: Instant) -> Option<Heights> {
-        let facts = |t: &&Tracked| (t.backend.address(), t.connections(), t.backend.capacity().get());
-        self.siblings.as_ref()?.heights(eligible.iter().map(facts), now)
     }
 
     fn missed(&self) -> Vec<u32> {
@@ -402,8 +407,8 @@ impl Weighing {
 
 /// Returns the backends that get new connections: those of the `ready` ones that are not left out.
 fn eligible<'a>(ready: &[(&'a Tracked, Option<Restriction>)]) -> Vec<&'a Tracked> {
-    let admitted = ready.iter().filter(|(_, restriction)| *restriction != Some(Restriction::LeftOut));
-    admitted.map(|(tracked, _)| *tracked).collect()
+    let closed = [Some(Restriction::LeftOut), Some(Restriction::Full)];
+    ready.iter().filter(|(_, restriction)| !closed.contains(restriction)).map(|(tracked, _)| *tracked).collect()
 }
 
 /// Returns those of the `ready` backends that do not get what the counts say, by address.
@@ -433,6 +438,8 @@ fn is_ready(backend: &Backend) -> bool {
 
 mod backends;
 mod counting;
+mod heights;
+mod limit;
 mod on_purpose;
 mod sharing;
 #[cfg(test)]

@@ -8,6 +8,7 @@ pub mod least_connections;
 pub mod plan;
 pub mod pushes;
 pub mod siblings;
+pub mod zones;
 
 mod admission;
 mod arrivals;
@@ -15,6 +16,7 @@ mod budget;
 mod gcd;
 mod guard;
 mod in_force;
+mod limit;
 mod observations;
 mod outcomes;
 mod pacing;

@@ -121,6 +121,17 @@ impl Outcomes {
         (f64::from(self.bad(sign)) + 0.5) / (f64::from(self.total(sign)) + 1.0)
     }
 
+    /// Returns by how much these outcomes add to the evidence that connections have begun to end with `sign`, where the share
+    /// `usual` of the peers' does; below 0 if they speak against it.
+    ///
+    /// This is the logarithm of the likelihood ratio of a cumulative sum test (CUSUM): failing is taken to be halfway from
+    /// what is usual to all.
+    pub(crate) fn evidence(&self, sign: Sign, usual: f64) -> f64 {
+        let (bad, total) = (f64::from(self.bad(sign)), f64::from(self.total(sign)));
+        let failing = usual.midpoint(1.0);
+        bad * (failing / usual).ln() + (total - bad) * ((1.0 - failing) / (1.0 - usual)).ln()
+    }
+
     /// Returns the strength of the evidence that more connections end with `sign` than the share `usual` of the peers.
     ///
     /// This is the logarithm of a likelihood ratio: by how much these outcomes are likelier with their own share than

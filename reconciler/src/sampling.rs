@@ -19,6 +19,8 @@ pub(crate) struct Sampling {
     cause: Option<Cause>,
     /// Number of samples in a row in which no connection opened or closed.
     idle_samples: u32,
+    /// Set while connections are closed on purpose.
+    expects_changes: bool,
 }
 
 /// Period between samples divided by the cost of one: samples take at most 1/110 of a core. Those without a cause take two
@@ -34,11 +36,15 @@ pub(crate) const MIN_PERIOD: Duration = Duration::from_millis(12);
 /// Minimum period between samples for which there is a cause.
 const MIN_PERIOD_WITH_CAUSE: Duration = Duration::from_millis(5);
 
+/// Minimum period between samples while connections are closed on purpose, but for the one after a push. Most of what they
+/// would show sooner was ordered, and the plan in force was made for it.
+pub(crate) const MIN_PERIOD_OF_EXPECTED: Duration = Duration::from_millis(100);
+
 impl Sampling {
     pub(crate) fn new(max_period: Duration) -> Self {
         let max_period = max_period.min(Pacing::LONGEST_SAMPLE_PERIOD);
         let budget = Budget::new(PERIOD_PER_SAMPLE_COST, MIN_PERIOD_WITH_CAUSE, max_period);
-        Self { budget, max_period, last: None, paid: None, cause: None, idle_samples: 0 }
+        Self { budget, max_period, last: None, paid: None, cause: None, idle_samples: 0, expects_changes: false }
     }
 
     /// Takes in that a sample ended at `now`, and its cost in processor time.
@@ -64,6 +70,11 @@ impl Sampling {
     /// Takes in that counts elsewhere have changed: a pause because nothing changes here is over.
     pub(crate) fn wake(&mut self) {
         self.idle_samples = 0;
+    }
+
+    /// Takes in whether connections are closed on purpose now, so that most changes are expected.
+    pub(crate) fn expect_changes(&mut self, are_expected: bool) {
+        self.expects_changes = are_expected;
     }
 
     /// Takes in that another plan is in force. A sample at once tells the connections that it placed from those of the
@@ -95,7 +106,9 @@ impl Sampling {
             Some(_) => last + affordable,
             None => last + period,
         };
-        let at = at.max(within_budget);
+        let min_period =
+            if self.expects_changes { MIN_PERIOD_OF_EXPECTED.min(self.max_period) } else { Duration::ZERO };
+        let at = at.max(within_budget).max(last + min_period);
         // A push should use fresh counts: if one may come soon, the sample waits for that moment.
         match next_push {
             Some(push) if push > at && push < at + period => push,
@@ -155,6 +168,24 @@ mod tests {
                 sampling.sampled(Activity::Busy, cost, now);
             }
         }
+    }
+
+    #[test]
+    fn changes_that_are_expected_cause_no_samples_but_a_push_does() {
+        let now = Instant::now();
+        let mut sampling = Sampling::new(MAX_PERIOD);
+        sampling.sampled(Activity::Busy, Duration::from_micros(50), now);
+        let causes = [None, Some(Cause::Ended), Some(Cause::Pushed)];
+        let times = |sampling: &mut Sampling| {
+            causes.map(|cause| {
+                sampling.cause = cause;
+                sampling.next(None, now) - now
+            })
+        };
+        let [without, ended, pushed] = times(&mut sampling);
+        assert!(without < MIN_PERIOD_OF_EXPECTED && ended < without && pushed == Duration::ZERO);
+        sampling.expect_changes(true);
+        assert_eq!(times(&mut sampling), [MIN_PERIOD_OF_EXPECTED, MIN_PERIOD_OF_EXPECTED, Duration::ZERO]);
     }
 
     #[test]

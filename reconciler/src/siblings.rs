@@ -5,7 +5,9 @@
 
 mod blend;
 mod counts;
+mod fill;
 mod history;
+mod intake;
 mod portion;
 mod recent;
 mod report;
@@ -22,7 +24,7 @@ use self::{
     blend::{Input, Neighbour, blend, shares},
     counts::Counts,
     history::{History, OwnSample},
-    recent::Recent,
+    intake::Intake,
 };
 pub use self::{
     portion::portion,
@@ -57,6 +59,8 @@ pub struct SiblingStatus {
     pub replica: ReplicaId,
     /// Time since it took the counts of its last report.
     pub age: Duration,
+    /// Connections through it in its last report.
+    pub connections: u64,
     /// Part of all connections that it gets; `None` if it is silent.
     pub share: Option<f64>,
 }
@@ -65,7 +69,9 @@ pub struct SiblingStatus {
 #[derive(Debug)]
 pub(crate) struct Siblings {
     own: ReplicaId,
-    recent: Recent,
+    intake: Intake,
+    /// Connections that have opened at all replicas, as far as is known.
+    opened_by_all: u64,
     history: History,
     others: BTreeMap<ReplicaId, Sibling>,
 }
@@ -77,7 +83,9 @@ struct Sibling {
     counted_at: Instant,
     opened: u64,
     connections: Counts,
-    recent: Recent,
+    /// Connections as they were reported, to see without a comparison that nothing has changed.
+    reported: Arc<BTreeMap<SocketAddr, u32>>,
+    intake: Intake,
     /// The sample of this replica that is compared with that of the sibling.
     own_then: Arc<OwnSample>,
 }
@@ -90,7 +98,8 @@ impl Sibling {
 
 impl Siblings {
     pub(crate) fn new(own: ReplicaId) -> Self {
-        Self { own, recent: Recent::default(), history: History::default(), others: BTreeMap::new() }
+        let (intake, history) = (Intake::default(), History::default());
+        Self { own, intake, opened_by_all: 0, history, others: BTreeMap::new() }
     }
 
     /// Takes in the connections of a sample of this replica, in the order of addresses, and how many have opened since
@@ -101,7 +110,11 @@ impl Siblings {
         opened: u32,
         now: Instant,
     ) {
-        self.recent.add(opened.into(), now);
+        self.intake.recent.add(opened.into(), now);
+        if opened > 0 {
+            self.opened_by_all = self.opened_by_all.saturating_add(opened.into());
+            self.intake.opened(self.opened_by_all);
+        }
         let is_first = self.history.last().is_none();
         self.history.add(connections, opened, now);
         if is_first {
@@ -119,7 +132,8 @@ impl Siblings {
             sample: last.number,
             age: now.saturating_duration_since(last.at),
             opened: last.opened,
-            connections: last.connections.iter().filter(|(_, connections)| *connections > 0).collect(),
+            connections: Arc::new(last.connections.iter().filter(|(_, connections)| *connections > 0).collect()),
+            closed_on_purpose: 0,
         })
     }
 
@@ -134,14 +148,22 @@ impl Siblings {
             Ok(counted_at) => counted_at,
             Err(heard) => return heard,
         };
-        let connections = Counts::from(report.connections);
         let own_then = self.history.at(counted_at);
         let before = self.others.remove(&report.replica);
-        let is_news = before.as_ref().is_none_or(|before| before.connections != connections);
-        let (mut recent, known) = before.map_or((Recent::default(), report.opened), |b| (b.recent, b.opened));
-        recent.add(report.opened.saturating_sub(known), counted_at);
-        let (sample, opened) = (report.sample, report.opened);
-        self.others.insert(report.replica, Sibling { sample, counted_at, opened, connections, recent, own_then });
+        let same = before.as_ref().filter(|before| Arc::ptr_eq(&before.reported, &report.connections));
+        let connections = same.map_or_else(|| Counts::from(&*report.connections), |same| same.connections.clone());
+        let is_news = same.is_none() && before.as_ref().is_none_or(|before| before.connections != connections);
+        let new = || (Intake::first_heard(report.opened > 0, self.opened_by_all), report.opened);
+        let (mut intake, known) = before.map_or_else(new, |before| (before.intake, before.opened));
+        let new_ones = report.opened.saturating_sub(known);
+        intake.recent.add(new_ones, counted_at);
+        if new_ones > 0 {
+            self.opened_by_all = self.opened_by_all.saturating_add(new_ones);
+            intake.opened(self.opened_by_all);
+        }
+        let (sample, opened, reported) = (report.sample, report.opened, report.connections);
+        let sibling = Sibling { sample, counted_at, opened, connections, reported, intake, own_then };
+        self.others.insert(report.replica, sibling);
         if is_news { Heard::News } else { Heard::Unchanged }
     }
 
@@ -185,17 +207,18 @@ impl Siblings {
         now: Instant,
     ) -> Option<Heights> {
         let last = self.history.last()?;
+        let replicas = self.heard_ones(now).count() + 1;
         let neighbour = |sibling: &Sibling| Neighbour {
             connections: sibling.connections.of(backends.clone().map(|b| b.0)).collect(),
             own_then: sibling.own_then.connections.of(backends.clone().map(|b| b.0)).collect(),
             opened_since: last.opened.saturating_sub(sibling.own_then.opened),
-            recent: sibling.recent.connections(),
+            arrivals: sibling.intake.weight(self.opened_by_all, replicas),
         };
         let siblings: Vec<_> = self.heard_ones(now).map(|(_, sibling)| neighbour(sibling)).collect();
         let connections: Vec<_> = backends.clone().map(|b| b.1).collect();
         let capacities: Vec<_> = backends.map(|b| b.2).collect();
-        let recent = self.recent.connections();
-        blend(&Input { connections: &connections, capacities: &capacities, recent, siblings: &siblings })
+        let arrivals = self.intake.weight(self.opened_by_all, replicas);
+        blend(&Input { connections: &connections, capacities: &capacities, arrivals, siblings: &siblings })
     }
 
     /// Returns the connections of all siblings that are heard to one backend.
@@ -205,13 +228,29 @@ impl Siblings {
         self.heard_ones(now).map(each).sum()
     }
 
+    /// Returns the connections of all siblings that are heard to each of these backends, which are in the order of addresses;
+    /// `None` if none is heard.
+    pub(crate) fn connections_to_each(&self, backends: &[SocketAddr], now: Instant) -> Option<Vec<u64>> {
+        let mut sums: Option<Vec<u64>> = None;
+        for (_, sibling) in self.heard_ones(now) {
+            let sums = sums.get_or_insert_with(|| vec![0; backends.len()]);
+            for (sum, connections) in sums.iter_mut().zip(sibling.connections.of(backends.iter().copied())) {
+                *sum += u64::from(connections);
+            }
+        }
+        sums
+    }
+
     pub(crate) fn sharing(&self, now: Instant) -> Sharing {
-        let recent = self.heard_ones(now).map(|(_, sibling)| sibling.recent.connections());
-        let (share, of_siblings) = shares(self.recent.connections(), recent);
+        let replicas = self.heard_ones(now).count() + 1;
+        let weight = |intake: &Intake| intake.weight(self.opened_by_all, replicas);
+        let of_siblings = self.heard_ones(now).map(|(_, sibling)| weight(&sibling.intake));
+        let (share, of_siblings) = shares(weight(&self.intake), of_siblings);
         let mut of_siblings = of_siblings.into_iter();
         let siblings = self.others.iter().map(|(replica, sibling)| SiblingStatus {
             replica: *replica,
             age: now.saturating_duration_since(sibling.counted_at),
+            connections: sibling.connections.sum(),
             share: sibling.is_heard(now).then(|| of_siblings.next()).flatten(),
         });
         Sharing { share, siblings: siblings.collect() }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use ilb_discovery::{Backend, State};
 
 use crate::{
-    admission::{Admission, Peers},
+    admission::{Admission, Load, Peers},
     decision::{Evidence, Standing},
     guard::Guard,
     ladder::LadderInput,
@@ -24,6 +24,9 @@ pub(crate) struct Tracked {
     pub(crate) opened_since_push: u32,
     /// Those of them that the first sample after the push saw. They may have opened before it took effect.
     pub(crate) opened_around_push: u32,
+    /// Connections that the first sample after the push saw and that are taken to have opened before it took effect. They
+    /// may have opened since.
+    pub(crate) opened_before_push: u32,
     /// Connections that are presumed to be open although no sample has found them.
     presumed: u32,
     /// Those of them that the plan in force has placed.
@@ -33,7 +36,8 @@ pub(crate) struct Tracked {
     /// Whether another pool has the backend, too, so that it is unknown whose connections open there.
     pub(crate) is_shared: bool,
     pub(crate) guard: Guard,
-    pub(crate) admission: Admission,
+    // Large: the map of all backends is only half full where they came one by one.
+    pub(crate) admission: Box<Admission>,
     /// The standing that was reported last.
     pub(crate) reported: Standing,
 }
@@ -47,12 +51,13 @@ impl Tracked {
             count,
             opened_since_push: 0,
             opened_around_push: 0,
+            opened_before_push: 0,
             presumed: 0,
             presumed_since_push: 0,
             outcomes: Outcomes::default(),
             is_shared: false,
             guard: Guard::new(),
-            admission: Admission::new(),
+            admission: Box::new(Admission::new()),
             reported,
         }
     }
@@ -79,9 +84,29 @@ impl Tracked {
         self.presumed_since_push = self.presumed_since_push.min(self.presumed);
     }
 
+    /// Takes in that another plan is in force.
+    pub(crate) fn pushed(&mut self, missed: u32) {
+        self.guard.pushed(missed);
+        self.opened_since_push = 0;
+        self.opened_around_push = 0;
+        self.opened_before_push = 0;
+        self.presumed_since_push = 0;
+    }
+
     /// Takes in that of the connections that were found last, so many had been placed by a plan before the one in force.
-    pub(crate) fn opened_before_push(&mut self, connections: u32) {
+    pub(crate) fn placed_before(&mut self, connections: u32) {
         self.opened_since_push = self.opened_since_push.saturating_sub(connections);
+        self.opened_around_push = self.opened_around_push.saturating_sub(connections);
+    }
+
+    /// Takes in that the last sample was the first one after a push, and whether what it saw open is taken to have opened
+    /// before that push took effect.
+    pub(crate) fn sampled_around_push(&mut self, is_of_plan_before: bool) {
+        if is_of_plan_before {
+            self.opened_before_push = std::mem::take(&mut self.opened_since_push);
+        } else {
+            self.opened_around_push = self.opened_since_push;
+        }
     }
 
     /// Returns the number of connections, those that are presumed included.
@@ -98,7 +123,7 @@ impl Tracked {
     }
 
     /// Takes in the count of a sample, and returns the outcomes since the one before.
-    pub(crate) fn sampled(&mut self, count: Count, now: Instant) -> Outcomes {
+    pub(crate) fn sampled(&mut self, count: Count) -> Outcomes {
         let mut outcomes = std::mem::take(&mut self.outcomes);
         if self.guard.would_fall(&count) {
             // They ended all at once, for example because the backend restarted. That says nothing about how it treats
@@ -108,14 +133,15 @@ impl Tracked {
         outcomes.opened = count.opened;
         self.count = count;
         self.opened_since_push = self.opened_since_push.saturating_add(count.opened);
-        self.admission.sampled(&outcomes, now);
+        self.admission.sampled(&outcomes);
         outcomes
     }
 
     /// Compares the outcomes with those of the peers.
     pub(crate) fn judge(&mut self, peers: &Peers<'_>, now: Instant) {
         let was_failing = self.admission.evidence().is_some();
-        self.admission.judge(peers, self.count.connections, now);
+        let as_full_as_peers = peers.mean_load.map(|load| load * f64::from(self.backend.capacity().get()));
+        self.admission.judge(peers, Load::new(self.count.connections, as_full_as_peers), now);
         if was_failing && self.admission.evidence().is_none() {
             self.since = Some(now);
         }
@@ -128,13 +154,14 @@ impl Tracked {
         of_guard.or(of_admission)
     }
 
-    /// Takes in the result of a probe. A suspect that answers is as old as a new backend.
-    pub(crate) fn probed(&mut self, result: ProbeResult, now: Instant) {
+    /// Takes in the result of a probe of this backend, whose open peers have this total of outcomes. A suspect that answers
+    /// is as old as a new backend.
+    pub(crate) fn probed(&mut self, result: ProbeResult, peers: &Outcomes, now: Instant) {
         let was_suspect = self.guard.is_suspect();
         if result == ProbeResult::Closed && self.guard.is_doubted() && self.guard.has_missed() {
             self.admission.closed_probe(self.count.connections, now);
         } else {
-            self.admission.probed(result, now);
+            self.admission.probed(result, peers, now);
         }
         self.guard.probed(result, now);
         if was_suspect && !self.guard.is_suspect() {
@@ -221,16 +248,16 @@ mod tests {
     #[test]
     fn a_suspect_that_answers_is_as_old_as_a_new_backend() {
         let (mut tracked, now) = questioned();
-        tracked.probed(ProbeResult::Unanswered, now);
+        tracked.probed(ProbeResult::Unanswered, &Outcomes::default(), now);
         assert_eq!((tracked.standing(), tracked.age(now)), (Standing::Suspect, None));
-        tracked.probed(ProbeResult::Answered, now);
+        tracked.probed(ProbeResult::Answered, &Outcomes::default(), now);
         assert_eq!((tracked.standing(), tracked.age(now)), (Standing::State(State::Ready), Some(Duration::ZERO)));
     }
 
     #[test]
     fn a_backend_that_answers_before_it_is_a_suspect_keeps_its_age() {
         let (mut tracked, now) = questioned();
-        tracked.probed(ProbeResult::Answered, now);
+        tracked.probed(ProbeResult::Answered, &Outcomes::default(), now);
         assert_eq!((tracked.standing(), tracked.age(now)), (Standing::State(State::Ready), None));
     }
 }

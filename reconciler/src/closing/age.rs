@@ -48,7 +48,10 @@ impl Closing {
                 .filter(|one| one.meets(&gently) || is_forced(one))
                 .min_by_key(|one| (due(one, &policy), one.cookie))
                 .copied();
-            let Some(one) = found else { return (ClosingState::Waiting(Hold::NoCandidate), None) };
+            let Some(one) = found else {
+                self.ledger.search.found_none(now);
+                return (ClosingState::Waiting(Hold::NoCandidate), None);
+            };
             if one.meets(&gently) {
                 self.order(deciding, &one, Why::Age, How::Finish, gently);
             } else {

@@ -28,6 +28,7 @@ impl Closing {
             () if !view.can_count || !self.knowledge.has_recent_sample(now) => Some((Hold::StaleCounts, None)),
             () if settled.is_none_or(|settled| settled > now) => Some((Hold::Starting, settled)),
             () if can_wait && !self.suspects().is_empty() => Some((Hold::Suspects, None)),
+            () if why == Why::Rebalance && !self.together.is_complete(now) => Some((Hold::SiblingsNotHeard, None)),
             () if !has_other => Some((Hold::NoOtherBackend, None)),
             () if can_wait && is_outside(view) => Some((Hold::OutsideWindow, None)),
             () => None,

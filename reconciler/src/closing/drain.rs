@@ -80,6 +80,7 @@ impl Closing {
                 candidates.min_by_key(|one| self.ledger.lot(one.cookie)).map(|one| (*one, only_if))
             });
             let Some((one, only_if)) = found else {
+                self.ledger.search.found_none(now);
                 return (ClosingState::Waiting(Hold::NoCandidate), Some(span.end));
             };
             self.order(deciding, &one, Why::Drain, How::Finish, only_if);

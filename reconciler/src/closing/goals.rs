@@ -58,8 +58,29 @@ impl Goals {
 
     /// Returns how many connections can be taken from backends that stay at or above their goals.
     pub(crate) fn surplus(&self) -> u64 {
-        let surplus = |member: &Member| self.scaled(member).saturating_sub(self.goal(member)) / self.capacity;
-        self.members.iter().map(surplus).sum()
+        self.members.iter().map(|member| self.surplus_of(member)).sum()
+    }
+
+    /// Returns how many connections can be taken from a backend that stays at or above its goal.
+    pub(crate) fn surplus_of(&self, member: &Member) -> u64 {
+        self.scaled(member).saturating_sub(self.goal(member)) / self.capacity
+    }
+
+    /// Returns `true` if a client that comes back soon would get to a backend below its goal. `next` are the backends that the
+    /// next connections go to, as many as are expected in [the horizon](crate::LeastConnections::next_backends) of some 30 ms.
+    ///
+    /// Those of the first third may come before the client. The others matter as far as there is room for them: where there is
+    /// more, the head start of the plan in force is not used up yet.
+    pub(crate) fn are_approached_by(&self, next: &[SocketAddr]) -> bool {
+        let mut members = self.members.clone();
+        let room = usize::try_from(self.room()).unwrap_or(usize::MAX);
+        let matter = room.min(next.len()).max(next.len().div_ceil(3));
+        next.iter().take(matter).all(|backend| {
+            let Some(member) = members.iter_mut().find(|member| member.backend == *backend) else { return false };
+            let is_below = self.scaled(member) < self.goal(member);
+            member.connections += 1;
+            is_below
+        })
     }
 
     /// Returns the indexes of the backends that stay at or above their goals with one connection less, the fullest first.
@@ -140,6 +161,22 @@ mod tests {
     fn the_fullest_comes_first() {
         assert_eq!(goals(&[(20, 1), (30, 1), (30, 1), (0, 1)], 0).that_may_lose_one(), [1, 2]);
         assert_eq!(goals(&[(60, 4), (30, 1), (0, 4)], 0).that_may_lose_one(), [1, 0]);
+    }
+
+    #[test]
+    fn the_next_connections_should_go_where_there_is_room() {
+        let approached = |connections: &[(u64, u64)], next: &[u8]| {
+            let next: Vec<SocketAddr> = next.iter().map(|last| ([10, 0, 0, *last], 80).into()).collect();
+            goals(connections, 0).are_approached_by(&next)
+        };
+        let much = [(20, 1), (6, 1), (4, 1)];
+        assert!(approached(&much, &[2, 1, 2, 1]) && approached(&much, &[]));
+        assert!(!approached(&much, &[2, 1, 0, 2]), "the head start is nearly used up");
+        assert!(!approached(&much, &[2, 1, 1, 1, 1, 1]), "that backend has room for four");
+        assert!(!approached(&much, &[9]), "an unknown backend");
+        let little = [(11, 1), (10, 1), (9, 1)];
+        assert!(approached(&little, &[2, 0, 1]), "only one is needed, and it may well be the first");
+        assert!(!approached(&little, &[2, 0, 1, 2]), "two may come before it");
     }
 
     #[test]

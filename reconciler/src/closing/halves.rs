@@ -33,6 +33,8 @@ pub struct Halves {
     /// The half that is being ended.
     in_flight: Option<u64>,
     paused_until: Option<Instant>,
+    /// Time that the last list took.
+    cost: Duration,
 }
 
 /// A client's connection that the proxy has ended, and the client has not.
@@ -58,10 +60,16 @@ struct Seen {
     is_ours: bool,
 }
 
-/// Time between two lists.
-const PERIOD: Duration = Duration::from_secs(1);
+/// Time between two lists, divided by what one takes, its minimum and its maximum. The kernel looks at all sockets of the node
+/// for a list, which then takes at most a thousandth of a core.
+const PERIOD_PER_COST: u32 = 1_000;
+const MIN_PERIOD: Duration = Duration::from_secs(1);
+const MAX_PERIOD: Duration = Duration::from_secs(10);
 const SECOND: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_secs(60);
+
+/// Time after which a half that no list shows is gone.
+const FORGOTTEN_AFTER: Duration = MAX_PERIOD.saturating_mul(3);
 
 impl Halves {
     /// Time within which the client of a closed connection acknowledges the end.
@@ -76,12 +84,12 @@ impl Halves {
     /// Returns `true` if halves have to be listed before a connection is closed, so that those of before are known. A closing
     /// without that is allowed: what is left of it stays.
     pub fn must_list(&self, now: Instant) -> bool {
-        is_older(self.tried, PERIOD, now)
+        is_older(self.tried, self.period(), now)
     }
 
     /// Returns the moment at which to list halves; `None` as long as nothing of ours can be left.
     pub fn list_at(&self) -> Option<Instant> {
-        let next = self.tried? + PERIOD;
+        let next = self.tried? + self.period();
         if !self.closings.is_empty() {
             return Some(next);
         }
@@ -91,9 +99,9 @@ impl Halves {
         Some(self.paused_until.map_or(due, |until| until.max(due)))
     }
 
-    /// Takes in a list that was begun at this moment; `None` if it failed.
-    pub fn listed(&mut self, halves: Option<&[Half]>, begun: Instant) {
-        self.tried = Some(begun);
+    /// Takes in a list that was begun at this moment and took this long; `None` if it failed.
+    pub fn listed(&mut self, halves: Option<&[Half]>, begun: Instant, took: Duration) {
+        (self.tried, self.cost) = (Some(begun), took);
         if let Some(halves) = halves {
             self.listed = Some(begun);
             let mut halves = halves.to_vec();
@@ -101,12 +109,12 @@ impl Halves {
             for half in halves {
                 self.take_in(half, begun);
             }
-            // A list may lack one, as the kernel goes on by counting. One that it lacks twice is gone.
+            // A list may lack one, as the kernel goes on by counting. One that several lack is gone.
             self.seen.retain(|_, seen| {
-                seen.last == begun || !(seen.is_ours || is_older(Some(seen.last), Self::REACH, begun))
+                seen.last == begun || !(seen.is_ours || is_older(Some(seen.last), FORGOTTEN_AFTER, begun))
             });
         }
-        self.closings.retain(|closed| !is_older(Some(*closed), Self::REACH + PERIOD, begun));
+        self.closings.retain(|closed| !is_older(Some(*closed), Self::REACH + MIN_PERIOD, begun));
     }
 
     fn take_in(&mut self, half: Half, begun: Instant) {
@@ -129,7 +137,7 @@ impl Halves {
     /// Takes in that a connection to a backend was closed, by an order that the closer got at this moment.
     pub fn closed(&mut self, ordered: Instant) {
         let is_known_before =
-            self.listed.is_some_and(|listed| listed <= ordered && !is_older(Some(listed), 2 * PERIOD, ordered));
+            self.listed.is_some_and(|listed| listed <= ordered && !is_older(Some(listed), 2 * self.period(), ordered));
         if is_known_before {
             self.closings.push_back(ordered);
         }
@@ -184,6 +192,10 @@ impl Halves {
             Done::NotNow => seen.into_iter().for_each(|seen| seen.half.silent = Duration::ZERO),
             Done::Refused | Done::Failed => self.paused_until = Some(now + PAUSE),
         }
+    }
+
+    fn period(&self) -> Duration {
+        self.cost.saturating_mul(PERIOD_PER_COST).clamp(MIN_PERIOD, MAX_PERIOD)
     }
 
     fn forget_orders(&mut self, now: Instant) {

@@ -19,6 +19,8 @@ pub enum Hold {
     Starting,
     /// A backend is suspect or failing, or a probe is out.
     Suspects,
+    /// Some of the other replicas are not heard, or do not count the connections of the pool.
+    SiblingsNotHeard,
     /// No other backend is ready.
     NoOtherBackend,
     /// The time of day is outside of the maintenance window.
@@ -29,6 +31,8 @@ pub enum Hold {
     OtherPool,
     /// Clients have to come back first.
     ClientsAway,
+    /// A client that comes back now would not get to one of the emptiest backends.
+    Crowded,
     /// The connections closed in the last hour are enough.
     Budget,
     /// No connection is answered and quiet.
@@ -46,11 +50,13 @@ impl Hold {
             Self::StaleCounts => "stale-counts",
             Self::Starting => "starting",
             Self::Suspects => "suspects",
+            Self::SiblingsNotHeard => "siblings-not-heard",
             Self::NoOtherBackend => "no-other-backend",
             Self::OutsideWindow => "outside-window",
             Self::OtherReason => "other-reason",
             Self::OtherPool => "other-pool",
             Self::ClientsAway => "clients-away",
+            Self::Crowded => "crowded",
             Self::Budget => "budget",
             Self::NoCandidate => "no-candidate",
         }
@@ -66,11 +72,13 @@ impl fmt::Display for Hold {
             Self::StaleCounts => "connections are not counted",
             Self::Starting => "ilb or Traefik started a moment ago",
             Self::Suspects => "a backend is in doubt",
+            Self::SiblingsNotHeard => "not all replicas are heard, or one does not count this pool",
             Self::NoOtherBackend => "no other backend is ready",
             Self::OutsideWindow => "it is not the time of day",
             Self::OtherReason => "connections are being closed for another reason",
             Self::OtherPool => "connections of another pool are being closed",
             Self::ClientsAway => "clients have to come back first",
+            Self::Crowded => "other new connections take the places on the emptiest backends",
             Self::Budget => "enough were closed in the last hour",
             Self::NoCandidate => "no connection is answered and quiet at this moment",
         };

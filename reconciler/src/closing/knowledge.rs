@@ -9,6 +9,7 @@ use std::{
 use ilb_discovery::{BackendSet, State};
 
 use crate::closing::{
+    choice::mixed,
     connection::{Connection, Counted},
     goals::{Goals, Member},
     ledger::Ledger,
@@ -43,6 +44,10 @@ pub struct View {
     pub can_count: bool,
     /// Backends that are suspect or failing, or that a probe is out for.
     pub suspects: BTreeSet<SocketAddr>,
+    /// The backends that the next connections go to, one for each connection; empty while that is not known.
+    pub next_backends: Vec<SocketAddr>,
+    /// Backends that left this pool and that other pools have: connections that are opened there now are theirs.
+    pub of_other_pools: BTreeSet<SocketAddr>,
     /// Set if there is a closer that can close connections.
     pub has_closer: bool,
     /// Set if it is the turn of this pool.
@@ -59,9 +64,11 @@ pub(crate) struct Knowledge {
     set_changed: Instant,
     left: BTreeMap<SocketAddr, Instant>,
     counts: BTreeMap<SocketAddr, Counted>,
+    counted_in_all: u64,
     connections: BTreeMap<SocketAddr, Vec<Connection>>,
     sampled: Option<Instant>,
     described: Option<Instant>,
+    descriptions: u64,
     view: View,
     viewed: Option<Instant>,
 }
@@ -80,8 +87,15 @@ pub(crate) struct Known {
 /// the whole table is read, and the proxy may go on to open some until it has another configuration.
 const FOUND_WITHIN: Duration = Duration::from_secs(15);
 
+/// Time after which the proxy opens no more connections for this pool to a backend that left: it has another configuration by
+/// then.
+const OPENED_FOR: Duration = Duration::from_secs(1);
+
 /// Age from which on a sample or a view is not relied on any more.
 pub(crate) const MAX_AGE: Duration = Duration::from_secs(5);
+
+/// Age from which on a description of connections is not relied on any more. The closer looks at each once more.
+const MAX_DESCRIPTION_AGE: Duration = Duration::from_secs(15);
 
 impl Knowledge {
     pub(crate) fn new(now: Instant) -> Self {
@@ -91,9 +105,11 @@ impl Knowledge {
             set_changed: now,
             left: BTreeMap::new(),
             counts: BTreeMap::new(),
+            counted_in_all: 0,
             connections: BTreeMap::new(),
             sampled: None,
             described: None,
+            descriptions: 0,
             view: View::default(),
             viewed: None,
         }
@@ -146,17 +162,24 @@ impl Knowledge {
         now: Instant,
     ) {
         self.counts.clone_from(counts);
+        self.counted_in_all = counts.values().map(|counted| u64::from(counted.connections)).sum();
         self.sampled = Some(now);
         if let Some(connections) = connections {
             self.connections.clear();
             for connection in connections {
                 self.connections.entry(connection.backend).or_default().push(*connection);
             }
+            // In another order each time, so that the first that may be closed is one by lot.
+            self.descriptions += 1;
+            for connections in self.connections.values_mut() {
+                connections.sort_by_cached_key(|one| mixed(one.cookie, self.descriptions));
+            }
             self.described = Some(now);
         }
-        let has_connections = |backend: &SocketAddr| counts.get(backend).is_some_and(|counted| counted.connections > 0);
         let is_recent = |since: Instant| now.saturating_duration_since(since) < FOUND_WITHIN;
-        self.left.retain(|backend, since| is_recent(*since) || has_connections(backend));
+        let mut left = std::mem::take(&mut self.left);
+        left.retain(|backend, since| is_recent(*since) || self.counted_of(*backend, Some(*since)) > 0);
+        self.left = left;
     }
 
     pub(crate) fn viewed(&mut self, view: View, now: Instant) {
@@ -183,10 +206,12 @@ impl Knowledge {
         self.counted(backend).saturating_sub(ledger.ordered_from(backend))
     }
 
-    /// Returns the described connections of a backend, if the description is recent.
+    /// Returns the described connections of a backend, in a random order, if the description is recent.
     pub(crate) fn connections_of(&self, backend: SocketAddr, now: Instant) -> impl Iterator<Item = &Connection> {
-        let is_recent = self.described.is_some_and(|at| now.saturating_duration_since(at) <= MAX_AGE);
-        self.connections.get(&backend).filter(|_| is_recent).into_iter().flatten()
+        let is_recent = self.described.is_some_and(|at| now.saturating_duration_since(at) <= MAX_DESCRIPTION_AGE);
+        let since = self.left.get(&backend).copied();
+        let described = self.connections.get(&backend).filter(|_| is_recent).into_iter().flatten();
+        described.filter(move |one| self.is_own(one, since))
     }
 
     pub(crate) fn described(&self) -> Option<Instant> {
@@ -208,6 +233,10 @@ impl Knowledge {
 
     pub(crate) fn suspects(&self) -> &BTreeSet<SocketAddr> {
         &self.view.suspects
+    }
+
+    pub(crate) fn next_backends(&self) -> &[SocketAddr] {
+        &self.view.next_backends
     }
 
     pub(crate) fn has_closer(&self) -> bool {
@@ -236,14 +265,31 @@ impl Knowledge {
         self.sampled.is_some_and(|sampled| now.saturating_duration_since(sampled) <= MAX_AGE)
     }
 
-    /// Returns the number of connections of a backend in the last sample.
+    /// Returns the number of connections of a backend in the last sample. Those of other pools do not count.
     pub(crate) fn counted(&self, backend: SocketAddr) -> u64 {
-        self.counts.get(&backend).map_or(0, |counted| u64::from(counted.connections))
+        self.counted_of(backend, self.left.get(&backend).copied())
+    }
+
+    /// Does the same for a backend that left at `left`.
+    fn counted_of(&self, backend: SocketAddr, left: Option<Instant>) -> u64 {
+        let counted = self.counts.get(&backend).map_or(0, |counted| u64::from(counted.connections));
+        let is_told_apart = |left: Instant| self.described.is_some_and(|described| described > left + OPENED_FOR);
+        if !self.view.of_other_pools.contains(&backend) || !left.is_some_and(is_told_apart) {
+            return counted;
+        }
+        let own = self.connections.get(&backend).into_iter().flatten().filter(|one| self.is_own(one, left));
+        counted.min(own.count().try_into().unwrap_or(u64::MAX))
+    }
+
+    /// Returns `true` unless another pool must have opened the connection, because its backend left this one at `left`.
+    fn is_own(&self, connection: &Connection, left: Option<Instant>) -> bool {
+        let is_earlier = left.is_none_or(|left| connection.first_seen <= left + OPENED_FOR);
+        is_earlier || !self.view.of_other_pools.contains(&connection.backend)
     }
 
     /// Returns the number of connections of all backends in the last sample.
     pub(crate) fn counted_in_all(&self) -> u64 {
-        self.counts.values().map(|counted| u64::from(counted.connections)).sum()
+        self.counted_in_all
     }
 
     fn in_state(&self, state: State) -> impl Iterator<Item = (SocketAddr, Known)> + '_ {

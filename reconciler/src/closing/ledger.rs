@@ -1,14 +1,14 @@
 //! The orders of a pool, and what has become of them.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     time::{Duration, Instant},
 };
 
 use crate::closing::{
     Conditions, Connection, Done, How, Order, PauseReason, Why, choice::mixed, pace::Pace, pauses::Pauses,
-    returns::Returns,
+    returns::Returns, search::Search, spending::Spending,
 };
 
 /// The orders of a pool, and what has become of them.
@@ -23,9 +23,12 @@ pub(crate) struct Ledger {
     sampled: Option<Instant>,
     returns: Returns,
     pub(crate) pace: Pace,
+    pub(crate) search: Search,
     pauses: Pauses,
-    /// Closings for a reason that can wait, in the last hour, oldest first. Orders count until they turn out to close nothing.
-    spent: VecDeque<Spent>,
+    /// Number of connections that were closed for a reason that can wait.
+    closed: u64,
+    /// Closings for a reason that can wait.
+    spending: Spending,
 }
 
 /// A connection that counts as closed.
@@ -38,15 +41,6 @@ struct Ordered {
     stage: Stage,
 }
 
-/// A closing that the budget of an hour has to cover.
-#[derive(Clone, Copy, Debug)]
-struct Spent {
-    id: u64,
-    at: Instant,
-    backend: SocketAddr,
-    is_pretended: bool,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     /// There is no result yet.
@@ -56,8 +50,6 @@ enum Stage {
     /// The connection is only said to be closed, in a dry run.
     Pretended,
 }
-
-const HOUR: Duration = Duration::from_secs(3600);
 
 /// Time after which an order without a result has failed.
 const RESULT_TIME_LIMIT: Duration = Duration::from_secs(5);
@@ -78,7 +70,7 @@ impl Ledger {
         let ordered = Ordered { id: self.last_id, backend: one.backend, why, at: now, stage };
         self.ordered.insert(one.cookie, ordered);
         if can_wait(why) {
-            self.spent.push_back(Spent { id: self.last_id, at: now, backend: one.backend, is_pretended: is_dry_run });
+            self.spending.add(self.last_id, one.backend, is_dry_run, now);
         }
         Order { id: self.last_id, backend: one.backend, local: one.local, cookie: one.cookie, how, only_if, why }
     }
@@ -88,17 +80,19 @@ impl Ledger {
         let is_it = |ordered: &&mut Ordered| ordered.id == id && ordered.stage == Stage::InFlight;
         let Some(ordered) = self.ordered.values_mut().find(is_it) else { return };
         ordered.stage = Stage::Settled(now, done);
+        let Ordered { at, why, .. } = *ordered;
         // One that has failed may have been closed.
-        if matches!(done, Done::Gone | Done::NotNow | Done::Refused)
-            && let Some(index) = self.spent.iter().rposition(|spent| spent.id == id)
-        {
-            self.spent.remove(index);
+        if matches!(done, Done::Gone | Done::NotNow | Done::Refused) {
+            self.spending.remove(id);
         }
         match done {
             Done::Closed => {
-                self.returns.closed(can_wait(ordered.why), now);
+                self.closed += u64::from(can_wait(why));
+                self.returns.closed(can_wait(why), now);
                 self.pauses.succeeded();
+                self.search.closed();
             }
+            Done::NotNow if self.search.was_busy(now) => self.pace.gave_back(at),
             Done::Gone | Done::NotNow => {}
             Done::Refused | Done::Failed => self.pauses.failed(now),
         }
@@ -108,7 +102,9 @@ impl Ledger {
     pub(crate) fn sampled(&mut self, connections: Option<&[Connection]>, opened: u64, ended: u64, now: Instant) {
         self.sampled = Some(now);
         if let Some(connections) = connections {
-            let alive: BTreeSet<u64> = connections.iter().map(|one| one.cookie).collect();
+            // They are many, and only matter in a dry run.
+            let is_needed = self.has_pretended();
+            let alive: BTreeSet<u64> = connections.iter().filter(|_| is_needed).map(|one| one.cookie).collect();
             self.ordered.retain(|cookie, ordered| match ordered.stage {
                 Stage::InFlight => true,
                 Stage::Settled(at, _) => at >= now,
@@ -118,11 +114,22 @@ impl Ledger {
         self.returns.sampled(opened, ended, now);
     }
 
+    /// Takes in what a sibling has counted since its report before: the connections that it closed on purpose, that opened
+    /// and that ended.
+    pub(crate) fn sampled_elsewhere(&mut self, closed: u64, opened: u64, ended: u64, now: Instant) {
+        self.returns.sampled_elsewhere(closed, opened, ended, now);
+    }
+
+    /// Returns the number of connections that were closed for a reason that can wait.
+    pub(crate) fn closed(&self) -> u64 {
+        self.closed
+    }
+
     /// Takes in that time has passed. What was only said to be closed does not count unless this is a dry run.
     pub(crate) fn advance(&mut self, is_dry_run: bool, now: Instant) {
         if !is_dry_run {
             self.ordered.retain(|_, ordered| ordered.stage != Stage::Pretended);
-            self.spent.retain(|spent| !spent.is_pretended);
+            self.spending.forget_pretended();
         }
         self.returns.give_up(now);
         if self.returns.take_failure() {
@@ -135,15 +142,18 @@ impl Ledger {
         for id in late {
             self.done(id, Done::Failed, now);
         }
-        while self.spent.front().is_some_and(|spent| now.saturating_duration_since(spent.at) >= HOUR) {
-            self.spent.pop_front();
-        }
+        self.spending.forget_old(now);
     }
 
     /// Returns `true` if orders for another reason have no result yet, or were given at this moment.
     pub(crate) fn is_busy_with_another(&self, why: Why, now: Instant) -> bool {
         self.last.is_some_and(|(at, last)| last != why && at >= now)
             || self.ordered.values().any(|ordered| ordered.why != why && ordered.stage == Stage::InFlight)
+    }
+
+    /// Returns `true` if some orders have no result yet.
+    pub(crate) fn awaits_results(&self) -> bool {
+        self.ordered.values().any(|ordered| ordered.stage == Stage::InFlight)
     }
 
     /// Begins to close for another reason: trust has to be earned again, and the pace is another one.
@@ -194,16 +204,12 @@ impl Ledger {
 
     /// Returns the backends that have lost this many connections in the last hour for a reason that can wait.
     pub(crate) fn exhausted(&self, budget: u64) -> BTreeSet<SocketAddr> {
-        let mut spent: BTreeMap<SocketAddr, u64> = BTreeMap::new();
-        for closing in &self.spent {
-            *spent.entry(closing.backend).or_default() += 1;
-        }
-        spent.into_iter().filter(|(_, spent)| *spent >= budget).map(|(backend, _)| backend).collect()
+        self.spending.exhausted(budget)
     }
 
     /// Returns the moment at which the oldest closing of the last hour does not count any more.
     pub(crate) fn next_budget(&self) -> Option<Instant> {
-        self.spent.front().and_then(|spent| spent.at.checked_add(HOUR))
+        self.spending.next()
     }
 
     /// Returns the moment at which one that is away is given up.

@@ -8,7 +8,7 @@ use crate::closing::{Closing, rebalance::per_second};
 pub struct Outlook {
     /// Connections of all backends.
     pub connections: u64,
-    /// Connections that a rebalance would move; zero if the backends are level enough.
+    /// Connections of this replica that a rebalance would move; zero if the backends are level enough.
     pub to_move: u64,
     /// Maximum number of closings a second of a rebalance.
     pub moves_per_second: u32,
@@ -19,11 +19,11 @@ pub struct Outlook {
 impl Closing {
     /// Returns what the last sample shows. How old connections are is not known from one sample.
     pub fn outlook(&self) -> Outlook {
-        let goals = self.knowledge.goals(&self.ledger);
+        let goals = self.goals();
         let connections = self.knowledge.counted_in_all();
         let rebalance = self.policy.rebalance.map(|policy| {
             let is_missed = goals.are_missed(policy.start_above_percent, policy.least);
-            let to_move = if is_missed { goals.surplus().min(goals.room()) } else { 0 };
+            let to_move = if is_missed { self.together.own_portion(&goals, goals.room()) } else { 0 };
             (to_move, per_second(&policy, goals.mean()))
         });
         let (to_move, moves_per_second) = rebalance.unwrap_or_default();

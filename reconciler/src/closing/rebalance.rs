@@ -27,9 +27,9 @@ impl Closing {
         let (Some(policy), now) = (self.policy.rebalance, deciding.now) else { return (ClosingState::Idle, None) };
         self.rebalancing.is_running = true;
         loop {
-            let goals = self.knowledge.goals(&self.ledger);
+            let goals = self.goals();
             let left = goals.surplus().min(goals.room().saturating_sub(self.ledger.expected()));
-            let state = ClosingState::Closing { why: Why::Rebalance, left };
+            let state = ClosingState::Closing { why: Why::Rebalance, left: self.together.own_portion(&goals, left) };
             if goals.are_met(policy.stop_at_percent) {
                 // Those in flight may still turn out not to be closed.
                 return (state, None);
@@ -37,18 +37,31 @@ impl Closing {
             if left == 0 || self.ledger.trust_left() == 0 {
                 return (ClosingState::Waiting(Hold::ClientsAway), self.ledger.next_limit());
             }
+            let most = left.min(self.ledger.trust_left());
+            if let Err(next) = self.together.wait_for_step(&goals, most, now) {
+                return (state, next);
+            }
             let per_second = per_second(&policy, goals.mean());
-            if !self.ledger.pace.is_due(policy.max_rate, now) {
-                return (state, Some(self.ledger.pace.next(policy.max_rate, now)));
+            if !self.ledger.pace.is_due(per_second, now) {
+                return (state, Some(self.ledger.pace.next(per_second, now)));
+            }
+            let are_there = goals.are_approached_by(self.knowledge.next_backends());
+            if let Some(until) = self.rebalancing.wait_for_places(are_there, now) {
+                return (ClosingState::Waiting(Hold::Crowded), Some(until));
             }
             let budget = goals.mean().saturating_mul(self.policy.budget.0.into()).div_ceil(100);
+            let budget = self.together.own_part_of(budget, &goals);
             let (one, has_budget) = self.surplus_connection(&policy, &goals, budget, now);
             let Some(one) = one else {
+                if has_budget {
+                    self.ledger.search.found_none(now);
+                }
                 let hold = if has_budget { Hold::NoCandidate } else { Hold::Budget };
                 return (ClosingState::Waiting(hold), if has_budget { None } else { self.ledger.next_budget() });
             };
             self.order(deciding, &one, Why::Rebalance, How::Finish, Conditions::answered_and_quiet_for(policy.quiet));
-            self.ledger.pace.took(Duration::from_secs(1) / per_second, now);
+            let interval = self.together.took(one.backend, Duration::from_secs(1) / per_second);
+            self.ledger.pace.took(interval, now);
         }
     }
 
@@ -68,12 +81,15 @@ impl Closing {
         let (mut has_budget, exhausted) = (false, self.ledger.exhausted(budget));
         for index in goals.that_may_lose_one() {
             let backend = goals.members[index].backend;
+            if !self.together.may_close_of(backend) {
+                continue;
+            }
             if exhausted.contains(&backend) {
                 continue;
             }
             has_budget = true;
-            let candidates = self.connections_of(backend, now).filter(is_candidate);
-            if let Some(one) = candidates.min_by_key(|one| self.ledger.lot(one.cookie)) {
+            // They are in a random order, and thousands.
+            if let Some(one) = self.connections_of(backend, now).find(is_candidate) {
                 return (Some(*one), true);
             }
         }

@@ -5,6 +5,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::siblings::SILENT_AFTER;
+
+/// Maximum number of closings that one report of a sibling is believed.
+const MAX_NEWS: u64 = 10_000;
+
+/// Maximum number of samples whose early connections are kept.
+const MAX_EARLY: usize = 1_000;
+
 /// Matches each connection that opens with the one that ended first, and so notices whether clients come back.
 ///
 /// Connections end all the time without being closed on purpose, and others open. So a new connection takes the place of
@@ -17,6 +25,9 @@ pub(crate) struct Returns {
     away: u64,
     /// Connections closed on purpose whose ends no sample has shown yet.
     not_seen: u64,
+    /// Connections that opened lately in the place of none that had ended, oldest first: news of a sibling that closed some
+    /// may come later than their clients.
+    early: VecDeque<(Instant, u64)>,
     /// The last trials, oldest first; set if it came back.
     trials: VecDeque<bool>,
     /// Trials that came back since the run began.
@@ -61,8 +72,28 @@ impl Returns {
         if ended > on_purpose {
             self.ended.push_back(Ended { at: now, by: By::Others, number: ended - on_purpose });
         }
-        self.replace(opened);
+        self.replace(opened, now);
         self.give_up(now);
+    }
+
+    /// Takes in the same of a sibling, through which clients come back just as well, and how many it closed on purpose. Its
+    /// news may be as old as that of any sibling that is heard.
+    pub(crate) fn sampled_elsewhere(&mut self, closed: u64, opened: u64, ended: u64, now: Instant) {
+        let is_late = |(at, _): &(Instant, u64)| now.saturating_duration_since(*at) > SILENT_AFTER;
+        while self.early.front().is_some_and(is_late) {
+            self.early.pop_front();
+        }
+        for _ in 0..closed.min(MAX_NEWS) {
+            self.closed(true, now);
+            if let Some((_, number)) = self.early.front_mut() {
+                *number -= 1;
+                if *number == 0 {
+                    self.early.pop_front();
+                }
+                self.replace(1, now);
+            }
+        }
+        self.sampled(opened, ended, now);
     }
 
     /// Gives up those that were not replaced in time.
@@ -109,7 +140,7 @@ impl Returns {
         first.at.checked_add(Self::TIME_LIMIT)
     }
 
-    fn replace(&mut self, mut opened: u64) {
+    fn replace(&mut self, mut opened: u64, now: Instant) {
         while opened > 0
             && let Some(first) = self.ended.front_mut()
         {
@@ -121,6 +152,12 @@ impl Returns {
             }
             opened -= number;
             self.leave_queue(by, number, true);
+        }
+        if opened > 0 {
+            if self.early.len() == MAX_EARLY {
+                self.early.pop_front();
+            }
+            self.early.push_back((now, opened));
         }
     }
 

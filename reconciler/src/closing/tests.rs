@@ -6,10 +6,14 @@
     reason = "the clock of a test is far from its ends"
 )]
 
+mod crowded;
 mod holds;
+mod placement;
 mod properties;
 mod reasons;
+mod search;
 mod simulation;
+mod together;
 mod world;
 
 use std::{

@@ -15,6 +15,7 @@ use crate::{
     outcomes::{Outcomes, Sign, usual_share},
     presumed::{Found, MAX_PRESUMED, PlacedBy, next_picks},
     sampling::Activity,
+    tracked::Tracked,
 };
 
 /// Number of backends without a response from which on all others are probed, too: together they may be those of one
@@ -63,15 +64,12 @@ impl LeastConnections {
             let found = if count.opened > 0 { self.presumed.found(*address, count.opened) } else { Found::default() };
             tracked.no_longer_presume(found.connections);
             let was_open = tracked.admission.is_open();
-            let outcomes = tracked.sampled(count, now);
-            tracked.opened_before_push(found.placed_before);
+            let outcomes = tracked.sampled(count);
+            tracked.placed_before(found.placed_before);
             let elsewhere = count.opened.saturating_sub(found.connections).min(MAX_PRESUMED);
             self.found_elsewhere.extend((0..elsewhere).map(|_| *address));
             if is_around_push {
-                tracked.opened_around_push = count.opened;
-            }
-            if is_of_plan_before {
-                tracked.opened_since_push = 0;
+                tracked.sampled_around_push(is_of_plan_before);
             }
             if tracked.is_ready() {
                 if was_open {
@@ -133,7 +131,7 @@ impl LeastConnections {
         let Some((at, _)) = elsewhere.min_by(|a, b| left(a.1).total_cmp(&left(b.1))) else { return };
         let address = self.found_elsewhere.swap_remove(at);
         if let Some(tracked) = self.backends.get_mut(&address) {
-            tracked.opened_before_push(1);
+            tracked.placed_before(1);
         }
     }
 
@@ -149,7 +147,8 @@ impl LeastConnections {
             let recent = || backends.values().filter(|t| t.is_ready()).map(|t| t.admission.recent());
             let usual = |sign: Sign| *usual[sign.index()].get_or_init(|| usual_share(recent(), sign));
             let any_works = backends.values().any(|t| t.is_ready() && t.works());
-            let peers = Peers { usual: &usual, any_works, total: self.peers };
+            let open = backends.values().filter(|t| t.is_ready() && t.admission.is_open());
+            let peers = Peers { usual: &usual, any_works, total: self.peers, mean_load: mean_load(open) };
             let judged = concerned.iter().filter_map(|address| Some((*address, backends.get(address)?.clone())));
             judged
                 .map(|(address, mut tracked)| {
@@ -187,4 +186,13 @@ impl LeastConnections {
         self.recount_until = None;
         self.sampling.failed(now);
     }
+}
+
+/// Returns the mean number of connections per share of capacity; `None` without backends.
+fn mean_load<'a>(backends: impl Iterator<Item = &'a Tracked>) -> Option<f64> {
+    let add = |(connections, shares): (f64, f64), tracked: &Tracked| {
+        (connections + f64::from(tracked.count.connections), shares + f64::from(tracked.backend.capacity().get()))
+    };
+    let (connections, shares) = backends.fold((0.0, 0.0), add);
+    (shares > 0.0).then(|| connections / shares)
 }

@@ -97,6 +97,15 @@ impl LeastConnections {
         self.siblings.as_ref().map(|siblings| siblings.sharing(now))
     }
 
+    /// Returns the connections to each backend through this replica and all siblings that are heard, in the order of addresses;
+    /// `None` if none is heard.
+    pub fn totals(&self, now: Instant) -> Option<Vec<(SocketAddr, u64)>> {
+        let backends: Vec<_> = self.backends.keys().copied().collect();
+        let theirs = self.siblings.as_ref()?.connections_to_each(&backends, now)?;
+        let own = self.backends.iter().map(|(address, tracked)| (*address, u64::from(tracked.connections())));
+        Some(own.zip(theirs).map(|((address, own), theirs)| (address, own + theirs)).collect())
+    }
+
     /// Returns the connections to `backend` through this replica and all siblings that are heard.
     pub fn total_connections(&self, backend: SocketAddr, now: Instant) -> u64 {
         let own = self.backends.get(&backend).map_or(0, Tracked::connections);

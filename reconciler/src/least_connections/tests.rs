@@ -117,6 +117,20 @@ fn connections_that_open_where_the_plan_leads_need_no_push() {
 }
 
 #[test]
+fn connections_that_either_plan_may_have_placed_lead_to_a_push_after_a_while() {
+    let mut bench = Bench::new(&ready(0..6));
+    bench.sample(&[(14, 0), (14, 0), (14, 0), (13, 0), (13, 0), (13, 0)]).push();
+    // If the plan in force had placed these four, it would lead the next two where they should go.
+    let opened = [(14, 0), (14, 0), (15, 1), (14, 1), (14, 1), (14, 1)];
+    let later = opened.map(|(connections, _)| (connections, 0));
+    assert_eq!(bench.after(20 * MS).sample(&opened).push(), None);
+    assert_eq!(bench.after(29_000 * MS).sample(&later).push(), None);
+    assert_eq!(bench.after(2_000 * MS).sample(&later).push(), Some(Reason::Balance));
+    assert_eq!(bench.gaps(), [1, 1, 0, 1, 1, 1].map(Some));
+    assert_eq!(bench.after(60_000 * MS).sample(&later).push(), None, "nothing is in doubt any longer");
+}
+
+#[test]
 fn counts_that_are_not_fresh_lead_to_no_push() {
     let mut bench = Bench::new(&ready(0..2));
     bench.sample(&[(30, 0), (30, 0)]).push();

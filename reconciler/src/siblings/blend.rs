@@ -8,8 +8,8 @@ pub(super) struct Input<'a> {
     pub(super) connections: &'a [u32],
     /// Shares of the connections relative to the other backends; 0 counts as 1.
     pub(super) capacities: &'a [u8],
-    /// Own connections that opened recently.
-    pub(super) recent: f64,
+    /// Own weight in the arrivals.
+    pub(super) arrivals: f64,
     pub(super) siblings: &'a [Neighbour],
 }
 
@@ -21,8 +21,8 @@ pub(super) struct Neighbour {
     pub(super) own_then: Vec<u32>,
     /// Own connections that opened since then.
     pub(super) opened_since: u64,
-    /// Connections of the sibling that opened recently.
-    pub(super) recent: f64,
+    /// Weight of the sibling in the arrivals.
+    pub(super) arrivals: f64,
 }
 
 /// Heights of the backends for one replica, in connections of its own: the ladder places its connections as if each
@@ -41,6 +41,8 @@ pub(crate) struct Heights {
     freshness: f64,
     /// Connections of all replicas by backend, times the own share.
     pub(crate) loads: Vec<f64>,
+    /// Loads as far as they are known: what has changed here since the siblings counted is in them as whole connections.
+    levels: Vec<f64>,
 }
 
 /// A height in whole connections.
@@ -60,9 +62,6 @@ const TRUST: f64 = 0.9;
 /// freshness is halved, when multiplied by this. Counts age by connections because these are what they do not know.
 const AGEING: f64 = 2.0;
 
-/// Recent connections that each replica is taken to have had in addition. Without any, all shares are equal.
-const PRIOR: f64 = 10.0;
-
 /// Difference between heights that comes from calculating with floats.
 const ROUNDING_ERROR: f64 = 1e-6;
 
@@ -75,13 +74,12 @@ pub(super) fn blend(input: &Input<'_>) -> Option<Heights> {
     if input.siblings.is_empty() || input.connections.is_empty() {
         return None;
     }
-    let unit = gcd(input.capacities.iter().map(|c| u64::from((*c).max(1)))).max(1);
-    let unit = u8::try_from(unit).unwrap_or(1);
-    let capacities: Vec<f64> = input.capacities.iter().map(|c| f64::from((*c).max(1) / unit)).collect();
+    let capacities = in_lowest_terms(input.capacities);
     let all_capacities: f64 = capacities.iter().sum();
-    let (share, shares) = shares(input.recent, input.siblings.iter().map(|s| s.recent));
+    let (share, shares) = shares(input.arrivals, input.siblings.iter().map(|s| s.arrivals));
     let mut heights: Vec<f64> = input.connections.iter().map(|c| f64::from(*c)).collect();
     let mut loads: Vec<f64> = heights.iter().map(|own| own * share).collect();
+    let mut levels = heights.clone();
     let mut freshness = 0.0;
     for (sibling, its_share) in input.siblings.iter().zip(&shares) {
         #[expect(
@@ -92,25 +90,65 @@ pub(super) fn blend(input: &Input<'_>) -> Option<Heights> {
         let fresh = 1.0 / (1.0 + AGEING * opened_there / all_capacities);
         freshness += fresh;
         let known = sibling.connections.iter().zip(&sibling.own_then);
-        for ((height, load), (connections, own_then)) in heights.iter_mut().zip(&mut loads).zip(known) {
-            *height += TRUST * fresh * (share * f64::from(*connections) - its_share * f64::from(*own_then));
+        let of_backends = heights.iter_mut().zip(&mut loads).zip(&mut levels);
+        for (((height, load), level), (connections, own_then)) in of_backends.zip(known) {
+            let exchanged = share * f64::from(*connections) - its_share * f64::from(*own_then);
+            *height += TRUST * fresh * exchanged;
+            *level += exchanged;
             *load += share * f64::from(*connections);
         }
     }
     #[expect(clippy::cast_precision_loss, reason = "there are few siblings")]
     let freshness = freshness / input.siblings.len() as f64;
-    Some(Heights { of_backends: heights, capacities, share, freshness, loads })
+    Some(Heights { of_backends: heights, capacities, share, freshness, loads, levels })
 }
 
-/// Returns which part of all connections a replica and each of its siblings get, by the recent connections of each. They
-/// sum up to 1.
+/// Returns the shares of the capacity without a common divisor.
+fn in_lowest_terms(capacities: &[u8]) -> Vec<f64> {
+    let unit = gcd(capacities.iter().map(|c| u64::from((*c).max(1)))).max(1);
+    let unit = u8::try_from(unit).unwrap_or(1);
+    capacities.iter().map(|c| f64::from((*c).max(1) / unit)).collect()
+}
+
+/// Returns which part of all connections a replica and each of its siblings get, by the weight of each in the
+/// arrivals. They sum up to 1.
 pub(super) fn shares(own: f64, siblings: impl Iterator<Item = f64>) -> (f64, Vec<f64>) {
-    let siblings: Vec<f64> = siblings.map(|recent| recent + PRIOR).collect();
-    let sum = own + PRIOR + siblings.iter().sum::<f64>();
-    ((own + PRIOR) / sum, siblings.into_iter().map(|recent| recent / sum).collect())
+    let siblings: Vec<f64> = siblings.collect();
+    let sum = own + siblings.iter().sum::<f64>();
+    (own / sum, siblings.into_iter().map(|arrivals| arrivals / sum).collect())
 }
 
 impl Heights {
+    /// Creates the heights of a replica that hears no sibling: its own connections.
+    pub(crate) fn alone(connections: &[u32], capacities: &[u8]) -> Self {
+        let own: Vec<f64> = connections.iter().map(|c| f64::from(*c)).collect();
+        let capacities = in_lowest_terms(capacities);
+        Self { loads: own.clone(), levels: own.clone(), of_backends: own, capacities, share: 1.0, freshness: 1.0 }
+    }
+
+    /// Lowers the backends that are near, so that they come before the others until their connections through all replicas
+    /// reach `ceiling` times the mean.
+    ///
+    /// One that has reached it is as high as the highest of the others, so that all go on in turn: where each gets one, the
+    /// mean rises by one, and `ceiling` times the mean by more. One that lacks something stands by as much below, and one that
+    /// has too much by as many above as the others have to get until `ceiling` times the mean has reached it. What siblings have
+    /// not counted yet is in its level as whole connections, as it is in heights, so that a replica fills
+    /// its part of the room once.
+    pub(crate) fn prefer(&mut self, is_near: &[bool], ceiling: f64) {
+        let all: f64 = self.capacities.iter().sum();
+        let mean = self.levels.iter().sum::<f64>() / all;
+        let of_others = self.backends().zip(is_near).filter(|(_, is_near)| !**is_near);
+        let highest = of_others.map(|((height, capacity), _)| height / capacity).reduce(f64::max);
+        let Some(highest) = highest else { return };
+        let far = self.capacities.iter().zip(is_near).filter(|(_, is_near)| !**is_near).map(|(c, _)| c).sum::<f64>();
+        let backends = self.of_backends.iter_mut().zip(&self.levels).zip(&self.capacities);
+        for (((height, level), capacity), _) in backends.zip(is_near).filter(|(_, is_near)| **is_near) {
+            let room = ceiling * mean * capacity - level;
+            let below = if room < 0.0 { room / (ceiling * far / all) } else { room };
+            *height = height.min(highest * capacity - below);
+        }
+    }
+
     /// Returns the heights in whole connections, all at 0 or above.
     ///
     /// With fresh counts they are rounded up from the lowest backend. One connection of a sibling is less than one step

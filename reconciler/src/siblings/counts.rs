@@ -24,6 +24,11 @@ impl Counts {
         self.backends.iter().copied().zip(self.connections.iter().copied())
     }
 
+    /// Returns the connections to all backends.
+    pub(super) fn sum(&self) -> u64 {
+        self.connections.iter().copied().map(u64::from).sum()
+    }
+
     /// Returns the connections of `backends`, which are in the order of addresses; 0 for an unknown one.
     pub(super) fn of(&self, backends: impl Iterator<Item = SocketAddr>) -> impl Iterator<Item = u32> {
         let mut rest = self.iter().peekable();
@@ -34,8 +39,8 @@ impl Counts {
     }
 }
 
-impl From<BTreeMap<SocketAddr, u32>> for Counts {
-    fn from(connections: BTreeMap<SocketAddr, u32>) -> Self {
+impl From<&BTreeMap<SocketAddr, u32>> for Counts {
+    fn from(connections: &BTreeMap<SocketAddr, u32>) -> Self {
         Self::collect(connections.iter().map(|(backend, connections)| (*backend, *connections)), None)
     }
 }

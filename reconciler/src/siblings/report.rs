@@ -1,6 +1,6 @@
 //! Reports: how replicas tell each other of their connections.
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, str::FromStr, time::Duration};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, str::FromStr, sync::Arc, time::Duration};
 
 /// Identity of a replica. It is drawn at random when the process starts, so a replica that restarts is another one.
 ///
@@ -72,8 +72,12 @@ pub struct Report {
     pub age: Duration,
     /// Number of connections of the pool that have opened since the replica started.
     pub opened: u64,
-    /// Connections by backend. One without an entry has none.
-    pub connections: BTreeMap<SocketAddr, u32>,
+    /// Connections by backend. One without an entry has none. Reports between which nothing has changed may share them, which
+    /// makes such a one cheap to take in.
+    pub connections: Arc<BTreeMap<SocketAddr, u32>>,
+    /// Number of connections of the pool that the replica has closed on purpose since it started, while their backends
+    /// stayed. Their clients may come back through any replica.
+    pub closed_on_purpose: u64,
 }
 
 impl Report {
@@ -85,7 +89,20 @@ impl Report {
         opened: u64,
         connections: impl IntoIterator<Item = (SocketAddr, u32)>,
     ) -> Self {
-        Self { replica, sample, age, opened, connections: connections.into_iter().collect() }
+        let connections = Arc::new(connections.into_iter().collect());
+        Self { replica, sample, age, opened, connections, closed_on_purpose: 0 }
+    }
+
+    /// Replaces the connections, which other reports may share.
+    #[must_use]
+    pub fn with_connections(self, connections: Arc<BTreeMap<SocketAddr, u32>>) -> Self {
+        Self { connections, ..self }
+    }
+
+    /// Replaces the number of connections that the replica has closed on purpose.
+    #[must_use]
+    pub fn with_closed_on_purpose(self, closed_on_purpose: u64) -> Self {
+        Self { closed_on_purpose, ..self }
     }
 
     /// Adds the time that the report took on its way to its age.

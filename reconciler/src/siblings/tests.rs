@@ -63,8 +63,22 @@ fn siblings_and_reports_are_bounded_and_silent_ones_make_room() {
     assert_eq!(siblings.heard(another, now + 9 * SECOND), Heard::News);
     assert_eq!((siblings.others.len(), heard(&siblings, now + 9 * SECOND)), (MAX_SIBLINGS, 2));
     let backend = |index: usize| SocketAddr::from(([10, 0, 0, 1], u16::try_from(index).unwrap()));
-    let large = Report { connections: (0..=MAX_BACKENDS).map(|i| (backend(i), 1)).collect(), ..report(7, 3, 1) };
+    let connections = Arc::new((0..=MAX_BACKENDS).map(|i| (backend(i), 1)).collect());
+    let large = report(7, 3, 1).with_connections(connections);
     assert_eq!(siblings.heard(large, now + 9 * SECOND), Heard::Ignored(Ignored::TooManyBackends));
+}
+
+#[test]
+fn connections_that_reports_share_are_unchanged_and_others_are_compared() {
+    let (mut siblings, now) = (Siblings::new(OWN), Instant::now());
+    let first = report(1, 1, 5);
+    let shared = Arc::clone(&first.connections);
+    assert_eq!(siblings.heard(first, now), Heard::News);
+    assert_eq!(siblings.heard(report(1, 2, 9).with_connections(shared), now + SECOND), Heard::Unchanged);
+    assert_eq!(siblings.others[&ReplicaId::new(1)].connections.sum(), 5);
+    assert_eq!(siblings.heard(report(1, 3, 5), now + 2 * SECOND), Heard::Unchanged);
+    assert_eq!(siblings.heard(report(1, 4, 6), now + 3 * SECOND), Heard::News);
+    assert_eq!(siblings.others[&ReplicaId::new(1)].connections.sum(), 6);
 }
 
 #[test]
@@ -78,6 +92,7 @@ fn shares_follow_the_connections_that_open() {
     let sharing = siblings.sharing(start + 60 * SECOND);
     assert!((sharing.share - 0.25).abs() < 0.01, "{sharing:?}");
     assert!((sharing.siblings[0].share.unwrap() - 0.75).abs() < 0.01, "{sharing:?}");
+    assert_eq!(sharing.siblings[0].connections, 5);
 }
 
 #[test]

@@ -19,11 +19,17 @@ struct World {
     /// Moment at which each became a half, and at which its client sent something last.
     present: BTreeMap<u64, (Instant, Instant)>,
     last_cookie: u64,
+    /// Time that a list takes.
+    cost: Duration,
 }
 
 impl World {
     fn new() -> Self {
-        Self { halves: Halves::default(), now: Instant::now(), present: BTreeMap::new(), last_cookie: 0 }
+        Self::with_cost(Duration::ZERO)
+    }
+
+    fn with_cost(cost: Duration) -> Self {
+        Self { halves: Halves::default(), now: Instant::now(), present: BTreeMap::new(), last_cookie: 0, cost }
     }
 
     fn wait(&mut self, time: Duration) {
@@ -47,7 +53,7 @@ impl World {
             silent: self.now.duration_since(*since.max(sent)),
         };
         let list: Vec<Half> = self.present.iter().map(half).collect();
-        self.halves.listed(Some(&list), self.now);
+        self.halves.listed(Some(&list), self.now, self.cost);
     }
 
     /// Closes a connection, as the controller does.
@@ -102,6 +108,18 @@ fn what_a_closing_leaves_behind_is_ended_after_the_grace() {
     assert_eq!(world.run(Halves::GRACE - MS), NOTHING, "its client still has time");
     assert_eq!(world.run(Duration::from_secs(2)), [left]);
     assert_eq!(world.halves.list_at(), None, "nothing is left to look for");
+}
+
+#[test]
+fn lists_take_at_most_a_thousandth_of_the_time_and_come_every_10_seconds_at_least() {
+    for (cost_millis, period) in [(0, 1), (1, 1), (4, 4), (100, 10)] {
+        let mut world = World::with_cost(cost_millis * MS);
+        let left = world.leave_behind();
+        let period = Duration::from_secs(period);
+        assert_eq!(world.halves.list_at(), Some(world.now - MS + period));
+        assert!(!world.halves.must_list(world.now + period - 2 * MS) && world.halves.must_list(world.now + period));
+        assert_eq!(world.run(Halves::GRACE + 2 * period), [left], "{cost_millis} ms for a list");
+    }
 }
 
 #[test]
@@ -161,7 +179,7 @@ fn a_half_whose_client_sends_is_left_alone() {
 #[test]
 fn without_a_list_just_before_a_closing_what_it_leaves_behind_stays() {
     let mut world = World::new();
-    world.halves.listed(None, world.now);
+    world.halves.listed(None, world.now, world.cost);
     assert!(!world.halves.must_list(world.now), "a list that fails holds no closing up");
     world.leave_behind();
     assert_eq!(world.run(Duration::from_secs(60)), NOTHING);
@@ -234,8 +252,9 @@ proptest! {
     #[test]
     fn only_halves_that_came_after_a_closing_are_ended_and_one_for_each_at_most(
         steps in prop::collection::vec(step(), 0..80),
+        cost_micros in prop_oneof![Just(0), 0..12_000u64],
     ) {
-        let mut world = World::new();
+        let mut world = World::with_cost(Duration::from_micros(cost_micros));
         let (mut closings, mut came, mut sent) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
         let (mut ended, mut last_seconds) = (BTreeSet::new(), VecDeque::new());
         for step in steps {
@@ -262,7 +281,7 @@ proptest! {
                         }
                     }
                 }
-                Step::ListFails => world.halves.listed(None, world.now),
+                Step::ListFails => world.halves.listed(None, world.now, world.cost),
                 Step::Wait(millis) => {
                     let end = world.now + MS * u32::try_from(millis).unwrap();
                     while world.now < end {
@@ -273,7 +292,7 @@ proptest! {
                             prop_assert!(world.now >= came + Halves::GRACE, "too early");
                             let is_quiet = sent.get(&cookie).is_none_or(|sent| world.now >= *sent + Halves::GRACE);
                             prop_assert!(is_quiet, "its client has sent something");
-                            let reach = Halves::REACH + PERIOD;
+                            let reach = Halves::REACH + MIN_PERIOD;
                             prop_assert!(closings.iter().any(|at| *at <= came && came <= *at + reach), "no closing");
                             last_seconds.push_back(world.now);
                         }

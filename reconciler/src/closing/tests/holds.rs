@@ -40,6 +40,21 @@ fn each_doubt_stops_a_run_and_its_end_lets_it_go_on() {
 }
 
 #[test]
+fn a_run_goes_on_at_once_when_the_only_backend_with_room_is_no_longer_in_doubt() {
+    let mut world = World::new(only_rebalance(), &[100; 4]);
+    world.run(SECOND);
+    world.scale_out(5);
+    world.run(70 * SECOND);
+    let before = world.orders.len();
+    world.view.suspects = [address(4)].into();
+    world.run(SECOND);
+    assert_eq!((world.orders.len(), world.state), (before, ClosingState::Waiting(Hold::Suspects)));
+    world.view.suspects.clear();
+    world.run(5 * SECOND);
+    assert!(world.orders.len() > before, "without the doubtful one the others looked level: {:?}", world.state);
+}
+
+#[test]
 fn a_proxy_that_restarts_is_left_alone_until_it_has_settled() {
     let mut world = rebalancing();
     let before = world.orders.len();

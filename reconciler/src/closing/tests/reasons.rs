@@ -109,6 +109,21 @@ fn connections_that_are_found_after_their_backend_left_are_closed_too() {
     assert_eq!((world.count(0), world.orders.len()), (0, 20));
 }
 
+/// The old primary of a database joins the pool of the replicas, and has their clients from then on.
+#[test]
+fn the_connections_of_another_pool_that_has_the_backend_now_are_not_closed() {
+    let mut world = World::new(only_role(), &[50, 0]);
+    world.run(SECOND);
+    world.remove(0, &left(0));
+    world.view.of_other_pools = [address(0)].into();
+    world.run(2 * SECOND);
+    assert_eq!((world.count(0), world.orders.len()), (0, 50));
+    world.connect(0, 20);
+    world.run(60 * SECOND);
+    assert_eq!((world.count(0), world.orders.len()), (20, 50));
+    assert_eq!((world.state, world.closing.to_count().count()), (ClosingState::Idle, 0));
+}
+
 #[test]
 fn a_backend_that_left_for_any_other_reason_keeps_its_connections() {
     let removals: [(&str, fn(&mut World)); 5] = [

@@ -5,7 +5,7 @@ use super::{
     *,
 };
 
-fn fast(max_rate: u32) -> ClosingPolicy {
+pub(super) fn fast(max_rate: u32) -> ClosingPolicy {
     let rebalance = Rebalance { max_rate, rate_permille: 1_000, ..Rebalance::default() };
     ClosingPolicy { rebalance: Some(rebalance), budget: HourlyBudget(1_000), ..ClosingPolicy::default() }
 }
@@ -17,12 +17,12 @@ fn is_level(world: &World) -> bool {
 }
 
 /// Returns the least number of closings that makes these counts level.
-fn minimum(counts: &[usize], to: usize) -> usize {
+pub(super) fn minimum(counts: &[usize], to: usize) -> usize {
     let goal = counts.iter().sum::<usize>() / to;
     counts.iter().map(|count| count.saturating_sub(goal)).sum()
 }
 
-fn level(policy: ClosingPolicy, before: &[usize], to: usize, behaviour: Behaviour) -> (World, Duration) {
+pub(super) fn level(policy: ClosingPolicy, before: &[usize], to: usize, behaviour: Behaviour) -> (World, Duration) {
     let mut world = World::new(policy, before);
     world.behaviour = behaviour;
     world.run(SECOND);
@@ -39,7 +39,7 @@ fn closings(world: &World) -> usize {
     world.clients.iter().map(|client| usize::try_from(client.closed).unwrap()).sum()
 }
 
-fn assert_few(world: &World, minimum: usize) {
+pub(super) fn assert_few(world: &World, minimum: usize) {
     assert!(closings(world) * 100 <= minimum * 105, "{} closings, and {minimum} were needed", closings(world));
     assert!(world.clients.iter().all(|client| client.closed <= 1), "a client was closed twice");
 }

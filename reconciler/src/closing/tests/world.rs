@@ -1,6 +1,6 @@
 //! A world of clients whose connections are placed on a least loaded backend, and closed as is ordered.
 
-use super::*;
+use super::{placement::Placement, *};
 use crate::closing::choice::mixed;
 
 /// Time between two looks at the clock.
@@ -10,6 +10,7 @@ const SAMPLE_TICKS: u64 = 10;
 
 /// A pool in its world.
 pub(super) struct World {
+    start: Instant,
     pub(super) now: Instant,
     pub(super) closing: Closing,
     pub(super) backends: BTreeMap<SocketAddr, Server>,
@@ -18,15 +19,22 @@ pub(super) struct World {
     pub(super) behaviour: Behaviour,
     /// Every order, with its moment.
     pub(super) orders: Vec<(Instant, Order)>,
+    /// The moments of the closings.
+    pub(super) closings: Vec<Instant>,
+    /// The moments of the descriptions.
+    pub(super) descriptions: Vec<Instant>,
     /// The orders of dry runs.
     pub(super) shown: Vec<Order>,
     pub(super) state: ClosingState,
     ask_again: Option<Instant>,
-    pending: Vec<(u64, Done)>,
+    /// Results of orders, each with the moment from which on it is told.
+    pending: Vec<(Instant, u64, Done)>,
     ticks: u64,
     next_cookie: u64,
     opened: BTreeMap<SocketAddr, u32>,
     ended: BTreeMap<SocketAddr, u32>,
+    /// Placement of connections; without it, each goes to the emptiest backend.
+    placement: Option<Placement>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -62,8 +70,38 @@ pub(super) struct Behaviour {
     pub(super) not_now_percent: u64,
     /// Result of the others.
     pub(super) result: Done,
+    /// Time until a result is told.
+    pub(super) results_after: Duration,
     /// Connections that end by themselves in a second, and open again at once.
     pub(super) churn_per_second: u64,
+    /// Behaviour of clients with their connections, in place of the two percentages.
+    pub(super) exchanges: Option<Exchanges>,
+}
+
+/// Requests that each client makes one after the other.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Exchanges {
+    /// Time for which a client thinks between an answer and its next request.
+    pub(super) thinks: Duration,
+    /// Time until a request is answered.
+    pub(super) takes: Duration,
+    /// Percent of the exchanges in which the answer has another stamp than the request.
+    pub(super) told_apart_percent: u64,
+}
+
+impl Exchanges {
+    /// Returns what the kernel shows of a connection at this moment. Each is at another point of its exchanges.
+    fn seen(&self, cookie: u64, now: Duration) -> (Answered, Duration) {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap();
+        let cycle = millis(self.thinks + self.takes);
+        let at = millis(now) + mixed(cookie, 11) % cycle;
+        let (number, phase) = (at / cycle, Duration::from_millis(at % cycle));
+        match phase.checked_sub(self.takes) {
+            None => (Answered::No, phase),
+            Some(quiet) if mixed(cookie, number) % 100 < self.told_apart_percent => (Answered::Yes, quiet),
+            Some(quiet) => (Answered::Unknown, quiet),
+        }
+    }
 }
 
 impl Default for Behaviour {
@@ -73,7 +111,9 @@ impl Default for Behaviour {
             answered_percent: 70,
             not_now_percent: 2,
             result: Done::Closed,
+            results_after: Duration::ZERO,
             churn_per_second: 0,
+            exchanges: None,
         }
     }
 }
@@ -83,6 +123,7 @@ impl World {
     pub(super) fn new(policy: ClosingPolicy, connections: &[usize]) -> Self {
         let start = Instant::now() + 24 * 60 * MINUTE;
         let mut this = Self {
+            start,
             now: start,
             closing: Closing::new(policy, start - 60 * MINUTE),
             backends: BTreeMap::new(),
@@ -90,6 +131,8 @@ impl World {
             view: clear(start - 60 * MINUTE),
             behaviour: Behaviour::default(),
             orders: Vec::new(),
+            closings: Vec::new(),
+            descriptions: Vec::new(),
             shown: Vec::new(),
             state: ClosingState::Idle,
             ask_again: None,
@@ -98,6 +141,7 @@ impl World {
             next_cookie: 1,
             opened: BTreeMap::new(),
             ended: BTreeMap::new(),
+            placement: None,
         };
         for (number, connections) in connections.iter().enumerate() {
             this.backends.insert(address(number), Server { state: State::Ready, capacity: 1 });
@@ -108,6 +152,12 @@ impl World {
         }
         this.tell_backends(&Origin::Relisted, start - 60 * MINUTE);
         this
+    }
+
+    /// Lets a proxy place connections from now on.
+    pub(super) fn place_by(&mut self, placement: Placement) {
+        self.placement = Some(placement);
+        self.tell_backends(&Origin::Relisted, self.now);
     }
 
     pub(super) fn scale_out(&mut self, to: usize) {
@@ -141,7 +191,11 @@ impl World {
         let backends = self.backends.iter().map(|(address, server)| {
             Backend::new(*address, server.state).with_capacity(Capacity::try_from(server.capacity).unwrap())
         });
-        self.closing.backends(&set(backends), origin, at);
+        let set = set(backends);
+        self.closing.backends(&set, origin, at);
+        if let Some(placement) = &mut self.placement {
+            placement.set_backends(&set, at);
+        }
     }
 
     pub(super) fn run(&mut self, time: Duration) {
@@ -162,20 +216,33 @@ impl World {
     pub(super) fn tick(&mut self, has_turn: bool) {
         self.now += TICK;
         self.ticks += 1;
-        for (id, done) in std::mem::take(&mut self.pending) {
+        let now = self.now;
+        let pending: Vec<_> = self.pending.extract_if(.., |(at, _, _)| *at <= now).collect();
+        let has_results = !pending.is_empty();
+        for (_, id, done) in pending {
             self.closing.done(id, done, self.now);
+        }
+        if let Some(placement) = &mut self.placement {
+            for backend in placement.advance(TICK, self.ticks, self.now) {
+                *self.opened.entry(backend).or_default() += 1;
+                *self.ended.entry(backend).or_default() += 1;
+            }
         }
         self.return_clients();
         if self.ticks.is_multiple_of(100) {
             self.churn();
         }
-        let is_sampled = self.ticks.is_multiple_of(SAMPLE_TICKS);
+        let is_sampled = match &self.placement {
+            Some(placement) => placement.sample_at <= self.now,
+            None => self.ticks.is_multiple_of(SAMPLE_TICKS),
+        };
         if is_sampled {
             self.sample();
         }
         self.view.has_turn = has_turn;
+        self.view.next_backends = self.placement.as_ref().map_or_else(Vec::new, Placement::next_backends);
         self.closing.view(self.view.clone(), self.now);
-        if is_sampled || self.ask_again.is_some_and(|at| at <= self.now) {
+        if is_sampled || has_results || self.ask_again.is_some_and(|at| at <= self.now) {
             self.decide();
         }
     }
@@ -192,10 +259,10 @@ impl World {
         self.counts().get(&address(number)).copied().unwrap_or(0)
     }
 
-    /// Returns the greatest number of orders in any second.
+    /// Returns the greatest number of closings in any second.
     pub(super) fn most_in_a_second(&self) -> usize {
-        let within = |from: Instant| self.orders.iter().filter(|(at, _)| *at >= from && *at - from < SECOND).count();
-        self.orders.iter().map(|(at, _)| within(*at)).max().unwrap_or(0)
+        let within = |from: Instant| self.closings.iter().filter(|at| **at >= from && **at - from < SECOND).count();
+        self.closings.iter().map(|at| within(*at)).max().unwrap_or(0)
     }
 
     fn live(&mut self, backend: SocketAddr, since: Instant) -> Live {
@@ -214,8 +281,12 @@ impl World {
         for index in due {
             let ready = self.backends.iter().filter(|(_, server)| server.state == State::Ready);
             let share = |backend: &SocketAddr, server: &Server| counts[backend] * 1_000 / usize::from(server.capacity);
-            let Some((backend, _)) = ready.min_by_key(|(backend, server)| share(backend, server)) else { return };
-            let backend = *backend;
+            let emptiest = ready.min_by_key(|(backend, server)| share(backend, server)).map(|(backend, _)| *backend);
+            let placed = match &mut self.placement {
+                Some(placement) => placement.place(),
+                None => emptiest,
+            };
+            let Some(backend) = placed else { return };
             *counts.get_mut(&backend).unwrap() += 1;
             let live = self.live(backend, self.now);
             *self.opened.entry(backend).or_default() += 1;
@@ -238,6 +309,9 @@ impl World {
         for (backend, connections) in self.counts() {
             counts.entry(backend).or_default().connections = u32::try_from(connections).unwrap();
         }
+        for (backend, _) in self.placement.iter().flat_map(|placement| &placement.short) {
+            counts.entry(*backend).or_default().connections += 1;
+        }
         for (backend, opened) in std::mem::take(&mut self.opened) {
             counts.entry(backend).or_default().opened = opened;
         }
@@ -245,24 +319,37 @@ impl World {
             counts.entry(backend).or_default().closed = ended;
         }
         let described = self.closing.needs_connections(self.now).then(|| self.describe());
+        self.descriptions.extend(described.is_some().then_some(self.now));
         self.closing.sample(&counts, described.as_deref(), self.now);
+        if let Some(placement) = &mut self.placement {
+            placement.sampled(&counts, self.now);
+        }
     }
 
     fn describe(&self) -> Vec<Connection> {
         let describe = |live: Live| {
-            let is_answered = mixed(live.cookie, self.ticks) % 100 < self.behaviour.answered_percent;
+            let (answered, quiet) = self.seen(live.cookie);
             Connection {
                 cookie: live.cookie,
                 local: ([10, 1, 0, 1], 40_000).into(),
                 backend: live.backend,
                 first_seen: live.since,
                 is_established: true,
-                answered: if is_answered { Answered::Yes } else { Answered::No },
-                quiet: if is_answered { 5 * SECOND } else { Duration::ZERO },
-                has_empty_queues: is_answered,
+                answered,
+                quiet,
+                has_empty_queues: answered != Answered::No,
             }
         };
         self.clients.iter().filter_map(|client| client.connection).map(describe).collect()
+    }
+
+    /// Returns what the kernel shows of a connection now.
+    fn seen(&self, cookie: u64) -> (Answered, Duration) {
+        match self.behaviour.exchanges {
+            Some(exchanges) => exchanges.seen(cookie, self.now - self.start),
+            None if mixed(cookie, self.ticks) % 100 < self.behaviour.answered_percent => (Answered::Yes, 5 * SECOND),
+            None => (Answered::No, Duration::ZERO),
+        }
     }
 
     fn decide(&mut self) {
@@ -278,13 +365,20 @@ impl World {
         for order in verdict.orders {
             self.orders.push((self.now, order));
             let done = self.close(&order);
-            self.pending.push((order.id, done));
+            self.pending.push((self.now + self.behaviour.results_after, order.id, done));
         }
     }
 
     fn close(&mut self, order: &Order) -> Done {
         let is_it = |client: &&mut Client| client.connection.is_some_and(|live| live.cookie == order.cookie);
-        let is_busy = order.only_if != Conditions::NONE && mixed(order.id, 7) % 100 < self.behaviour.not_now_percent;
+        let is_busy = order.only_if != Conditions::NONE
+            && match self.behaviour.exchanges {
+                Some(_) => {
+                    let (answered, quiet) = self.seen(order.cookie);
+                    answered != Answered::Yes || quiet < order.only_if.quiet
+                }
+                None => mixed(order.id, 7) % 100 < self.behaviour.not_now_percent,
+            };
         let (behaviour, now) = (self.behaviour, self.now);
         let Some(client) = self.clients.iter_mut().find(is_it) else { return Done::Gone };
         if is_busy {
@@ -293,6 +387,10 @@ impl World {
         if behaviour.result == Done::Closed {
             client.connection = None;
             client.closed += 1;
+            self.closings.push(now);
+            if let Some(placement) = &mut self.placement {
+                placement.closed(order.backend);
+            }
             client.returns_at = behaviour
                 .returns
                 .map(|(from, to)| now + Duration::from_millis(from + mixed(order.id, 3) % (to - from + 1)));

@@ -79,7 +79,7 @@ fn a_backend_that_only_one_replica_leaves_out_is_filled_by_the_others() {
 fn a_replica_that_cannot_count_reports_nothing_and_needs_no_siblings() {
     let mut bench = replica(&[(3, 0), (0, 0)]);
     let report_of_own = bench.balancer.report(bench.now).unwrap();
-    assert_eq!(report_of_own.connections, [(address(0), 3)].into());
+    assert_eq!(*report_of_own.connections, [(address(0), 3)].into());
     bench.balancer.counting_failed(bench.now);
     assert_eq!(bench.balancer.report(bench.now), None);
     bench.balancer.sibling_reported(report(1, &[50, 0]), bench.now);

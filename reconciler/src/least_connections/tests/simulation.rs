@@ -1,11 +1,13 @@
 //! Pools on an accelerated clock: Poisson arrivals, Traefiks that shuffle and whose pushes take a few milliseconds,
 //! probes that take time and queue, and backends that fail in different ways.
 
+mod accelerated;
 mod failing;
 mod healthy;
 mod random;
 mod sharing;
 mod world;
+mod zones;
 
 use super::*;
 use crate::siblings::ReplicaId;

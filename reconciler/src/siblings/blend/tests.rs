@@ -1,5 +1,7 @@
 //! Laws of the heights, over random states and against the model of Traefik's round robin.
 
+mod zones;
+
 use std::net::SocketAddr;
 
 use proptest::{collection::vec, prelude::*};
@@ -10,6 +12,9 @@ use crate::{
     plan::Plan,
     traefik_model::TraefikRoundRobin,
 };
+
+/// Recent connections that each replica is taken to have had in addition.
+const PRIOR: f64 = 10.0;
 
 /// Several replicas that know everything of each other.
 #[derive(Clone, Debug)]
@@ -26,7 +31,7 @@ impl Replicas {
             connections: self.rows[sibling].clone(),
             own_then: self.rows[own].clone(),
             opened_since: 0,
-            recent: self.recent[sibling],
+            arrivals: self.recent[sibling] + PRIOR,
         };
         let siblings: Vec<_> = (0..self.rows.len()).filter(|other| *other != own).map(neighbour).collect();
         blend(&self.input(own, &siblings))
@@ -34,7 +39,7 @@ impl Replicas {
 
     fn input<'a>(&'a self, own: usize, siblings: &'a [Neighbour]) -> Input<'a> {
         let (connections, capacities) = (&self.rows[own], &self.capacities);
-        Input { connections, capacities, recent: self.recent[own], siblings }
+        Input { connections, capacities, arrivals: self.recent[own] + PRIOR, siblings }
     }
 
     /// Returns what the ladder of a replica is given.
@@ -136,7 +141,7 @@ proptest! {
             connections: replicas.rows[sibling].clone(),
             own_then: vec![0; replicas.capacities.len()],
             opened_since: 10_000_000,
-            recent: replicas.recent[sibling],
+            arrivals: replicas.recent[sibling] + PRIOR,
         };
         let siblings: Vec<_> = (1..replicas.rows.len()).map(old).collect();
         let whole = blend(&replicas.input(0, &siblings)).unwrap().whole();
@@ -212,10 +217,11 @@ proptest! {
             connections: rows.iter().map(|r| r.1).collect(),
             own_then: rows.iter().map(|r| r.2).collect(),
             opened_since,
-            recent: *recent,
+            arrivals: *recent + PRIOR,
         };
         let siblings: Vec<_> = recent[1..].iter().map(neighbour).collect();
-        let input = Input { connections: &connections, capacities: &capacities, recent: recent[0], siblings: &siblings };
+        let arrivals = recent[0] + PRIOR;
+        let input = Input { connections: &connections, capacities: &capacities, arrivals, siblings: &siblings };
         match blend(&input) {
             None => prop_assert!(rows.is_empty()),
             Some(heights) => {

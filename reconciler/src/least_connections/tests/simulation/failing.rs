@@ -62,6 +62,26 @@ fn a_backend_that_is_full_keeps_being_used_up_to_its_limit() {
 }
 
 #[test]
+fn a_full_backend_is_not_taken_for_a_mended_one_and_refuses_next_to_nobody() {
+    for seed in 0..12 {
+        let mut world = begin_to_fail(World::new(10, clients(50.0, 6.0), seed), 1, Behaviour::Full(15));
+        let (_, failed_at_first) = {
+            world.run(2.0);
+            world.take_picks();
+            shares(&mut world, 8.0)
+        };
+        let (_, failed) = shares(&mut world, 60.0);
+        // Ends and arrivals at its limit make it serve enough connections for any number of trials.
+        assert!(failed <= 0.003, "seed {seed}: {failed} failed from 10 s on");
+        assert!(failed_at_first <= 0.01, "seed {seed}: {failed_at_first} failed from 2 s on");
+        let full = address(0);
+        let changes = world.replicas[0].changes.iter().filter(|(_, change)| change.backend == full);
+        let standings: Vec<_> = changes.map(|(_, change)| change.to).collect();
+        assert_eq!(standings, [Standing::Failing], "seed {seed}");
+    }
+}
+
+#[test]
 fn a_mended_backend_is_let_back_by_degrees() {
     for behaviour in KINDS {
         let mut world = begin_to_fail(World::new(10, clients(50.0, 6.0), 5), 1, behaviour);

@@ -4,7 +4,7 @@ use super::*;
 
 /// How the replicas of a pool decide.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Way {
+pub(super) enum Way {
     /// Each connection goes to a least loaded backend by the true counts, as by one balancer that carries all.
     Ideal,
     /// By the counts of one balancer that carries all.
@@ -17,12 +17,12 @@ enum Way {
 
 /// A pool with some replicas and clients.
 #[derive(Clone, Copy, Debug)]
-struct Pool<'a> {
-    capacities: &'a [u8],
+pub(super) struct Pool<'a> {
+    pub(super) capacities: &'a [u8],
     /// Parts of the arrivals by replica.
-    parts: &'a [f64],
-    live: f64,
-    mean_life: f64,
+    pub(super) parts: &'a [f64],
+    pub(super) live: f64,
+    pub(super) mean_life: f64,
 }
 
 const EQUAL: &[u8] = &[1; 10];
@@ -49,16 +49,20 @@ impl Pool<'_> {
 
     /// Returns the imbalance in percent of what `run` does with the pool, each time in its usual state.
     fn imbalance(&self, name: &str, way: Way, run: impl Fn(&mut World) -> f64) -> f64 {
-        const SEEDS: u32 = 3;
+        self.imbalance_of(name, way, 3, run)
+    }
+
+    /// Returns the same as the mean of so many pools.
+    pub(super) fn imbalance_of(&self, name: &str, way: Way, seeds: u32, run: impl Fn(&mut World) -> f64) -> f64 {
         let (mut sum, mut pushes, mut seconds) = (0.0, 0, 0.0);
-        for seed in 0..SEEDS {
+        for seed in 0..seeds {
             let mut world = self.warm(way, 100 + u64::from(seed));
             let (before, start) = (count_pushes(&world), world.now);
             sum += 100.0 * run(&mut world);
             pushes += count_pushes(&world) - before;
             seconds += (world.now - start) * world.replicas.iter().map(|_| 1.0).sum::<f64>();
         }
-        let imbalance = sum / f64::from(SEEDS);
+        let imbalance = sum / f64::from(seeds);
         println!("{name}, {way:?}: {imbalance:.1} %, {:.3} pushes a second", f64::from(pushes) / seconds);
         imbalance
     }

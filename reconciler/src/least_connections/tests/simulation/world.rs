@@ -92,6 +92,17 @@ pub(super) struct World {
     pub(super) is_ideal: bool,
     /// Seconds between two looks at the imbalance.
     pub(super) look_every: f64,
+    pub(super) zones: Zones,
+}
+
+/// Zones of backends and replicas, by index; none where there are none.
+#[derive(Debug, Default)]
+pub(super) struct Zones {
+    pub(super) of_backends: Vec<u8>,
+    pub(super) of_replicas: Vec<u8>,
+    /// Connections that have opened, and those of them that lead to another zone.
+    pub(super) opened: u32,
+    pub(super) crossed: u32,
 }
 
 /// Orders by time.
@@ -133,6 +144,7 @@ impl World {
             exchange: Exchange::default(),
             is_ideal: false,
             look_every: 0.05,
+            zones: Zones::default(),
         };
         for part in parts {
             world.add_replica(*part);
@@ -221,6 +233,7 @@ impl World {
                 let now = self.instant();
                 self.replicas[replica].advance(self.now, now, &mut self.random);
                 self.work(replica);
+                self.exchange.answer(replica, self.now, &mut self.random, &self.replicas, now);
             }
         }
         sum / looks
@@ -324,6 +337,8 @@ impl World {
         };
         backend.failed += u32::from(fails);
         backend.connections += 1;
+        self.zones.opened += 1;
+        self.zones.crossed += u32::from(self.zones.of_backends.get(index) != self.zones.of_replicas.get(replica));
         let is_answered = backend.behaviour != Behaviour::Swallows;
         self.replicas[replica].opened(index, is_answered, self.now);
         let connection = Connection { end: self.now + life, replica, backend: index, opened: self.now, received, by };

@@ -1,6 +1,7 @@
-//! The exchange of reports between replicas: each asks each other in turns, and messages are late or lost.
+//! The exchange of reports between replicas: each asks each other in turns and is answered at the next sample, and messages are
+//! late or lost.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::siblings::Report;
@@ -8,7 +9,7 @@ use crate::siblings::Report;
 /// Asks and answers that are under way.
 #[derive(Debug)]
 pub(in super::super) struct Exchange {
-    /// Seconds between two questions to the same sibling; infinite for no exchange.
+    /// Least number of seconds between two questions to the same sibling; infinite for no exchange.
     pub(in super::super) every: f64,
     /// Seconds that a message takes one way.
     pub(in super::super) delay: f64,
@@ -20,6 +21,10 @@ pub(in super::super) struct Exchange {
     gone: BTreeSet<usize>,
     replicas: usize,
     messages: BinaryHeap<Reverse<ByEnd<Message>>>,
+    /// Number of the sample that the first has of the second.
+    known: BTreeMap<(usize, usize), u64>,
+    /// Questions that wait for the next sample, with the moments at which they came.
+    waiting: Vec<(f64, Message)>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -40,6 +45,8 @@ impl Default for Exchange {
             gone: BTreeSet::new(),
             replicas: 0,
             messages: BinaryHeap::new(),
+            known: BTreeMap::new(),
+            waiting: Vec::new(),
         }
     }
 }
@@ -73,25 +80,51 @@ impl Exchange {
         instant: Instant,
     ) -> Option<(usize, Report)> {
         let Reverse(ByEnd(_, message)) = self.messages.pop()?;
-        let Message { asking, asked, answer } = message;
-        if let Some(report) = answer {
-            return Some((asking, report));
+        if let Some(report) = message.answer {
+            return Some((message.asking, report));
         }
         if self.every.is_finite() {
-            let again = now + self.every * (0.9 + 0.2 * random.uniform());
-            self.send(again, Message { asking, asked, answer: None });
+            let asked = message.asked;
+            self.waiting.push((now, message));
+            self.answer(asked, now, random, replicas, instant);
+        }
+        None
+    }
+
+    /// Answers the questions to one replica, if there is something to say.
+    pub(super) fn answer(
+        &mut self,
+        asked: usize,
+        now: f64,
+        random: &mut Random,
+        replicas: &[Replica],
+        instant: Instant,
+    ) {
+        if !self.waiting.iter().any(|(_, message)| message.asked == asked) {
+            return;
+        }
+        let Some(report) = replicas[asked].balancer.report(instant) else { return };
+        let mut waiting = std::mem::take(&mut self.waiting);
+        waiting.retain(|(asked_at, message)| {
+            let asking = message.asking;
+            if message.asked != asked || self.known.get(&(asking, asked)) == Some(&report.sample) {
+                return true;
+            }
+            let again = (asked_at + self.every * (0.9 + 0.2 * random.uniform())).max(now + 2.0 * self.delay);
+            self.send(again, message.clone());
             let is_lost = random.below(100) < self.lost_percent
                 || self.cut.contains(&(asking, asked))
                 || self.gone.contains(&asked)
                 || self.gone.contains(&asking);
-            let report = replicas[asked].balancer.report(instant).filter(|_| !is_lost);
-            if let Some(report) = report {
+            if !is_lost {
+                self.known.insert((asking, asked), report.sample);
                 // Half of the round trip counts as the way of the answer.
-                let report = report.delayed(Duration::from_secs_f64(self.delay));
+                let report = report.clone().delayed(Duration::from_secs_f64(self.delay));
                 self.send(now + self.delay, Message { asking, asked, answer: Some(report) });
             }
-        }
-        None
+            false
+        });
+        self.waiting = waiting;
     }
 
     fn send(&mut self, at: f64, message: Message) {

@@ -213,6 +213,7 @@ impl Replica {
                     Behaviour::Refuses => (ROUND_TRIP, ProbeResult::Unanswered),
                     Behaviour::Swallows => (PROBE_TIMEOUT, ProbeResult::Unanswered),
                     Behaviour::Closes | Behaviour::Greets => (ROUND_TRIP, ProbeResult::Closed),
+                    Behaviour::Full(limit) if backends[index].connections >= limit => (ROUND_TRIP, ProbeResult::Closed),
                     Behaviour::Serves | Behaviour::ClosesAfterRequest(_) | Behaviour::Full(_) => {
                         (ROUND_TRIP + PROBE_HOLD, ProbeResult::Answered)
                     }
