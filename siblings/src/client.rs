@@ -16,12 +16,10 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use crate::{
-    limits::{MAX_ANSWER_BYTES, PATH},
-    problem::Problem,
-};
+use crate::{limits::MAX_ANSWER_BYTES, problem::Problem, question::Question};
 
-/// Maximum time of one question, from connecting to the last byte of the answer.
+/// Maximum time of one question, from connecting to the last byte of the answer, in addition to the time for which the sibling may
+/// wait before it answers.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A connection to a sibling, kept from one question to the next.
@@ -48,28 +46,29 @@ impl Line {
     }
 
     /// Asks, and returns the text of the answer. After a failure the next question has a connection of its own.
-    pub(crate) async fn ask(&mut self) -> Result<Vec<u8>, Problem> {
-        let end = Instant::now() + TIMEOUT;
+    pub(crate) async fn ask(&mut self, question: &Question) -> Result<Vec<u8>, Problem> {
+        let limit = TIMEOUT + question.wait;
+        let end = Instant::now() + limit;
         // It takes the connection with it, and returns it if that can be used again.
         let open = self.open.take();
-        let (answer, open) =
-            timeout_at(end, ask(self.address, open)).await.map_err(|_| Problem::TooSlow(TIMEOUT))??;
+        let asking = ask(self.address, open, question);
+        let (answer, open) = timeout_at(end, asking).await.map_err(|_| Problem::TooSlow(limit))??;
         self.open = Some(open);
         Ok(answer)
     }
 }
 
-async fn ask(address: SocketAddr, kept: Option<Open>) -> Result<(Vec<u8>, Open), Problem> {
+async fn ask(address: SocketAddr, kept: Option<Open>, question: &Question) -> Result<(Vec<u8>, Open), Problem> {
     if let Some(mut open) = kept
         && open.sender.ready().await.is_ok()
     {
         // A sibling closes a connection when it likes. That says nothing about the next one.
-        if let Ok(response) = open.sender.send_request(request(address)?).await {
+        if let Ok(response) = open.sender.send_request(request(address, question)?).await {
             return Ok((read(response).await?, open));
         }
     }
     let mut open = connect(address).await?;
-    let response = open.sender.send_request(request(address)?).await.map_err(unreachable)?;
+    let response = open.sender.send_request(request(address, question)?).await.map_err(unreachable)?;
     Ok((read(response).await?, open))
 }
 
@@ -84,8 +83,8 @@ async fn connect(address: SocketAddr) -> Result<Open, Problem> {
     Ok(Open { sender, task: task.abort_handle() })
 }
 
-fn request(address: SocketAddr) -> Result<Request<Empty<Bytes>>, Problem> {
-    let request = Request::get(PATH)
+fn request(address: SocketAddr, question: &Question) -> Result<Request<Empty<Bytes>>, Problem> {
+    let request = Request::get(question.to_string())
         .header(HOST, address.to_string())
         .header(ACCEPT, "application/json")
         .header(USER_AGENT, concat!("ilb-siblings/", env!("CARGO_PKG_VERSION")));

@@ -50,6 +50,11 @@ pub enum SiblingEvent {
         /// Identity that has ended; `None` if there was none, or if it is heard at another address.
         replica: Option<ReplicaId>,
     },
+    /// Each address of the list answers from now on, or one no longer does: what takes the counts of all must rely on this.
+    Complete {
+        /// True if each address has answered its last question, as a sibling or as this replica.
+        is_complete: bool,
+    },
     /// All addresses of the first list have been asked, and each has answered or failed. It is sent once.
     AllAsked,
 }

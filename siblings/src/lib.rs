@@ -15,13 +15,15 @@ mod own_reports;
 #[cfg(feature = "client")]
 mod polling;
 mod problem;
+mod question;
 mod wire;
 
 pub use crate::{
     event::SiblingEvent,
-    limits::{MAX_ANSWER_BYTES, MAX_POOLS, PATH, VERSION},
+    limits::{MAX_ANSWER_BYTES, MAX_POOLS, MAX_WAIT, PATH, VERSION},
     own_reports::OwnReports,
     problem::Problem,
+    question::{Known, Question},
     wire::Answer,
 };
 

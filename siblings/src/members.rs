@@ -3,12 +3,13 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use ilb_reconciler::{
     Budget,
-    siblings::{MAX_SIBLINGS, ReplicaId, SILENT_AFTER},
+    siblings::{MAX_SIBLINGS, ReplicaId, Report, SILENT_AFTER},
 };
 
 use crate::{event::SiblingEvent, problem::Problem, wire::Answer};
@@ -18,7 +19,6 @@ use crate::{event::SiblingEvent, problem::Problem, wire::Answer};
 pub(crate) struct Members {
     own: ReplicaId,
     known: BTreeMap<SocketAddr, Member>,
-    pace: Budget,
     /// True until all addresses of the first list have been asked.
     is_first_round: bool,
     has_list: bool,
@@ -36,6 +36,8 @@ struct Member {
     /// Number of the last answer that was reported.
     sample: Option<u64>,
     has_been_asked: bool,
+    /// Time between two questions by what an answer from here costs, so that one that answers at length delays no other.
+    pace: Budget,
 }
 
 /// Knowledge of who answers at an address.
@@ -62,14 +64,15 @@ pub(crate) struct Asked {
     pub(crate) started: Instant,
     pub(crate) ended: Instant,
     /// Answer, and the processor time that it took.
-    pub(crate) result: Result<(Answer, Duration), Problem>,
+    pub(crate) result: Result<(Arc<Answer>, Duration), Problem>,
 }
 
 /// Maximum number of addresses that are asked: each sibling may have one of each family, and so has this replica.
 const MAX_ADDRESSES: usize = 2 * (MAX_SIBLINGS + 1);
 
-/// Time between two rounds in which all siblings are asked, divided by the cost of a round: 1/400 of a core.
-const PERIOD_PER_COST: u32 = 400;
+/// Time between two questions to one sibling, divided by what a round would cost if all answered like it. Whatever each
+/// costs, all together cost 1/800 of a core, and as much is spent on the questions of the others.
+const PERIOD_PER_COST: u32 = 800;
 
 /// Minimum time between two questions to one sibling. Counts that are fresher gain at most half a percent of imbalance.
 const MIN_PERIOD: Duration = Duration::from_millis(250);
@@ -85,8 +88,7 @@ const MAX_PAUSE: Duration = Duration::from_secs(5);
 
 impl Members {
     pub(crate) fn new(own: ReplicaId) -> Self {
-        let pace = Budget::new(PERIOD_PER_COST, MIN_PERIOD, MAX_PERIOD);
-        Self { own, known: BTreeMap::new(), pace, is_first_round: true, has_list: false }
+        Self { own, known: BTreeMap::new(), is_first_round: true, has_list: false }
     }
 
     /// Takes in the complete list of addresses. Returns the events, and the number of addresses that are too many.
@@ -106,6 +108,7 @@ impl Members {
                 failures: 0,
                 sample: None,
                 has_been_asked: false,
+                pace: Budget::new(PERIOD_PER_COST, MIN_PERIOD, MAX_PERIOD),
             });
         }
         events.extend(self.end_of_first_round());
@@ -131,16 +134,23 @@ impl Members {
         self.known.values().filter_map(|member| member.due).min()
     }
 
+    /// Returns `true` if each address of the list has answered its last question, as a sibling or as this replica.
+    pub(crate) fn is_complete(&self) -> bool {
+        let answers =
+            |member: &Member| member.failures == 0 && matches!(member.who, Who::Own | Who::Double(_) | Who::Heard(_));
+        self.has_list && self.known.values().all(answers)
+    }
+
     /// Takes in the result of a question. `jitter` is a factor for the time until the next one.
     pub(crate) fn asked(&mut self, asked: Asked, jitter: f64) -> Vec<SiblingEvent> {
         let Asked { address, started, ended, result } = asked;
+        let siblings = u32::try_from(self.known.len()).unwrap_or(u32::MAX);
         let Some(member) = self.known.get_mut(&address) else { return Vec::new() };
         member.has_been_asked = true;
         let mut events = match result {
             Ok((answer, cost)) => {
-                let siblings = u32::try_from(self.known.len()).unwrap_or(u32::MAX);
-                self.pace.spent(cost.saturating_mul(siblings));
-                self.answered(address, answer, started, ended, jitter)
+                member.pace.spent(cost.saturating_mul(siblings));
+                self.answered(address, &answer, started, ended, jitter)
             }
             Err(problem) => self.failed(address, problem, ended, jitter),
         };
@@ -151,7 +161,7 @@ impl Members {
     fn answered(
         &mut self,
         address: SocketAddr,
-        answer: Answer,
+        answer: &Answer,
         started: Instant,
         ended: Instant,
         jitter: f64,
@@ -177,16 +187,17 @@ impl Members {
         {
             events.push(SiblingEvent::Heard { address, replica });
         }
-        let period = self.pace.period();
         let Some(member) = self.known.get_mut(&address) else { return events };
         let is_news = before != who || member.sample != Some(answer.sample);
         (member.who, member.heard_at, member.failures, member.sample) = (who, ended, 0, Some(answer.sample));
-        let pause = if matches!(who, Who::Heard(_)) { period } else { SELDOM };
+        let pause = if matches!(who, Who::Heard(_)) { member.pace.period() } else { SELDOM };
         member.due = Some((started + pause.mul_f64(jitter)).max(ended));
         if let (Who::Heard(replica), true) = (who, is_news) {
-            // The counts are as old as the answer says, and at most by the round trip older.
-            let delay = ended.saturating_duration_since(started) / 2;
-            let pools = answer.pools.into_iter().map(|(name, report)| (name, report.delayed(delay))).collect();
+            // The counts are as old as the answer says, and at most by the round trip older, which is what remains of the time
+            // that the sibling has not waited.
+            let delay = ended.saturating_duration_since(started).saturating_sub(answer.held) / 2;
+            let delayed = |(name, report): (&String, &Report)| (name.clone(), report.clone().delayed(delay));
+            let pools = answer.pools.iter().map(delayed).collect();
             events.push(SiblingEvent::Reported { replica, pools, at: ended });
         }
         events

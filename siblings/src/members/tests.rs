@@ -43,15 +43,15 @@ impl Bench {
     fn answers(&mut self, last: u8, replica: u128, sample: u64) -> Vec<SiblingEvent> {
         let report = Report::new(id(replica), sample, Duration::ZERO, 0, []);
         let pools = BTreeMap::from([("default".to_owned(), report)]);
-        let answer = Answer { replica: id(replica), sample, pools };
-        self.asked(last, Ok((answer, 100 * MS / 1000)))
+        let answer = Answer { replica: id(replica), sample, held: Duration::ZERO, pools };
+        self.asked(last, Ok((Arc::new(answer), 100 * MS / 1000)))
     }
 
     fn fails(&mut self, last: u8, problem: Problem) -> Vec<SiblingEvent> {
         self.asked(last, Err(problem))
     }
 
-    fn asked(&mut self, last: u8, result: Result<(Answer, Duration), Problem>) -> Vec<SiblingEvent> {
+    fn asked(&mut self, last: u8, result: Result<(Arc<Answer>, Duration), Problem>) -> Vec<SiblingEvent> {
         let due = self.members.known.get_mut(&at(last)).unwrap().due.take().expect("no question is out");
         self.now = self.now.max(due);
         let (started, ended) = (self.now, self.now + 2 * MS);
@@ -72,6 +72,10 @@ impl Bench {
     fn pause(&self, last: u8) -> Duration {
         self.members.known[&at(last)].due.unwrap().saturating_duration_since(self.now)
     }
+}
+
+fn answer_of(replica: u128) -> Arc<Answer> {
+    Arc::new(Answer { replica: id(replica), sample: 1, held: Duration::ZERO, pools: BTreeMap::new() })
 }
 
 /// Returns the events without the reports and the failures.
@@ -100,6 +104,32 @@ fn the_first_answer_makes_a_sibling_heard_and_only_a_new_sample_is_reported() {
     assert_eq!(events[2..], [SiblingEvent::AllAsked]);
     assert_eq!(bench.answers(1, 7, 5), []);
     assert!(matches!(bench.answers(1, 7, 6)[..], [SiblingEvent::Reported { .. }]));
+}
+
+#[test]
+fn the_time_for_which_an_answer_was_held_back_is_no_part_of_its_age() {
+    for (held, delay) in [(0, 500), (600, 200), (1_000, 0), (u64::MAX, 0)] {
+        let mut bench = Bench::new(&[1]);
+        let reported = Report::new(id(7), 1, 30 * MS, 0, []);
+        let pools = BTreeMap::from([("default".to_owned(), reported)]);
+        let answer = Arc::new(Answer { replica: id(7), sample: 1, held: Duration::from_millis(held), pools });
+        let [started, ended] = [bench.now, bench.now + SECOND];
+        bench.members.take_due(started);
+        let asked = Asked { address: at(1), started, ended, result: Ok((answer, MS)) };
+        let events = bench.members.asked(asked, 1.0);
+        let SiblingEvent::Reported { pools, .. } = &events[1] else { panic!("{events:?}") };
+        assert_eq!(pools["default"].age, 30 * MS + Duration::from_millis(delay), "held for {held} ms");
+    }
+}
+
+#[test]
+fn an_answer_that_was_held_back_is_followed_by_the_next_question_at_once() {
+    let mut bench = Bench::new(&[1]);
+    bench.answers(1, 7, 1);
+    let started = bench.members.take_due(bench.now + SECOND).first().map(|_| bench.now + SECOND).unwrap();
+    let ended = started + SECOND;
+    bench.members.asked(Asked { address: at(1), started, ended, result: Ok((answer_of(7), MS)) }, 1.0);
+    assert_eq!(bench.members.next_due(), Some(ended));
 }
 
 #[test]
@@ -177,16 +207,28 @@ fn answers_are_asked_for_every_250_ms_and_less_often_if_they_cost_more() {
     let mut bench = Bench::new(&[1, 2]);
     bench.answers(1, 7, 1);
     assert_eq!(bench.pause(1) + 2 * MS, MIN_PERIOD);
-    let answer = || Answer { replica: id(7), sample: 1, pools: BTreeMap::new() };
-    bench.asked(1, Ok((answer(), MS)));
+    let answer = || answer_of(7);
+    bench.asked(1, Ok((answer(), MS / 2)));
     for _ in 0..100 {
-        bench.asked(1, Ok((answer(), MS)));
+        bench.asked(1, Ok((answer(), MS / 2)));
     }
-    // Both together cost 2 ms a round.
-    assert!(bench.pause(1).abs_diff(399 * 2 * MS) < MS, "{:?}", bench.pause(1));
+    // Both together cost 1 ms a round.
+    assert!(bench.pause(1).abs_diff(798 * MS) < MS, "{:?}", bench.pause(1));
     for _ in 0..100 {
         bench.asked(1, Ok((answer(), 100 * MS)));
     }
+    assert_eq!(bench.pause(1) + 2 * MS, MAX_PERIOD);
+}
+
+#[test]
+fn an_answer_that_costs_much_does_not_delay_the_others() {
+    let mut bench = Bench::new(&[1, 2]);
+    for _ in 0..100 {
+        bench.asked(1, Ok((answer_of(7), 100 * MS)));
+        bench.asked(2, Ok((answer_of(8), MS / 10)));
+    }
+    assert_eq!(bench.pause(2) + 2 * MS, MIN_PERIOD);
+    bench.asked(1, Ok((answer_of(7), 100 * MS)));
     assert_eq!(bench.pause(1) + 2 * MS, MAX_PERIOD);
 }
 

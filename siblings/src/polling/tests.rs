@@ -1,8 +1,11 @@
 //! Asking real servers on loopback, of which some are no siblings.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use futures_util::future::join_all;
@@ -13,7 +16,7 @@ use tokio::{
 };
 
 use super::*;
-use crate::{MAX_ANSWER_BYTES, OwnReports};
+use crate::{MAX_ANSWER_BYTES, MAX_WAIT, OwnReports, PATH};
 
 const OWN: ReplicaId = ReplicaId::new(0);
 
@@ -72,15 +75,22 @@ impl Server {
 }
 
 async fn received_request(stream: &mut TcpStream) -> bool {
+    requested(stream).await.is_some()
+}
+
+/// Returns what the next request asks for; `None` at the end of the connection.
+async fn requested(stream: &mut TcpStream) -> Option<String> {
     let (mut request, mut buffer) = (Vec::new(), [0; 1024]);
     while !request.ends_with(b"\r\n\r\n") {
         match stream.read(&mut buffer).await {
             Ok(read) if read > 0 => request.extend_from_slice(&buffer[..read]),
-            _ => return false,
+            _ => return None,
         }
     }
-    assert!(request.starts_with(b"GET /siblings HTTP/1.1\r\n"), "{}", String::from_utf8_lossy(&request));
-    true
+    let request = String::from_utf8(request).unwrap();
+    let path = request.strip_prefix("GET ").and_then(|rest| rest.split_once(" HTTP/1.1\r\n")).unwrap().0;
+    assert!(path.starts_with(PATH), "{path}");
+    Some(path.to_owned())
 }
 
 fn answer(replica: ReplicaId, sample: u64) -> String {
@@ -88,9 +98,11 @@ fn answer(replica: ReplicaId, sample: u64) -> String {
     let mut reports = OwnReports::new(replica, now);
     let connections = [(([10, 0, 0, 1], 1).into(), 7)];
     reports.set("default", Some(Report::new(replica, sample, Duration::ZERO, 0, connections)), now);
-    let tail = reports.tail().unwrap();
+    let tail = reports.tail(&Question::for_everything()).unwrap();
     // Each sample of the pool is one of the answer.
-    reports.answer(&tail, now).replace("\"sample\":1,\"age_ms\"", &format!("\"sample\":{sample},\"age_ms\""))
+    reports
+        .answer(&tail, Duration::ZERO, now)
+        .replace("\"sample\":1,\"age_ms\"", &format!("\"sample\":{sample},\"age_ms\""))
 }
 
 /// Asks these addresses until `is_enough`, and returns the events.
@@ -212,7 +224,7 @@ async fn lists_may_change_and_end() {
                     sender.send(list).unwrap();
                 }
             }
-            SiblingEvent::AllAsked => {}
+            SiblingEvent::AllAsked | SiblingEvent::Complete { .. } => {}
             event => told.push(event),
         }
     }
@@ -225,6 +237,86 @@ async fn lists_may_change_and_end() {
             break;
         }
     }
+}
+
+#[tokio::test]
+async fn siblings_are_complete_only_while_each_address_answers() {
+    let sibling = Server::sibling(7, usize::MAX).await;
+    let refusing = {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        listener.local_addr().unwrap()
+    };
+    let is_news = |event: &SiblingEvent| matches!(event, SiblingEvent::Complete { .. });
+    let complete = |events: &[SiblingEvent]| events.last() == Some(&SiblingEvent::Complete { is_complete: true });
+    assert!(complete(&ask(&[sibling.address], is_news).await));
+    assert!(complete(&ask(&[], is_news).await), "it is alone");
+    let mut reports = reports(4);
+    let events = ask(&[sibling.address, refusing], |event| is_news(event) || reports(event)).await;
+    assert!(!events.iter().any(is_news), "{events:?}");
+    let (lists, receiver) = tokio::sync::mpsc::unbounded_channel();
+    let listed = stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver)));
+    let mut news = pin!(poll(OWN, listed).filter(|event| std::future::ready(is_news(event))));
+    for (address, is_complete) in [(sibling.address, true), (refusing, false)] {
+        lists.send(BTreeSet::from([address])).unwrap();
+        assert_eq!(news.next().await, Some(SiblingEvent::Complete { is_complete }));
+    }
+}
+
+#[tokio::test]
+async fn after_an_answer_only_changes_are_asked_for_and_after_nonsense_everything() {
+    let (sender, mut questions) = tokio::sync::mpsc::unbounded_channel();
+    let server = Server::start(move |mut stream| {
+        let sender = sender.clone();
+        async move {
+            let changes = |sample| {
+                let head = format!(r#"{{"v":1,"replica":"{}","sample":{sample},"age_ms":0,"#, ReplicaId::new(7));
+                head + r#""since":1,"pools":{"default":{"born":0,"changes":{"10.0.0.2:1":3}}}}"#
+            };
+            // The second answer is about changes since one that is not the last.
+            for body in [answer(ReplicaId::new(7), 1), changes(2), changes(3), answer(ReplicaId::new(7), 4)] {
+                let Some(question) = requested(&mut stream).await else { return };
+                let _ = sender.send(question);
+                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+                stream.write_all((head + &body).as_bytes()).await.unwrap();
+            }
+            std::future::pending::<()>().await;
+        }
+    })
+    .await;
+    let events = ask(&[server.address], reports(3)).await;
+    let counted = |event: &SiblingEvent| match event {
+        SiblingEvent::Reported { pools, .. } => {
+            Some(pools["default"].connections.values().copied().collect::<Vec<_>>())
+        }
+        _ => None,
+    };
+    assert_eq!(events.iter().filter_map(counted).collect::<Vec<_>>(), [vec![7], vec![7, 3], vec![7]]);
+    let failed = |event: &&SiblingEvent| matches!(event, SiblingEvent::Failed { .. });
+    assert_eq!(events.iter().filter(failed).count(), 1, "{events:?}");
+    let known = |sample| Question::for_changes(ReplicaId::new(7), sample).to_string();
+    for expected in [PATH.to_owned(), known(1), known(2), PATH.to_owned()] {
+        assert_eq!(questions.recv().await, Some(expected));
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_held_back_for_longer_than_was_asked_is_a_failure() {
+    let server = Server::start(|mut stream| async move {
+        if received_request(&mut stream).await {
+            let body = answer(ReplicaId::new(7), 1);
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+            stream.write_all((head + &body).as_bytes()).await.unwrap();
+            std::future::pending::<()>().await;
+        }
+    })
+    .await;
+    let started = std::time::Instant::now();
+    let failed = |event: &SiblingEvent| matches!(event, SiblingEvent::Failed { .. });
+    let events = ask(&[server.address], failed).await;
+    let limit = MAX_WAIT + Duration::from_secs(1);
+    assert!(started.elapsed() >= limit, "it may wait for as long");
+    let slow = SiblingEvent::Failed { address: server.address, problem: Problem::TooSlow(limit) };
+    assert_eq!(events.last(), Some(&slow));
 }
 
 #[test]

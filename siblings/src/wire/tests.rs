@@ -18,7 +18,7 @@ fn report(sample: u64, age: Duration) -> Report {
 }
 
 fn answer(reports: &OwnReports, now: Instant) -> String {
-    reports.answer(&reports.tail().unwrap(), now)
+    reports.answer(&reports.tail(&Question::for_everything()).unwrap(), Duration::ZERO, now)
 }
 
 #[test]
@@ -37,6 +37,19 @@ fn an_answer_says_what_was_reported_and_how_old_it_is_when_it_is_given() {
     let parsed = Answer::parse(text.as_bytes()).unwrap();
     assert_eq!((parsed.replica, parsed.sample), (REPLICA, 1));
     assert_eq!(parsed.pools, BTreeMap::from([("default".to_owned(), report(7, 23 * MS))]));
+}
+
+#[test]
+fn closings_on_purpose_are_reported_and_who_reports_none_has_closed_none() {
+    let start = Instant::now();
+    let mut reports = OwnReports::new(REPLICA, start);
+    for (sample, closed) in [(7, 0), (8, 3)] {
+        let report = report(sample, 3 * MS).with_closed_on_purpose(closed);
+        assert!(reports.set("default", Some(report.clone()), start));
+        let text = answer(&reports, start);
+        assert_eq!(text.contains(r#""closed_on_purpose":3,"#), closed == 3, "{text}");
+        assert_eq!(Answer::parse(text.as_bytes()).unwrap().pools["default"], report);
+    }
 }
 
 #[test]
@@ -126,4 +139,142 @@ fn a_thousand_backends_take_25_kilobytes() {
     reports.set("default", Some(Report::new(REPLICA, 7, MS, 1_234_567, connections)), Instant::now());
     let bytes = answer(&reports, Instant::now()).len();
     assert!((15_000..30_000).contains(&bytes), "{bytes}");
+}
+
+/// Returns the answer to this question, as it is sent.
+fn answer_to(reports: &OwnReports, question: &Question, now: Instant) -> String {
+    reports.answer(&reports.tail(question).unwrap(), Duration::ZERO, now)
+}
+
+#[test]
+fn who_knows_an_answer_gets_what_has_changed_since() {
+    let start = Instant::now();
+    let mut reports = OwnReports::new(REPLICA, start);
+    reports.set("a", Some(report(7, Duration::ZERO)), start);
+    reports.set("b", Some(report(9, Duration::ZERO)), start);
+    let known = Answer::parse(answer(&reports, start).as_bytes()).unwrap();
+    assert!(!reports.has_news_for(&known.next_question()));
+    let connections = [(backend(4), 31), (backend(6), 2)];
+    reports.set("a", Some(Report::new(REPLICA, 8, Duration::ZERO, 1_234_569, connections)), start + 20 * MS);
+    assert!(reports.has_news_for(&known.next_question()));
+    let text = reports.answer(&reports.tail(&known.next_question()).unwrap(), 30 * MS, start + 25 * MS);
+    assert_eq!(
+        text,
+        concat!(
+            r#"{"v":1,"replica":"8f14e45f-ceea-467f-a8c1-0d2a6d3c9b01","sample":3,"age_ms":5,"held_ms":30,"since":2,"#,
+            r#""pools":{"a":{"sample":8,"older_ms":0,"born":1234569,"changes":{"10.0.1.5:5432":0,"10.0.1.6:5432":2}},"#,
+            r#""b":{"sample":9,"older_ms":20,"born":1234567,"changes":{}}}}"#
+        )
+    );
+    let parsed = Answer::parse_after(text.as_bytes(), Some(&known)).unwrap();
+    assert_eq!((parsed.sample, parsed.held), (3, 30 * MS));
+    assert_eq!(parsed.pools["a"].connections, Arc::new(BTreeMap::from(connections)));
+    assert!(Arc::ptr_eq(&parsed.pools["b"].connections, &known.pools["b"].connections), "nothing was copied");
+}
+
+#[test]
+fn who_knows_the_answer_of_another_replica_or_a_later_one_gets_everything() {
+    let mut reports = OwnReports::new(REPLICA, Instant::now());
+    reports.set("a", Some(report(7, Duration::ZERO)), Instant::now());
+    let now = Instant::now();
+    for known in [Question::for_changes(ReplicaId::new(1), 1), Question::for_changes(REPLICA, 2)] {
+        assert!(reports.has_news_for(&known), "there is no reason to wait");
+        assert_eq!(answer_to(&reports, &known, now), answer(&reports, now));
+    }
+}
+
+#[rstest]
+#[case::no_counts(r#"{"born":1}"#, 1)]
+#[case::both(r#"{"born":1,"changes":{},"connections":{}}"#, 1)]
+#[case::of_another_answer(r#"{"born":1,"changes":{}}"#, 2)]
+#[case::a_negative_count(r#"{"born":1,"changes":{"10.0.1.4:1":-1}}"#, 1)]
+fn changes_that_were_not_asked_for_are_refused(#[case] pool: &str, #[case] since: u64) {
+    let mut reports = OwnReports::new(REPLICA, Instant::now());
+    reports.set("a", Some(report(7, Duration::ZERO)), Instant::now());
+    let known = Answer::parse(answer(&reports, Instant::now()).as_bytes()).unwrap();
+    let text = format!(
+        r#"{{"v":1,"replica":"{REPLICA}","sample":5,"age_ms":1,"since":{since},"pools":{{"a":{pool},"b":{{"born":1,"connections":{{}}}}}}}}"#
+    );
+    for known in [None, Some(&known)] {
+        let parsed = Answer::parse_after(text.as_bytes(), known);
+        assert!(matches!(parsed, Err(Problem::Unintelligible(_))), "{parsed:?}");
+    }
+}
+
+#[test]
+fn changes_of_a_pool_that_is_not_known_and_those_of_another_replica_are_refused() {
+    let mut reports = OwnReports::new(REPLICA, Instant::now());
+    reports.set("a", Some(report(7, Duration::ZERO)), Instant::now());
+    let known = Answer::parse(answer(&reports, Instant::now()).as_bytes()).unwrap();
+    let text = |replica: ReplicaId, pool: &str| {
+        let pools = format!(r#"{{"{pool}":{{"born":1,"changes":{{}}}}}}"#);
+        format!(r#"{{"v":1,"replica":"{replica}","sample":5,"age_ms":1,"since":1,"pools":{pools}}}"#)
+    };
+    let parse = |text: String| Answer::parse_after(text.as_bytes(), Some(&known));
+    assert!(parse(text(REPLICA, "a")).is_ok());
+    for text in [text(REPLICA, "b"), text(ReplicaId::new(1), "a")] {
+        assert!(matches!(parse(text), Err(Problem::Unintelligible(_))));
+    }
+}
+
+/// Returns the answer by which a sibling says that these of its backends have changed, in each of these pools.
+fn growing(known: Option<&Answer>, pools: usize, backends: std::ops::Range<usize>) -> Result<Answer, Problem> {
+    let counts: Vec<String> =
+        backends.map(|n| format!(r#""{}.{}.{}.1:1":1"#, n >> 16, n >> 8 & 255, n & 255)).collect();
+    let field = if known.is_some() { "changes" } else { "connections" };
+    let pool = |name| format!(r#""{name}":{{"born":1,"{field}":{{{}}}}}"#, counts.join(","));
+    let (sample, pools) = (known.map_or(1, |known| known.sample + 1), (0..pools).map(pool).collect::<Vec<_>>());
+    let since = known.map_or(String::new(), |known| format!(r#""since":{},"#, known.sample));
+    let text = format!(
+        r#"{{"v":1,"replica":"{REPLICA}","sample":{sample},"age_ms":0,{since}"pools":{{{}}}}}"#,
+        pools.join(",")
+    );
+    Answer::parse_after(text.as_bytes(), known)
+}
+
+#[test]
+fn changes_make_an_answer_no_larger_than_a_complete_one_can_be() {
+    let one = growing(None, 1, 0..MAX_BACKENDS).unwrap();
+    assert_eq!(growing(Some(&one), 1, 0..10).unwrap().pools["0"].connections.len(), MAX_BACKENDS);
+    let problem = growing(Some(&one), 1, MAX_BACKENDS..MAX_BACKENDS + 1).unwrap_err();
+    assert!(problem.to_string().contains("more backends than a complete answer may have"), "{problem}");
+    // In many pools there are fewer backends than one may have, and still too many.
+    let (pools, step) = (100, 1_000);
+    let mut known = growing(None, pools, 0..step).unwrap();
+    let problem = loop {
+        let from = known.counts() / pools;
+        match growing(Some(&known), pools, from..from + step) {
+            Ok(answer) => known = answer,
+            Err(problem) => break problem,
+        }
+        assert!(known.counts() <= MAX_COUNTS);
+    };
+    assert!(problem.to_string().contains("counts"), "{problem}");
+    assert!(known.counts() + pools * step > MAX_COUNTS, "{} are refused too early", known.counts());
+}
+
+proptest::proptest! {
+    /// Whoever asks whenever, for everything or for what has changed, knows what is true.
+    #[test]
+    fn changes_add_up_to_the_complete_answer(
+        steps in proptest::collection::vec((0..3_usize, proptest::option::of(proptest::collection::btree_map(0..60_u8, 0..3_u32, 0..40)), 0..4_usize), 1..60)
+    ) {
+        let now = Instant::now();
+        let mut reports = OwnReports::new(REPLICA, now);
+        let mut known: [Option<Answer>; 3] = Default::default();
+        for (sample, (pool, counts, asking)) in (1..).zip(steps) {
+            let report = counts.map(|counts| {
+                let counts = counts.into_iter().filter(|(_, count)| *count > 0);
+                Report::new(REPLICA, sample, Duration::ZERO, sample, counts.map(|(last, count)| (backend(last), count)))
+            });
+            reports.set(["a", "b", "c"][pool], report, now);
+            if let Some(known) = known.get_mut(asking) {
+                let question = known.as_ref().map_or_else(Question::for_everything, Answer::next_question);
+                let text = answer_to(&reports, &question, now);
+                let answer = Answer::parse_after(text.as_bytes(), known.as_ref()).unwrap();
+                proptest::prop_assert_eq!(&answer, &Answer::parse(answer_to(&reports, &Question::for_everything(), now).as_bytes()).unwrap());
+                *known = Some(answer);
+            }
+        }
+    }
 }
