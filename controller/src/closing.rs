@@ -9,7 +9,11 @@ mod orders;
 mod pool;
 mod run;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    sync::Arc,
+};
 
 use ilb_connections::{Ability, Closer, HalfSource, Outcome};
 use ilb_reconciler::closing::{Done, Order, Turns, Verdict, Why};
@@ -85,14 +89,19 @@ impl Closings {
         if !pools.values().any(Pool::may_close) {
             return None;
         }
-        self.decide(pools, in_force, observer);
         let now = Instant::now();
+        // What is ordered together is decided together, and the next decision can wait until it is done.
+        let waits_until = self.orders.recent_until(now);
+        if waits_until.is_none() {
+            self.decide(pools, in_force, observer);
+        }
         let Started { cookie, late } = self.orders.start(pools.values().any(Pool::closes), now);
         if let Some(cookie) = cookie {
             self.given.start(cookie, now);
         }
         drop_orders(late, pools, observer);
-        pools.values().filter_map(Pool::close_again_at).chain(self.orders.wake_up(now)).min()
+        let decide_at = waits_until.or_else(|| pools.values().filter_map(Pool::close_again_at).min());
+        decide_at.into_iter().chain(self.orders.wake_up(now)).min()
     }
 
     fn decide(
@@ -107,8 +116,10 @@ impl Closings {
             has_closer: matches!(self.orders.ability(), Some(Ability::Able(_))),
         };
         let mut is_due = false;
+        let mut given_away = given_away(pools);
         for (name, pool) in pools.iter_mut() {
-            is_due |= pool.view_closing(&known, in_force.and_then(|in_force| in_force.get(name)), now);
+            let of_other_pools = given_away.remove(name).unwrap_or_default();
+            is_due |= pool.view_closing(&known, in_force.and_then(|in_force| in_force.get(name)), of_other_pools, now);
         }
         if !is_due {
             return;
@@ -185,6 +196,18 @@ impl Closings {
     pub(crate) fn forget(&mut self, name: &Name, pools: &mut BTreeMap<Name, Pool>, observer: &mut dyn Observer) {
         drop_orders(self.orders.forget(name), pools, observer);
     }
+}
+
+/// Returns the backends that left each pool and that others have, for the pools that have some.
+fn given_away(pools: &BTreeMap<Name, Pool>) -> BTreeMap<Name, BTreeSet<SocketAddr>> {
+    let has = |pool: &Pool, backend: SocketAddr| pool.backends().is_some_and(|own| own.get(&backend).is_some());
+    let mut given_away: BTreeMap<Name, BTreeSet<SocketAddr>> = BTreeMap::new();
+    for (name, pool) in pools {
+        for backend in pool.left_backends().filter(|backend| pools.values().any(|other| has(other, *backend))) {
+            given_away.entry(name.clone()).or_default().insert(backend);
+        }
+    }
+    given_away
 }
 
 /// Takes in that these orders will not be executed.

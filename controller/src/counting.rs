@@ -11,13 +11,16 @@ use ilb_connections::{Connection, ConnectionSource, EndedBy, KernelConnections, 
 use ilb_discovery::{Backend, BackendSet};
 use ilb_reconciler::{
     Decision, LeastConnections,
-    least_connections::{self, Count, Ending, ProbeKind, ProbeResult},
+    least_connections::{self, Count, Ending, Limit, ProbeKind, ProbeResult},
     siblings::{Heard, ReplicaId, Report},
 };
 use ilb_traefik_client::Name;
 use tokio::time::{self, Instant};
 
-use crate::event::{Event, Observer};
+use crate::{
+    event::{Event, Observer},
+    zones::ZoneSource,
+};
 
 /// Counts the connections of backends, and probes those that seem not to take any.
 pub struct Counter {
@@ -71,6 +74,7 @@ pub(crate) struct Counting {
     has_heard_end: bool,
     wake_up: Option<Instant>,
     needs: ClosingNeeds,
+    zones: Option<ZoneSource>,
 }
 
 /// Connections to count and describe for those who close them.
@@ -80,6 +84,8 @@ pub(crate) struct ClosingNeeds {
     pub(crate) also_count: BTreeSet<SocketAddr>,
     /// Moment from which on a sample has to come with a description of each connection.
     pub(crate) describe_at: Option<Instant>,
+    /// Set while connections are closed.
+    pub(crate) is_closing: bool,
 }
 
 /// A sample, with the moment at which it was begun.
@@ -108,7 +114,7 @@ impl Counting {
     pub(crate) fn new(balancer: LeastConnections, counter: Result<Counter, String>) -> Self {
         let (sampling, probes) = (Fuse::terminated(), FuturesUnordered::new());
         let (has_heard_end, needs) = (false, ClosingNeeds::default());
-        Self { balancer, counter, backends: None, sampling, probes, has_heard_end, wake_up: None, needs }
+        Self { balancer, counter, backends: None, sampling, probes, has_heard_end, wake_up: None, needs, zones: None }
     }
 
     /// Returns the reason why connections can never be counted; `None` if they can.
@@ -130,6 +136,11 @@ impl Counting {
     /// Starts the counting and probing that is due, and returns the decision of this moment; `None` as long as too
     /// little is known.
     pub(crate) fn advance(&mut self, pool: &Name, observer: &mut dyn Observer) -> Option<Arc<Decision>> {
+        if let Some(zones) = &mut self.zones
+            && zones.apply(&mut self.balancer)
+        {
+            self.balancer.renew();
+        }
         let work = self.balancer.decide(Instant::now().into_std());
         for change in &work.changes {
             observer.on(&Event::StandingChanged { pool, change });
@@ -198,8 +209,23 @@ impl Counting {
     /// Takes in what has to be counted for those who close connections. Returns `true` if that is news.
     pub(crate) fn set_closing_needs(&mut self, needs: ClosingNeeds) -> bool {
         let is_news = self.needs != needs;
+        self.balancer.closes_on_purpose(needs.is_closing);
         self.needs = needs;
         is_news
+    }
+
+    /// Limits the connections of each backend.
+    pub(crate) fn set_limit(&mut self, limit: Limit) {
+        self.balancer.set_limit(limit);
+    }
+
+    /// Prefers backends of the own zone.
+    pub(crate) fn set_zones(&mut self, zones: ZoneSource) {
+        self.zones = Some(zones);
+    }
+
+    pub(crate) fn zone_max_excess_percent(&self) -> Option<u32> {
+        self.zones.as_ref().map(ZoneSource::max_excess_percent)
     }
 
     /// Takes part in the exchange with the siblings as this replica.
@@ -242,6 +268,11 @@ impl Counting {
         self.balancer.in_doubt()
     }
 
+    /// Returns the backends that the next connections go to, one for each connection; none while that is not known.
+    pub(crate) fn next_backends(&self) -> Vec<SocketAddr> {
+        self.balancer.next_backends()
+    }
+
     /// Takes in that a connection of `backend` was closed on purpose.
     pub(crate) fn closed_on_purpose(&mut self, backend: SocketAddr) {
         self.balancer.closed_on_purpose(backend);
@@ -262,9 +293,11 @@ impl Counting {
         self.balancer.awaits_counts(Instant::now().into_std())
     }
 
-    /// Returns `true` if the end of a connection would be news: nothing is being counted, and none was heard since.
+    /// Returns `true` if the end of a connection would be news: nothing is being counted, and none was heard since. While
+    /// connections are closed, ends are expected, and make no sample come sooner.
     fn listens(&self) -> bool {
-        self.backends.is_some() && self.sampling.is_terminated() && !self.has_heard_end
+        let is_news = !self.has_heard_end && !self.needs.is_closing;
+        self.backends.is_some() && self.sampling.is_terminated() && is_news
     }
 
     /// Takes in that `decision` is in force, after a push of this duration.
@@ -337,5 +370,40 @@ pub(crate) async fn sleep_until(moment: Option<Instant>) {
     match moment {
         Some(moment) => time::sleep_until(moment).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ilb_reconciler::Pacing;
+
+    use super::*;
+    use crate::testing::{Counts, set};
+
+    /// Returns the number of samples in a second in which one connection after the other ends.
+    async fn samples_in_a_second(is_closing: bool) -> usize {
+        let counts = Counts::default();
+        counts.set(&[3, 3]);
+        let mut counting = Counting::new(LeastConnections::new(Pacing::default()), Ok(counts.counter()));
+        counting.set_backends(&set(2));
+        counting.set_closing_needs(ClosingNeeds { is_closing, ..ClosingNeeds::default() });
+        let (name, mut observer) = ("a".parse().unwrap(), |_: &Event<'_>| {});
+        let (end, mut samples) = (Instant::now() + Duration::from_secs(1), 0);
+        while Instant::now() < end {
+            counting.advance(&name, &mut observer);
+            let wake_up = counting.next().await;
+            if let CountingWakeUp::Sampled(_) = &wake_up {
+                samples += 1;
+                counts.end_connection();
+            }
+            counting.handle(wake_up, &name, &mut observer);
+        }
+        samples
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ends_cause_few_samples_while_connections_are_closed() {
+        let (usually, while_closing) = (samples_in_a_second(false).await, samples_in_a_second(true).await);
+        assert!(usually > 100 && while_closing <= 11, "{usually}, and {while_closing}");
     }
 }

@@ -15,6 +15,7 @@ mod siblings;
 mod spec;
 #[cfg(test)]
 mod testing;
+mod zones;
 
 pub use crate::{
     closing::{ClosingFacts, ClosingResult, Run, RunEnd},
@@ -22,7 +23,7 @@ pub use crate::{
     counting::{Counter, Probe},
     desired::{Desired, DesiredPools},
     event::{Event, Observer},
-    plan::plan,
+    plan::{plan, plan_with_siblings},
     policy::Policy,
     pool::Pool,
     pool_info::PoolInfo,

@@ -2,17 +2,19 @@
 
 use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
-use ilb_discovery::BackendSet;
+use ilb_discovery::{BackendSet, Zone};
 use ilb_reconciler::{
     Decision, LeastConnections, Method, Pacing, RoundRobin,
+    least_connections::Limit,
     siblings::{Heard, Ignored, ReplicaId, Report},
 };
 use ilb_traefik_client::Name;
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 use crate::{
     counting::{ClosingNeeds, Counter, Counting, CountingWakeUp},
     event::{Event, Observer},
+    zones::ZoneSource,
 };
 
 /// Decides which plan the backends of a pool get.
@@ -42,6 +44,33 @@ impl Policy {
         let mut balancer = LeastConnections::new(pacing);
         balancer.counting_failed(Instant::now().into_std());
         Self::counting(balancer, Err(reason.into()))
+    }
+
+    /// Limits the connections of each backend, if connections are counted.
+    #[must_use]
+    pub fn with_limit(mut self, limit: Limit) -> Self {
+        if let Kind::LeastConnections(counting) = &mut self.0 {
+            counting.set_limit(limit);
+        }
+        self
+    }
+
+    /// Prefers backends of the own zone, if connections are counted: as long as they are not fuller than the mean by more
+    /// than `max_excess_percent` of it. The zone may become known, or another one, later.
+    #[must_use]
+    pub fn with_zones(mut self, own: watch::Receiver<Option<Zone>>, max_excess_percent: u32) -> Self {
+        if let Kind::LeastConnections(counting) = &mut self.0 {
+            counting.set_zones(ZoneSource::new(own, max_excess_percent));
+        }
+        self
+    }
+
+    /// Returns the excess in percent up to which backends of the own zone are preferred; `None` if they are not.
+    pub fn zone_max_excess_percent(&self) -> Option<u32> {
+        match &self.0 {
+            Kind::RoundRobin(_) => None,
+            Kind::LeastConnections(counting) => counting.zone_max_excess_percent(),
+        }
     }
 
     fn counting(balancer: LeastConnections, counter: Result<Counter, String>) -> Self {
@@ -172,6 +201,14 @@ impl Policy {
         match &self.0 {
             Kind::RoundRobin(_) => BTreeSet::new(),
             Kind::LeastConnections(counting) => counting.in_doubt(),
+        }
+    }
+
+    /// Returns the backends that the next connections go to, one for each connection; none while that is not known.
+    pub(crate) fn next_backends(&self) -> Vec<SocketAddr> {
+        match &self.0 {
+            Kind::RoundRobin(_) => Vec::new(),
+            Kind::LeastConnections(counting) => counting.next_backends(),
         }
     }
 

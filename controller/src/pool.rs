@@ -15,6 +15,7 @@ use ilb_reconciler::{
     siblings::{Heard, ReplicaId, Report},
 };
 use ilb_traefik_client::{Member, Name};
+use tokio::time::Instant;
 
 use crate::{
     closing::PoolClosing,
@@ -92,6 +93,7 @@ impl Pool {
     #[must_use]
     pub fn with_policy(mut self, policy: Policy) -> Self {
         self.info.method = policy.method();
+        self.info.zone_max_excess_percent = policy.zone_max_excess_percent();
         Self { policy, ..self }
     }
 
@@ -269,23 +271,41 @@ impl Pool {
     /// Takes part in the exchange with the siblings as this replica.
     pub(crate) fn set_replica(&mut self, replica: ReplicaId) {
         self.policy.set_replica(replica);
+        if let Some(closing) = &mut self.closing {
+            closing.together().set_replica(replica);
+        }
+    }
+
+    /// Takes in which siblings are heard; `None` if not all that are listed are.
+    pub(crate) fn siblings_heard(&mut self, siblings: Option<&BTreeSet<ReplicaId>>) {
+        if let Some(closing) = &mut self.closing {
+            closing.together().siblings_heard(siblings);
+        }
     }
 
     /// Returns the report for the siblings; `None` if this replica takes no part.
     pub(crate) fn report(&self) -> Option<Report> {
-        self.policy.report()
+        let closed = self.closing.as_ref().map_or(0, PoolClosing::closed_on_purpose);
+        self.policy.report().map(|report| report.with_closed_on_purpose(closed))
     }
 
     /// Takes in the report of a sibling.
     pub(crate) fn sibling_reported(&mut self, report: Report) -> Heard {
+        let for_closing = self.closing.is_some().then(|| report.clone());
         let heard = self.policy.sibling_reported(report);
         self.is_due |= heard == Heard::News;
+        if let (Some(closing), Some(report), Heard::News | Heard::Unchanged) = (&mut self.closing, for_closing, heard) {
+            closing.together().sibling_reported(&report, Instant::now().into_std());
+        }
         heard
     }
 
     /// Takes in that a sibling no longer takes part in this pool.
     pub(crate) fn sibling_left(&mut self, replica: ReplicaId) {
         self.is_due |= self.policy.sibling_left(replica);
+        if let Some(closing) = &mut self.closing {
+            closing.together().sibling_left(replica);
+        }
     }
 
     /// Returns `true` if a push should wait for counts that are about to be taken.

@@ -19,12 +19,14 @@ pub struct PoolInfo {
     pub discovery: Arc<dyn Discovery>,
     /// Rules by which its live connections are closed. By default none ever is.
     pub closing: Arc<ClosingPolicy>,
+    /// Excess in percent up to which backends of the own zone are preferred; `None` if they are not.
+    pub zone_max_excess_percent: Option<u32>,
 }
 
 impl PoolInfo {
     /// Collects the facts about a pool.
     pub fn new(spec: Arc<PoolSpec>, method: Method, discovery: Arc<dyn Discovery>) -> Self {
-        Self { spec, method, discovery, closing: Arc::default() }
+        Self { spec, method, discovery, closing: Arc::default(), zone_max_excess_percent: None }
     }
 }
 

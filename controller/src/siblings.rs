@@ -3,13 +3,14 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    net::SocketAddr,
     time::Duration,
 };
 
 use futures_util::{StreamExt, stream::BoxStream};
 use ilb_reconciler::{
     Method,
-    siblings::{Heard, Ignored},
+    siblings::{Heard, Ignored, ReplicaId},
 };
 use ilb_siblings::{OwnReports, SiblingEvent};
 use ilb_traefik_client::Name;
@@ -31,6 +32,10 @@ pub(crate) struct Siblings {
     events: Option<BoxStream<'static, SiblingEvent>>,
     wait: Wait,
     has_reports: bool,
+    /// Siblings that are heard, by address.
+    heard: BTreeMap<SocketAddr, ReplicaId>,
+    /// True while all that are listed are heard.
+    is_complete: bool,
 }
 
 /// State of the wait before the first push.
@@ -44,7 +49,14 @@ enum Wait {
 
 impl Siblings {
     pub(crate) fn new(reports: watch::Sender<OwnReports>, events: BoxStream<'static, SiblingEvent>) -> Self {
-        Self { reports, events: Some(events), wait: Wait::Over, has_reports: false }
+        Self {
+            reports,
+            events: Some(events),
+            wait: Wait::Over,
+            has_reports: false,
+            heard: BTreeMap::new(),
+            is_complete: false,
+        }
     }
 
     /// Begins to wait, and lets these pools take part.
@@ -59,6 +71,30 @@ impl Siblings {
     pub(crate) fn add(&self, pool: &mut Pool) {
         let replica = self.reports.borrow().replica();
         pool.set_replica(replica);
+        pool.siblings_heard(self.all_heard().as_ref());
+    }
+
+    /// Returns the siblings; `None` if one that is listed is not heard.
+    fn all_heard(&self) -> Option<BTreeSet<ReplicaId>> {
+        self.is_complete.then(|| self.heard.values().copied().collect())
+    }
+
+    /// Takes in who is heard, and lets the pools know.
+    fn note(&mut self, event: &SiblingEvent, pools: &mut BTreeMap<Name, Pool>) {
+        match event {
+            SiblingEvent::Heard { address, replica } => {
+                self.heard.insert(*address, *replica);
+            }
+            SiblingEvent::Lost { address, .. } | SiblingEvent::Left { address, .. } => {
+                self.heard.remove(address);
+            }
+            SiblingEvent::Complete { is_complete } => self.is_complete = *is_complete,
+            _ => return,
+        }
+        let heard = self.all_heard();
+        for pool in pools.values_mut() {
+            pool.siblings_heard(heard.as_ref());
+        }
     }
 
     /// Returns the moment until which the first push waits; `None` if it does not.
@@ -109,6 +145,7 @@ impl Siblings {
         pools: &mut BTreeMap<Name, Pool>,
         observer: &mut dyn Observer,
     ) {
+        self.note(&event, pools);
         match event {
             SiblingEvent::Reported { replica, pools: mut reports, at } => {
                 self.has_reports = true;

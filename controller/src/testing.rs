@@ -13,7 +13,10 @@ use ilb_connections::{Connection, ConnectionSource, EndedBy, Ending, Load, Probe
 use ilb_discovery::{Backend, BackendSet, Discovery, State};
 use ilb_reconciler::least_connections::ProbeResult;
 use ilb_traefik_client::{Applied, Configuration, Error, Member, MockConfigSink, Name, Revision, model::TcpService};
-use tokio::sync::{Notify, mpsc};
+use tokio::{
+    sync::{Notify, mpsc},
+    time::Instant,
+};
 
 use crate::{counting::Counter, event::Event, policy::Policy, pool::Pool, spec::PoolSpec};
 
@@ -65,6 +68,8 @@ struct CountsState {
     established: Vec<u32>,
     /// The backend of each connection by its cookie, if they are to be described: they are counted instead.
     live: BTreeMap<u64, SocketAddr>,
+    /// Moments at which connections were first seen; those that are missing were an hour ago.
+    first_seen: BTreeMap<u64, std::time::Instant>,
     /// Connections that were opened and closed since the last sample, by backend.
     moved: BTreeMap<SocketAddr, (u32, u32)>,
     /// Ends since the last sample: the kernel shows those that a closer causes as the backend's.
@@ -87,6 +92,16 @@ impl Counts {
         let mut state = self.lock();
         for (backend, connections) in (0..).map(address).zip(connections) {
             (0..*connections).for_each(|_| state.open(backend));
+        }
+    }
+
+    /// Opens connections to a backend, which are described as new.
+    pub(crate) fn open(&self, backend: SocketAddr, connections: u32) {
+        let mut state = self.lock();
+        for _ in 0..connections {
+            state.open(backend);
+            let cookie = state.last_cookie;
+            state.first_seen.insert(cookie, Instant::now().into_std());
         }
     }
 
@@ -188,13 +203,15 @@ impl ConnectionSource for Counts {
     }
 
     async fn connections(&self, backends: &BTreeSet<SocketAddr>) -> Result<Vec<Connection>, ilb_connections::Error> {
-        let first_seen = tokio::time::Instant::now().into_std().checked_sub(Duration::from_secs(3600)).unwrap();
+        let state = self.lock();
+        let an_hour_ago = Instant::now().into_std().checked_sub(Duration::from_secs(3600)).unwrap();
         let connection = |(cookie, backend): (&u64, &SocketAddr)| {
+            let first_seen = state.first_seen.get(cookie).copied().unwrap_or(an_hour_ago);
             let mut one = Connection::new(*cookie, ([10, 0, 9, 9], 1024).into(), *backend, first_seen);
             one.quiet = Duration::from_secs(60);
             one
         };
-        Ok(self.lock().live.iter().filter(|(_, backend)| backends.contains(backend)).map(connection).collect())
+        Ok(state.live.iter().filter(|(_, backend)| backends.contains(backend)).map(connection).collect())
     }
 
     async fn ended(&self) {

@@ -1,11 +1,13 @@
 //! What a pool answers to those who close its connections.
 
+use std::{collections::BTreeSet, net::SocketAddr};
+
 use ilb_reconciler::closing::{Done, Order, Verdict, Why};
 use tokio::time::Instant;
 
 use super::{
     orders::ClosingResult,
-    pool::{Known, PoolView},
+    pool::{Known, PoolClosing, PoolView},
 };
 use crate::{
     desired::Desired,
@@ -25,9 +27,20 @@ impl Pool {
         self.closing.as_ref().is_some_and(|closing| !closing.is_dry_run())
     }
 
-    /// Takes in what else is known. `in_force` is what is proved to be in force for this pool. Returns `true` if a decision
-    /// is due.
-    pub(super) fn view_closing(&mut self, known: &Known, in_force: Option<&Desired>, now: Instant) -> bool {
+    /// Returns the backends that left it and still have connections.
+    pub(super) fn left_backends(&self) -> impl Iterator<Item = SocketAddr> {
+        self.closing.iter().flat_map(PoolClosing::left_backends)
+    }
+
+    /// Takes in what else is known. `in_force` is what is proved to be in force for this pool, `of_other_pools` are the backends
+    /// that left it and that others have. Returns `true` if a decision is due.
+    pub(super) fn view_closing(
+        &mut self,
+        known: &Known,
+        in_force: Option<&Desired>,
+        of_other_pools: BTreeSet<SocketAddr>,
+        now: Instant,
+    ) -> bool {
         let Some(closing) = &mut self.closing else { return false };
         let is_present =
             |desired: &Desired| self.seen.as_ref().is_some_and(|seen| seen.iter_ready().eq(desired.backends.iter()));
@@ -35,6 +48,8 @@ impl Pool {
             is_in_force: in_force.is_some_and(is_present),
             can_count: self.policy.is_counting(),
             suspects: self.policy.in_doubt(),
+            next_backends: self.policy.next_backends(),
+            of_other_pools,
         };
         closing.view(known, of_pool, now)
     }

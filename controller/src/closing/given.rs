@@ -1,6 +1,9 @@
 //! The connections that the closer was asked to close.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    time::Duration,
+};
 
 use ilb_connections::Outcome;
 use tokio::time::Instant;
@@ -8,7 +11,11 @@ use tokio::time::Instant;
 /// Cookies of the connections that the closer was asked to close lately, and may have closed. Their ends say nothing about
 /// their backends.
 #[derive(Debug, Default)]
-pub(super) struct Given(BTreeMap<u64, Instant>);
+pub(super) struct Given {
+    cookies: BTreeSet<u64>,
+    /// All of the last minute, oldest first.
+    in_order: VecDeque<(Instant, u64)>,
+}
 
 /// Time within which an end is in a sample of every pool, also after some samples that failed. A cookie is given to no
 /// other connection, so the limit only bounds the memory.
@@ -17,8 +24,14 @@ const REPORT_TIME_LIMIT: Duration = Duration::from_secs(60);
 impl Given {
     /// Takes in that the closer is asked to close the connection with this cookie. Its end may be seen before the answer.
     pub(super) fn start(&mut self, cookie: u64, now: Instant) {
-        self.0.retain(|_, given| now.duration_since(*given) < REPORT_TIME_LIMIT);
-        self.0.insert(cookie, now);
+        while let Some((given, old)) = self.in_order.front()
+            && now.duration_since(*given) >= REPORT_TIME_LIMIT
+        {
+            self.cookies.remove(old);
+            self.in_order.pop_front();
+        }
+        self.cookies.insert(cookie);
+        self.in_order.push_back((now, cookie));
     }
 
     /// Takes in the answer. A closer that has failed may have closed the connection before.
@@ -26,14 +39,14 @@ impl Given {
         match outcome {
             Outcome::Closed | Outcome::Failed(_) => {}
             Outcome::Gone | Outcome::NotNow(_) | Outcome::Refused(_) => {
-                self.0.remove(&cookie);
+                self.cookies.remove(&cookie);
             }
         }
     }
 
     /// Returns `true` if the closer may have closed the connection with this cookie.
     pub(super) fn contains(&self, cookie: u64) -> bool {
-        self.0.contains_key(&cookie)
+        self.cookies.contains(&cookie)
     }
 }
 

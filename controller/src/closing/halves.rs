@@ -80,15 +80,15 @@ impl HalfWork {
         begun: Instant,
         halves: Result<Vec<ilb_connections::Half>, Error>,
     ) -> Option<Error> {
-        let begun = begun.into_std();
+        let (begun, took) = (begun.into_std(), begun.elapsed());
         match halves {
             Ok(halves) => {
                 let halves: Vec<Half> = halves.iter().map(convert::half).collect();
-                self.halves.listed(Some(&halves), begun);
+                self.halves.listed(Some(&halves), begun, took);
                 None
             }
             Err(error) => {
-                self.halves.listed(None, begun);
+                self.halves.listed(None, begun, took);
                 Some(error)
             }
         }

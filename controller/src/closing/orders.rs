@@ -75,6 +75,9 @@ pub(super) struct Orders {
 /// Time after which an order is too old to be executed.
 const MAX_AGE: Duration = Duration::from_secs(1);
 
+/// Age up to which an order is recent.
+const RECENT: Duration = Duration::from_millis(20);
+
 /// Time after which a closer is asked again what it can do.
 const PERIOD_WHILE_ABLE: Duration = Duration::from_secs(10);
 const PERIOD_WHILE_UNABLE: Duration = Duration::from_secs(2);
@@ -126,6 +129,11 @@ impl Orders {
 
     pub(super) fn add(&mut self, order: OrderId, now: Instant) {
         self.queue.push_back((now, order));
+    }
+
+    /// Returns the moment up to which the orders that wait are recent; `None` if there are none or they are not.
+    pub(super) fn recent_until(&self, now: Instant) -> Option<Instant> {
+        self.queue.front().map(|(given, _)| *given + RECENT).filter(|until| *until > now)
     }
 
     /// Starts what is due. `is_on` is set if some pool closes connections.

@@ -59,6 +59,10 @@ pub(crate) struct PoolView {
     pub(crate) is_in_force: bool,
     pub(crate) can_count: bool,
     pub(crate) suspects: BTreeSet<SocketAddr>,
+    /// The backends that the next connections go to.
+    pub(crate) next_backends: Vec<SocketAddr>,
+    /// The backends that left it and that other pools have.
+    pub(crate) of_other_pools: BTreeSet<SocketAddr>,
 }
 
 /// Time after which there is another decision even without news: what is known must not become old.
@@ -137,21 +141,44 @@ impl PoolClosing {
         self.is_due = true;
     }
 
+    /// Returns the decisions, to take in news of the siblings. The next decision is due then.
+    pub(crate) fn together(&mut self) -> &mut Closing {
+        self.is_due = true;
+        &mut self.closing
+    }
+
+    /// Returns the number of connections that were closed on purpose so far while their backends stayed.
+    pub(crate) fn closed_on_purpose(&self) -> u64 {
+        self.closing.closed_on_purpose()
+    }
+
+    /// Returns the backends that left the pool and still have connections.
+    pub(super) fn left_backends(&self) -> impl Iterator<Item = SocketAddr> {
+        self.closing.to_count()
+    }
+
     /// Returns what has to be counted for it.
     pub(crate) fn needs(&self) -> ClosingNeeds {
         let describe_at = self.closing.describe_at(Instant::now().into_std());
-        ClosingNeeds { also_count: self.closing.to_count().collect(), describe_at: describe_at.map(Into::into) }
+        let is_closing = self.runs.is_closing();
+        ClosingNeeds {
+            also_count: self.closing.to_count().collect(),
+            describe_at: describe_at.map(Into::into),
+            is_closing,
+        }
     }
 
     /// Takes in what else is known. Returns `true` if a decision is due.
     pub(crate) fn view(&mut self, known: &Known, of_pool: PoolView, now: Instant) -> bool {
-        let PoolView { is_in_force, can_count, suspects } = of_pool;
+        let PoolView { is_in_force, can_count, suspects, next_backends, of_other_pools } = of_pool;
         let view = View {
             is_fresh: self.is_fresh,
             is_in_force,
             proxy_since: known.proxy_since.map(Instant::into_std),
             can_count,
             suspects,
+            next_backends,
+            of_other_pools,
             has_closer: known.has_closer,
             has_turn: self.view.has_turn,
             time_of_day: time_of_day(),

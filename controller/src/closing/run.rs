@@ -80,7 +80,9 @@ impl Runs {
                 let is_same = |run: &Run| (run.why, run.is_dry_run) == (why, is_dry_run);
                 self.run.as_ref().is_some_and(|run| !is_same(run)).then_some(RunEnd::Replaced)
             }
-            ClosingState::Waiting(Hold::ClientsAway | Hold::NoCandidate | Hold::OtherReason | Hold::Budget) => {
+            ClosingState::Waiting(
+                Hold::ClientsAway | Hold::NoCandidate | Hold::Crowded | Hold::OtherReason | Hold::Budget,
+            ) => {
                 self.interrupted = None;
                 None
             }
@@ -103,6 +105,11 @@ impl Runs {
             self.run = Some(run);
         }
         changes
+    }
+
+    /// Returns `true` during a run that is no dry run.
+    pub(super) fn is_closing(&self) -> bool {
+        self.run.as_ref().is_some_and(|run| !run.is_dry_run)
     }
 
     /// Takes in what became of an order.

@@ -7,7 +7,7 @@ use std::sync::{
 
 use async_trait::async_trait;
 use ilb_connections::{Ability, Limits, Order, Outcome, Refusal};
-use ilb_discovery::testing::FakeDiscovery;
+use ilb_discovery::{Backend, State, testing::FakeDiscovery};
 use ilb_reconciler::{
     ClosingPolicy, Pacing,
     closing::{ClosingState, Drain, Hold, HourlyBudget, PauseReason, Rebalance, Role, Settle},
@@ -28,6 +28,18 @@ struct ScriptedCloser {
     /// The outcome of each order, if it is not to be executed.
     outcome: Mutex<Option<Outcome>>,
     orders: AtomicUsize,
+}
+
+impl ScriptedCloser {
+    fn new(counts: &Counts, backends: u8, ability: Ability) -> Arc<Self> {
+        Arc::new(Self {
+            counts: counts.clone(),
+            backends,
+            ability: Mutex::new(ability),
+            outcome: Mutex::default(),
+            orders: AtomicUsize::new(0),
+        })
+    }
 }
 
 #[async_trait]
@@ -108,6 +120,11 @@ async fn assert_nothing_is_closed(told: &mut mpsc::UnboundedReceiver<Told>, time
     assert!(timeout(time, result).await.is_err(), "an order has a result");
 }
 
+fn role() -> ClosingPolicy {
+    let settle = Settle(Duration::from_secs(10));
+    ClosingPolicy { role: Some(Role::default()), settle, ..ClosingPolicy::default() }
+}
+
 fn rebalance() -> ClosingPolicy {
     let rebalance = Rebalance { rate_permille: 1_000, ..Rebalance::default() };
     ClosingPolicy { rebalance: Some(rebalance), settle: Settle(Duration::from_secs(10)), ..ClosingPolicy::default() }
@@ -128,13 +145,7 @@ impl Closed {
     async fn start_with(policy: ClosingPolicy, connections: &[u32], return_to: u8, ability: Ability) -> Self {
         let counts = Counts::default();
         counts.connect(connections);
-        let closer = Arc::new(ScriptedCloser {
-            counts: counts.clone(),
-            backends: return_to,
-            ability: Mutex::new(ability),
-            outcome: Mutex::default(),
-            orders: AtomicUsize::new(0),
-        });
+        let closer = ScriptedCloser::new(&counts, return_to, ability);
         let (pool, discovery) = closing_pool(&counts, policy);
         let script = Arc::new(Script::default());
         let (sink, _) = script.sink();
@@ -174,14 +185,10 @@ async fn a_pool_is_levelled_by_orders_to_the_closer() {
     let mut closed = Closed::start(rebalance(), &[20, 20, 0, 0]).await;
     let all = closed.until(has_ended).await;
     assert!(all.contains(&Told::Began { planned: 20, is_dry_run: false }), "{all:?}");
-    assert_eq!(all.last(), Some(&Told::Ended { closed: 18, end: RunEnd::Done }));
-    assert_eq!(all.iter().filter(|told| **told == Told::Result("closed")).count(), 18);
-    assert_eq!(
-        closed.counts.by_backend().into_values().collect::<Vec<_>>(),
-        [11, 11, 9, 9],
-        "one above the goal is level enough"
-    );
-    assert_eq!(closed.orders(), 18);
+    assert_eq!(all.last(), Some(&Told::Ended { closed: 20, end: RunEnd::Done }));
+    assert_eq!(all.iter().filter(|told| **told == Told::Result("closed")).count(), 20);
+    assert_eq!(closed.counts.by_backend().into_values().collect::<Vec<_>>(), [10; 4]);
+    assert_eq!(closed.orders(), 20);
 }
 
 #[tokio::test(start_paused = true)]
@@ -203,7 +210,7 @@ async fn a_backend_that_falls_by_closings_is_no_suspect() {
 async fn the_ends_that_the_closer_causes_are_no_evidence_and_those_of_the_backend_are() {
     let mut closed = Closed::start(rebalance(), &[20, 20, 0, 0]).await;
     let all = closed.until(has_ended).await;
-    assert_eq!(closed.orders(), 18);
+    assert_eq!(closed.orders(), 20);
     assert!(!all.iter().any(|told| matches!(told, Told::Ends(_))), "{all:?}");
     assert!(closed.counts.end(closed.counts.last_cookie(), []));
     closed.until(|told| *told == Told::Ends(1)).await;
@@ -235,12 +242,12 @@ async fn nothing_more_is_closed_while_discovery_is_stale_and_all_is_after_that()
     closed.until(|told| *told == Told::State(ClosingState::Waiting(Hold::StaleBackends))).await;
     closed.until(has_ended).await; // after the order that was under way
     let orders = closed.orders();
-    assert!(orders < 18, "{orders}");
+    assert!(orders < 20, "{orders}");
     assert_nothing_is_closed(&mut closed.told, Duration::from_secs(600)).await;
     assert_eq!(closed.orders(), orders);
     closed.discovery.send(Ok(set(4))).await.unwrap();
     closed.until(|told| matches!(told, Told::Ended { end: RunEnd::Done, .. })).await;
-    assert_eq!(closed.orders(), 18);
+    assert_eq!(closed.orders(), 20);
 }
 
 #[tokio::test(start_paused = true)]
@@ -272,7 +279,7 @@ async fn a_refusal_pauses_the_pool_and_drops_what_waits() {
     assert_nothing_is_closed(&mut closed.told, Duration::from_secs(50)).await;
     assert_eq!(closed.orders(), orders, "none within the pause of a minute");
     *closed.closer.outcome.lock().unwrap() = None;
-    closed.until(|told| *told == Told::Ended { closed: 18, end: RunEnd::Done }).await;
+    closed.until(|told| *told == Told::Ended { closed: 20, end: RunEnd::Done }).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -306,25 +313,14 @@ async fn a_pool_that_is_removed_or_has_other_settings_ends_its_run_and_keeps_its
 
 #[tokio::test(start_paused = true)]
 async fn a_backend_that_left_the_selector_is_counted_and_left_at_once_and_one_that_was_removed_keeps_its_connections() {
-    let policy = ClosingPolicy {
-        role: Some(Role::default()),
-        settle: Settle(Duration::from_secs(10)),
-        ..ClosingPolicy::default()
-    };
     let counts = Counts::default();
     counts.connect(&[10, 10, 10]);
-    let closer = Arc::new(ScriptedCloser {
-        counts: counts.clone(),
-        backends: 1,
-        ability: Mutex::new(able()),
-        outcome: Mutex::default(),
-        orders: AtomicUsize::new(0),
-    });
+    let closer = ScriptedCloser::new(&counts, 1, able());
     let discovery = FakeDiscovery::default();
     let spec = crate::PoolSpec::new("a".parse().unwrap(), "a".parse().unwrap());
     let pool = Pool::new(spec, discovery.clone())
         .with_policy(Policy::least_connections(counts.counter(), Pacing::default()))
-        .with_closing(policy);
+        .with_closing(role());
     let (sink, mut pushed) = Arc::new(Script::default()).sink();
     let (observer, mut told) = listener();
     let controller = Controller::new(Arc::new(sink), [pool])
@@ -348,6 +344,41 @@ async fn a_backend_that_left_the_selector_is_counted_and_left_at_once_and_one_th
     timeout(Duration::from_millis(300), ten_results).await.expect("within moments");
     assert_eq!(closer.orders.load(Ordering::Relaxed), 10);
     assert_eq!(counts.by_backend(), [(address(0), 20), (address(2), 10)].into());
+}
+
+/// After a switchover the old primary joins the pool of the replicas, and gets their clients.
+#[tokio::test(start_paused = true)]
+async fn connections_of_another_pool_that_has_the_backend_now_are_not_closed() {
+    let counts = Counts::default();
+    counts.connect(&[10, 10]);
+    let closer = ScriptedCloser::new(&counts, 1, able());
+    let [primary, replicas] = [(); 2].map(|()| FakeDiscovery::default());
+    let pool = |name: &str, discovery: &FakeDiscovery| {
+        let spec = crate::PoolSpec::new(name.parse().unwrap(), name.parse().unwrap());
+        let policy = Policy::least_connections(counts.counter(), Pacing::default());
+        Pool::new(spec, discovery.clone()).with_policy(policy)
+    };
+    let pools = [pool("primary", &primary).with_closing(role()), pool("replicas", &replicas)];
+    let (sink, _pushed) = Arc::new(Script::default()).sink();
+    let (observer, mut told) = listener();
+    let controller = Controller::new(Arc::new(sink), pools)
+        .with_closer(Arc::clone(&closer) as Arc<dyn Closer>)
+        .with_observer(observer);
+    tokio::spawn(controller.run(std::future::pending()));
+    primary.publish((*set(2)).clone());
+    replicas.publish((*set(0)).clone());
+    assert_nothing_is_closed(&mut told, Duration::from_secs(60)).await;
+    primary.publish_after((*set(1)).clone(), [address(1)]);
+    replicas.publish(std::iter::once(Backend::new(address(1), State::Ready)).collect());
+    for _ in 0..10 {
+        while told.recv().await.unwrap() != Told::Result("closed") {}
+    }
+    assert_nothing_is_closed(&mut told, Duration::from_secs(2)).await;
+    assert_eq!(closer.orders.load(Ordering::Relaxed), 10);
+    counts.open(address(1), 5);
+    assert_nothing_is_closed(&mut told, Duration::from_secs(60)).await;
+    assert_eq!(closer.orders.load(Ordering::Relaxed), 10);
+    assert_eq!(counts.by_backend()[&address(1)], 5);
 }
 
 #[tokio::test(start_paused = true)]

@@ -55,7 +55,7 @@ impl Shared {
         self.0.closed.load(Ordering::Relaxed)
     }
 
-    /// Starts a controller of a pool that is to be levelled by 18 closings.
+    /// Starts a controller of a pool that is to be levelled by 20 closings.
     fn start(&self, is_dry_run: bool) -> mpsc::UnboundedReceiver<&'static str> {
         let rebalance = Rebalance { rate_permille: 1_000, ..Rebalance::default() };
         let policy = ClosingPolicy {
@@ -141,8 +141,8 @@ async fn what_closings_leave_behind_is_ended_and_what_was_there_before_stays() {
     let mut told = proxy.start(false);
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert_eq!((proxy.lists(), proxy.closed()), (0, 0), "nothing is listed as long as nothing is closed");
-    wait_for(&mut told, "HalfClosed", 18).await;
-    assert_eq!((proxy.closed(), proxy.left()), (18, vec![BEFORE]));
+    wait_for(&mut told, "HalfClosed", 20).await;
+    assert_eq!((proxy.closed(), proxy.left()), (20, vec![BEFORE]));
     tokio::time::sleep(Duration::from_secs(10)).await;
     let lists = proxy.lists();
     tokio::time::sleep(Duration::from_secs(600)).await;
@@ -166,8 +166,8 @@ async fn connections_are_closed_although_halves_cannot_be_listed_and_what_is_lef
     let mut told = proxy.start(false);
     wait_for(&mut told, "ListingHalvesFailed", 1).await;
     wait_for(&mut told, "ClosingsEnded", 1).await;
-    assert_eq!(proxy.closed(), 18);
+    assert_eq!(proxy.closed(), 20);
     proxy.0.cannot_list.store(false, Ordering::Relaxed);
     tokio::time::sleep(Duration::from_secs(60)).await;
-    assert_eq!((proxy.left().len(), proxy.0.ended.lock().unwrap().len()), (18, 0));
+    assert_eq!((proxy.left().len(), proxy.0.ended.lock().unwrap().len()), (20, 0));
 }

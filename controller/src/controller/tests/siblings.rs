@@ -7,7 +7,7 @@ use ilb_reconciler::{
     Pacing, Reason,
     siblings::{Ignored, ReplicaId, Report},
 };
-use ilb_siblings::{OwnReports, Problem, SiblingEvent};
+use ilb_siblings::{OwnReports, Problem, Question, SiblingEvent};
 use tokio::sync::watch;
 
 use super::*;
@@ -118,7 +118,7 @@ impl Sharing {
 
     fn published(&self) -> String {
         let reports = self.reports.borrow().clone();
-        reports.tail().unwrap()
+        reports.tail(&Question::for_everything()).unwrap()
     }
 }
 
