@@ -6,6 +6,7 @@ mod admin_client;
 mod check;
 mod closer;
 mod completions;
+mod connections;
 mod format;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
@@ -13,9 +14,12 @@ mod inputs;
 mod man;
 mod output;
 mod plan;
+mod remote;
 mod run;
 mod status;
+mod suggested;
 mod terminal;
+mod together;
 mod top;
 mod version;
 mod view;
@@ -39,6 +43,7 @@ const SUBCOMMANDS: &[Subcommand] = &[
     Subcommand { command: plan::command, execute: plan::execute },
     Subcommand { command: status::command, execute: status::execute },
     Subcommand { command: top::command, execute: top::execute },
+    Subcommand { command: connections::command, execute: connections::execute },
     Subcommand { command: closer::command, execute: closer::execute },
     Subcommand { command: version::command, execute: version::execute },
     Subcommand { command: completions::command, execute: |matches| completions::execute(matches, command()) },
@@ -48,7 +53,8 @@ const SUBCOMMANDS: &[Subcommand] = &[
 /// Executes the command line of this process, and returns its exit code.
 pub fn main() -> ExitCode {
     // Exits with 0 after `--help` and with 2 on a usage error.
-    let matches = command().get_matches();
+    let command_line = if remote::is_plugin() { command().bin_name("kubectl ilb") } else { command() };
+    let matches = command_line.get_matches();
     // Everything in this process that uses TLS shares this provider. Installing it fails only if there is one already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let result = match matches.subcommand() {
@@ -75,7 +81,6 @@ fn command() -> Command {
         .args_conflicts_with_subcommands(true)
         .args(run::flags())
         .subcommands(SUBCOMMANDS.iter().map(|subcommand| (subcommand.command)()))
-        .disable_help_subcommand(true)
         .after_help("Example: POD_LABELS=app=my-app ilb run\n\n`ilb COMMAND --help` shows the flags of a command.")
         .after_long_help(format!(
             "Example:\n  POD_LABELS=app=my-app BACKEND_PORT=5432 ilb run\n\nExit codes:\n{EXIT_CODES}"

@@ -14,6 +14,7 @@ pub(crate) enum Exit {
     Failed,
     Invalid,
     NotReady,
+    Degraded,
 }
 
 /// Failure of a command.
@@ -32,9 +33,10 @@ pub(crate) enum Failure {
 /// Exit codes and their meanings, as the help and the man page list them.
 pub(crate) const EXIT_CODES: &str = "  \
   0  success; also after SIGTERM or SIGINT
-  1  something outside ilb failed, such as an address in use or an ilb that does not answer
+  1  something outside ilb failed, such as an address in use, an ilb that does not answer, or a check of the cluster
   2  invalid settings or invalid command line; retrying will not help
   3  `ilb status`: the queried ilb is not ready
+  4  `ilb status`: it is ready, and degraded: clients may be hurt
   134  a bug: ilb panicked and aborted
   130, 143  a second SIGINT or SIGTERM ended ilb at once";
 
@@ -54,6 +56,15 @@ impl Failure {
     /// Returns this failure as one that has been reported.
     pub(crate) fn reported(&self) -> Self {
         Self::Reported(self.exit())
+    }
+
+    /// Returns the failure as an error, for a command that goes on.
+    pub(crate) fn into_error(self) -> anyhow::Error {
+        match self {
+            Self::Invalid(error) | Self::Failed(error) => error,
+            Self::Settings(problems) => anyhow::anyhow!("{problems}"),
+            Self::Reported(_) => anyhow::anyhow!("it was reported"),
+        }
     }
 
     fn exit(&self) -> Exit {
@@ -84,6 +95,7 @@ impl From<Exit> for ExitCode {
             Exit::Failed => 1,
             Exit::Invalid => 2,
             Exit::NotReady => 3,
+            Exit::Degraded => 4,
         })
     }
 }

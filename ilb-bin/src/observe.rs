@@ -1,7 +1,9 @@
 //! Everything that a running ilb shows: log lines, the status document and its page, metrics, and the admin server.
 
 pub(crate) mod admin;
+pub(crate) mod connections;
 pub(crate) mod insight;
+pub(crate) mod kubernetes_events;
 pub(crate) mod log;
 pub(crate) mod metrics;
 mod settings_event;
@@ -22,7 +24,12 @@ impl SettingsObserver {
     /// Takes in one event.
     pub(crate) fn on(&self, event: &SettingsEvent<'_>) {
         log::settings(event);
-        self.insight.reloaded(event.reload());
+        self.insight.settings_changed(event);
+    }
+
+    /// Takes in whether there have to be siblings.
+    pub(crate) fn expect_siblings(&self, is_expected: bool) {
+        self.insight.expect_siblings(is_expected);
     }
 }
 

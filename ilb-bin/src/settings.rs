@@ -18,6 +18,7 @@ mod file_layer;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod inputs;
+mod instance;
 mod layer;
 mod listen_address;
 mod merged;
@@ -28,7 +29,6 @@ mod problems;
 mod reading;
 mod setting;
 mod sibling_service;
-mod siblings;
 mod traefik;
 
 use std::{io, path::PathBuf};
@@ -40,6 +40,7 @@ pub(crate) use self::{
     backends::Backends,
     definitions::KEYS,
     inputs::Inputs,
+    instance::InstanceSettings,
     listen_address::ListenAddress,
     pool::{Namespaces, PoolSettings},
     problems::Problems,
@@ -48,7 +49,12 @@ pub(crate) use self::{
     traefik::{Authentication, Instances, TraefikSettings},
 };
 use self::{
-    definitions::{CLOSER_SOCKET, LOG_FORMAT, LOG_LEVEL, siblings::SIBLINGS},
+    definitions::{
+        CLOSER_SOCKET, LOG_FORMAT, LOG_LEVEL,
+        connection_log::{CONNECTION_LOG_ENABLED, CONNECTION_LOG_MAX_RATE},
+        instance::KUBERNETES_EVENTS,
+        siblings::{EXPECT_SIBLINGS, SIBLINGS},
+    },
     effective::Effective,
     reading::{Reading, Reported},
 };
@@ -67,6 +73,16 @@ pub(crate) struct Settings {
     pub(crate) closer_socket: Option<PathBuf>,
     /// Services whose endpoints are the replicas before the same backends; empty if this one balances by itself.
     pub(crate) siblings: Vec<SiblingService>,
+    /// True if not being allowed to list them is a problem.
+    pub(crate) expect_siblings: bool,
+    /// The pod that this process runs in.
+    pub(crate) instance: InstanceSettings,
+    /// True if important events are sent to the API server.
+    pub(crate) kubernetes_events: bool,
+    /// Context of the kubeconfig that was chosen on the command line.
+    pub(crate) context: Option<String>,
+    /// Maximum number of connections per second that are logged when they end; `None` if none is.
+    pub(crate) connection_log: Option<u32>,
     /// Never empty. Each pool has a name and an entry point of its own.
     pub(crate) pools: Vec<PoolSettings>,
     /// Every setting as text, for people and for `ilb check`.
@@ -89,7 +105,8 @@ impl Settings {
         let mut reading = Reading { merged: &merged, terminal: inputs.terminal, pool: 0, problems: &mut problems };
         match Self::read(&mut reading) {
             Ok(settings) if problems.is_empty() => {
-                Ok(Self { ignored: layer::service_links(&inputs.variables), ..settings })
+                let (ignored, context) = (layer::service_links(&inputs.variables), inputs.context.clone());
+                Ok(Self { context, ignored, ..settings })
             }
             _ => Err(problems),
         }
@@ -105,6 +122,17 @@ impl Settings {
         let (admin, traefik) = (AdminSettings::read(reading)?, TraefikSettings::read(reading)?);
         let closer_socket = reading.get_optional(&CLOSER_SOCKET);
         let siblings = reading.get_optional_list(&SIBLINGS).unwrap_or_default();
+        let expect_siblings = reading.get(&EXPECT_SIBLINGS)?;
+        let instance = InstanceSettings::read(reading);
+        let kubernetes_events = reading.get(&KUBERNETES_EVENTS)?;
+        if kubernetes_events && (instance.pod.is_none() || instance.namespace.is_none()) {
+            reading.report(
+                "kubernetesEvents needs the pod that the events are about: set ILB_POD and ILB_POD_NAMESPACE"
+                    .to_owned(),
+            );
+        }
+        let max_rate = reading.get(&CONNECTION_LOG_MAX_RATE)?;
+        let connection_log = reading.get(&CONNECTION_LOG_ENABLED)?.then_some(max_rate);
         let pools = PoolSettings::read_all(reading);
         if let Some(pool) = pools.iter().find(|pool| !pool.closing.is_off()).filter(|_| !traefik.is_single()) {
             let name = &pool.name;
@@ -113,15 +141,19 @@ impl Settings {
                  one place: run ilb beside each Traefik, or switch the rules off"
             ));
         }
-        siblings::check(&siblings, &pools, reading);
         Ok(Self {
             log,
             admin,
             traefik,
             closer_socket,
             siblings,
+            expect_siblings,
+            instance,
+            kubernetes_events,
+            context: None,
+            connection_log,
             pools,
-            effective: Effective::all(reading.merged),
+            effective: Effective::all(reading.merged, reading.terminal),
             ignored: Vec::new(),
         })
     }

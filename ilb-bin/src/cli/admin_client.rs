@@ -8,6 +8,7 @@ use std::{
 use anyhow::{Context, bail, ensure};
 use clap::{Arg, ArgMatches};
 use reqwest::{Client, Response, Url};
+use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use crate::{exit::Failure, observe::insight::Status, settings::ListenAddress};
@@ -52,14 +53,22 @@ impl AdminClient {
         ))
     }
 
+    /// Returns whether `--url` is given.
+    pub(super) fn is_given(matches: &ArgMatches) -> bool {
+        matches.contains_id(URL_FLAG)
+    }
+
     /// Creates the client for `--url`, or else for the admin server in the same pod.
     pub(super) fn from_matches(matches: &ArgMatches) -> Result<Self, Failure> {
-        let given = matches.get_one::<String>(URL_FLAG).cloned();
-        let url = given.unwrap_or_else(|| local_url(std::env::var("ILB_ADMIN_ADDRESS").ok().as_deref()));
-        let parsed = Url::parse(&url).ok().filter(|url| url.scheme().starts_with("http") && url.has_host());
+        let given = matches.try_get_one::<String>(URL_FLAG).ok().flatten().cloned();
+        Self::at(&given.unwrap_or_else(|| local_url(std::env::var("ILB_ADMIN_ADDRESS").ok().as_deref())))
+    }
+
+    /// Creates the client for an admin server.
+    pub(super) fn at(url: &str) -> Result<Self, Failure> {
         let invalid =
             || anyhow::anyhow!("--url {url:?} is not the URL of an admin server: give one such as {DEFAULT_URL}");
-        let url = parsed.ok_or_else(|| Failure::Invalid(invalid()))?;
+        let url = parsed(url).ok_or_else(|| Failure::Invalid(invalid()))?;
         // Without this list the client would require a certificate store even for plain HTTP; ilb's image has none.
         // The environment's proxy is for other destinations than a pod.
         let http = Client::builder().no_proxy().tls_certs_only([]).connect_timeout(CONNECT_TIMEOUT);
@@ -74,7 +83,12 @@ impl AdminClient {
 
     /// Asks for the status once.
     pub(super) async fn status(&self) -> anyhow::Result<Status> {
-        let response = self.get("status").await?;
+        self.json("status").await
+    }
+
+    /// Asks once for the document at this path.
+    pub(super) async fn json<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        let response = self.get(path).await?;
         let body = timeout(RESPONSE_TIMEOUT, response.bytes()).await;
         let body = body.with_context(|| format!("{} did not end its response in time", self.url()))?;
         self.parse(&body.with_context(|| format!("the response of {} was interrupted", self.url()))?)
@@ -82,7 +96,7 @@ impl AdminClient {
 
     /// Opens the stream of statuses.
     pub(super) async fn stream(&self) -> anyhow::Result<StatusStream> {
-        Ok(StatusStream { response: self.get("events").await?, rest: Vec::new() })
+        Ok(StatusStream { response: self.get("stream").await?, rest: Vec::new() })
     }
 
     async fn get(&self, path: &str) -> anyhow::Result<Response> {
@@ -101,9 +115,18 @@ impl AdminClient {
         Ok(response)
     }
 
-    fn parse(&self, body: &[u8]) -> anyhow::Result<Status> {
+    fn parse<T: DeserializeOwned>(&self, body: &[u8]) -> anyhow::Result<T> {
         serde_json::from_slice(body).with_context(|| format!("{} did not answer like this version of ilb", self.url()))
     }
+}
+
+/// Parses the URL of an admin server.
+///
+/// Kubernetes gives pods the addresses of Services in variables as `tcp://10.96.0.7:8081`, those of IPv6 in brackets.
+fn parsed(text: &str) -> Option<Url> {
+    let address = text.strip_prefix("tcp://").map(|address| format!("http://{address}"));
+    let url = Url::parse(address.as_deref().unwrap_or(text)).ok()?;
+    (url.scheme().starts_with("http") && url.has_host()).then_some(url)
 }
 
 impl StatusStream {
@@ -180,6 +203,18 @@ mod tests {
     #[case(Some("nonsense"), "http://localhost:8081")]
     fn in_the_same_pod_no_url_is_needed(#[case] address: Option<&str>, #[case] url: &str) {
         assert_eq!(local_url(address), url);
+    }
+
+    #[rstest]
+    #[case("http://10.0.0.7:8081", Some("http://10.0.0.7:8081/"))]
+    #[case("https://lb.example/status", Some("https://lb.example/status"))]
+    #[case("tcp://10.96.0.7:8081", Some("http://10.96.0.7:8081/"))]
+    #[case("tcp://[fd00:96::7]:8081", Some("http://[fd00:96::7]:8081/"))]
+    #[case("http://fd00:96::7:8081", None)]
+    #[case("udp://10.96.0.7:8081", None)]
+    #[case("10.96.0.7:8081", None)]
+    fn the_address_of_a_service_in_a_variable_is_a_url(#[case] text: &str, #[case] url: Option<&str>) {
+        assert_eq!(parsed(text).as_ref().map(Url::as_str), url);
     }
 
     #[test]

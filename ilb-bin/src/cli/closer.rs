@@ -128,7 +128,7 @@ fn limits(matches: &ArgMatches) -> anyhow::Result<Limits> {
 fn serve(socket: &Path, client_user: u32, limits: Limits) -> anyhow::Result<()> {
     block_on(async {
         let mut stop = pin!(Signals::listen().context("cannot listen to signals")?.first());
-        let destroyer = Destroyer::start(limits);
+        let destroyer = Destroyer::start(limits).alone();
         let server = CloserServer::bind(socket, client_user)
             .with_context(|| format!("cannot listen at {}", socket.display()))?;
         announce(&destroyer.ability().await);

@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 
 use clap::{Arg, ArgMatches, builder::PathBufValueParser};
 
+use super::suggested::Suggested;
 use crate::settings::{Inputs, KEYS, Key};
 
 /// Flags that the short help shows.
@@ -16,17 +17,43 @@ pub(super) fn flags() -> Vec<Arg> {
         .value_name("FILE")
         .value_parser(PathBufValueParser::new())
         .help("Settings file (also ILB_CONFIG)");
-    std::iter::once(file).chain(KEYS.iter().map(flag)).collect()
+    let context = Arg::new("context")
+        .long("context")
+        .value_name("CONTEXT")
+        .help("Context of the kubeconfig [default: the current one, and in a pod its service account]");
+    [file, context].into_iter().chain(KEYS.iter().map(flag)).collect()
 }
+
+/// Flags with a letter of their own, as kubectl has them.
+const SHORT_FLAGS: [(&str, char); 3] = [("selector", 'l'), ("namespaces", 'n'), ("all-namespaces", 'A')];
 
 fn flag(key: &Key) -> Arg {
     let name = key.flag();
-    Arg::new(name.clone())
+    let values = key.values();
+    let about = key.about().trim_end_matches('.');
+    let arg = Arg::new(name.clone())
         .hide_short_help(!COMMON_FLAGS.contains(&name.as_str()))
-        .long(name)
         .value_name("VALUE")
-        .help(key.about().trim_end_matches('.'))
-        .help_heading("Settings")
+        .help(format!("{about} [default: {}]", key.default_text()))
+        .long_help(format!(
+            "{about}.\nAccepted: {}. Default: {}. Also {}, or {} in the file.",
+            key.form(),
+            key.default_text(),
+            key.variables().join(", "),
+            key.path()
+        ))
+        .help_heading("Settings");
+    let arg = match SHORT_FLAGS.iter().find(|(long, _)| *long == name) {
+        Some((_, short)) => arg.short(*short),
+        None => arg,
+    };
+    let arg = match values {
+        [] => arg,
+        values => arg.value_parser(Suggested(values)).hide_possible_values(true),
+    };
+    // `--watch` is `--watch true`.
+    let arg = if key.is_boolean() { arg.num_args(0..=1).default_missing_value("true") } else { arg };
+    arg.long(name)
 }
 
 /// Collects the flags and the environment of this process.
@@ -37,6 +64,7 @@ pub(super) fn from_matches(matches: &ArgMatches) -> Inputs {
         file: matches.get_one("config").cloned(),
         variables: variables.collect(),
         flags: names.filter_map(|name| Some((name.clone(), matches.get_one::<String>(&name)?.clone()))).collect(),
+        context: matches.get_one("context").cloned(),
         terminal: std::io::stderr().is_terminal(),
     }
 }

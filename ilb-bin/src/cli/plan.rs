@@ -14,13 +14,13 @@ use super::{
 };
 use crate::{
     exit::{Exit, Failure},
-    observe::insight::{Insight, PoolStatus},
+    observe::insight::{Insight, PoolStatus, SiblingsStatus},
     process::{
         logging::{Log, LogOptions},
         runtime::block_on,
     },
     settings::Settings,
-    wiring::{PoolFactory, TraefikClients},
+    wiring::{PoolFactory, TraefikClients, ask_once, find_for_a_plan},
 };
 
 /// Configuration that would be pushed, and the pools that it was decided from.
@@ -29,6 +29,8 @@ struct Plan {
     /// Version of this document. Pools are described as in the status of a running ilb.
     schema: u32,
     pools: Vec<PoolStatus>,
+    /// Siblings whose connections the plan is by, too; absent without an exchange.
+    siblings: Option<SiblingsStatus>,
     /// The configuration without the certificate, which each process generates for itself.
     configuration: Configuration,
 }
@@ -40,8 +42,9 @@ pub(super) fn command() -> Command {
         .arg(Format::flag())
         .after_help("Example: ilb plan --selector app=my-app")
         .after_long_help(
-            "Lists the backends once and counts their connections once. If ilb does not run in Traefik's network \
-             namespace, the connections cannot be seen, and the plan is that of round robin.\n\nExamples:\n  \
+            "Lists the backends once, counts their connections once, and asks each sibling for its connections once. If \
+             ilb does not run in Traefik's network namespace, the connections cannot be seen, and the plan is that of \
+             round robin.\n\nExamples:\n  \
              ilb plan --selector app=my-app --backend-port 5432\n  \
              kubectl exec deploy/my-lb -c ilb -- ilb plan -o json",
         )
@@ -55,7 +58,10 @@ pub(super) fn execute(matches: &ArgMatches) -> Result<Exit, Failure> {
     let plan = plan?;
     match Format::from_matches(matches) {
         Format::Json => print_json(&plan)?,
-        Format::Table => print(&view::plan(&plan.pools, Room { height: None, ..terminal::room() }))?,
+        Format::Table => {
+            let room = Room { height: None, ..terminal::room() };
+            print(&view::plan(&plan.pools, plan.siblings.as_ref(), room))?;
+        }
     }
     Ok(Exit::Done)
 }
@@ -64,7 +70,8 @@ impl Plan {
     /// Lists the backends, counts their connections and decides, once.
     async fn make(settings: &Settings) -> Result<Self, Failure> {
         let traefik = TraefikClients::from_settings(&settings.traefik).map_err(Failure::Invalid)?;
-        let factory = PoolFactory::new(traefik.single);
+        let factory = PoolFactory::new(traefik.single, false).with_context(settings.context.clone());
+        let factory = find_for_a_plan(settings, factory).await.map_err(Failure::Invalid)?;
         let mut pools = Vec::new();
         for pool in &settings.pools {
             // A source that cannot be built is an invalid setting; one that cannot be listed is a failure outside ilb.
@@ -72,13 +79,27 @@ impl Plan {
             pools.push(factory.build_snapshot(pool).await?);
         }
         let mut insight = Insight::new();
-        let desired = ilb_controller::plan(pools, &mut insight).await;
+        let desired = if settings.siblings.is_empty() {
+            ilb_controller::plan(pools, &mut insight).await
+        } else {
+            match ask_once(settings, &factory).await {
+                Ok((own, events)) => {
+                    insight.siblings_forbidden(None);
+                    ilb_controller::plan_with_siblings(pools, own, &events, &mut insight).await
+                }
+                Err(error) => {
+                    insight.expect_siblings(true);
+                    insight.siblings_forbidden(Some(format!("{error:#}")));
+                    ilb_controller::plan(pools, &mut insight).await
+                }
+            }
+        };
         insight.planned(&desired);
         let mut configuration = Configuration::default();
         for pool in desired.values() {
             pool.add_to(&mut configuration);
         }
-        let pools = insight.read(|facts| facts.status(usize::MAX, Instant::now()).pools);
-        Ok(Self { schema: 1, pools, configuration })
+        let status = insight.read(|facts| facts.status(usize::MAX, Instant::now()));
+        Ok(Self { schema: 1, pools: status.pools, siblings: status.siblings, configuration })
     }
 }

@@ -1,68 +1,74 @@
-//! `ilb top`: shows the state of a running ilb live.
+//! `ilb top`: shows the state of a running ilb, or of several replicas together, live.
 
-use std::{io::Read, ops::ControlFlow, time::Duration};
+mod choice;
+mod feed;
+mod keys;
+
+use std::{io::Read, ops::ControlFlow};
 
 use clap::{ArgMatches, Command};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
-    time::sleep,
 };
 
+use self::{
+    choice::{Choice, HELP},
+    feed::{Feed, Latest},
+    keys::Decoder,
+};
 use super::{
-    admin_client::{AdminClient, StatusStream},
     output::print_next,
+    remote,
     terminal::{self, Screen},
     view,
 };
 use crate::{
     exit::{Exit, Failure},
-    observe::insight::Status,
     process::runtime::block_on,
 };
 
-/// Pause before a stream that has ended is opened again.
-const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
-
 pub(super) fn command() -> Command {
     Command::new("top")
-        .about("Show the state of a running ilb live; q quits")
-        .arg(AdminClient::flag())
-        .after_help("Example: kubectl exec -it deploy/my-lb -c ilb -- ilb top")
+        .about("Show the state of a running ilb, or of several replicas together, live; q quits, ? shows the keys")
+        .args(remote::flags())
+        .after_help("Example: ilb top -n my-namespace deploy/my-lb")
         .after_long_help(
             "In a terminal, shows a screen that updates live; elsewhere, prints a line per change and at least one a \
-             second.\n\nExamples:\n  kubectl exec -it deploy/my-lb -c ilb -- ilb top\n  ilb top --url http://10.0.0.7:8081",
+             second. Replicas are named as for `ilb status`, and those that come and go are followed; they must be of one \
+             release.\n\nExamples:\n  ilb top -n my-namespace deploy/my-lb\n  kubectl ilb top my-release\n  \
+             kubectl exec -it deploy/my-lb -c ilb -- ilb top\n  ilb top --url http://10.0.0.7:8081",
         )
 }
 
 pub(super) fn execute(matches: &ArgMatches) -> Result<Exit, Failure> {
-    let client = AdminClient::from_matches(matches)?;
     block_on(async {
         // Before the screen is opened, so that a wrong URL is reported on stderr.
-        let stream = client.stream().await?;
+        let feed = Feed::start(remote::connect(matches).await?).await?;
         match Screen::open()? {
-            Some(screen) => paint_statuses(&client, stream, &screen).await,
-            None => print_statuses(&client, stream).await,
+            Some(screen) => paint_statuses(feed, &screen).await,
+            None => print_statuses(feed).await,
         }
+        .map_err(Failure::Failed)
     })?;
     Ok(Exit::Done)
 }
 
 /// Content of the screen.
-struct Content<'a> {
-    client: &'a AdminClient,
-    latest: Option<Status>,
-    /// Reason why there is no newer status.
-    problem: Option<String>,
+struct Content {
+    latest: Latest,
+    /// Name of what is shown.
+    title: String,
+    choice: Choice,
 }
 
 /// Paints each status until a key or a signal ends it.
-async fn paint_statuses(client: &AdminClient, stream: StatusStream, screen: &Screen) -> anyhow::Result<()> {
+async fn paint_statuses(mut feed: Feed, screen: &Screen) -> anyhow::Result<()> {
     let mut keys = keys();
     let [mut interrupted, mut terminated] = [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
     let [mut hung_up, mut resized] = [signal(SignalKind::hangup())?, signal(SignalKind::window_change())?];
-    let mut content = Content { client, latest: None, problem: None };
-    let mut stream = Some(stream);
+    let mut content = Content { latest: Latest::default(), title: feed.title.clone(), choice: Choice::default() };
+    let mut decoder = Decoder::default();
     loop {
         tokio::select! {
             biased;
@@ -70,59 +76,52 @@ async fn paint_statuses(client: &AdminClient, stream: StatusStream, screen: &Scr
             _ = terminated.recv() => return Ok(()),
             _ = hung_up.recv() => return Ok(()),
             key = keys.recv() => match key {
-                Some(b'q' | b'Q') | None => return Ok(()),
-                Some(_) => continue,
+                None => return Ok(()),
+                Some(byte) => match decoder.push(byte) {
+                    None => continue,
+                    Some(key) => {
+                        if content.press(key).is_break() {
+                            return Ok(());
+                        }
+                    }
+                },
             },
             _ = resized.recv() => {}
-            next = next(client, &mut stream) => content.update(next),
+            latest = feed.next() => content.latest = latest,
         }
         screen.paint(&content.text())?;
     }
 }
 
-impl Content<'_> {
-    fn update(&mut self, next: anyhow::Result<Status>) {
-        match next {
-            Ok(status) => (self.latest, self.problem) = (Some(status), None),
-            Err(error) => self.problem = Some(format!("{error:#}")),
-        }
+impl Content {
+    fn press(&mut self, key: keys::Key) -> ControlFlow<()> {
+        let page = terminal::room().height.unwrap_or(24).saturating_sub(4).max(1);
+        let pools = self.latest.overview.as_ref().map_or(0, |overview| overview.status.pools.len());
+        self.choice.press(key, pools, page)
     }
 
-    fn text(&self) -> String {
+    fn text(&mut self) -> String {
         let room = terminal::room();
-        view::screen(self.latest.as_ref(), self.problem.as_deref(), self.client.url(), room)
+        if self.choice.shows_help {
+            return view::help(HELP, room);
+        }
+        let mut chosen = self.latest.overview.clone();
+        if let Some(overview) = &mut chosen {
+            overview.status = self.choice.of(&overview.status);
+        }
+        let foot = format!("{}   {}", self.choice.text(), self.title);
+        let scrolled = &mut self.choice.scrolled;
+        view::screen(chosen.as_ref(), self.latest.problem.as_deref(), &foot, scrolled, room)
     }
 }
 
 /// Prints a line for each status, for a log or a pipe, until the reader has closed the pipe.
-async fn print_statuses(client: &AdminClient, stream: StatusStream) -> anyhow::Result<()> {
-    let mut stream = Some(stream);
+async fn print_statuses(mut feed: Feed) -> anyhow::Result<()> {
     loop {
-        let line = match next(client, &mut stream).await {
-            Ok(status) => view::line(&status),
-            Err(error) => format!("{error:#}"),
-        };
+        let Latest { overview, problem } = feed.next().await;
+        let line = problem.or_else(|| overview.as_ref().map(view::line)).unwrap_or_default();
         if let ControlFlow::Break(()) = print_next(&(line + "\n"))? {
             return Ok(());
-        }
-    }
-}
-
-/// Returns the next status. After an error or the end of the stream, the next call pauses and opens the stream again.
-async fn next(client: &AdminClient, stream: &mut Option<StatusStream>) -> anyhow::Result<Status> {
-    loop {
-        let Some(open) = stream else {
-            sleep(RECONNECT_PAUSE).await;
-            *stream = Some(client.stream().await?);
-            continue;
-        };
-        match open.next(client).await {
-            Ok(Some(status)) => return Ok(status),
-            Ok(None) => *stream = None,
-            Err(error) => {
-                *stream = None;
-                return Err(error);
-            }
         }
     }
 }

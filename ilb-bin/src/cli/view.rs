@@ -1,8 +1,10 @@
 //! The status and the plan as text for a terminal. Sentences come from the status document, as on the status page.
 
 mod bars;
+mod connections;
 mod lines;
 mod pool;
+mod replicas;
 mod room;
 mod style;
 mod table;
@@ -12,39 +14,91 @@ use std::fmt::Write as _;
 
 use anstyle::Style;
 
-pub(super) use self::room::Room;
+pub(super) use self::{
+    connections::{connections, connections_of},
+    room::Room,
+    style::{BAD_STYLE, GOOD_STYLE, QUIET_STYLE, WARN_STYLE},
+};
 use self::{
     lines::{fact, summary},
-    style::{BAD_STYLE, QUIET_STYLE, WARN_STYLE, severity_style},
+    style::severity_style,
     text::{cut, plain, shortened},
 };
+use super::together::{Answer, Overview, ReplicaRow};
 use crate::observe::insight::{
-    PoolStatus, Status, TraefikStatus,
+    PoolStatus, SiblingsStatus, Status, TraefikStatus,
     numbers::{ago, millis, percent},
 };
 
 /// Writes the whole status, with a section for each pool.
-pub(super) fn status(status: &Status, room: Room) -> String {
+pub(super) fn status(overview: &Overview, room: Room) -> String {
+    let Overview { status, replicas } = overview;
     let mut lines = head(status, room);
-    let pools = status.pools.len();
-    // The lines that are left are divided equally between the pools.
-    let lines_per_pool = room.height.map(|height| height.saturating_sub(lines.len()) / pools.max(1));
-    for pool in &status.pools {
-        lines.push(String::new());
-        let height = lines_per_pool.map(|lines| lines.saturating_sub(1));
+    lines.extend(match replicas.as_slice() {
+        [] => parts(status, room.width),
+        replicas => replicas::table(replicas, room),
+    });
+    let heights = room.height.map(|height| {
+        let full = Room { height: None, ..room };
+        let needs: Vec<_> = status.pools.iter().map(|pool| pool::section(pool, full).len() + 1).collect();
+        divided(height.saturating_sub(lines.len()), &needs)
+    });
+    for (index, pool) in status.pools.iter().enumerate() {
+        let height = heights.as_ref().map(|heights| heights[index]);
+        // An empty line between pools is left out where each has few lines.
+        let has_gap = height.is_none_or(|height| height > 3);
+        lines.extend(has_gap.then(String::new));
+        let height = height.map(|height| height - usize::from(has_gap));
         lines.extend(pool::section(pool, Room { height, ..room }));
     }
     lines.join("\n") + "\n"
 }
 
+/// Writes that no replica of `what` answers, and why.
+pub(super) fn silence(what: &str, answers: &[Answer], room: Room) -> String {
+    let rows: Vec<_> = answers.iter().map(ReplicaRow::from).collect();
+    let first = format!("{BAD_STYLE}no replica of {} answers{BAD_STYLE:#}", plain(what));
+    let lines: Vec<_> = std::iter::once(first).chain(replicas::table(&rows, room)).collect();
+    lines.join("\n") + "\n"
+}
+
+/// Divides lines between pools: each gets what it needs or an equal share, and what one does not need, the others get.
+fn divided(lines: usize, needs: &[usize]) -> Vec<usize> {
+    let mut order: Vec<_> = (0..needs.len()).collect();
+    order.sort_by_key(|index| needs[*index]);
+    let (mut shares, mut left) = (vec![0; needs.len()], lines);
+    for (at, index) in order.iter().enumerate() {
+        shares[*index] = needs[*index].min(left / (needs.len() - at));
+        left -= shares[*index];
+    }
+    shares
+}
+
+/// Writes a list of keys and what they do.
+pub(super) fn help(keys: &[(&str, &str)], room: Room) -> String {
+    let lines = keys.iter().map(|(key, does)| cut(&format!("  {key:20}{does}"), room.width));
+    let lines: Vec<_> = lines.take(room.height.unwrap_or(usize::MAX)).collect();
+    lines.join("\n")
+}
+
 /// Writes the plan of each pool.
-pub(super) fn plan(pools: &[PoolStatus], room: Room) -> String {
-    let sections: Vec<_> = pools.iter().map(|pool| pool::plan(pool, room).join("\n")).collect();
+pub(super) fn plan(pools: &[PoolStatus], siblings: Option<&SiblingsStatus>, room: Room) -> String {
+    let siblings = siblings.map(|siblings| summary("Siblings", &siblings.summary, room.width));
+    let pools = pools.iter().map(|pool| pool::plan(pool, room).join("\n"));
+    let sections: Vec<_> = siblings.into_iter().chain(pools).collect();
     format!("{}\n\n{QUIET_STYLE}Nothing was pushed.{QUIET_STYLE:#}\n", sections.join("\n\n"))
 }
 
-/// Writes the status for a screen, with a problem of the connection at the top and the key to quit at the bottom.
-pub(super) fn screen(latest: Option<&Status>, problem: Option<&str>, url: &str, room: Room) -> String {
+/// Writes the status for a screen, with a problem of the connection at the top and `foot` at the bottom. Unscrolled, it is a
+/// summary that fits; scrolled, the whole status from that line on, which is moved back to the last one that fills the
+/// screen.
+pub(super) fn screen(
+    latest: Option<&Overview>,
+    problem: Option<&str>,
+    foot: &str,
+    scrolled: &mut usize,
+    room: Room,
+) -> String {
     let mut text = String::new();
     if let Some(problem) = problem {
         let problem = shortened(&plain(problem), room.width);
@@ -55,17 +109,24 @@ pub(super) fn screen(latest: Option<&Status>, problem: Option<&str>, url: &str, 
     }
     let height = room.height.map(|height| height.saturating_sub(text.lines().count() + 2));
     if let Some(latest) = latest {
-        text += &status(latest, Room { height, ..room });
+        let whole = (*scrolled > 0).then(|| status(latest, Room { height: None, ..room }));
+        let count = whole.as_ref().map_or(0, |whole| whole.lines().count());
+        *scrolled = (*scrolled).min(count.saturating_sub(height.unwrap_or(0)));
+        match whole.filter(|_| *scrolled > 0) {
+            Some(whole) => text += &(whole.lines().skip(*scrolled).collect::<Vec<_>>().join("\n") + "\n"),
+            None => text += &status(latest, Room { height, ..room }),
+        }
     }
     // The foot and the empty line above it are always shown, however small the terminal is.
     let lines = text.lines().take(room.height.map_or(usize::MAX, |height| height.saturating_sub(2)));
     let lines: Vec<_> = lines.map(|line| cut(line, room.width)).collect();
-    let foot = shortened(&plain(&format!("{url}   q quits")), room.width);
+    let foot = shortened(&plain(foot), room.width);
     format!("{}\n\n{QUIET_STYLE}{foot}{QUIET_STYLE:#}", lines.join("\n"))
 }
 
 /// Writes the status as one line, for a log.
-pub(super) fn line(status: &Status) -> String {
+pub(super) fn line(overview: &Overview) -> String {
+    let status = &overview.status;
     let mut line = status.summary.text.clone();
     for pool in &status.pools {
         let _ = write!(line, " | pool {}: {}", pool.name, pool.text);
@@ -73,12 +134,13 @@ pub(super) fn line(status: &Status) -> String {
             let _ = write!(line, ", imbalance {}", percent(ratio));
         }
     }
-    if let Some(push) = last_push(&status.traefik) {
+    if let Some(push) = last_push(&status.traefik).filter(|_| overview.replicas.is_empty()) {
         let _ = write!(line, " | last push {push}");
     }
     plain(&line)
 }
 
+/// Writes the state as a whole, in one or two lines.
 fn head(status: &Status, room: Room) -> Vec<String> {
     let width = room.width;
     let (text, about) = (plain(&status.summary.text), plain(&status.summary.detail));
@@ -91,8 +153,12 @@ fn head(status: &Status, room: Room) -> Vec<String> {
     let text = if room.height.is_some() { shortened(&text, width) } else { text };
     let style = severity_style(status.summary.severity).bold();
     let first = format!("{style}{text}{style:#}{between}{QUIET_STYLE}{about}{QUIET_STYLE:#}");
-    let mut lines: Vec<_> = first.lines().map(str::to_owned).collect();
-    lines.push(summary("Traefik", &status.traefik.summary, width));
+    first.lines().map(str::to_owned).collect()
+}
+
+/// Writes the states of the parts of one ilb.
+fn parts(status: &Status, width: usize) -> Vec<String> {
+    let mut lines = vec![summary("Traefik", &status.traefik.summary, width)];
     if let Some(problem) = &status.traefik.problem {
         lines.push(fact("", QUIET_STYLE, &problem.text, "", width));
     }

@@ -4,9 +4,10 @@
 //! are answered by a thread of their own, whatever the readers of everything else do.
 
 mod connection;
+mod connection_page;
 mod document;
-mod events;
 mod first_line;
+mod histories;
 mod host;
 mod listener;
 mod page;
@@ -15,5 +16,6 @@ mod routes;
 mod sending;
 mod server;
 mod siblings;
+mod stream;
 
 pub(crate) use self::server::Admin;

@@ -3,21 +3,30 @@
 //! The loop reports events, and the facts are updated by each. A status, a metric or a page is made from them only on
 //! request, so nothing outlives its backend and nothing is computed that is not read.
 
+pub(crate) mod changes;
 mod closing;
+mod connection_log;
 mod degraded;
+mod event_log;
 mod events;
 mod facts;
+pub(crate) mod history;
 mod imbalance;
+mod left;
+mod limit;
 mod load;
 pub(crate) mod numbers;
 mod pool;
 mod problem;
+mod push_rate;
 mod reload;
 mod sharing;
+mod since;
 mod status;
 mod survey;
 mod traefik;
 mod words;
+mod zones;
 
 use std::sync::Arc;
 
@@ -27,13 +36,21 @@ use tokio::{sync::watch, time::Instant};
 use self::events::Urgency;
 pub(crate) use self::{
     closing::PoolClosings,
+    connection_log::ConnectionLogCounts,
     facts::Facts,
+    imbalance::Imbalance,
     pool::PoolFacts,
     sharing::{PoolSharing, SiblingsFacts},
-    status::{BackendStatus, PoolStatus, StateCounts, Status, StatusSummary, TraefikStatus},
+    status::{
+        BackendStatus, ComplaintStatus, EventStatus, InstanceIdentity, PoolStatus, SiblingsStatus, StateCounts, Status,
+        StatusSummary, TraefikStatus,
+    },
     traefik::TraefikFacts,
-    words::{BackendState, PushResult, PushState, Reload, Severity},
+    words::{BackendState, EventKind, Level, PushResult, PushState, Reload, Severity},
+    zones::ZoneFacts,
 };
+
+use crate::{observe::SettingsEvent, settings::InstanceSettings};
 
 /// The facts, shared between the loop that updates them and all readers.
 #[derive(Clone, Debug)]
@@ -44,12 +61,58 @@ impl Insight {
         Self(Arc::new(watch::Sender::new(Facts::new(Instant::now()))))
     }
 
+    /// Replaces what is known about the place that this process runs in.
+    pub(crate) fn with_instance(self, instance: &InstanceSettings) -> Self {
+        self.update(|facts, _| {
+            facts.instance = Arc::new(instance.into());
+            Urgency::Now
+        });
+        self
+    }
+
+    /// Takes in an event of the settings file.
+    pub(crate) fn settings_changed(&self, event: &SettingsEvent<'_>) {
+        self.update(|facts, now| {
+            facts.reloads.reloaded(event.reload());
+            facts.log.add(event_log::record::settings(event), now);
+            Urgency::Now
+        });
+    }
+
+    /// Takes in whether there have to be siblings.
+    pub(crate) fn expect_siblings(&self, is_expected: bool) {
+        self.update(|facts, _| {
+            let before = std::mem::replace(&mut facts.siblings.is_expected, is_expected);
+            if before == is_expected { Urgency::Routine } else { Urgency::Now }
+        });
+    }
+
+    /// Takes in why this process may not list its siblings; `None` if it may.
+    pub(crate) fn siblings_forbidden(&self, reason: Option<String>) {
+        self.update(|facts, _| {
+            facts.siblings.is_on = true;
+            let before = std::mem::replace(&mut facts.siblings.forbidden, reason);
+            if before == facts.siblings.forbidden { Urgency::Routine } else { Urgency::Now }
+        });
+    }
+
     /// Takes in the result of reading changed settings.
+    #[cfg(test)]
     pub(crate) fn reloaded(&self, result: Reload) {
         self.update(|facts, _| {
             facts.reloads.reloaded(result);
             Urgency::Now
         });
+    }
+
+    /// Returns the numbers of the log of connections, which are shown from now on.
+    pub(crate) fn log_connections(&self) -> Arc<ConnectionLogCounts> {
+        let counts = Arc::new(ConnectionLogCounts::default());
+        self.update(|facts, _| {
+            facts.connection_log = Some(Arc::clone(&counts));
+            Urgency::Now
+        });
+        counts
     }
 
     /// Takes in a plan that would be pushed, as if it were in force.

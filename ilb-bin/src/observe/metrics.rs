@@ -6,6 +6,7 @@
 mod backend;
 mod catalog;
 mod closing;
+mod connection_log;
 mod convert;
 mod encode;
 mod format;

@@ -9,7 +9,7 @@ fn each_event_of_the_settings_file_is_logged_and_counted_once() {
     let observer = SettingsObserver::new(insight.clone());
     let (lines, _guard) = Lines::collect();
     let (added, removed) = (["a".parse().unwrap(), "b".parse().unwrap()], ["c".parse().unwrap()]);
-    observer.on(&SettingsEvent::Applied { added: &added, removed: &removed, pending: &["log.format"] });
+    observer.on(&SettingsEvent::Applied { added: &added, removed: &removed, pending: &["admin"] });
     observer.on(&SettingsEvent::Refused { problems: "ilb.yaml:1: no" });
     observer.on(&SettingsEvent::Restored);
     insight.read(|facts| {

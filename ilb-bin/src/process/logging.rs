@@ -1,14 +1,26 @@
-//! The log of the process: where it goes, its format, and its level, which can be changed at run time.
+//! The log of the process: where it goes, and its level and format, which can be changed at run time.
 
 use std::{
     env,
     io::{self, IsTerminal},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use anyhow::Context;
+use tracing::{Event, Subscriber};
 use tracing_subscriber::{
-    EnvFilter, filter::LevelFilter, layer::SubscriberExt, reload::Handle, util::SubscriberInitExt,
+    filter::{LevelFilter, Targets},
+    fmt::{
+        self, FmtContext, FormatEvent, FormatFields,
+        format::{Format, Full, Json, Writer},
+    },
+    layer::SubscriberExt,
+    registry::LookupSpan,
+    reload::{self, Handle},
+    util::SubscriberInitExt,
 };
 
 use super::log_queue::LogQueue;
@@ -38,7 +50,8 @@ pub(crate) enum LogFormat {
 /// The log of the process, which never waits for the reader of stderr.
 #[derive(Clone)]
 pub(crate) struct Log {
-    set_filter: Arc<dyn Fn(EnvFilter) + Send + Sync>,
+    set_filter: Arc<dyn Fn(Targets) + Send + Sync>,
+    format: LineFormat,
     lines: LogQueue,
     repeated: RepeatedLines,
 }
@@ -48,32 +61,20 @@ impl Log {
     pub(crate) fn start(options: &LogOptions) -> anyhow::Result<Self> {
         let lines = LogQueue::start(io::stderr()).context("cannot start the thread that writes the log")?;
         let (writer, repeated) = (lines.clone(), RepeatedLines::default());
-        let subscriber = tracing_subscriber::fmt().with_env_filter(filter(options.level));
-        let subscriber = subscriber.with_writer(move || writer.clone());
+        let format = LineFormat::new(options.format);
         // Colours are for terminals, not for files or pods.
         let colours = io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
-        let subscriber = subscriber.with_ansi(colours);
-        let set_filter = match options.format {
-            LogFormat::Json => {
-                let subscriber = subscriber.json().flatten_event(true).with_current_span(false).with_span_list(false);
-                let subscriber = subscriber.with_filter_reloading();
-                let handle = subscriber.reload_handle();
-                subscriber.finish().with(repeated.clone()).init();
-                reloading(handle)
-            }
-            LogFormat::Text => {
-                let subscriber = subscriber.with_filter_reloading();
-                let handle = subscriber.reload_handle();
-                subscriber.finish().with(repeated.clone()).init();
-                reloading(handle)
-            }
-        };
-        Ok(Self { set_filter, lines, repeated })
+        let lines_of = fmt::layer().with_ansi(colours).event_format(format.clone()).with_writer(move || writer.clone());
+        let (filter, handle) = reload::Layer::new(filter(options.level));
+        tracing_subscriber::registry().with(filter).with(lines_of).with(repeated.clone()).init();
+        let set_filter = reloading(handle);
+        Ok(Self { set_filter, format, lines, repeated })
     }
 
-    /// Changes the level while the process logs.
-    pub(crate) fn set_level(&self, level: LevelFilter) {
-        (self.set_filter)(filter(level));
+    /// Changes level and format while the process logs.
+    pub(crate) fn set(&self, options: &LogOptions) {
+        (self.set_filter)(filter(options.level));
+        self.format.set(options.format);
     }
 
     /// Returns the number of lines that were dropped because the reader of stderr has closed it or is too slow.
@@ -92,8 +93,42 @@ impl Log {
     }
 }
 
+/// Writes each event in the format that is in effect at that moment.
+#[derive(Clone)]
+struct LineFormat {
+    is_json: Arc<AtomicBool>,
+    json: Format<Json>,
+    text: Format<Full>,
+}
+
+impl LineFormat {
+    fn new(format: LogFormat) -> Self {
+        let json = fmt::format().json().flatten_event(true).with_current_span(false).with_span_list(false);
+        let is_json = Arc::new(AtomicBool::new(format == LogFormat::Json));
+        Self { is_json, json, text: fmt::format() }
+    }
+
+    fn set(&self, format: LogFormat) {
+        self.is_json.store(format == LogFormat::Json, Ordering::Relaxed);
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for LineFormat
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, writer: Writer<'_>, event: &Event<'_>) -> std::fmt::Result {
+        if self.is_json.load(Ordering::Relaxed) {
+            self.json.format_event(context, writer, event)
+        } else {
+            self.text.format_event(context, writer, event)
+        }
+    }
+}
+
 /// Returns the function that replaces the filter behind `handle`.
-fn reloading<S: 'static>(handle: Handle<EnvFilter, S>) -> Arc<dyn Fn(EnvFilter) + Send + Sync> {
+fn reloading<S: 'static>(handle: Handle<Targets, S>) -> Arc<dyn Fn(Targets) + Send + Sync> {
     Arc::new(move |filter| {
         // Fails only after the subscriber has been dropped.
         let _ = handle.reload(filter);
@@ -103,9 +138,16 @@ fn reloading<S: 'static>(handle: Handle<EnvFilter, S>) -> Arc<dyn Fn(EnvFilter) 
 /// Returns a filter that lets ilb's own targets through at `level`, and other targets only at `debug` and below.
 ///
 /// kube logs an error for each failed attempt, while ilb logs an outage once: kube's lines are for debugging.
-fn filter(level: LevelFilter) -> EnvFilter {
-    let others = if level >= LevelFilter::DEBUG { "info" } else { "off" };
-    let own = ["ilb", "ilb_controller", "ilb_discovery", "ilb_connections", "ilb_traefik_client", "ilb_reconciler"];
-    let directives: Vec<_> = own.iter().map(|target| format!("{target}={level}")).collect();
-    EnvFilter::new(format!("{others},{}", directives.join(",")))
+fn filter(level: LevelFilter) -> Targets {
+    let others = if level >= LevelFilter::DEBUG { LevelFilter::INFO } else { LevelFilter::OFF };
+    let own = [
+        "ilb",
+        "ilb_controller",
+        "ilb_discovery",
+        "ilb_connections",
+        "ilb_traefik_client",
+        "ilb_reconciler",
+        "ilb_siblings",
+    ];
+    Targets::new().with_default(others).with_targets(own.map(|target| (target, level)))
 }

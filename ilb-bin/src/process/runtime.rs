@@ -12,3 +12,11 @@ pub(crate) fn block_on<T, E: From<anyhow::Error>>(work: impl Future<Output = Res
     runtime.shutdown_background();
     result
 }
+
+/// Does the same for work that is woken often: as a task. To wake the future that a runtime with a single thread blocks on
+/// takes a system call and another turn of the runtime.
+pub(crate) fn run_as_task<T: Send + 'static, E: From<anyhow::Error> + Send + 'static>(
+    work: impl Future<Output = Result<T, E>> + Send + 'static,
+) -> Result<T, E> {
+    block_on(async { tokio::spawn(work).await.context("a task has panicked")? })
+}

@@ -1,21 +1,25 @@
 //! Defines every setting: reading, `ilb check`, the flags and the documentation are made from these definitions.
 
 pub(super) mod closing;
+pub(super) mod connection_log;
 mod forms;
+pub(super) mod instance;
 pub(super) mod siblings;
+pub(super) mod traefik;
+pub(super) mod zones;
 
 use std::{path::PathBuf, time::Duration};
 
 use ilb_controller::Shares;
 use ilb_discovery::{BackendPort, Families, Selector, ipnet::IpNet};
-use ilb_reconciler::Method;
-use ilb_traefik_client::{Name, ProxyProtocol, fleet::Quorum};
+use ilb_reconciler::{Method, least_connections::Overflow};
+use ilb_traefik_client::{Name, ProxyProtocol};
 use tracing_subscriber::filter::LevelFilter;
 
 use self::forms::{BOOLEAN_FORM, DURATION_FORM};
 use super::{
     listen_address::ListenAddress,
-    parsers::{self, boolean, interval, non_empty, parsed, path, positive_duration, traefik_url},
+    parsers::{self, boolean, interval, non_empty, parsed, path, positive_duration},
     setting::{
         DefaultValue::{ByStderr, Text, Unset},
         Key, ListSetting, Setting,
@@ -63,100 +67,6 @@ pub(super) static ADMIN_HOSTS: ListSetting<String> = ListSetting(Setting {
     about: "Names by which the status page, the status and the metrics may be requested, besides addresses, `localhost`, names \
             without a dot, `….svc` and the cluster's longer names of Services: those of a proxy in front, or `SERVICE.NAMESPACE`.",
 });
-
-pub(super) static TRAEFIK_URLS: ListSetting<String> = ListSetting(Setting {
-    path: "traefik.urls",
-    variables: &["ILB_TRAEFIK_URLS", "TRAEFIK_API_URL"],
-    parse: traefik_url,
-    default: Text("http://localhost:8080/api/providers/rest"),
-    form: "an http URL such as http://localhost:8080/api/providers/rest",
-    about: "URL of Traefik's REST provider, or the base URL above it. Several URLs make a fleet: each Traefik gets the same \
-            configuration.",
-});
-
-pub(super) static TRAEFIK_DNS: Setting<String> = Setting {
-    path: "traefik.dns",
-    variables: &["ILB_TRAEFIK_DNS"],
-    parse: traefik_url,
-    default: Unset("none"),
-    form: "a URL whose host resolves to all instances, such as http://traefik.apps:8080",
-    about: "URL of a fleet, instead of `traefik.urls`: each address that its host resolves to, now or later, is a Traefik \
-            that gets the configuration.",
-};
-
-pub(super) static TRAEFIK_QUORUM: Setting<Quorum> = Setting {
-    path: "traefik.quorum",
-    variables: &["ILB_TRAEFIK_QUORUM"],
-    parse: parsers::quorum,
-    default: Text("1"),
-    form: "all, or a number of Traefiks such as 1",
-    about: "Number of Traefiks of a fleet that have to run the configuration for ilb to be ready, and for a change to count \
-            as done; all of them if there are fewer. The others get it as soon as they can.",
-};
-
-pub(super) static TRAEFIK_TIMEOUT: Setting<Duration> = Setting {
-    path: "traefik.timeout",
-    variables: &["ILB_TRAEFIK_TIMEOUT"],
-    parse: parsers::traefik_timeout,
-    default: Text("3s"),
-    form: "a duration of at most 5m, such as 3s",
-    about: "Maximum time of one request to Traefik. With thousands of backends, a Traefik that is limited to a fraction of a \
-            core needs longer to show its configuration.",
-};
-
-pub(super) static TRAEFIK_USERNAME: Setting<String> = Setting {
-    path: "traefik.basicAuth.username",
-    variables: &["ILB_TRAEFIK_USERNAME"],
-    parse: non_empty,
-    default: Unset("none"),
-    form: "a user name",
-    about: "User name for a Traefik that requires basic authentication.",
-};
-
-pub(super) static TRAEFIK_PASSWORD_FILE: Setting<PathBuf> = Setting {
-    path: "traefik.basicAuth.passwordFile",
-    variables: &["ILB_TRAEFIK_PASSWORD_FILE"],
-    parse: path,
-    default: Unset("none"),
-    form: "the path of a file that holds the password",
-    about: "Password of that user, read at the start.",
-};
-
-pub(super) static TRAEFIK_BEARER_TOKEN_FILE: Setting<PathBuf> = Setting {
-    path: "traefik.bearerTokenFile",
-    variables: &["ILB_TRAEFIK_BEARER_TOKEN_FILE"],
-    parse: path,
-    default: Unset("none"),
-    form: "the path of a file that holds a token",
-    about: "Bearer token sent to Traefik instead of basic authentication, read again for each request.",
-};
-
-pub(super) static TRAEFIK_CA_FILE: Setting<PathBuf> = Setting {
-    path: "traefik.tls.caFile",
-    variables: &["ILB_TRAEFIK_CA_FILE"],
-    parse: path,
-    default: Unset("none"),
-    form: "the path of a PEM file with certificates",
-    about: "Certificate authorities that are trusted to sign Traefik's certificate. Required for https.",
-};
-
-pub(super) static TRAEFIK_CERT_FILE: Setting<PathBuf> = Setting {
-    path: "traefik.tls.certFile",
-    variables: &["ILB_TRAEFIK_CERT_FILE"],
-    parse: path,
-    default: Unset("none"),
-    form: "the path of a PEM file with a certificate",
-    about: "Client certificate that is presented to Traefik.",
-};
-
-pub(super) static TRAEFIK_KEY_FILE: Setting<PathBuf> = Setting {
-    path: "traefik.tls.keyFile",
-    variables: &["ILB_TRAEFIK_KEY_FILE"],
-    parse: path,
-    default: Unset("none"),
-    form: "the path of a PEM file with a private key",
-    about: "Private key of the client certificate.",
-};
 
 pub(super) static CLOSER_SOCKET: Setting<PathBuf> = Setting {
     path: "closer.socket",
@@ -313,6 +223,27 @@ pub(super) static SLOW_START: Setting<Duration> = Setting {
     about: "How long a new backend takes to reach its full share. Only with `leastconn`.",
 };
 
+pub(super) static MAX_CONNECTIONS: Setting<u32> = Setting {
+    path: "pools[].maxConnections",
+    variables: &["ILB_MAX_CONNECTIONS"],
+    parse: parsers::max_connections,
+    default: Unset("none"),
+    form: "a number from 1",
+    about: "Maximum number of connections of a backend, through all replicas together; its annotation \
+            `ilb.dev/max-connections` (or the file) takes precedence. It is soft: see \
+            [a limit per backend](balancing.md#a-limit-per-backend). Only with `leastconn`.",
+};
+
+pub(super) static OVERFLOW: Setting<Overflow> = Setting {
+    path: "pools[].overflow",
+    variables: &["ILB_OVERFLOW"],
+    parse: parsers::overflow,
+    default: Text("refuse"),
+    form: "refuse or spread",
+    about: "Destination of new connections while all backends have as many as they may have. `refuse`: none, they are closed at \
+            once. `spread`: all backends, as if there were no limit.",
+};
+
 pub(super) static DRAINING_FALLBACK: Setting<bool> = Setting {
     path: "pools[].drainingFallback",
     variables: &["ILB_DRAINING_FALLBACK"],
@@ -365,18 +296,29 @@ pub(crate) static KEYS: &[Key] = &[
     LOG_FORMAT.key(),
     ADMIN_ADDRESS.key(),
     ADMIN_HOSTS.key(),
-    TRAEFIK_URLS.key(),
-    TRAEFIK_DNS.key(),
-    TRAEFIK_QUORUM.key(),
-    TRAEFIK_TIMEOUT.key(),
-    TRAEFIK_USERNAME.key(),
-    TRAEFIK_PASSWORD_FILE.key(),
-    TRAEFIK_BEARER_TOKEN_FILE.key(),
-    TRAEFIK_CA_FILE.key(),
-    TRAEFIK_CERT_FILE.key(),
-    TRAEFIK_KEY_FILE.key(),
+    traefik::TRAEFIK_URLS.key(),
+    traefik::TRAEFIK_DNS.key(),
+    traefik::TRAEFIK_QUORUM.key(),
+    traefik::TRAEFIK_TIMEOUT.key(),
+    traefik::TRAEFIK_USERNAME.key(),
+    traefik::TRAEFIK_PASSWORD_FILE.key(),
+    traefik::TRAEFIK_BEARER_TOKEN_FILE.key(),
+    traefik::TRAEFIK_CA_FILE.key(),
+    traefik::TRAEFIK_CERT_FILE.key(),
+    traefik::TRAEFIK_KEY_FILE.key(),
     CLOSER_SOCKET.key(),
     siblings::SIBLINGS.key(),
+    siblings::EXPECT_SIBLINGS.key(),
+    instance::INSTANCE_POD.key(),
+    instance::INSTANCE_NAMESPACE.key(),
+    instance::INSTANCE_NODE.key(),
+    instance::INSTANCE_RELEASE.key(),
+    instance::INSTANCE_UID.key(),
+    zones::INSTANCE_ZONE.key(),
+    zones::ZONE_OF_NODE.key(),
+    instance::KUBERNETES_EVENTS.key(),
+    connection_log::CONNECTION_LOG_ENABLED.key(),
+    connection_log::CONNECTION_LOG_MAX_RATE.key(),
     POOL_NAME.key(),
     SELECTOR.key(),
     SERVICE.key(),
@@ -393,6 +335,10 @@ pub(crate) static KEYS: &[Key] = &[
     METHOD.key(),
     CAPACITY.key(),
     SLOW_START.key(),
+    MAX_CONNECTIONS.key(),
+    OVERFLOW.key(),
+    zones::ZONES.key(),
+    zones::ZONE_MAX_EXCESS.key(),
     DRAINING_FALLBACK.key(),
     DIAL_TIMEOUT.key(),
     KEEP_ALIVE.key(),
@@ -439,12 +385,18 @@ mod tests {
         assert!(KEYS.iter().all(|key| key.variables[0].starts_with("ILB_")));
     }
 
-    const SIBLINGS_FILE: &str = include_str!("definitions/siblings.rs");
-
     /// A definition that is missing in the table would be neither documented nor accepted.
     #[test]
     fn the_table_has_every_definition() {
-        let files = [include_str!("definitions.rs"), include_str!("definitions/closing.rs"), SIBLINGS_FILE];
+        let files = [
+            include_str!("definitions.rs"),
+            include_str!("definitions/closing.rs"),
+            include_str!("definitions/connection_log.rs"),
+            include_str!("definitions/instance.rs"),
+            include_str!("definitions/siblings.rs"),
+            include_str!("definitions/traefik.rs"),
+            include_str!("definitions/zones.rs"),
+        ];
         let lines = files.into_iter().flat_map(str::lines);
         let is_static = |line: &&str| {
             ["pub(super) static ", "pub(in crate::settings) static "].iter().any(|start| line.starts_with(start))

@@ -12,13 +12,24 @@ use super::{
 };
 
 /// A setting in effect.
+#[allow(clippy::struct_field_names, reason = "it is a field of a document")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Effective {
     /// Place in the file: `log.level`, `pools[0].selector`.
     pub(crate) path: String,
-    /// Value as it is written, without secrets.
+    /// Value as it is written, without secrets, or words for people.
     pub(crate) value: String,
+    /// Value for programs: a text, or the texts of a list; `null` if there is none.
+    pub(crate) effective: Option<Value>,
     pub(crate) source: Origin,
+}
+
+/// Value of a setting for programs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Value {
+    One(String),
+    Several(Vec<String>),
 }
 
 /// Widest column of values in characters; longer values stand out of it.
@@ -26,24 +37,34 @@ const MAX_VALUE_WIDTH: usize = 60;
 
 impl Effective {
     /// Lists all settings: those of the process, then those of each pool.
-    pub(super) fn all(merged: &Merged) -> Vec<Self> {
+    /// `terminal` is whether stderr is one, on which some defaults depend.
+    pub(super) fn all(merged: &Merged, terminal: bool) -> Vec<Self> {
         let (of_pools, of_process): (Vec<_>, Vec<_>) = KEYS.iter().partition(|key| key.is_of_pool());
-        let process = of_process.iter().map(|key| Self::new(merged, key, 0));
-        let pools = (0..merged.pools()).flat_map(|pool| of_pools.iter().map(move |key| Self::new(merged, key, pool)));
+        let process = of_process.iter().map(|key| Self::new(merged, terminal, key, 0));
+        let pools =
+            (0..merged.pools()).flat_map(|pool| of_pools.iter().map(move |key| Self::new(merged, terminal, key, pool)));
         process.chain(pools).collect()
     }
 
-    fn new(merged: &Merged, key: &Key, pool: usize) -> Self {
+    fn new(merged: &Merged, terminal: bool, key: &Key, pool: usize) -> Self {
         let path = key.path_in_pool(pool);
-        let text = match key.shape {
-            Shape::Single => merged.value(&path).map(|given| given.text),
-            Shape::List => merged.list(&path).map(|items| {
-                let texts: Vec<_> = items.into_iter().map(|item| item.text).collect();
-                texts.join(", ")
-            }),
+        let given = match key.shape {
+            Shape::Single => merged.value(&path).map(|given| Value::One(masked(&given.text))),
+            Shape::List => merged
+                .list(&path)
+                .map(|items| Value::Several(items.into_iter().map(|item| masked(&item.text)).collect())),
         };
-        let value = text.map_or_else(|| key.default.to_string(), |text| masked(&text));
-        Self { value, source: merged.origin(&path).unwrap_or(Origin::Default), path }
+        let value = match &given {
+            Some(Value::One(text)) => text.clone(),
+            Some(Value::Several(texts)) => texts.join(", "),
+            None => key.default.to_string(),
+        };
+        let default = || {
+            let text = key.default.text(terminal)?.to_owned();
+            Some(if key.shape == Shape::List { Value::Several(vec![text]) } else { Value::One(text) })
+        };
+        let effective = given.or_else(default);
+        Self { value, effective, source: merged.origin(&path).unwrap_or(Origin::Default), path }
     }
 }
 

@@ -79,7 +79,8 @@ impl Walk<'_> {
                 self.table(&path, &pattern, entry.value);
             } else {
                 let parent = pattern.rsplit_once('.').map_or("", |(parent, _)| parent);
-                self.problem(entry.line, &format!("{path} is not a setting: give {}", accepted(parent)));
+                let meant = nearest(&pattern).map(|name| format!("did you mean {name}? ")).unwrap_or_default();
+                self.problem(entry.line, &format!("{path} is not a setting: {meant}give {}", accepted(parent)));
             }
         }
     }
@@ -136,6 +137,32 @@ impl Walk<'_> {
 
 fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+/// Returns the last part of the setting or section beside `pattern` that is spelt nearly like it.
+fn nearest(pattern: &str) -> Option<&'static str> {
+    let (parent, name) = pattern.rsplit_once('.').unwrap_or(("", pattern));
+    let beside = KEYS.iter().filter_map(|key| {
+        let rest = if parent.is_empty() { key.path } else { key.path.strip_prefix(parent)?.strip_prefix('.')? };
+        rest.split(['.', '[']).next()
+    });
+    let distances = beside.map(|known| (distance(&known.to_lowercase(), &name.to_lowercase()), known));
+    // A letter in three may be wrong.
+    distances.filter(|(distance, known)| *distance * 3 <= known.len().max(3)).min().map(|(_, known)| known)
+}
+
+/// Counts the letters that have to be inserted, removed or replaced to make `a` of `b`.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, y) in b.chars().enumerate() {
+            let replaced = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.chars().count()]
 }
 
 /// Lists the keys of the table at `pattern`.

@@ -3,7 +3,12 @@
 use std::{io, path::PathBuf};
 
 use super::{
-    definitions::FILE_VARIABLE, file, file_layer::FileLayer, layer::Layer, merged::Merged, problems::Problems,
+    definitions::{BACKENDS_FILE, FILE_VARIABLE, SELECTOR, SERVICE, instance::INSTANCE_RELEASE},
+    file,
+    file_layer::FileLayer,
+    layer::Layer,
+    merged::Merged,
+    problems::Problems,
 };
 
 /// Sources of the settings, as a process is given them.
@@ -15,11 +20,25 @@ pub(crate) struct Inputs {
     pub(crate) variables: Vec<(String, String)>,
     /// Names, without dashes, and values of the flags.
     pub(crate) flags: Vec<(String, String)>,
+    /// Context of the kubeconfig, which is no setting: it says where ilb is at home, not what it does.
+    pub(crate) context: Option<String>,
     /// True if stderr is a terminal.
     pub(crate) terminal: bool,
 }
 
 impl Inputs {
+    /// Returns whether nothing says where the backends are: no file, no variable, and no flag but one of the instance.
+    pub(crate) fn is_empty(&self) -> bool {
+        let is_source = |name: &String| {
+            let sources = [SELECTOR.key(), SERVICE.key(), BACKENDS_FILE.key()];
+            sources.iter().any(|key| key.variables.contains(&name.as_str()))
+        };
+        let names_instance = |(flag, _): &(String, String)| flag == &INSTANCE_RELEASE.key().flag();
+        self.file().is_none()
+            && self.flags.iter().all(names_instance)
+            && !self.variables.iter().any(|(name, _)| is_source(name))
+    }
+
     /// Returns the file that settings are read from, if any.
     pub(crate) fn file(&self) -> Option<PathBuf> {
         let named = || self.variables.iter().find(|(name, value)| name == FILE_VARIABLE && !value.is_empty());

@@ -4,8 +4,8 @@ use std::{error::Error, num::NonZeroUsize, path::PathBuf, str::FromStr, time::Du
 
 use anyhow::{Context, anyhow, ensure};
 use ilb_controller::Shares;
-use ilb_discovery::{Families, ServiceName, ipnet::IpNet};
-use ilb_reconciler::Method;
+use ilb_discovery::{Families, PodRef, ServiceName, ipnet::IpNet};
+use ilb_reconciler::{Method, least_connections::Overflow};
 use ilb_traefik_client::{ProxyProtocol, Traefik, client::BuildError, fleet::Quorum};
 use tracing_subscriber::filter::LevelFilter;
 
@@ -20,6 +20,12 @@ pub(super) fn parsed<T: FromStr<Err: Error + Send + Sync + 'static>>(text: &str)
 /// Takes any text but the empty one.
 pub(super) fn non_empty(text: &str) -> anyhow::Result<String> {
     ensure!(!text.is_empty(), "it is empty");
+    Ok(text.to_owned())
+}
+
+/// Takes the name of an object of Kubernetes.
+pub(super) fn object_name(text: &str) -> anyhow::Result<String> {
+    PodRef::try_new(text, text)?;
     Ok(text.to_owned())
 }
 
@@ -165,6 +171,29 @@ pub(super) fn permille(text: &str) -> anyhow::Result<u32> {
     let permille = whole.parse::<u16>()?.saturating_mul(10).saturating_add(tenths.parse()?);
     ensure!((1..=1000).contains(&permille), "it must be from 0.1% to 100%");
     Ok(permille.into())
+}
+
+/// Takes the maximum number of connections of a backend.
+pub(super) fn max_connections(text: &str) -> anyhow::Result<u32> {
+    Ok(text.parse::<std::num::NonZeroU32>()?.get())
+}
+
+pub(super) fn overflow(text: &str) -> anyhow::Result<Overflow> {
+    match text {
+        "refuse" => Ok(Overflow::Refuse),
+        "spread" => Ok(Overflow::Spread),
+        _ => Err(anyhow!("unknown option")),
+    }
+}
+
+/// Takes whether a zone is preferred.
+pub(super) fn zones(text: &str) -> anyhow::Result<bool> {
+    match text {
+        "prefer" => Ok(true),
+        // Helm reads `off` without quotes as `false`.
+        "off" | "false" => Ok(false),
+        _ => Err(anyhow!("unknown option")),
+    }
 }
 
 /// Takes a number of connections.

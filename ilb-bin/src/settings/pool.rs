@@ -7,7 +7,7 @@ use std::{
 
 use ilb_controller::Shares;
 use ilb_discovery::{AddressPolicy, BackendPort, Families};
-use ilb_reconciler::{ClosingPolicy, Method};
+use ilb_reconciler::{ClosingPolicy, Method, least_connections::Limit, zones::ZonePreference};
 use ilb_traefik_client::{Name, ProxyProtocol, Timeouts};
 
 use super::{
@@ -15,8 +15,10 @@ use super::{
     closing,
     definitions::{
         ADDRESS_FAMILIES, ALL_NAMESPACES, ALLOW_LOOPBACK, ALLOWED_NETWORKS, BACKEND_PORT, BACKENDS_FILE, CAPACITY,
-        DIAL_TIMEOUT, DRAINING_FALLBACK, ENTRY_POINT, KEEP_ALIVE, METHOD, NAMESPACES, POOL_NAME, PROXY_PROTOCOL,
-        SELECTOR, SERVICE, SLOW_START, TERMINATION_DELAY, UPDATE_INTERVAL, WATCH,
+        DIAL_TIMEOUT, DRAINING_FALLBACK, ENTRY_POINT, KEEP_ALIVE, MAX_CONNECTIONS, METHOD, NAMESPACES, OVERFLOW,
+        POOL_NAME, PROXY_PROTOCOL, SELECTOR, SERVICE, SLOW_START, TERMINATION_DELAY, UPDATE_INTERVAL, WATCH,
+        closing::REBALANCE_STOP_AT,
+        zones::{ZONE_MAX_EXCESS, ZONES},
     },
     origin::Origin,
     reading::{Reading, Reported},
@@ -38,6 +40,9 @@ pub(crate) struct PoolSettings {
     pub(crate) method: Method,
     pub(crate) shares: Shares,
     pub(crate) slow_start: Duration,
+    pub(crate) limit: Limit,
+    /// Excess in percent up to which backends of the own zone are preferred; `None` if they are not.
+    pub(crate) zone_max_excess: Option<u32>,
     pub(crate) draining_fallback: bool,
     pub(crate) timeouts: Timeouts,
     pub(crate) proxy_protocol: Option<ProxyProtocol>,
@@ -69,6 +74,7 @@ impl PoolSettings {
         let backends = backends(reading);
         let method = reading.get(&METHOD)?;
         let (watch, update_interval) = (reading.get(&WATCH)?, reading.get(&UPDATE_INTERVAL)?);
+        let closing = closing::read(reading, backends.as_ref().ok(), method, (watch, update_interval))?;
         Ok(Self {
             name: name?,
             entry_point: reading.get(&ENTRY_POINT)?,
@@ -81,10 +87,12 @@ impl PoolSettings {
             method,
             shares: reading.get(&CAPACITY)?,
             slow_start: slow_start(reading, method)?,
+            limit: limit(reading, method)?,
+            zone_max_excess: zones(reading, method, &closing)?,
             draining_fallback: reading.get(&DRAINING_FALLBACK)?,
             timeouts: timeouts(reading)?,
             proxy_protocol: reading.get_optional(&PROXY_PROTOCOL),
-            closing: closing::read(reading, backends.as_ref().ok(), method, (watch, update_interval))?,
+            closing,
             // Last, so that a pool without backends is checked as a whole.
             backends: backends?,
         })
@@ -177,6 +185,35 @@ fn slow_start(reading: &mut Reading<'_>, method: Method) -> Result<Duration, Rep
         report_ineffective(reading, SLOW_START.key(), "the method roundrobin, in which backends take turns");
     }
     Ok(slow_start)
+}
+
+fn limit(reading: &mut Reading<'_>, method: Method) -> Result<Limit, Reported> {
+    let max_connections = reading.get_optional(&MAX_CONNECTIONS);
+    if method == Method::RoundRobin {
+        report_ineffective(reading, MAX_CONNECTIONS.key(), "the method roundrobin, which counts nothing");
+    }
+    Ok(Limit { max_connections, overflow: reading.get(&OVERFLOW)? })
+}
+
+fn zones(reading: &mut Reading<'_>, method: Method, closing: &ClosingPolicy) -> Result<Option<u32>, Reported> {
+    let (is_on, max_excess) = (reading.get(&ZONES)?, reading.get(&ZONE_MAX_EXCESS)?);
+    if !is_on && max_excess == ZonePreference::DEFAULT_MAX_EXCESS_PERCENT {
+        return Ok(None);
+    }
+    if !is_on {
+        report_ineffective(reading, ZONE_MAX_EXCESS.key(), "zones: off");
+        return Ok(None);
+    }
+    if method == Method::RoundRobin {
+        report_ineffective(reading, ZONES.key(), "the method roundrobin, in which backends take turns");
+    }
+    if closing.rebalance.is_some_and(|rebalance| rebalance.stop_at_percent < max_excess) {
+        let [stop_at, excess] = [REBALANCE_STOP_AT.key(), ZONE_MAX_EXCESS.key()].map(|key| reading.name(key));
+        reading.report(format!(
+            "{stop_at} must be at least {excess} ({max_excess} %): otherwise connections that are preferred in the own zone              would be closed again"
+        ));
+    }
+    Ok(Some(max_excess))
 }
 
 fn timeouts(reading: &mut Reading<'_>) -> Result<Timeouts, Reported> {

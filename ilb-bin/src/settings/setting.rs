@@ -107,6 +107,45 @@ impl Key {
         self.about
     }
 
+    /// Returns the accepted form, as it follows "give" in a message.
+    pub(crate) fn form(&self) -> &'static str {
+        self.form
+    }
+
+    /// Returns the default in words.
+    pub(crate) fn default_text(&self) -> String {
+        self.default.to_string()
+    }
+
+    /// Returns the environment variables that set it, ilb's own first.
+    pub(crate) fn variables(&self) -> &'static [&'static str] {
+        self.variables
+    }
+
+    /// Returns its place in the file.
+    pub(crate) fn path(&self) -> &'static str {
+        self.path
+    }
+
+    /// Returns whether it is switched on or off.
+    pub(crate) fn is_boolean(&self) -> bool {
+        self.form.starts_with("true or false")
+    }
+
+    /// Returns the values that it takes, if there are few.
+    pub(crate) fn values(&self) -> &'static [&'static str] {
+        match self.path {
+            _ if self.is_boolean() => &["true", "false"],
+            "log.level" => &["debug", "info", "warn", "error"],
+            "log.format" => &["json", "text"],
+            "pools[].addressFamilies" => &["prefer-ipv4", "prefer-ipv6", "only-ipv4", "only-ipv6"],
+            "pools[].method" => &["leastconn", "roundrobin"],
+            "pools[].capacity" => &["annotation", "equal"],
+            "pools[].proxyProtocol" => &["1", "2"],
+            _ => &[],
+        }
+    }
+
     /// Returns whether each pool has this setting for itself.
     pub(super) fn is_of_pool(&self) -> bool {
         self.path.starts_with(POOL_PREFIX)

@@ -311,9 +311,12 @@ fn the_file_can_be_named_by_a_variable() {
 #[rstest]
 #[case(
     "pools:\n  - selector: a=b\n    backendport: 1\n",
-    "ilb.yaml:3: pools[0].backendport is not a setting: give one of"
+    "ilb.yaml:3: pools[0].backendport is not a setting: did you mean backendPort? give one of"
 )]
-#[case("pool: []\n", "ilb.yaml:1: pool is not a setting: give one of log, admin, traefik, closer, siblings, pools")]
+#[case(
+    "pool: []\n",
+    "ilb.yaml:1: pool is not a setting: did you mean pools? give one of log, admin, traefik, closer, siblings, expectSiblings, instance, kubernetesEvents, connectionLog, pools"
+)]
 #[case("log: debug\npools: [{selector: a}]\n", "ilb.yaml:1: log is a table: give one of level, format")]
 #[case("pools: app=a\n", "ilb.yaml:1: pools is a list: give at least one pool")]
 #[case("pools:\n  - selector: [a, b]\n", "ilb.yaml:2: pools[0].selector is a single value: give a label selector")]
@@ -343,6 +346,14 @@ fn a_mistake_in_the_file_is_named_with_its_line(#[case] text: &str, #[case] prob
 #[case("traefik: {basicAuth: {username: me}}\npools: [{selector: a}]\n", "needs traefik.basicAuth.passwordFile")]
 #[case("traefik: {urls: [\"https://a\"]}\npools: [{selector: a}]\n", "ilb.yaml:1: traefik.urls is https and needs")]
 #[case("pools: [{selector: a, method: roundrobin, slowStart: 30s}]\n", "pools[0].slowStart has no effect with")]
+#[case("pools: [{selector: a, method: roundrobin, zones: prefer}]\n", "pools[0].zones has no effect with")]
+#[case("pools: [{selector: a, zoneMaxExcess: 30%}]\n", "pools[0].zoneMaxExcess has no effect with zones: off")]
+#[case("pools: [{selector: a, zones: own}]\n", "give off or prefer")]
+#[case(
+    "pools: [{selector: a, zones: prefer, closing: {rebalance: {enabled: true}}}]\n",
+    "rebalance.stopAt must be at least"
+)]
+#[case("pools: [{selector: a}]\ninstance: {zoneOfNode: true}\n", "needs the name of the node")]
 #[case("pools: [{file: /a, namespaces: [b]}]\n", "ilb.yaml:1: pools[0].namespaces has no effect with a file")]
 #[case("pools: [{file: /a, backendPort: 1}]\n", "ilb.yaml:1: pools[0].backendPort has no effect with a file")]
 fn what_does_not_go_together_is_named_with_the_way_out(#[case] text: &str, #[case] problem: &str) {
@@ -422,5 +433,20 @@ fn effective_settings_are_shown_with_their_origin() {
     assert_eq!(paths.collect::<Vec<_>>(), KEYS.iter().map(|key| key.path).collect::<Vec<_>>());
     assert_eq!(shown.lines().count(), KEYS.len());
     let json = serde_json::to_value(&settings.effective).unwrap();
-    assert_eq!(json[0], serde_json::json!({"path": "log.level", "value": "info", "source": "default"}));
+    assert_eq!(
+        json[0],
+        serde_json::json!({"path": "log.level", "value": "info", "effective": "info", "source": "default"})
+    );
+}
+
+#[test]
+fn a_program_gets_values_and_a_person_gets_words() {
+    let settings = settings(&[("POD_LABELS", "app=a"), ("ILB_NAMESPACES", "a,b")]).unwrap();
+    let json = serde_json::to_value(&settings.effective).unwrap();
+    let of = |path: &str| json.as_array().unwrap().iter().find(|one| one["path"] == path).unwrap();
+    assert_eq!(of("log.format")["effective"], "json");
+    assert_eq!(of("log.format")["value"], "json, on a terminal text");
+    assert!(of("closer.socket")["effective"].is_null());
+    assert_eq!(of("pools[0].namespaces")["effective"], serde_json::json!(["a", "b"]));
+    assert_eq!(of("traefik.urls")["effective"][0], "http://localhost:8080/api/providers/rest");
 }

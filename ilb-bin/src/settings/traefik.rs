@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use ilb_traefik_client::fleet::Quorum;
 
 use super::{
-    definitions::{
+    definitions::traefik::{
         TRAEFIK_BEARER_TOKEN_FILE, TRAEFIK_CA_FILE, TRAEFIK_CERT_FILE, TRAEFIK_DNS, TRAEFIK_KEY_FILE,
         TRAEFIK_PASSWORD_FILE, TRAEFIK_QUORUM, TRAEFIK_TIMEOUT, TRAEFIK_URLS, TRAEFIK_USERNAME,
     },

@@ -4,8 +4,7 @@ use anyhow::Context;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client, Error, ResourceExt};
 
-use super::cluster::Cluster;
-use crate::{exit::Failure, settings::Settings};
+use crate::settings::Settings;
 
 /// Label of a namespace by which pods are admitted to it.
 const LABEL: &str = "pod-security.kubernetes.io/enforce";
@@ -20,15 +19,26 @@ enum Answer {
     Forbidden(String),
 }
 
-/// Checks whether `namespace` admits a pod with the closer of these settings; `None` is the namespace of this pod or of the
-/// kubeconfig's context. Returns what it found, for people.
-pub(crate) async fn check_admission(settings: &Settings, namespace: Option<&str>) -> Result<String, Failure> {
-    if let Some(reason) = reason_not_to_ask(settings) {
-        return Ok(reason.to_owned());
+/// Says whether a namespace admits the closer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Admission {
+    /// The finding, for people.
+    pub(crate) text: String,
+    /// False if it cannot be known.
+    pub(crate) is_known: bool,
+}
+
+/// Checks whether `namespace` admits a pod with the closer of these settings. Returns an error if it does not, or if the API
+/// server fails.
+pub(crate) async fn check_admission(
+    settings: &Settings,
+    client: &Client,
+    namespace: &str,
+) -> anyhow::Result<Admission> {
+    match reason_not_to_ask(settings) {
+        Some(reason) => Ok(Admission { text: reason.to_owned(), is_known: true }),
+        None => verdict(namespace, ask(client, namespace).await?),
     }
-    let cluster = Cluster::from_environment().await.map_err(Failure::Invalid)?;
-    let namespace = namespace.unwrap_or(&cluster.namespace);
-    verdict(namespace, ask(&cluster.client, namespace).await?)
 }
 
 fn reason_not_to_ask(settings: &Settings) -> Option<&'static str> {
@@ -51,18 +61,19 @@ async fn ask(client: &Client, namespace: &str) -> anyhow::Result<Answer> {
 }
 
 /// Says what the answer means for the closer.
-fn verdict(namespace: &str, answer: Answer) -> Result<String, Failure> {
-    Ok(match answer {
+fn verdict(namespace: &str, answer: Answer) -> anyhow::Result<Admission> {
+    let is_known = matches!(answer, Answer::Level(Some(_)));
+    let text = match answer {
         Answer::Level(Some(level)) if level == "privileged" => {
             format!("the namespace {namespace} admits the closer ({LABEL}={level})")
         }
         // A level that is none is enforced as `restricted`.
         Answer::Level(Some(level)) => {
-            return Err(Failure::Invalid(anyhow::anyhow!(
+            anyhow::bail!(
                 "the namespace {namespace} does not admit the closer, which needs the capability NET_ADMIN \
                  ({LABEL}={level}): run ilb in a namespace of its own with the level privileged, and give the namespaces \
                  of the backends in the pools; or remove closer.socket, and only see what would be closed"
-            )));
+            );
         }
         Answer::Level(None) => format!(
             "the namespace {namespace} has no label {LABEL}, so the API server's default decides, which admits the closer \
@@ -76,7 +87,8 @@ fn verdict(namespace: &str, answer: Answer) -> Result<String, Failure> {
             "it is not known whether the namespace {namespace} admits the closer, because it cannot be read ({reason}): \
              the label {LABEL} must not be baseline or restricted"
         ),
-    })
+    };
+    Ok(Admission { text, is_known })
 }
 
 #[cfg(test)]
@@ -144,14 +156,17 @@ mod tests {
         let label = format!("{LABEL}={level}");
         match verdict {
             Ok(found) => {
-                assert!(admits && found.contains("namespace apps admits") && found.contains(&label), "{found}");
+                let Admission { text, is_known } = found;
+                assert!(
+                    admits && is_known && text.contains("namespace apps admits") && text.contains(&label),
+                    "{text}"
+                );
             }
-            Err(Failure::Invalid(error)) => {
+            Err(error) => {
                 let error = error.to_string();
                 let parts = ["namespace apps does not admit", &label, "level privileged", "closer.socket"];
                 assert!(!admits && parts.iter().all(|part| error.contains(part)), "{error}");
             }
-            Err(other) => panic!("{other:?}"),
         }
     }
 
@@ -172,7 +187,7 @@ mod tests {
     ) {
         let answer = ask(&api_server(code, &answer), "apps").await.unwrap();
         let found = verdict("apps", answer).unwrap();
-        assert!(found.contains(said), "{found}");
+        assert!(!found.is_known && found.text.contains(said), "{found:?}");
     }
 
     #[tokio::test]

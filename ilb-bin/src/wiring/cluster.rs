@@ -10,15 +10,22 @@ pub(crate) struct Cluster {
     pub(crate) client: Client,
     /// Namespace of this pod, or of the kubeconfig's context.
     pub(crate) namespace: String,
+    /// URL of the API server.
+    pub(crate) server: String,
+    /// True if this process runs in the cluster.
+    pub(crate) is_own: bool,
 }
 
 impl Cluster {
-    /// Creates the client, in a pod from its service account, elsewhere from a kubeconfig. Sends nothing yet.
-    pub(crate) async fn from_environment() -> anyhow::Result<Self> {
-        let mut config = if std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() {
+    /// Creates the client: of a context of the kubeconfig, if one is given, else in a pod from its service account, and
+    /// elsewhere from the current context of the kubeconfig. Sends nothing yet.
+    pub(crate) async fn connect(context: Option<&str>) -> anyhow::Result<Self> {
+        let is_own = context.is_none() && std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
+        let mut config = if is_own {
             Config::incluster().context("KUBERNETES_SERVICE_HOST is set, but there is no usable service account")?
         } else {
-            config_from_kubeconfig(&KubeConfigOptions::default())
+            let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
+            config_from_kubeconfig(&options)
                 .await
                 .map_err(|error| anyhow::anyhow!("{}", error.with_causes()))
                 .context("cannot find a cluster: run in a pod, or set KUBECONFIG to a kubeconfig")?
@@ -28,6 +35,7 @@ impl Cluster {
             .map_err(|error| anyhow::anyhow!("{}", error.with_causes()))?;
         // A context may have an empty namespace, which kubectl reads as none.
         let namespace = Some(config.default_namespace).filter(|name| !name.is_empty());
-        Ok(Self { client, namespace: namespace.unwrap_or_else(|| "default".to_owned()) })
+        let server = config.cluster_url.to_string();
+        Ok(Self { client, namespace: namespace.unwrap_or_else(|| "default".to_owned()), server, is_own })
     }
 }

@@ -32,6 +32,24 @@ impl Visibility {
         Self::Hidden { reason }
     }
 
+    /// Returns what counts connections, if it has been started.
+    pub(crate) fn counting(&self) -> Option<KernelConnections> {
+        match self {
+            Self::Visible { connections, .. } => connections.get().map(KernelConnections::handle),
+            Self::Hidden { .. } => None,
+        }
+    }
+
+    /// Returns what counts connections, which is started if it has not been; `None` where it cannot count.
+    pub(crate) async fn start_counting(&self) -> Option<KernelConnections> {
+        match self {
+            Self::Visible { api_port, connections } => {
+                connections.get_or_try_init(|| start(*api_port)).await.ok().map(KernelConnections::handle)
+            }
+            Self::Hidden { .. } => None,
+        }
+    }
+
     /// Starts to count, and creates least connections by the counts. Where the connections cannot be counted, it balances
     /// by round robin and reports why.
     pub(crate) async fn start_least_connections(&self, pacing: Pacing) -> Policy {

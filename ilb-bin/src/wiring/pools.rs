@@ -1,6 +1,6 @@
 //! Builds pools from their settings.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use async_trait::async_trait;
@@ -9,9 +9,12 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 use ilb_controller::{Policy, Pool, PoolSpec};
-use ilb_discovery::{BackendSet, Discovery, EndpointSliceDiscovery, FileDiscovery, KubeOptions, PodDiscovery, Poll};
-use ilb_reconciler::{Method, Pacing};
-use tokio::sync::OnceCell;
+use ilb_discovery::{
+    BackendSet, Complaints, Discovery, EndpointSliceDiscovery, FileDiscovery, KubeOptions, PodDiscovery, Poll,
+    SourceInfo, Zone,
+};
+use ilb_reconciler::{Method, Pacing, siblings::SILENT_AFTER};
+use tokio::sync::{OnceCell, watch};
 
 use super::{cluster::Cluster, connections::Visibility};
 use crate::settings::{Backends, Namespaces, PoolSettings};
@@ -21,14 +24,36 @@ pub(crate) struct PoolFactory {
     /// Host and port of the API of the only Traefik; `None` if there may be several.
     traefik: Option<(String, u16)>,
     /// Detected when the first pool needs it.
-    visibility: OnceCell<Visibility>,
+    visibility: OnceCell<Arc<Visibility>>,
     /// Created when the first pool needs it, which a pool from a file never does.
     cluster: OnceCell<Cluster>,
+    /// True if siblings use the counts, which have to be fresh for them.
+    has_siblings: bool,
+    /// Context of the kubeconfig, if one was chosen.
+    context: Option<String>,
+    /// Zone that this process runs in, once it is known.
+    own_zone: watch::Receiver<Option<Zone>>,
 }
 
+/// Maximum time between two samples that siblings use: counts are too old from [`SILENT_AFTER`] on, and the exchange takes time.
+const MAX_SAMPLE_PERIOD_WITH_SIBLINGS: Duration = Duration::from_millis(2500);
+const _: () = assert!(MAX_SAMPLE_PERIOD_WITH_SIBLINGS.as_millis() * 2 <= SILENT_AFTER.as_millis());
+
 impl PoolFactory {
-    pub(crate) fn new(traefik: Option<(String, u16)>) -> Self {
-        Self { traefik, visibility: OnceCell::new(), cluster: OnceCell::new() }
+    pub(crate) fn new(traefik: Option<(String, u16)>, has_siblings: bool) -> Self {
+        let own_zone = watch::channel(None).1;
+        Self { traefik, visibility: OnceCell::new(), cluster: OnceCell::new(), has_siblings, context: None, own_zone }
+    }
+
+    /// Uses this context of the kubeconfig, if it is one, also in a pod.
+    pub(crate) fn with_context(self, context: Option<String>) -> Self {
+        Self { context, ..self }
+    }
+
+    /// Sets the zone whose backends pools prefer that want that.
+    #[must_use]
+    pub(super) fn with_own_zone(self, own_zone: watch::Receiver<Option<Zone>>) -> Self {
+        Self { own_zone, ..self }
     }
 
     /// Creates the pool that `settings` describe.
@@ -67,10 +92,19 @@ impl PoolFactory {
         if settings.method == Method::RoundRobin {
             return Policy::round_robin();
         }
-        let pacing =
-            Pacing::default().with_max_sample_period(settings.update_interval).with_slow_start(settings.slow_start);
-        let visibility = self.visibility.get_or_init(|| Visibility::detect(self.traefik.as_ref())).await;
-        visibility.start_least_connections(pacing).await
+        let longest = if self.has_siblings { MAX_SAMPLE_PERIOD_WITH_SIBLINGS } else { Duration::MAX };
+        let period = settings.update_interval.min(longest);
+        let pacing = Pacing::default().with_max_sample_period(period).with_slow_start(settings.slow_start);
+        let policy = self.visibility().await.start_least_connections(pacing).await.with_limit(settings.limit);
+        match settings.zone_max_excess {
+            Some(max_excess) => policy.with_zones(self.own_zone.clone(), max_excess),
+            None => policy,
+        }
+    }
+
+    /// Returns the visibility of Traefik's connections.
+    pub(super) async fn visibility(&self) -> &Arc<Visibility> {
+        self.visibility.get_or_init(async || Arc::new(Visibility::detect(self.traefik.as_ref()).await)).await
     }
 
     /// Creates the source of a pool's backends.
@@ -79,12 +113,12 @@ impl PoolFactory {
         Ok(match &settings.backends {
             Backends::File(path) => Arc::new(FileDiscovery::new(path).with_addresses(settings.addresses.clone())),
             Backends::Pods(selector) => {
-                let Cluster { client, namespace } = self.connect_cluster().await?;
+                let Cluster { client, namespace, .. } = self.connect_cluster().await?;
                 let pods = PodDiscovery::new(client.clone(), namespace, selector.clone(), port);
                 watched_or_polled(pods.with_options(options(settings)), settings)
             }
             Backends::Service(name) => {
-                let Cluster { client, namespace } = self.connect_cluster().await?;
+                let Cluster { client, namespace, .. } = self.connect_cluster().await?;
                 let slices = EndpointSliceDiscovery::try_from_service(client.clone(), namespace, name, port)
                     .with_context(|| format!("cannot watch the Service {name}"))?;
                 watched_or_polled(slices.with_options(options(settings)), settings)
@@ -94,7 +128,7 @@ impl PoolFactory {
 
     /// Returns the cluster, which is connected to at the first call.
     pub(super) async fn connect_cluster(&self) -> anyhow::Result<&Cluster> {
-        self.cluster.get_or_try_init(Cluster::from_environment).await
+        self.cluster.get_or_try_init(|| Cluster::connect(self.context.as_deref())).await
     }
 }
 
@@ -139,5 +173,13 @@ impl Discovery for Snapshot {
 
     fn since_contact(&self) -> Option<std::time::Duration> {
         self.discovery.since_contact()
+    }
+
+    fn info(&self) -> Option<SourceInfo> {
+        self.discovery.info()
+    }
+
+    fn complaints(&self, limit: usize) -> Complaints {
+        self.discovery.complaints(limit)
     }
 }

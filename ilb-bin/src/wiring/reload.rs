@@ -39,7 +39,7 @@ struct Difference {
     removed: Vec<usize>,
     /// Pools that are new or have changed, by their index in the changed settings.
     added: Vec<usize>,
-    log_level: bool,
+    log: bool,
     /// Settings that take effect only at the next start.
     pending: Vec<&'static str>,
 }
@@ -77,6 +77,7 @@ impl Reloader {
     }
 
     async fn apply(&mut self, settings: Settings, sender: &mpsc::Sender<PoolChanges>) {
+        self.observer.expect_siblings(settings.expect_siblings);
         let difference = Difference::between(&self.settings, &settings);
         if difference == Difference::default() {
             if self.refused.take().is_some() {
@@ -94,8 +95,8 @@ impl Reloader {
             let _ = sender.send(changes).await;
         }
         self.observer.on(&SettingsEvent::Applied { added: &added, removed: &removed, pending: &difference.pending });
-        if difference.log_level {
-            self.log.set_level(settings.log.level);
+        if difference.log {
+            self.log.set(&settings.log);
         }
         self.refused = None;
         self.settings = settings;
@@ -129,16 +130,18 @@ impl Difference {
         let is_in = |name: &Name, settings: &Settings| settings.pools.iter().any(|pool| pool.name == *name);
         let indices = |count: usize, is: &dyn Fn(usize) -> bool| (0..count).filter(|index| is(*index)).collect();
         let fixed = [
-            ("log.format", current.log.format != changed.log.format),
             ("admin", current.admin != changed.admin),
             ("traefik", current.traefik != changed.traefik),
             ("closer", current.closer_socket != changed.closer_socket),
             ("siblings", current.siblings != changed.siblings),
+            ("instance", current.instance != changed.instance),
+            ("connectionLog", current.connection_log != changed.connection_log),
+            ("kubernetesEvents", current.kubernetes_events != changed.kubernetes_events),
         ];
         Self {
             removed: indices(current.pools.len(), &|index| !is_in(&current.pools[index].name, changed)),
             added: indices(changed.pools.len(), &|index| !current.pools.contains(&changed.pools[index])),
-            log_level: current.log.level != changed.log.level,
+            log: current.log != changed.log,
             pending: fixed.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name).collect(),
         }
     }
@@ -175,16 +178,16 @@ pools:
     fn only_pools_that_differ_are_touched(#[case] after: &str, #[case] removed: &[usize], #[case] added: &[usize]) {
         let difference = Difference::between(&settings(BEFORE), &settings(after));
         assert_eq!((difference.removed.as_slice(), difference.added.as_slice()), (removed, added));
-        assert!(!difference.log_level && difference.pending.is_empty());
+        assert!(!difference.log && difference.pending.is_empty());
     }
 
     #[test]
     fn what_cannot_change_while_the_process_runs_is_named() {
         let after = format!(
-            "{BEFORE}admin: {{address: '127.0.0.1:1'}}\ntraefik: {{urls: [http://a]}}\ncloser: {{socket: /run/s}}\nsiblings: [s]\nlog: {{level: debug}}\n"
+            "{BEFORE}admin: {{address: '127.0.0.1:1'}}\ntraefik: {{urls: [http://a]}}\ncloser: {{socket: /run/s}}\nsiblings: [s]\nconnectionLog: {{enabled: true}}\ninstance: {{pod: a}}\nlog: {{level: debug}}\n"
         );
         let difference = Difference::between(&settings(BEFORE), &settings(&after));
-        assert_eq!(difference.pending, ["admin", "traefik", "closer", "siblings"]);
-        assert!(difference.log_level && difference.added.is_empty());
+        assert_eq!(difference.pending, ["admin", "traefik", "closer", "siblings", "instance", "connectionLog"]);
+        assert!(difference.log && difference.added.is_empty());
     }
 }

@@ -3,8 +3,8 @@
 use std::{fs, path::Path, sync::Arc};
 
 use anyhow::Context;
-use futures_util::stream::BoxStream;
-use ilb_traefik_client::{ConfigSink, Fleet, Traefik, TraefikBuilder, fleet::InstanceChange};
+use futures_util::{future::join_all, stream::BoxStream};
+use ilb_traefik_client::{ConfigSink, Fleet, Traefik, TraefikBuilder, client::Survey, fleet::InstanceChange};
 
 use crate::settings::{Authentication, Instances, TraefikSettings};
 
@@ -15,6 +15,8 @@ pub(crate) struct TraefikClients {
     pub(crate) instances: Option<BoxStream<'static, InstanceChange>>,
     /// Host and port of the API of the only Traefik; `None` if there may be several.
     pub(crate) single: Option<(String, u16)>,
+    /// The only Traefik, if there cannot be several.
+    pub(crate) only: Option<Arc<Traefik>>,
 }
 
 impl TraefikClients {
@@ -25,7 +27,8 @@ impl TraefikClients {
                 let traefik = builder(settings, &urls[0])?.build()?;
                 let (host, port) = traefik.host_and_port();
                 let single = Some((host.to_owned(), port));
-                return Ok(Self { single, instances: None, sink: Arc::new(traefik) });
+                let traefik = Arc::new(traefik);
+                return Ok(Self { single, instances: None, only: Some(Arc::clone(&traefik)), sink: traefik });
             }
             Instances::Urls(urls) => urls
                 .iter()
@@ -33,8 +36,28 @@ impl TraefikClients {
             Instances::Resolved(url) => Fleet::builder().resolved(builder(settings, url)?)?,
         };
         let fleet = fleet.quorum(settings.quorum).start();
-        Ok(Self { instances: Some(fleet.watch_instances()), sink: Arc::new(fleet), single: None })
+        Ok(Self { instances: Some(fleet.watch_instances()), sink: Arc::new(fleet), single: None, only: None })
     }
+}
+
+/// Asks each Traefik that the settings name for its version and its entry points. Returns the host of each, and its answer or
+/// the reason why there is none.
+pub(crate) async fn survey_traefik(settings: &TraefikSettings) -> Vec<(String, Result<Survey, String>)> {
+    let urls = match &settings.instances {
+        Instances::Urls(urls) => urls.clone(),
+        Instances::Resolved(url) => vec![url.clone()],
+    };
+    let survey = async |url: &String| {
+        let traefik = builder(settings, url).and_then(|builder| Ok(builder.build()?));
+        match traefik {
+            Ok(traefik) => {
+                let survey = traefik.survey().await;
+                (traefik.label().to_owned(), survey.map_err(|error| format!("{:#}", anyhow::Error::new(error))))
+            }
+            Err(error) => (url.clone(), Err(format!("{error:#}"))),
+        }
+    };
+    join_all(urls.iter().map(survey)).await
 }
 
 fn builder(settings: &TraefikSettings, url: &str) -> anyhow::Result<TraefikBuilder> {

@@ -38,8 +38,8 @@ async fn all_reasons_for_not_being_ready_are_shown() {
     let mut waiting = waiting(2);
     let reasons = "; and a reason".repeat(20);
     waiting.summary.text += &reasons;
-    let shown = without_colours(&status(&waiting, ROOM));
-    assert!(shown.starts_with("not ready: pool default: nothing has been pushed yet"), "{shown}");
+    let shown = without_colours(&status(&waiting.into(), ROOM));
+    assert!(shown.starts_with("starting: pool default: nothing has been pushed yet"), "{shown}");
     for part in ["Not configured yet", "1 ready, 1 draining, 6 connections", "leaving: keeps existing", &reasons] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
@@ -59,7 +59,7 @@ async fn siblings_and_the_share_of_a_pool_are_shown() {
     pool.sibling(&event(2));
     pool.sibling(&event(3));
     let shown = insight.read(|facts| facts.status(usize::MAX, Instant::now()));
-    let shown = without_colours(&status(&shown, ROOM));
+    let shown = without_colours(&status(&shown.into(), ROOM));
     assert!(shown.contains("Siblings    Balancing together with 2 more\n"), "{shown}");
     assert!(shown.contains("Sharing     Gets 50 % of the new connections, 1 sibling, counted at most"), "{shown}");
 }
@@ -69,7 +69,13 @@ async fn a_screen_is_never_exceeded_and_shows_how_much_is_left_out() {
     let status = waiting(100);
     for (width, height) in [(120, 40), (60, 14), (20, 8)] {
         let room = Room { width, height: Some(height) };
-        let shown = without_colours(&screen(Some(&status), Some("no ilb can be reached"), "http://a", room));
+        let shown = without_colours(&screen(
+            Some(&status.clone().into()),
+            Some("no ilb can be reached"),
+            "http://a",
+            &mut 0,
+            room,
+        ));
         assert!(shown.lines().all(|line| line.chars().count() <= width), "{width}: {shown}");
         assert!(shown.lines().count() <= height, "{height}: {shown}");
         assert!(shown.contains("no ilb") && shown.contains("http://a"), "{shown}");
@@ -86,7 +92,7 @@ async fn nothing_that_a_terminal_acts_on_is_printed() {
     status.traefik.summary.detail = "a\u{1b}[2Jb".to_owned();
     status.pools[0].name = "\u{1b}]0;title\u{7}".to_owned();
     status.pools[0].backends[0].why = "\u{9b}31m".to_owned();
-    let shown = without_colours(&super::status(&status, ROOM)) + &line(&status);
+    let shown = without_colours(&super::status(&status.clone().into(), ROOM)) + &line(&status.clone().into());
     assert!(shown.chars().all(|c| c == '\n' || !c.is_control()), "{shown:?}");
 }
 
@@ -100,7 +106,8 @@ fn plan_of_closings(policy: ClosingPolicy, change: impl FnOnce(&mut Outlook)) ->
     pool.closings_planned(&outlook);
     pool.planned(&round_robin(&set), &set);
     let status = insight.read(|facts| facts.status(usize::MAX, Instant::now()));
-    let shown = without_colours(&super::plan(&status.pools, Room { width: 200, height: None }));
+    let shown =
+        without_colours(&super::plan(&status.pools, status.siblings.as_ref(), Room { width: 200, height: None }));
     shown.lines().find_map(|line| line.strip_prefix("Closing")).map(|line| line.trim().to_owned())
 }
 
@@ -135,4 +142,63 @@ async fn a_plan_shows_what_the_rules_would_close() {
         plan_of_closings(age, |_| {}).unwrap(),
         "No connection would be closed now, rules: age; only a running ilb knows how old connections are"
     );
+}
+
+/// Returns the status of an ilb with this many pools of 50 backends each.
+fn pools_of_50(pools: usize) -> Status {
+    let mut status = waiting(50);
+    let pool = status.pools[0].clone();
+    status.pools = (0..pools).map(|n| PoolStatus { name: format!("pool-{n}"), ..pool.clone() }).collect();
+    status
+}
+
+#[tokio::test]
+async fn the_whole_screen_is_used_and_no_pool_is_left_out() {
+    for (width, height, pools) in [(80, 24, 10), (200, 60, 10), (80, 24, 3), (80, 24, 1)] {
+        let room = Room { width, height: Some(height) };
+        let shown = without_colours(&screen(Some(&pools_of_50(pools).into()), None, "foot", &mut 0, room));
+        let lines: Vec<_> = shown.lines().collect();
+        assert!(lines.len() <= height && lines.len() + 8 >= height, "{width}x{height}: {} lines: {shown}", lines.len());
+        for pool in 0..pools {
+            assert!(shown.contains(&format!("Pool pool-{pool}")), "{width}x{height}: pool {pool}: {shown}");
+        }
+        let backends = lines.iter().filter(|line| line.contains("10.0.0.")).count();
+        assert!(pools == 10 && height == 24 || backends >= pools, "{width}x{height}: {backends} backends: {shown}");
+    }
+}
+
+#[tokio::test]
+async fn every_backend_can_be_scrolled_to() {
+    let (status, room) = (pools_of_50(10), Room { width: 80, height: Some(24) });
+    let (mut scrolled, mut seen) = (1, std::collections::BTreeSet::new());
+    loop {
+        let before = scrolled;
+        let shown = without_colours(&screen(Some(&status.clone().into()), None, "foot", &mut scrolled, room));
+        seen.extend(shown.lines().filter(|line| line.contains("Pool pool-")).map(str::to_owned));
+        assert!(shown.lines().count() <= 24);
+        if scrolled < before {
+            break; // moved back to the end
+        }
+        scrolled += 20;
+    }
+    assert_eq!(seen.len(), 10);
+    let at_end = without_colours(&screen(Some(&status.clone().into()), None, "foot", &mut scrolled, room));
+    assert!(at_end.contains("10.0.0.50:5432"), "{at_end}");
+}
+
+#[test]
+fn lines_that_one_pool_does_not_need_the_others_get() {
+    assert_eq!(divided(30, &[5, 100, 100]), [5, 12, 13]);
+    assert_eq!(divided(30, &[5, 5]), [5, 5]);
+    assert_eq!(divided(2, &[9, 9, 9]), [0, 1, 1]);
+    assert_eq!(divided(9, &[]), [0; 0]);
+}
+
+#[tokio::test]
+async fn no_backend_is_left_out_where_there_is_room_for_all() {
+    let status = waiting(5);
+    let whole = super::status(&status.clone().into(), ROOM).lines().count();
+    let room = Room { width: 100, height: Some(whole + 2) };
+    let shown = without_colours(&screen(Some(&status.clone().into()), None, "foot", &mut 0, room));
+    assert_eq!(shown.lines().filter(|line| line.contains("10.0.0.")).count(), 5, "{shown}");
 }

@@ -18,9 +18,9 @@ use tokio::{
 use tower::ServiceExt;
 
 use super::{
-    events::IsStream,
     first_line::FirstLine,
     places::{Doing, Place},
+    stream::IsStream,
 };
 
 /// Maximum time for a client to send a request, also the next one on the same connection.

@@ -16,7 +16,15 @@ pub(super) struct Page {
     policy: HeaderValue,
 }
 
-const HTML: &str = include_str!("page.html");
+/// The page in one piece: it needs nothing else.
+const HTML: &str = concat!(
+    include_str!("page/head.html"),
+    include_str!("page/page.css"),
+    include_str!("page/body.html"),
+    include_str!("page/page.js"),
+    include_str!("page/connections.js"),
+    include_str!("page/end.html"),
+);
 
 impl Page {
     pub(super) fn new() -> Self {
@@ -63,7 +71,7 @@ mod tests {
     fn the_icon_of_the_page_is_the_logo_of_the_project() {
         let logo = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/logo.svg")).unwrap();
         let icon = format!("<link rel=\"icon\" href=\"data:image/svg+xml;base64,{}\">", BASE64_STANDARD.encode(logo));
-        assert!(HTML.contains(&icon), "page.html needs the line {icon}");
+        assert!(HTML.contains(&icon), "page/head.html needs the line {icon}");
         assert!(Page::new().policy.to_str().unwrap().contains("img-src data:"));
     }
 

@@ -6,7 +6,7 @@ use axum::{
     Extension, Router,
     extract::{Request, State},
     http::{
-        HeaderMap, HeaderValue, StatusCode,
+        HeaderMap, HeaderValue, StatusCode, Uri,
         header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS},
     },
     middleware::{self, Next},
@@ -17,12 +17,13 @@ use tokio::time::Instant;
 
 use super::{
     document::Document,
-    events::Events,
     first_line::{HEALTHZ, LIVEZ, READYZ, STARTUPZ},
+    histories::{Histories, Question},
     host::{AllowedHosts, name_to_allow},
     page::Page,
     places::Place,
     sending::{Sender, Sending},
+    stream::Streams,
 };
 use crate::{
     observe::{
@@ -38,8 +39,10 @@ struct Sources(Arc<Pages>);
 
 struct Pages {
     page: Page,
-    events: Events,
+    streams: Streams,
     status: Document,
+    events: Document,
+    histories: Histories,
     metrics: Document,
     open_metrics: Document,
     sending: Sending,
@@ -56,7 +59,9 @@ pub(super) fn pages(insight: &Insight, dropped_lines: DroppedLines, hosts: Allow
     let sources = Sources(Arc::new(Pages::new(insight, dropped_lines)));
     Router::new()
         .route("/", get(page))
-        .route("/events", get(stream))
+        .route("/stream", get(stream))
+        .route("/events", get(events))
+        .route("/history", get(history))
         .route("/status", get(status))
         .route("/metrics", get(metrics))
         .layer(middleware::from_fn_with_state(hosts, check_host))
@@ -89,10 +94,15 @@ impl Pages {
             let status = facts.snapshot().status(usize::MAX, Instant::now());
             serde_json::to_string(&status).map_err(|error| error.to_string())
         };
+        let facts = insight.clone();
+        let events =
+            move || serde_json::to_string(&facts.snapshot().events(Instant::now())).map_err(|error| error.to_string());
         Self {
             page: Page::new(),
-            events: Events::new(insight.clone()),
+            streams: Streams::new(insight.clone()),
             status: Document::new(insight.subscribe(), status),
+            events: Document::new(insight.subscribe(), events),
+            histories: Histories::new(insight.clone()),
             metrics: metrics(Format::Text),
             open_metrics: metrics(Format::OpenMetrics),
             sending: Sending::default(),
@@ -118,11 +128,26 @@ async fn page(State(Sources(pages)): State<Sources>) -> Response {
 
 async fn stream(State(Sources(pages)): State<Sources>, place: OnPlace) -> Response {
     let busy = || (StatusCode::SERVICE_UNAVAILABLE, "too many status pages are open: close one\n").into_response();
-    pages.events.stream(pages.sender(place)).unwrap_or_else(busy)
+    pages.streams.stream(pages.sender(place)).unwrap_or_else(busy)
 }
 
 async fn status(State(Sources(pages)): State<Sources>, place: OnPlace) -> Response {
     pages.respond(&pages.status, "application/json", place).await
+}
+
+async fn events(State(Sources(pages)): State<Sources>, place: OnPlace) -> Response {
+    pages.respond(&pages.events, "application/json", place).await
+}
+
+async fn history(State(Sources(pages)): State<Sources>, place: OnPlace, uri: Uri) -> Response {
+    let question = match Question::from_query(uri.query()) {
+        Ok(question) => question,
+        Err(problem) => return (StatusCode::BAD_REQUEST, problem + "\n").into_response(),
+    };
+    match pages.histories.get(question) {
+        Some(document) => pages.respond(&document, "application/json", place).await,
+        None => (StatusCode::NOT_FOUND, "there is no such pool\n").into_response(),
+    }
 }
 
 async fn metrics(State(Sources(pages)): State<Sources>, place: OnPlace, headers: HeaderMap) -> Response {

@@ -21,13 +21,18 @@ use tokio::{
 
 use super::{
     connection::{REQUEST_TIMEOUT, Requests, serve},
+    connection_page,
     first_line::FirstLine,
     host::AllowedHosts,
     listener::listen,
     places::{Doing, Limits, Place, Places},
     routes, siblings,
 };
-use crate::{observe::insight::Insight, process::logging::DroppedLines, settings::AdminSettings};
+use crate::{
+    observe::{connections::ConnectionTable, insight::Insight},
+    process::logging::DroppedLines,
+    settings::AdminSettings,
+};
 
 /// The admin server, bound and not serving yet.
 #[derive(Debug)]
@@ -36,6 +41,8 @@ pub(crate) struct Admin {
     hosts: AllowedHosts,
     /// Reports for the siblings; `None` if there is no exchange with any.
     reports: Option<watch::Receiver<OwnReports>>,
+    /// The connections of clients; `None` in a test without them.
+    connections: Option<ConnectionTable>,
 }
 
 /// A connection that is passed on, because its first request is not a probe.
@@ -75,7 +82,12 @@ impl Admin {
                 "cannot listen at {address} for health, metrics and status: set ILB_ADMIN_ADDRESS to a free address"
             )
         })?;
-        Ok(Self { listener, hosts: AllowedHosts::detect(&settings.hosts), reports: None })
+        Ok(Self { listener, hosts: AllowedHosts::detect(&settings.hosts), reports: None, connections: None })
+    }
+
+    /// Answers who is connected to whom.
+    pub(crate) fn with_connections(self, connections: ConnectionTable) -> Self {
+        Self { connections: Some(connections), ..self }
     }
 
     /// Answers siblings with these reports.
@@ -99,7 +111,9 @@ impl Admin {
         let (sender, receiver) = mpsc::channel(MAX_PASSED_ON);
         let front = accept(self.listener, routes::probes(insight), sender);
         let exchange = self.reports.map(|reports| siblings::routes(reports, self.hosts.clone()));
+        let connections = self.connections.map(|table| connection_page::routes(table, self.hosts.clone()));
         let pages = routes::pages(insight, dropped_lines, self.hosts).merge(exchange.unwrap_or_default());
+        let pages = pages.merge(connections.unwrap_or_default());
         (front, serve_pages(receiver, pages))
     }
 }

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use super::{
     Facts, PoolFacts, TraefikFacts,
     numbers::many,
-    words::{BackendState, Reload},
+    words::{BackendState, Level, Reload, Severity},
 };
 
 /// A reason for being degraded.
@@ -16,32 +16,54 @@ pub(crate) struct Degradation {
     pub(crate) kind: &'static str,
     /// The reason as a sentence without its subject.
     pub(crate) text: String,
+    /// Error if no new client is served because of it, else warning.
+    pub(crate) severity: Severity,
 }
 
 impl Degradation {
     fn new(kind: &'static str, text: impl Into<String>) -> Self {
-        Self { kind, text: text.into() }
+        Self { kind, text: text.into(), severity: Severity::Warning }
+    }
+
+    /// Returns a reason because of which no new client is served.
+    fn outage(kind: &'static str, text: impl Into<String>) -> Self {
+        Self { severity: Severity::Error, ..Self::new(kind, text) }
     }
 }
 
 impl Facts {
     /// Lists the reasons for which ilb is degraded, each with what it is about.
-    pub(crate) fn degraded(&self, now: Instant) -> Vec<String> {
+    pub(crate) fn degraded(&self, now: Instant) -> Vec<Degradation> {
         let is_proved = self.traefik.not_proved(now).is_none();
         let pools = self.pools.iter().flat_map(|(name, pool)| {
-            pool.degraded(is_proved).into_iter().map(move |reason| format!("pool {name}: {}", reason.text))
+            let reasons = pool.degraded(is_proved).into_iter();
+            reasons.map(move |reason| Degradation { text: format!("pool {name}: {}", reason.text), ..reason })
         });
-        let is_refused = self.reloads.last == Some(Reload::Refused);
-        let refused = "settings: the changed file was refused: the previous settings stay in effect".to_owned();
-        self.traefik.degraded().into_iter().chain(pools).chain(is_refused.then_some(refused)).collect()
+        let refused = (self.reloads.last == Some(Reload::Refused)).then(|| {
+            let text = "settings: the changed file was refused: the previous settings stay in effect";
+            Degradation::new("settings refused", text)
+        });
+        let unlisted = self
+            .siblings
+            .unlisted()
+            .map(|reason| Degradation::new("siblings not listed", format!("each replica balances alone: {reason}")));
+        self.traefik.degraded().into_iter().chain(pools).chain(refused).chain(unlisted).collect()
+    }
+
+    /// Returns the state as a whole.
+    pub(crate) fn level(&self, now: Instant) -> Level {
+        if self.not_ready(now).is_empty() {
+            return if self.degraded(now).is_empty() { Level::Ready } else { Level::Degraded };
+        }
+        if self.is_starting(now) { Level::Starting } else { Level::NotReady }
     }
 }
 
 impl TraefikFacts {
-    fn degraded(&self) -> Vec<String> {
+    fn degraded(&self) -> Vec<Degradation> {
         let instances = self.instances.iter().filter_map(|(instance, facts)| {
             let text = facts.degraded()?;
-            Some(format!("Traefik {instance}: {text}"))
+            Some(Degradation::new("Traefik instance", format!("Traefik {instance}: {text}")))
         });
         instances.collect()
     }
@@ -53,7 +75,7 @@ impl PoolFacts {
     pub(crate) fn degraded(&self, is_proved: bool) -> Vec<Degradation> {
         let mut reasons = Vec::new();
         match (&self.fault, &self.backends, &self.in_force) {
-            (Some(fault), ..) => reasons.push(Degradation::new(fault.kind, &fault.text)),
+            (Some(fault), ..) => reasons.push(Degradation::outage(fault.kind, &fault.text)),
             (None, None, Some(_)) => reasons.push(Degradation::new(
                 "backends not known",
                 "its backends are not known yet: Traefik keeps those that it has",
@@ -73,6 +95,12 @@ impl PoolFacts {
         if self.backends.is_some() {
             reasons.extend(self.degraded_backends());
         }
+        if let Some(consequence) = self.limit.consequence() {
+            reasons.push(Degradation::new(
+                "full",
+                format!("all backends have as many connections as they may have: {consequence}"),
+            ));
+        }
         if self.method == Method::LeastConnections
             && let Some(problem) = &self.load.problem
         {
@@ -80,6 +108,16 @@ impl PoolFacts {
                 .push(Degradation::new("not counted", format!("round robin instead of least connections: {problem}")));
         }
         reasons
+    }
+
+    /// Returns the state of the pool as a whole. `is_starting` is whether Traefik may still be starting.
+    pub(crate) fn level(&self, is_proved: bool, is_starting: bool) -> Level {
+        match (is_proved && self.in_force.is_some(), is_starting) {
+            (true, _) if self.degraded(is_proved).is_empty() => Level::Ready,
+            (true, _) => Level::Degraded,
+            (false, true) if self.fault.is_none() => Level::Starting,
+            (false, _) => Level::NotReady,
+        }
     }
 
     /// Lists the reasons that lie in the states of the backends.
@@ -93,7 +131,7 @@ impl PoolFacts {
                 0 => "no backend is ready: new connections are closed at once until one is",
                 _ => "no backend works: new connections go to those that are suspect or failing",
             };
-            reasons.push(Degradation::new("no backend", text));
+            reasons.push(Degradation::outage("no backend", text));
         }
         if suspects > 0 {
             let text = format!("no answer from {}", many(suspects, "backend"));

@@ -7,7 +7,7 @@ use ilb_reconciler::Reason;
 use ilb_traefik_client::{Error, Name};
 use tokio::time::Instant;
 
-use super::{Facts, PoolFacts, words::PushReason};
+use super::{Facts, PoolFacts, event_log::record::entries, words::PushReason};
 
 /// Urgency of a change for those who subscribed to the facts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,13 +21,27 @@ pub(super) enum Urgency {
 impl Facts {
     /// Takes in one event.
     pub(super) fn on(&mut self, event: &Event<'_>, now: Instant) -> Urgency {
+        let entries = entries(self, event, now);
+        let urgency = self.take_in(event, now);
+        if entries.is_empty() {
+            return urgency;
+        }
+        for entry in entries {
+            self.log.add(entry, now);
+        }
+        Urgency::Now
+    }
+
+    fn take_in(&mut self, event: &Event<'_>, now: Instant) -> Urgency {
         match event {
             Event::Alive => {
                 self.beat = now;
+                self.log.forget_old(now);
+                self.pools.values_mut().for_each(PoolFacts::see_complaints);
                 return Urgency::Routine;
             }
             Event::PoolAdded { pool } => {
-                let facts = PoolFacts::new(pool, now);
+                let facts = PoolFacts::new(pool, &self.history_budget, now);
                 let facts = match self.pools.remove(pool.spec.name.as_str()) {
                     Some(before) => facts.replacing(before),
                     None => facts,
@@ -50,7 +64,7 @@ impl Facts {
             }
             Event::CountingImpossible { pool, reason } => self.in_pool(pool, |pool| pool.load.failed(reason)),
             Event::BackendsShared { pool, backends } => self.in_pool(pool, |pool| pool.shared = *backends),
-            Event::StandingChanged { pool, change } => self.in_pool(pool, |pool| pool.standing_changed(change)),
+            Event::StandingChanged { pool, change } => self.in_pool(pool, |pool| pool.standing_changed(change, now)),
             Event::Probed { pool, outcome, .. } => self.in_pool(pool, |pool| pool.load.probed(outcome)),
             Event::Decided { pool, decision } => {
                 self.in_pool(pool, |pool| pool.decided = Some(Arc::clone(decision)));

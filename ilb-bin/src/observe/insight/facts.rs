@@ -1,16 +1,21 @@
 //! Everything that is known about a running ilb, and whether it is alive and ready.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use ilb_controller::Controller;
 use tokio::time::Instant;
 
-use super::{PoolFacts, TraefikFacts, closing::CloserFacts, reload::ReloadFacts, sharing::SiblingsFacts};
+use super::{
+    InstanceIdentity, PoolFacts, TraefikFacts, closing::CloserFacts, connection_log::ConnectionLogCounts,
+    event_log::EventLog, history::Budget, reload::ReloadFacts, sharing::SiblingsFacts,
+};
 
 /// Facts about a running ilb, as the loop's events reported them.
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
     pub(crate) started: Instant,
+    /// Place that this process runs in.
+    pub(crate) instance: Arc<InstanceIdentity>,
     /// The last time that the controller's loop ran.
     pub(crate) beat: Instant,
     pub(crate) traefik: TraefikFacts,
@@ -19,6 +24,12 @@ pub(crate) struct Facts {
     pub(crate) reloads: ReloadFacts,
     pub(crate) closer: CloserFacts,
     pub(crate) siblings: SiblingsFacts,
+    /// The numbers of the log of connections; `None` if it is off.
+    pub(crate) connection_log: Option<Arc<ConnectionLogCounts>>,
+    /// The events of the last day.
+    pub(crate) log: EventLog,
+    /// Limits the histories of backends.
+    pub(super) history_budget: Budget,
 }
 
 impl Facts {
@@ -29,12 +40,16 @@ impl Facts {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             started: now,
+            instance: Arc::default(),
             beat: now,
             traefik: TraefikFacts::default(),
             pools: BTreeMap::new(),
             reloads: ReloadFacts::default(),
             closer: CloserFacts::default(),
             siblings: SiblingsFacts::default(),
+            connection_log: None,
+            log: EventLog::default(),
+            history_budget: Budget::default(),
         }
     }
 
@@ -57,6 +72,14 @@ impl Facts {
         }
         let waiting = self.pools.iter().filter(|(_, pool)| !pool.is_known());
         waiting.map(|(name, _)| format!("pool {name}: its backends are not known yet")).collect()
+    }
+
+    /// Returns whether nothing has been in force yet and everything that is missing may just not have started: the kubelet
+    /// starts Traefik when ilb knows its backends.
+    pub(crate) fn is_starting(&self, now: Instant) -> bool {
+        let is_early = now.saturating_duration_since(self.started) < Controller::MAX_FIRST_PUSH_DELAY;
+        let is_faultless = self.pools.values().all(|pool| pool.fault.is_none());
+        is_faultless && self.traefik.is_awaited(is_early, now)
     }
 
     /// Lists the reasons why no pool is proved to be in force in the Traefik process that runs now. It is empty while any

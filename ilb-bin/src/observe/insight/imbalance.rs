@@ -2,6 +2,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
+use ilb_connections::Load;
 use tokio::time::Instant;
 
 /// Difference between the loads of the backends that take connections.
@@ -25,6 +26,13 @@ impl Imbalance {
         let mean = sum / count;
         (mean > 0.0).then(|| Self { ratio: (fullest - mean) / mean, connections: fullest - mean })
     }
+}
+
+/// Returns the connections by which a backend is compared with others: those of all replicas, where other ones are heard.
+pub(super) fn compared(load: Option<Load>, total: Option<u64>) -> Option<f64> {
+    #[expect(clippy::cast_precision_loss, reason = "no backend has as many connections")]
+    let total = total.map(|total| total as f64);
+    total.or_else(|| Some(load?.connections().into()))
 }
 
 /// Mean imbalance ratio of each of the last time steps.

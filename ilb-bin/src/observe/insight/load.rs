@@ -54,6 +54,8 @@ pub(crate) struct ConnectionTotals {
     pub(crate) closed_by_backend: u64,
     /// Connections among the closed ones that the backend never answered.
     pub(crate) unanswered: u64,
+    /// Bytes moved in both directions.
+    pub(crate) bytes: u64,
     /// Connections opened since the plan in force took effect. The balancer counts them; this is a copy from the last
     /// sample, reset with each push as the balancer's own count is.
     pub(crate) opened_since_push: u64,
@@ -74,6 +76,7 @@ impl LoadFacts {
             let totals = self.totals.entry(address).or_default();
             totals.opened += u64::from(load.opened);
             totals.closed += u64::from(load.closed);
+            totals.bytes = totals.bytes.saturating_add(load.moved);
             totals.opened_since_push = balancer.opened_since_push(address).into();
         }
         for ending in sample.endings().iter().filter(|ending| is_known(&ending.backend)) {

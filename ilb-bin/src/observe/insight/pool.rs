@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, sync::Arc, time::Duration
 
 use ilb_connections::Sample;
 use ilb_controller::{Desired, PoolInfo};
-use ilb_discovery::{Backend, BackendSet, Discovery, State};
+use ilb_discovery::{Backend, BackendSet, Complaint, Complaints, Discovery, SourceInfo, State};
 use ilb_reconciler::{
     Decision, LeastConnections, Method, Reason,
     decision::{Evidence, Standing},
@@ -18,8 +18,18 @@ use prometheus_client::metrics::histogram::Histogram;
 use tokio::time::Instant;
 
 use super::{
-    closing::PoolClosings, imbalance::Imbalance, load::LoadFacts, problem::OngoingProblem, sharing::PoolSharing,
-    traefik::duration_histogram, words::BackendState,
+    closing::PoolClosings,
+    history::{Budget, PoolHistory},
+    imbalance::{Imbalance, compared},
+    left::LeftBackends,
+    limit::LimitFacts,
+    load::LoadFacts,
+    problem::OngoingProblem,
+    sharing::PoolSharing,
+    since::StatesSince,
+    traefik::duration_histogram,
+    words::BackendState,
+    zones::ZoneFacts,
 };
 
 /// Facts about one pool.
@@ -27,9 +37,15 @@ use super::{
 pub(crate) struct PoolFacts {
     pub(crate) entry_point: String,
     pub(crate) method: Method,
+    /// Unset if Traefik adds something to what clients send.
+    pub(crate) is_transparent: bool,
     discovery: Arc<dyn Discovery>,
     /// The last set of backends.
     pub(crate) backends: Option<Arc<BackendSet>>,
+    /// Backends that have left, and may still have connections.
+    pub(crate) left: LeftBackends,
+    /// The moments since which the backends are in their states.
+    pub(crate) states: StatesSince,
     /// The problem that keeps the set from being up to date.
     pub(crate) stale: Option<OngoingProblem>,
     /// Number of complete sets that discovery has published.
@@ -49,9 +65,14 @@ pub(crate) struct PoolFacts {
     /// The decision in the last push, whatever came of it.
     pushed_last: Option<Arc<Decision>>,
     pub(crate) load: LoadFacts,
+    /// The numbers of the last day.
+    pub(crate) history: PoolHistory,
     pub(crate) closings: PoolClosings,
+    pub(crate) limit: LimitFacts,
     /// The exchange with the siblings; `None` if the pool takes no part.
     pub(crate) sharing: Option<PoolSharing>,
+    /// Connections by zone; `None` if the pool prefers none.
+    pub(crate) zones: Option<ZoneFacts>,
     /// The moment of the oldest change of the ready backends that is in no push yet.
     changed: Option<Instant>,
     /// The moment of the oldest such change in the push that is in flight.
@@ -59,6 +80,10 @@ pub(crate) struct PoolFacts {
     /// Seconds from a change of the ready backends to the proof that it is in force.
     pub(crate) propagation: Histogram,
     added: Instant,
+    /// Complaints about objects of the source that were taken in last.
+    pub(super) complained: Arc<[Complaint]>,
+    /// Version of these.
+    pub(super) complaints_seen: u64,
 }
 
 /// State of a backend that is ready for discovery and does not serve connections, and the evidence.
@@ -69,12 +94,15 @@ struct Misfit {
 }
 
 impl PoolFacts {
-    pub(super) fn new(pool: &PoolInfo, now: Instant) -> Self {
+    pub(super) fn new(pool: &PoolInfo, budget: &Budget, now: Instant) -> Self {
         Self {
             entry_point: pool.spec.entry_point.to_string(),
             method: pool.method,
+            is_transparent: pool.spec.proxy_protocol.is_none(),
             discovery: Arc::clone(&pool.discovery),
             backends: None,
+            left: LeftBackends::default(),
+            states: StatesSince::default(),
             stale: None,
             sets: 0,
             errors: BTreeMap::new(),
@@ -85,12 +113,17 @@ impl PoolFacts {
             in_force: None,
             pushed_last: None,
             load: LoadFacts::default(),
+            history: PoolHistory::new(budget),
             closings: PoolClosings::new(Arc::clone(&pool.closing)),
+            limit: LimitFacts::default(),
             sharing: None,
+            zones: ZoneFacts::new(pool),
             changed: None,
             change_in_flight: None,
             propagation: duration_histogram(),
             added: now,
+            complained: Arc::default(),
+            complaints_seen: 0,
         }
     }
 
@@ -99,6 +132,9 @@ impl PoolFacts {
         if before.entry_point == self.entry_point {
             (self.decided, self.in_force) = (before.decided, before.in_force);
         }
+        self.states = before.states;
+        self.left = before.left;
+        self.history = before.history;
         self.closings.replacing(before.closings);
         self
     }
@@ -109,11 +145,16 @@ impl PoolFacts {
             self.stale = None;
         }
         self.sets += 1;
-        if self.backends.as_ref().is_none_or(|before| !before.iter_ready().eq(set.iter_ready())) {
+        if self.backends.as_ref().is_none_or(|before| !takes_the_same(before.iter_ready(), set.iter_ready())) {
             self.changed.get_or_insert(now);
         }
         self.load.retain(|address| set.get(address).is_some());
+        self.history.retain(|address| set.get(address).is_some());
         self.misfits.retain(|address, _| set.get(address).is_some());
+        self.states.discovered(set, now);
+        if let Some(before) = &self.backends {
+            self.left.replaced(before, set, now);
+        }
         self.backends = Some(Arc::clone(set));
     }
 
@@ -124,15 +165,18 @@ impl PoolFacts {
 
     pub(super) fn sampled(&mut self, sample: &Sample, balancer: &LeastConnections, now: Instant) {
         self.sharing = PoolSharing::of(balancer, now);
-        let Some(backends) = &self.backends else { return };
+        self.limit.sampled(balancer.limit(), now);
+        let Some(backends) = self.backends.clone() else { return };
+        if let Some(zones) = &mut self.zones {
+            zones.sampled(sample, balancer, &backends);
+        }
         self.load.sampled(sample, balancer, |address| backends.get(address).is_some(), now);
         // Without any connection there is nothing to compare, and with many backends a look at all of them is expensive.
-        if sample.iter().len() == 0 {
-            return;
+        let ratio = if sample.iter().len() == 0 { None } else { self.imbalance().map(|imbalance| imbalance.ratio) };
+        if let Some(ratio) = ratio {
+            self.load.history.add(ratio, now);
         }
-        if let Some(imbalance) = self.imbalance() {
-            self.load.history.add(imbalance.ratio, now);
-        }
+        self.history.sampled(sample, |address| backends.get(address).is_some(), ratio, now);
     }
 
     /// Takes in that a push has started, and returns its reason as far as this pool is concerned: none if the decision is
@@ -154,7 +198,8 @@ impl PoolFacts {
             self.propagation.observe(now.saturating_duration_since(changed).as_secs_f64());
         }
         // A change that was undone while the push was in flight needs no other push.
-        if self.backends.as_ref().is_some_and(|backends| backends.iter_ready().eq(desired.backends.iter())) {
+        let is_it = |backends: &Arc<BackendSet>| takes_the_same(backends.iter_ready(), desired.backends.iter());
+        if self.backends.as_ref().is_some_and(is_it) {
             self.changed = None;
         }
         self.in_force = Some(Arc::clone(&desired.decision));
@@ -174,9 +219,29 @@ impl PoolFacts {
         self.changed = self.change_in_flight.take().or(self.changed);
     }
 
+    /// Returns what is different whenever another set of backends was published.
+    pub(crate) fn version(&self) -> (Instant, u64) {
+        (self.added, self.sets)
+    }
+
     /// Returns the time since the last contact with the source of the backends.
     pub(crate) fn since_contact(&self) -> Option<Duration> {
         self.discovery.since_contact()
+    }
+
+    /// Returns where the backends come from.
+    pub(crate) fn source(&self) -> Option<SourceInfo> {
+        self.discovery.info()
+    }
+
+    /// Returns the complaints about objects of the source, at most `limit` of them.
+    pub(crate) fn complaints(&self, limit: usize) -> Complaints {
+        self.discovery.complaints(limit)
+    }
+
+    /// Returns a number that changes whenever the complaints do.
+    pub(super) fn complaints_version(&self) -> u64 {
+        self.discovery.complaints_version()
     }
 
     /// Returns how often the source had to be listed again.
@@ -200,7 +265,8 @@ impl PoolFacts {
     }
 
     /// Takes in that a backend has become suspect or failing, or is no longer.
-    pub(super) fn standing_changed(&mut self, change: &StandingChange) {
+    pub(super) fn standing_changed(&mut self, change: &StandingChange, now: Instant) {
+        self.states.changed(change.backend, change.to.into(), now);
         match (change.to, &change.evidence) {
             (Standing::State(_), _) | (_, None) => self.misfits.remove(&change.backend),
             (standing, Some(evidence)) => {
@@ -231,14 +297,21 @@ impl PoolFacts {
         misfit.map(|misfit| &misfit.evidence)
     }
 
-    /// Returns the imbalance; `None` where connections are not counted or there is nothing to compare.
+    /// Returns the imbalance of the connections of all replicas that are heard; `None` where connections are not counted or
+    /// there is nothing to compare.
     pub(crate) fn imbalance(&self) -> Option<Imbalance> {
         let takes_connections = |backend: &&Backend| self.state(backend) == BackendState::Ready;
         let load = |backend: &Backend| {
-            Some(f64::from(self.load.get(backend.address())?.connections()) / f64::from(backend.capacity().get()))
+            let total = self.sharing.as_ref().and_then(|sharing| sharing.total(backend.address()));
+            Some(compared(self.load.get(backend.address()), total)? / f64::from(backend.capacity().get()))
         };
         Imbalance::from_loads(self.backends.as_ref()?.iter().filter(takes_connections).filter_map(load))
     }
+}
+
+/// Returns whether a push of the one is as good as one of the other.
+fn takes_the_same<'a>(before: impl Iterator<Item = &'a Backend>, after: impl Iterator<Item = &'a Backend>) -> bool {
+    before.map(|b| (b.address(), b.capacity())).eq(after.map(|b| (b.address(), b.capacity())))
 }
 
 impl fmt::Debug for PoolFacts {

@@ -14,6 +14,10 @@ use tokio::time::Instant;
 pub(crate) struct SiblingsFacts {
     /// True if there is an exchange, whether it has siblings or not.
     pub(crate) is_on: bool,
+    /// True if there have to be siblings, so that not being allowed to list them is a problem.
+    pub(crate) is_expected: bool,
+    /// The reason why this process may not list them.
+    pub(crate) forbidden: Option<String>,
     /// Siblings by address.
     pub(crate) siblings: BTreeMap<SocketAddr, SiblingFacts>,
     /// Number of new reports.
@@ -39,6 +43,8 @@ pub(crate) struct SiblingFacts {
 #[derive(Clone, Debug)]
 pub(crate) struct PoolSharing {
     pub(crate) sharing: Sharing,
+    /// Connections to each backend through all replicas that are heard; `None` if none is.
+    totals: Option<BTreeMap<SocketAddr, u64>>,
     pub(crate) at: Instant,
 }
 
@@ -75,6 +81,11 @@ impl SiblingsFacts {
         *self.ignored.entry(cause.name()).or_default() += 1;
     }
 
+    /// Returns the reason why there may be siblings that are not known, if that is a problem.
+    pub(crate) fn unlisted(&self) -> Option<&str> {
+        self.forbidden.as_deref().filter(|_| self.is_expected)
+    }
+
     /// Returns the number of siblings that are heard.
     pub(crate) fn heard(&self) -> usize {
         self.siblings.values().filter(|sibling| sibling.problem.is_none()).count()
@@ -85,6 +96,12 @@ impl PoolSharing {
     /// Returns the state of the exchange in the pool of this balancer; `None` without an exchange.
     pub(super) fn of(balancer: &LeastConnections, now: Instant) -> Option<Self> {
         let sharing = balancer.sharing(now.into_std())?;
-        Some(Self { sharing, at: now })
+        let totals = balancer.totals(now.into_std()).map(|totals| totals.into_iter().collect());
+        Some(Self { sharing, totals, at: now })
+    }
+
+    /// Returns the connections to a backend through all replicas that are heard; `None` if none is.
+    pub(crate) fn total(&self, backend: SocketAddr) -> Option<u64> {
+        self.totals.as_ref()?.get(&backend).copied()
     }
 }

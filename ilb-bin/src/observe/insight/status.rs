@@ -7,9 +7,13 @@
 mod backend;
 mod build;
 mod closing;
+mod events;
+mod history;
+mod instance;
 mod plan_in_force;
 mod sharing;
 mod text;
+mod zones;
 
 use std::net::SocketAddr;
 
@@ -17,10 +21,13 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::{
     closing::{CloserStatus, ClosingStatus},
+    events::{EventStatus, LastEvents},
+    instance::{ComplaintStatus, ComplaintsStatus, InstanceIdentity, SourceStatus},
     sharing::{SharingStatus, SiblingsStatus},
+    zones::ZonesStatus,
 };
 use super::words::{
-    BackendState, BalancingMethod, CountingState, DiscoveryState, PushReason, PushResult, PushState, Severity,
+    BackendState, BalancingMethod, CountingState, DiscoveryState, Level, PushReason, PushResult, PushState, Severity,
     TraefikState,
 };
 
@@ -31,7 +38,13 @@ pub(crate) struct Status {
     pub(crate) schema: u32,
     /// Version of ilb.
     pub(crate) version: String,
+    /// Place that this process runs in.
+    #[serde(default)]
+    pub(crate) instance: InstanceIdentity,
     pub(crate) uptime_seconds: f64,
+    /// The state as a whole.
+    #[serde(default)]
+    pub(crate) level: Level,
     /// True while any pool is proved to be in force in the Traefik process that runs now.
     pub(crate) ready: bool,
     /// The reasons why ilb is not ready.
@@ -48,6 +61,9 @@ pub(crate) struct Status {
     #[serde(default)]
     pub(crate) siblings: Option<SiblingsStatus>,
     pub(crate) pools: Vec<PoolStatus>,
+    /// The last events; `/events` has those of a day.
+    #[serde(default)]
+    pub(crate) events: LastEvents,
 }
 
 /// A state in words.
@@ -81,6 +97,18 @@ pub(crate) struct TraefikStatus {
     pub(crate) restarts_seen: u64,
     /// The last pushes, newest first.
     pub(crate) pushes: Vec<PushStatus>,
+    /// Number of pushes in the last minute.
+    #[serde(default)]
+    pub(crate) pushes_last_minute: PushCountsStatus,
+}
+
+/// Number of pushes in some time.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+pub(crate) struct PushCountsStatus {
+    /// Pushes that follow the numbers of connections.
+    pub(crate) balance: u32,
+    /// Pushes for another reason: backends have changed, or a configuration was lost.
+    pub(crate) other: u32,
 }
 
 /// Status of one Traefik of a fleet.
@@ -121,8 +149,20 @@ pub(crate) struct PushStatus {
 pub(crate) struct PoolStatus {
     pub(crate) name: String,
     pub(crate) entry_point: String,
+    /// Source of the backends; absent if it has no description.
+    #[serde(default)]
+    pub(crate) source: Option<SourceStatus>,
+    /// Objects of the source with a mistake, such as pods that are refused.
+    #[serde(default)]
+    pub(crate) complaints: ComplaintsStatus,
     pub(crate) method: BalancingMethod,
     pub(crate) in_force: bool,
+    /// The state of the pool as a whole.
+    #[serde(default)]
+    pub(crate) level: Level,
+    /// The worst of the reasons below: error if no new client is served.
+    #[serde(default)]
+    pub(crate) severity: Severity,
     /// The reasons for which its clients may be hurt.
     #[serde(default)]
     pub(crate) degraded: Vec<String>,
@@ -137,14 +177,34 @@ pub(crate) struct PoolStatus {
     /// Closings of live connections; absent if none is ever closed.
     #[serde(default)]
     pub(crate) closing: Option<ClosingStatus>,
+    /// Limit of the connections; absent if there is none for one of the backends.
+    #[serde(default)]
+    pub(crate) limit: Option<LimitStatus>,
     /// Balancing together with siblings; absent if the pool takes no part.
     #[serde(default)]
     pub(crate) sharing: Option<SharingStatus>,
+    /// Preference for backends of the own zone; absent if there is none.
+    #[serde(default)]
+    pub(crate) zones: Option<ZonesStatus>,
     pub(crate) count: StateCounts,
     pub(crate) imbalance: ImbalanceStatus,
+    /// Means of the last 10 s; absent where connections are not counted.
+    #[serde(default)]
+    pub(crate) rates: Option<RatesStatus>,
     /// Number of backends left out of the list, because it would be too long for a page. `/status` leaves out none.
     pub(crate) omitted: usize,
     pub(crate) backends: Vec<BackendStatus>,
+}
+
+/// Limit of the connections of a pool, through all replicas together.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct LimitStatus {
+    pub(crate) summary: StatusSummary,
+    /// Maximum number of connections of all backends that take connections.
+    pub(crate) max_connections: u64,
+    pub(crate) connections: u64,
+    /// True while the part of this replica in the free places is used up.
+    pub(crate) full: bool,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -178,7 +238,8 @@ pub(crate) struct StateCounts {
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct ImbalanceStatus {
-    /// Excess of the fullest backend over the mean, relative to the mean, per share of capacity.
+    /// Excess of the fullest backend over the mean, relative to the mean, per share of capacity. With siblings, it is that of
+    /// the connections of all replicas that are heard.
     pub(crate) ratio: Option<f64>,
     /// Excess of the fullest backend over the mean, in connections per share.
     pub(crate) connections: Option<f64>,
@@ -189,11 +250,35 @@ pub(crate) struct ImbalanceStatus {
     pub(crate) history: Vec<Option<f64>>,
 }
 
+/// Connections and bytes per second.
+#[allow(clippy::struct_field_names, reason = "each is a field of a document, with its unit")]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+pub(crate) struct RatesStatus {
+    pub(crate) opened_per_second: f64,
+    pub(crate) closed_per_second: f64,
+    /// Connections that were refused or never answered.
+    pub(crate) failed_per_second: f64,
+    /// Bytes in both directions, as far as the kernel has reported them.
+    pub(crate) bytes_per_second: f64,
+}
+
 /// Status of one backend. What depends on counting is `None` where connections cannot be counted.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct BackendStatus {
     pub(crate) address: SocketAddr,
+    /// Name of the pod behind it.
+    #[serde(default)]
+    pub(crate) pod: Option<String>,
+    /// Namespace of that pod.
+    #[serde(default)]
+    pub(crate) namespace: Option<String>,
+    /// Node of that pod.
+    #[serde(default)]
+    pub(crate) node: Option<String>,
     pub(crate) state: BackendState,
+    /// Time for which it has been in this state, as far as this ilb has seen it.
+    #[serde(default)]
+    pub(crate) state_seconds: Option<f64>,
     pub(crate) zone: Option<String>,
     /// Shares of the connections relative to the other backends.
     pub(crate) capacity: u8,
@@ -211,6 +296,9 @@ pub(crate) struct BackendStatus {
     pub(crate) half_closed: Option<u32>,
     /// Connections that are being opened.
     pub(crate) opening: Option<u32>,
+    /// Connections through all replicas that are heard, this one included; absent if no sibling is heard.
+    #[serde(default)]
+    pub(crate) total: Option<u64>,
     /// Connections opened since ilb started or the backend appeared.
     pub(crate) opened: Option<u64>,
     /// Connections closed since ilb started or the backend appeared.
@@ -221,6 +309,9 @@ pub(crate) struct BackendStatus {
     /// Connections among the closed ones that the backend refused or never answered.
     #[serde(default)]
     pub(crate) unanswered: Option<u64>,
+    /// Bytes moved in both directions since ilb started or the backend appeared.
+    #[serde(default)]
+    pub(crate) bytes: Option<u64>,
     /// Mean of the smoothed round-trip times of its connections.
     pub(crate) rtt_seconds: Option<f64>,
     /// Retransmitted segments of its present connections.
@@ -267,14 +358,17 @@ impl BackendStatus {
     }
 
     /// Leaves out the least interesting backends so that at most `limit` are left, and returns how many were left out.
-    /// Suspect and failing ones stay first, then those that are not ready, then those with most connections. The order by
-    /// address stays.
+    /// Suspect and failing ones stay first, then those that are not ready, then those with most connections. The order of the
+    /// list stays.
     pub(crate) fn leave_out(list: &mut Vec<Self>, limit: usize) -> usize {
         let omitted = list.len().saturating_sub(limit);
         if omitted > 0 {
-            list.sort_by_key(|b| b.state.interest(b.established));
-            list.truncate(limit);
-            list.sort_by_key(|b| b.address);
+            let mut order: Vec<_> = (0..list.len()).collect();
+            order.sort_by_key(|index| list[*index].state.interest(list[*index].established));
+            let mut stays = vec![false; list.len()];
+            order.into_iter().take(limit).for_each(|index| stays[index] = true);
+            let mut stays = stays.into_iter();
+            list.retain(|_| stays.next() == Some(true));
         }
         omitted
     }

@@ -3,7 +3,12 @@
 use ilb_connections::Load;
 use ilb_discovery::Backend;
 
-use super::{PoolFacts, imbalance::Imbalance, status::StateCounts, words::BackendState};
+use super::{
+    PoolFacts,
+    imbalance::{Imbalance, compared},
+    status::StateCounts,
+    words::BackendState,
+};
 
 /// All backends of a pool, by address, with what is needed to count and compare them. No text is made for backends that
 /// are not shown.
@@ -16,14 +21,22 @@ pub(crate) struct Surveyed<'a> {
     pub(super) state: BackendState,
     /// Load in the last sample; `None` where connections are not counted.
     pub(super) load: Option<Load>,
+    /// Connections through all replicas; `None` where no other one is heard.
+    pub(super) total: Option<u64>,
 }
 
 impl PoolFacts {
     /// Looks at all backends once.
     pub(crate) fn survey(&self) -> Survey<'_> {
         let backends = self.backends.iter().flat_map(|backends| backends.iter());
-        let look = |backend| Surveyed { backend, state: self.state(backend), load: self.load.get(backend.address()) };
+        let look = |backend| self.surveyed(backend);
         Survey(backends.map(look).collect())
+    }
+
+    fn surveyed<'a>(&self, backend: &'a Backend) -> Surveyed<'a> {
+        let address = backend.address();
+        let total = self.sharing.as_ref().and_then(|sharing| sharing.total(address));
+        Surveyed { backend, state: self.state(backend), load: self.load.get(address), total }
     }
 
     /// Counts the backends in each state.
@@ -43,10 +56,11 @@ impl<'a> Survey<'a> {
         self.0.iter().filter_map(|surveyed| surveyed.load).map(|load| u64::from(load.connections())).sum()
     }
 
-    /// Returns the imbalance; `None` where connections are not counted or there is nothing to compare.
+    /// Returns the imbalance of all replicas together that are heard; `None` where connections are not counted or there is
+    /// nothing to compare. The connections of each replica are less even than those of all, on purpose.
     pub(super) fn imbalance(&self) -> Option<Imbalance> {
         let ready = self.0.iter().filter(|surveyed| surveyed.state == BackendState::Ready);
-        let load = |s: &Surveyed<'_>| Some(f64::from(s.load?.connections()) / f64::from(s.backend.capacity().get()));
+        let load = |s: &Surveyed<'_>| Some(compared(s.load, s.total)? / f64::from(s.backend.capacity().get()));
         Imbalance::from_loads(ready.filter_map(load))
     }
 

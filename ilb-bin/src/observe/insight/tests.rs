@@ -8,7 +8,7 @@ use std::{
 
 use ilb_connections::{Ability, Load, Sample};
 use ilb_controller::{ClosingFacts, ClosingResult, Desired, PoolInfo, PoolSpec};
-use ilb_discovery::{Backend, BackendSet, Cause, State, testing::FakeDiscovery};
+use ilb_discovery::{Backend, BackendSet, Cause, PodRef, State, testing::FakeDiscovery};
 use ilb_reconciler::{
     ClosingPolicy, Decision, LeastConnections, Method, Pacing, RoundRobin,
     closing::{ClosingState, Half, Order, Outlook},
@@ -28,8 +28,11 @@ use crate::{
 };
 
 pub(crate) mod closing;
+mod identity;
+mod limit;
 mod sharing;
 mod trouble;
+mod zones;
 
 /// Reports events of one pool as the loop would.
 #[derive(Clone)]
@@ -37,6 +40,8 @@ pub(crate) struct Reporter {
     insight: Insight,
     spec: Arc<PoolSpec>,
     balancer: Arc<Mutex<LeastConnections>>,
+    /// Source that the pool says that it has.
+    pub(crate) source: FakeDiscovery,
 }
 
 impl Reporter {
@@ -46,16 +51,22 @@ impl Reporter {
     }
 
     /// Reports that a pool whose connections may be closed was added.
-    pub(crate) fn add_closing(
+    pub(crate) fn add_closing(insight: &Insight, about: (&str, &str, Method), closing: ClosingPolicy) -> Self {
+        Self::add_with(insight, about, |pool| pool.closing = Arc::new(closing))
+    }
+
+    /// Reports that a pool was added about which more is known.
+    fn add_with(
         insight: &Insight,
         (name, entry_point, method): (&str, &str, Method),
-        closing: ClosingPolicy,
+        more: impl FnOnce(&mut PoolInfo),
     ) -> Self {
         let spec = Arc::new(PoolSpec::new(name.parse().unwrap(), entry_point.parse().unwrap()));
         let balancer = Arc::new(Mutex::new(LeastConnections::new(Pacing::default())));
-        let reporter = Self { insight: insight.clone(), spec: Arc::clone(&spec), balancer };
-        let mut pool = PoolInfo::new(spec, method, Arc::new(FakeDiscovery::default()));
-        pool.closing = Arc::new(closing);
+        let source = FakeDiscovery::default();
+        let reporter = Self { insight: insight.clone(), spec: Arc::clone(&spec), balancer, source };
+        let mut pool = PoolInfo::new(spec, method, Arc::new(reporter.source.clone()));
+        more(&mut pool);
         reporter.report(&Event::PoolAdded { pool: &pool });
         reporter
     }
@@ -221,6 +232,15 @@ pub(crate) fn set(states: &[State]) -> Arc<BackendSet> {
     Arc::new((1..).zip(states).map(|(last, state)| Backend::new(address(last), *state)).collect())
 }
 
+/// Returns a set of ready pods with these names, on node `n`.
+pub(crate) fn pods(names: &[&str]) -> Arc<BackendSet> {
+    let backend = |(last, name): (u8, &&str)| {
+        let pod = PodRef::try_new("apps", name).unwrap().with_node("n");
+        Backend::new(address(last), State::Ready).with_pod(Some(Arc::new(pod)))
+    };
+    Arc::new((1..).zip(names).map(backend).collect())
+}
+
 pub(crate) fn sample(established: &[u32]) -> Sample {
     let load = |count: &u32| {
         let mut load = Load::default();
@@ -267,7 +287,7 @@ pub(crate) fn status(insight: &Insight) -> Value {
 }
 
 fn degraded(insight: &Insight) -> Vec<String> {
-    insight.read(|facts| facts.degraded(Instant::now()))
+    insight.read(|facts| facts.degraded(Instant::now()).into_iter().map(|reason| reason.text).collect())
 }
 
 fn not_ready(insight: &Insight) -> Vec<String> {

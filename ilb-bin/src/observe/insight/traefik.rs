@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::{
     problem::OngoingProblem,
+    push_rate::PushRate,
     words::{Operation, PushReason, PushResult, PushState, TraefikState},
 };
 
@@ -26,6 +27,8 @@ pub(crate) struct TraefikFacts {
     pub(crate) process: Option<Applied>,
     /// The current problem with pushes or proofs.
     pub(crate) problem: Option<OngoingProblem>,
+    /// True while all failures are those that a Traefik that is still starting brings about.
+    is_start: bool,
     /// True while another program keeps replacing the configuration.
     pub(crate) has_rival: bool,
     /// Instances of a fleet, by host and port.
@@ -35,6 +38,8 @@ pub(crate) struct TraefikFacts {
     in_flight: Option<PushInFlight>,
     /// The last [`MAX_REMEMBERED_PUSHES`] pushes, oldest first.
     pub(crate) finished: VecDeque<FinishedPush>,
+    /// Pushes of the last minute.
+    pub(crate) rate: PushRate,
     pub(crate) pushes: BTreeMap<(PushReason, PushResult), u64>,
     /// Failed pushes and lost proofs, by the kind of the error.
     pub(crate) errors: BTreeMap<(Operation, &'static str), u64>,
@@ -103,11 +108,13 @@ impl Default for TraefikFacts {
             proof: None,
             process: None,
             problem: None,
+            is_start: true,
             has_rival: false,
             instances: BTreeMap::new(),
             processes: BTreeMap::new(),
             in_flight: None,
             finished: VecDeque::new(),
+            rate: PushRate::default(),
             pushes: BTreeMap::new(),
             errors: BTreeMap::new(),
             restarts: 0,
@@ -141,6 +148,24 @@ impl InstanceFacts {
 }
 
 impl TraefikFacts {
+    /// Time for Traefik to start, in which failed attempts are no failures, from the first one on. A kubelet starts a
+    /// container within seconds.
+    pub(crate) const STARTUP_TIME: Duration = Duration::from_secs(10);
+
+    /// Returns whether an error is what a Traefik that is still starting brings about.
+    pub(crate) fn is_of_start(error: &Error) -> bool {
+        matches!(error, Error::Unreachable { .. } | Error::NotReady(_))
+    }
+
+    /// Returns whether no Traefik has been configured yet and it may still be starting. `is_early` is whether the first
+    /// attempt may be yet to come.
+    pub(crate) fn is_awaited(&self, is_early: bool, now: Instant) -> bool {
+        let is_fresh = |problem: &OngoingProblem| {
+            self.is_start && now.saturating_duration_since(problem.since) < Self::STARTUP_TIME
+        };
+        self.process.is_none() && !self.has_rival && self.problem.as_ref().map_or(is_early, is_fresh)
+    }
+
     pub(super) fn push_started(&mut self, reason: PushReason, entries: usize, now: Instant) {
         self.in_flight = Some(PushInFlight { reason, entries, begun: now });
     }
@@ -192,10 +217,15 @@ impl TraefikFacts {
         self.instances.insert(instance.to_owned(), InstanceFacts { state: state.clone(), problem });
     }
 
+    /// Returns whether this is another process at the address of one that was configured before.
+    pub(super) fn is_restart(&self, applied: &Applied) -> bool {
+        self.processes.get(&applied.instance).is_some_and(|before| *before != applied.started)
+    }
+
     /// Takes in the process of one Traefik. Another one at the same address is a restart; the first one there is not.
     fn saw_process(&mut self, applied: &Applied) {
-        let before = self.processes.insert(applied.instance.clone(), applied.started.clone());
-        self.restarts += u64::from(before.is_some_and(|before| before != applied.started));
+        self.restarts += u64::from(self.is_restart(applied));
+        self.processes.insert(applied.instance.clone(), applied.started.clone());
     }
 
     /// Returns why no configuration is proved to be in force now, or `None` if one is.
@@ -231,6 +261,7 @@ impl TraefikFacts {
 
     fn failed(&mut self, operation: Operation, error: &Error, now: Instant) {
         self.proof = None;
+        self.is_start &= Self::is_of_start(error);
         *self.errors.entry((operation, error.kind())).or_default() += 1;
         self.problem = Some(OngoingProblem::after(self.problem.take(), error.kind(), error.to_string(), now));
     }
@@ -238,6 +269,7 @@ impl TraefikFacts {
     fn finish(&mut self, result: PushResult, error: Option<String>, now: Instant) {
         let Some(PushInFlight { reason, entries, begun }) = self.in_flight.take() else { return };
         *self.pushes.entry((reason, result)).or_default() += 1;
+        self.rate.add(reason, now);
         // Equal failures in a row are one entry, or they would displace all others.
         let is_repeated =
             |last: &FinishedPush| result == PushResult::Failed && last.result == result && last.error == error;

@@ -62,6 +62,7 @@ pub(crate) enum PushReason {
     Counting,
     Blind,
     Capacity,
+    Limit,
     Suspicion,
     Drain,
     Backends,
@@ -136,13 +137,67 @@ pub(crate) enum Reload {
     Refused,
 }
 
-/// Severity of a state for an operator.
+/// State of an ilb or of a pool as a whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Level {
+    /// Clients are served.
+    Ready,
+    /// The configuration is in force, and clients may be hurt.
+    Degraded,
+    /// Traefik may still be starting: no configuration has been in force yet.
+    Starting,
+    /// The configuration is not verified in Traefik.
+    #[serde(rename = "not ready")]
+    NotReady,
+    #[default]
+    #[serde(other)]
+    Unknown,
+}
+
+/// Kind of an event in the log of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum EventKind {
+    /// A pool is served, is no longer served, has lost its last ready backend or has one again.
+    Pool,
+    /// A backend is new.
+    Came,
+    /// A backend is no longer there.
+    Left,
+    /// A backend has become ready.
+    Ready,
+    /// A backend has begun to drain.
+    Draining,
+    /// A backend is no longer ready.
+    #[serde(rename = "not ready")]
+    NotReady,
+    Suspect,
+    Failing,
+    /// A backend is no longer suspect or failing.
+    Back,
+    /// An object of the source has a mistake, such as a pod that is refused.
+    Refused,
+    /// The source is lost or found.
+    Discovery,
+    /// Connections can no longer be counted, or can again.
+    Counting,
+    Traefik,
+    Closing,
+    Sibling,
+    Settings,
+    #[serde(other)]
+    Unknown,
+}
+
+/// Severity of a state for an operator.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Severity {
     Ok,
     Warning,
     Error,
+    #[default]
     #[serde(other)]
     Unknown,
 }
@@ -166,6 +221,20 @@ impl BackendState {
 impl PushState {
     /// All states that the pushes may have.
     pub(crate) const ALL: [Self; 3] = [Self::Idle, Self::Retrying, Self::Waiting];
+}
+
+impl Level {
+    /// All levels that an ilb or a pool may have, the best one first.
+    pub(crate) const ALL: [Self; 4] = [Self::Ready, Self::Degraded, Self::Starting, Self::NotReady];
+
+    /// Returns the severity of the level itself, whatever its reasons are.
+    pub(crate) fn severity(self) -> Severity {
+        match self {
+            Self::Ready => Severity::Ok,
+            Self::Degraded | Self::Starting | Self::Unknown => Severity::Warning,
+            Self::NotReady => Severity::Error,
+        }
+    }
 }
 
 impl Reload {
@@ -203,6 +272,7 @@ impl From<Reason> for PushReason {
             Reason::Counting => Self::Counting,
             Reason::Blind => Self::Blind,
             Reason::Capacity => Self::Capacity,
+            Reason::Limit => Self::Limit,
             Reason::Suspicion => Self::Suspicion,
             Reason::Drain => Self::Drain,
             Reason::Backends => Self::Backends,
@@ -231,7 +301,7 @@ macro_rules! display_as_serialized {
     )*};
 }
 
-display_as_serialized!(BackendState, PushState, PushReason, PushResult, Operation, Reload);
+display_as_serialized!(BackendState, EventKind, Level, PushState, PushReason, PushResult, Operation, Reload);
 
 #[cfg(test)]
 mod tests {
@@ -254,6 +324,7 @@ mod tests {
             Reason::Counting,
             Reason::Blind,
             Reason::Capacity,
+            Reason::Limit,
             Reason::Suspicion,
             Reason::Drain,
             Reason::Backends,

@@ -10,6 +10,7 @@ use ilb_traefik_client::{Applied, Error, Name};
 use tokio::time::Instant;
 
 use super::trouble::Trouble;
+use crate::observe::insight::changes::{BackendChanges, listed};
 
 /// State of one pool as logged last, so that nothing is logged twice.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub(super) struct PoolLog {
     uncounted: Trouble,
     undescribed: Trouble,
     without_backend: bool,
+    /// The last set of backends.
+    backends: Option<Arc<BackendSet>>,
     /// Probes that could not be made.
     unprobed: Trouble,
     /// Backends that are suspect or failing, or have been recently.
@@ -43,6 +46,7 @@ impl PoolLog {
             uncounted: Trouble::default(),
             undescribed: Trouble::default(),
             without_backend: false,
+            backends: None,
             unprobed: Trouble::default(),
             misfits: BTreeMap::new(),
             fault: None,
@@ -58,17 +62,24 @@ impl PoolLog {
     }
 
     /// Logs what is new in a set. `is_stale` is whether a part of its source is still stale.
-    pub(super) fn discovered(&mut self, set: &BackendSet, previous: Option<&BackendSet>, is_stale: bool) {
+    pub(super) fn discovered(&mut self, set: &Arc<BackendSet>, previous: Option<&BackendSet>, is_stale: bool) {
         let pool = &self.pool;
         if !is_stale && self.stale.ended().is_some_and(|ended| ended.is_logged) {
             tracing::info!(%pool, "Discovery is up to date again");
         }
-        if previous.is_none_or(|previous| previous != set) {
+        if previous.is_none_or(|previous| previous != &**set) {
+            let none = BackendSet::empty();
+            let changes = BackendChanges::between(previous.unwrap_or(&none), set);
             tracing::info!(
                 %pool,
                 ready = set.count(State::Ready),
                 draining = set.count(State::Draining),
                 not_ready = set.count(State::NotReady),
+                came = listed(&changes.came),
+                left = listed(&changes.left),
+                became_ready = listed(changes.became(State::Ready)),
+                became_draining = listed(changes.became(State::Draining)),
+                became_not_ready = listed(changes.became(State::NotReady)),
                 "Found pods"
             );
         }
@@ -78,6 +89,7 @@ impl PoolLog {
         }
         self.without_backend = without_backend;
         self.misfits.retain(|backend, _| set.get(backend).is_some());
+        self.backends = Some(Arc::clone(set));
     }
 
     pub(super) fn stale(&mut self, error: &ilb_discovery::Error, now: Instant) {
@@ -112,20 +124,21 @@ impl PoolLog {
         let (pool, StandingChange { backend, from, to, evidence, .. }) = (&self.pool, change);
         let evidence = evidence.as_ref().map(ToString::to_string);
         let text = evidence.as_deref().unwrap_or_default();
+        let pod = self.backends.as_ref().and_then(|set| set.get(backend)?.pod()).map(|pod| pod.name());
         let trouble = self.misfits.entry(*backend).or_default();
         match to {
             Standing::Suspect if trouble.occurred(SUSPECT, &text, now) => {
-                tracing::warn!(%pool, %backend, evidence, "{SUSPECT}: no new connections until it answers");
+                tracing::warn!(%pool, %backend, pod, evidence, "{SUSPECT}: no new connections until it answers");
             }
             Standing::Failing if trouble.occurred(FAILING, &text, now) => {
-                tracing::warn!(%pool, %backend, evidence, "{FAILING}: few new connections until it works");
+                tracing::warn!(%pool, %backend, pod, evidence, "{FAILING}: few new connections until it works");
             }
             Standing::Suspect | Standing::Failing => {}
             _ if trouble.ended().is_none_or(|ended| !ended.is_logged) => {}
             Standing::State(State::Ready) => {
-                tracing::info!(%pool, %backend, before = %from, "A backend takes new connections again");
+                tracing::info!(%pool, %backend, pod, before = %from, "A backend takes new connections again");
             }
-            _ => tracing::info!(%pool, %backend, before = %from, now = %to, "A backend is no longer ready"),
+            _ => tracing::info!(%pool, %backend, pod, before = %from, now = %to, "A backend is no longer ready"),
         }
     }
 

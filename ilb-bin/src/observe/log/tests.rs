@@ -18,7 +18,7 @@ use tracing::subscriber::DefaultGuard;
 
 use super::*;
 use crate::{
-    observe::insight::tests::{address, applied, round_robin, set, unreachable_api_server, unreachable_traefik},
+    observe::insight::tests::{address, applied, pods, round_robin, set, unreachable_api_server, unreachable_traefik},
     process::collected_lines::Lines,
 };
 
@@ -97,6 +97,21 @@ fn desired(pools: &[(&str, &Arc<BackendSet>)]) -> DesiredPools {
         (name(pool), Desired::new(spec(pool), Arc::clone(set), round_robin(set)))
     };
     pools.iter().map(desired).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_that_come_and_leave_are_logged_by_name() {
+    let mut logged = Logged::new(&["a"]);
+    let (before, after) = (pods(&["db-0", "db-1"]), pods(&["db-0", "db-2", "db-3"]));
+    logged.discovered("a", &before, None);
+    logged.discovered("a", &after, Some(&before));
+    let lines = logged.lines.take();
+    assert!(lines[0].contains("came=\"db-0, db-1\"") && !lines[0].contains("left="), "{lines:?}");
+    assert!(lines[1].contains("came=\"db-2, db-3\" left=\"db-1\""), "{lines:?}");
+    logged.stands(Standing::State(State::Ready), Standing::Suspect);
+    logged.assert_lines(&[
+        "WARN A backend is suspect: no new connections until it answers pool=a backend=10.0.0.1:5432 pod=\"db-0\"",
+    ]);
 }
 
 #[tokio::test(start_paused = true)]

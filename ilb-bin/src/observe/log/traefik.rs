@@ -1,11 +1,10 @@
 //! The log of Traefik: pushes that fail, proofs that are lost, another program that writes to it, and the end of each.
 
-use std::time::Duration;
-
 use ilb_traefik_client::{Applied, Error};
 use tokio::time::Instant;
 
 use super::{
+    super::insight::TraefikFacts,
     rival::{ANOTHER_PROGRAM, HELP_WITH_RIVAL, NO_OTHER_PROGRAM},
     trouble::Trouble,
 };
@@ -34,10 +33,6 @@ enum Startup {
 }
 
 impl TraefikLog {
-    /// Time for Traefik to start, in which failed attempts are not logged as errors, from the first one on. A kubelet
-    /// starts a container within seconds.
-    const STARTUP_TIME: Duration = Duration::from_secs(10);
-
     pub(super) fn new() -> Self {
         let startup = Startup::Waiting { until: None, attempts: 0 };
         let (failing, unproved, rival) = (Trouble::default(), Trouble::default(), Trouble::default());
@@ -68,8 +63,8 @@ impl TraefikLog {
             return self.proof_lost(error, now);
         }
         if let Startup::Waiting { until, attempts } = &mut self.startup
-            && now < *until.get_or_insert(now + Self::STARTUP_TIME)
-            && matches!(error, Error::Unreachable { .. } | Error::NotReady(_))
+            && now < *until.get_or_insert(now + TraefikFacts::STARTUP_TIME)
+            && TraefikFacts::is_of_start(error)
         {
             *attempts += 1;
             if *attempts == 1 {

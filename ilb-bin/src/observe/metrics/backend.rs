@@ -5,10 +5,37 @@ use super::{
     metric::{Kind, Metric},
     series::Value,
 };
+use crate::observe::insight::BackendStatus;
 
 const LABELS: &[&str] = &["pool", "backend"];
 
 pub(super) const METRICS: &[Metric] = &[
+    Metric {
+        name: "ilb_backend",
+        kind: Kind::Info,
+        unit: None,
+        help: "Pod behind the backend, with its namespace, node and zone, each empty where it is not known; as many series as \
+               backends, at most 2000 for each pool",
+        labels: &["pool", "backend", "backend_pod", "backend_namespace", "backend_node", "zone"],
+        read: |s, series| {
+            for pool in &s.pools {
+                for (address, backend) in &pool.backends {
+                    let BackendStatus { pod, namespace, node, zone, .. } = backend;
+                    let [pod, namespace, node, zone] =
+                        [pod, namespace, node, zone].map(|name| name.as_deref().unwrap_or_default());
+                    series(&[pool.name, address, pod, namespace, node, zone], Value::Info);
+                }
+            }
+        },
+    },
+    Metric {
+        name: "ilb_backend_state_seconds",
+        kind: Kind::Gauge,
+        unit: Some("seconds"),
+        help: "Time for which the backend has been in its state, as far as this ilb has seen it",
+        labels: LABELS,
+        read: |s, series| s.backends(series, |backend| backend.state_seconds),
+    },
     Metric {
         name: "ilb_backend_connections",
         kind: Kind::Gauge,
@@ -31,6 +58,14 @@ pub(super) const METRICS: &[Metric] = &[
                 }
             }
         },
+    },
+    Metric {
+        name: "ilb_backend_connections_of_all_replicas",
+        kind: Kind::Gauge,
+        unit: None,
+        help: "Open connections through this replica and its siblings that are heard; absent if none is heard",
+        labels: LABELS,
+        read: |s, series| s.backends(series, |backend| backend.total.map(number)),
     },
     Metric {
         name: "ilb_backend_connections_opened",
@@ -66,6 +101,14 @@ pub(super) const METRICS: &[Metric] = &[
         help: "Connections that the backend refused or never answered, since the start",
         labels: LABELS,
         read: |s, series| s.backends(series, |backend| backend.unanswered.map(number)),
+    },
+    Metric {
+        name: "ilb_backend_bytes",
+        kind: Kind::Counter,
+        unit: Some("bytes"),
+        help: "Bytes of data moved in both directions since the start, as far as the kernel has reported them",
+        labels: LABELS,
+        read: |s, series| s.backends(series, |backend| backend.bytes.map(number)),
     },
     Metric {
         name: "ilb_backend_rtt_seconds",

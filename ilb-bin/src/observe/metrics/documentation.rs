@@ -8,6 +8,40 @@ use super::{
     scrape::MAX_BACKENDS_WITH_SERIES,
 };
 
+/// Useful queries: what each answers, and its text.
+pub(super) const QUERIES: [(&str, &str); 12] = [
+    ("Levels of all pods", "max by (namespace, pod, level) (ilb_level) == 1"),
+    ("Pools whose clients may be hurt, and why", "max by (namespace, pool, reason) (ilb_pool_degraded)"),
+    (
+        "Connections of each backend, over all replicas, by the name of its pod",
+        "sum by (namespace, pool, backend_pod) (ilb_backend_connections * on (namespace, pod, pool, backend) group_left \
+         (backend_pod) ilb_backend_info)",
+    ),
+    (
+        "Connections of each node",
+        "sum by (backend_node) (ilb_backend_connections * on (namespace, pod, pool, backend) group_left (backend_node) \
+         ilb_backend_info)",
+    ),
+    ("Connections of each pool", "sum by (namespace, pool) (ilb_backend_connections)"),
+    ("New connections per second", "sum by (namespace, pool) (rate(ilb_backend_connections_opened_total[5m]))"),
+    ("Bytes per second", "sum by (namespace, pool) (rate(ilb_backend_bytes_total[5m]))"),
+    (
+        "Failed dials per second, by backend",
+        "sum by (namespace, pool, backend) (rate(ilb_backend_connections_unanswered_total[5m])) > 0",
+    ),
+    (
+        "How far the fullest backend is above the mean, over all replicas",
+        "max by (namespace, pool) (sum by (namespace, pool, backend) (ilb_backend_connections)) / avg by (namespace, pool) \
+         (sum by (namespace, pool, backend) (ilb_backend_connections)) - 1",
+    ),
+    ("Pushes per minute", "sum by (namespace, pod, reason) (rate(ilb_pushes_total[5m])) * 60"),
+    (
+        "Time from a change of the backends to its verification, 99th percentile",
+        "histogram_quantile(0.99, sum by (namespace, pool, le) (rate(ilb_pool_change_to_in_force_seconds_bucket[15m])))",
+    ),
+    ("Pods that refuse their changed settings", "ilb_config_last_reload_successful == 0"),
+];
+
 /// Writes the text of `docs/metrics.md`.
 pub(super) fn document() -> String {
     let mut text = format!(
@@ -29,6 +63,12 @@ pub(super) fn document() -> String {
             labels.join(", "),
             metric.help
         );
+    }
+    text += "\n## Queries\n\n\
+        A backend is counted by each replica before it, so sums over `pod` are the truth. The chart's alerts and dashboard\n\
+        (`metrics.prometheusRule`, `metrics.dashboard`) ask more.\n";
+    for (answer, query) in QUERIES {
+        let _ = write!(text, "\n{answer}:\n\n```promql\n{query}\n```\n");
     }
     text
 }

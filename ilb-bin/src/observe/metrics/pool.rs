@@ -6,7 +6,7 @@ use super::{
     scrape::MAX_BACKENDS_WITH_SERIES,
     series::Value,
 };
-use crate::observe::insight::BackendState;
+use crate::observe::insight::{BackendState, ZoneFacts};
 
 pub(super) const METRICS: &[Metric] = &[
     Metric {
@@ -19,6 +19,31 @@ pub(super) const METRICS: &[Metric] = &[
             let is_proved = s.facts.traefik.not_proved(s.now).is_none();
             s.pools(series, |pool| Some(yes_or_no(is_proved && pool.in_force.is_some())));
         },
+    },
+    Metric {
+        name: "ilb_pool",
+        kind: Kind::Info,
+        unit: None,
+        help: "Entry point of the pool and source of its backends: pods by a selector, a Service or a file; namespaces are \
+               separated by commas and empty for all; one series for each pool",
+        labels: &["pool", "entry_point", "method", "source", "what", "namespaces", "port"],
+        read: |s, series| {
+            for pool in &s.pools {
+                let Some(source) = pool.facts.source() else { continue };
+                let (namespaces, port) = (source.namespaces.join(","), source.port.unwrap_or_default());
+                let (entry_point, method) = (pool.facts.entry_point.as_str(), pool.facts.method.as_str());
+                let labels = [pool.name, entry_point, method, source.kind.as_str(), &source.what, &namespaces, &port];
+                series(&labels, Value::Info);
+            }
+        },
+    },
+    Metric {
+        name: "ilb_pool_complaints",
+        kind: Kind::Gauge,
+        unit: None,
+        help: "Objects of the pool's source with a mistake, such as pods that are refused; the log and the status say which",
+        labels: &["pool"],
+        read: |s, series| s.pools(series, |pool| Some(size(pool.complaints(0).count))),
     },
     Metric {
         name: "ilb_pool_degraded",
@@ -68,9 +93,78 @@ pub(super) const METRICS: &[Metric] = &[
         kind: Kind::Gauge,
         unit: Some("ratio"),
         help: "Excess of the fullest backend that takes connections over the mean, relative to the mean, per share of \
-               capacity; absent where nothing can be compared",
+               capacity; with siblings, of the connections of all replicas that are heard; absent where nothing can be compared",
         labels: &["pool"],
         read: |s, series| s.pools(series, |pool| pool.imbalance().map(|imbalance| imbalance.ratio)),
+    },
+    Metric {
+        name: "ilb_pool_max_connections",
+        kind: Kind::Gauge,
+        unit: None,
+        help: "Maximum number of connections of all backends that take connections, through all replicas together; absent \
+               without a limit",
+        labels: &["pool"],
+        read: |s, series| s.pools(series, |pool| Some(number(pool.limit.state?.max_connections))),
+    },
+    Metric {
+        name: "ilb_pool_full",
+        kind: Kind::Gauge,
+        unit: None,
+        help: "1 while all backends have as many connections as they may have, as far as this replica knows, else 0; absent \
+               without a limit",
+        labels: &["pool"],
+        read: |s, series| s.pools(series, |pool| Some(yes_or_no(pool.limit.state?.is_full))),
+    },
+    Metric {
+        name: "ilb_pool_filled",
+        kind: Kind::Counter,
+        unit: None,
+        help: "Times that a pool has become full; absent without a limit",
+        labels: &["pool"],
+        read: |s, series| {
+            s.pools(series, |pool| pool.limit.state.map(|_| number(pool.limit.times_full)));
+        },
+    },
+    Metric {
+        name: "ilb_pool_full_seconds",
+        kind: Kind::Counter,
+        unit: Some("seconds"),
+        help: "Time for which the pool has been full, in which Traefik closes new connections at once unless they are spread; \
+               how many those were, neither Traefik nor the kernel counts; absent without a limit",
+        labels: &["pool"],
+        read: |s, series| {
+            s.pools(series, |pool| pool.limit.state.map(|_| pool.limit.time_full.as_secs_f64()));
+        },
+    },
+    Metric {
+        name: "ilb_pool_zone_connections",
+        kind: Kind::Gauge,
+        unit: None,
+        help: "Connections of this replica to backends of its own zone, of other zones, and of unknown ones; absent unless the \
+               pool prefers its own zone",
+        labels: &["pool", "zone"],
+        read: |s, series| {
+            for pool in &s.pools {
+                for (zone, counts) in pool.facts.zones.iter().flat_map(ZoneFacts::by_zone) {
+                    series(&[pool.name, zone], Value::Number(number(counts.connections)));
+                }
+            }
+        },
+    },
+    Metric {
+        name: "ilb_pool_zone_opened",
+        kind: Kind::Counter,
+        unit: None,
+        help: "Connections that have opened to backends of the own zone, of other zones, and of unknown ones; absent unless the \
+               pool prefers its own zone",
+        labels: &["pool", "zone"],
+        read: |s, series| {
+            for pool in &s.pools {
+                for (zone, counts) in pool.facts.zones.iter().flat_map(ZoneFacts::by_zone) {
+                    series(&[pool.name, zone], Value::Number(number(counts.opened)));
+                }
+            }
+        },
     },
     Metric {
         name: "ilb_pool_change_to_in_force_seconds",

@@ -1,10 +1,11 @@
 //! The metrics of the process, under the names that every exporter uses, and of the build.
 
 use super::{
-    convert::number,
+    convert::{number, yes_or_no},
     metric::{Kind, Metric},
     series::{Series, Value},
 };
+use crate::observe::insight::{InstanceIdentity, Level};
 
 pub(super) const METRICS: &[Metric] = &[
     Metric {
@@ -14,6 +15,32 @@ pub(super) const METRICS: &[Metric] = &[
         help: "Version of ilb and the processor that it was built for",
         labels: &["version", "arch"],
         read: |_, series| series(&[env!("CARGO_PKG_VERSION"), std::env::consts::ARCH], Value::Info),
+    },
+    Metric {
+        name: "ilb_instance",
+        kind: Kind::Info,
+        unit: None,
+        help: "Pod, namespace, node and release of this ilb, each empty where it is not known; a single series",
+        labels: &["ilb_pod", "ilb_namespace", "ilb_node", "release"],
+        read: |s, series| {
+            let InstanceIdentity { pod, namespace, node, release } = &*s.facts.instance;
+            let labels = [pod, namespace, node, release].map(|name| name.as_deref().unwrap_or_default());
+            series(&labels, Value::Info);
+        },
+    },
+    Metric {
+        name: "ilb_level",
+        kind: Kind::Gauge,
+        unit: None,
+        help: "1 for the state as a whole, 0 for the others: ready, degraded (ready, and clients may be hurt), starting, or \
+               not ready",
+        labels: &["level"],
+        read: |s, series| {
+            let now = s.facts.level(s.now);
+            for level in Level::ALL {
+                series(&[&level.to_string()], Value::Number(yes_or_no(now == level)));
+            }
+        },
     },
     Metric {
         name: "ilb_loop_age_seconds",

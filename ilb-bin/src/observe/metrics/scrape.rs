@@ -32,14 +32,15 @@ pub(super) struct PoolScrape<'a> {
 
 impl<'a> Scrape<'a> {
     pub(super) fn new(facts: &'a Facts, process: Process, dropped_lines: u64) -> Self {
+        let now = Instant::now();
         let pool = |(name, pool): (&'a String, &'a PoolFacts)| {
             let survey = pool.survey();
-            let backends = pool.backend_statuses(survey.first(MAX_BACKENDS_WITH_SERIES)).into_iter();
+            let backends = pool.backend_statuses(survey.first(MAX_BACKENDS_WITH_SERIES), now).into_iter();
             let backends = backends.map(|backend| (backend.address.to_string(), backend)).collect();
             PoolScrape { name, facts: pool, count: survey.count(), backends }
         };
         let pools = facts.pools.iter().map(pool).collect();
-        Self { facts, now: Instant::now(), process, dropped_lines, pools }
+        Self { facts, now, process, dropped_lines, pools }
     }
 
     /// Passes on one value per pool, where there is one.

@@ -43,8 +43,9 @@ pub(super) const METRICS: &[Metric] = &[
         name: "ilb_sibling_failures",
         kind: Kind::Counter,
         unit: None,
-        help: "Questions to siblings that failed: unreachable, slow (no answer within 1 s), status (of an older version: \
-               404), too_long, version (of the exchange) or unintelligible; absent if this replica balances by itself",
+        help: "Questions to siblings that failed: unreachable, slow (no answer within 1 s, or 2.5 s if it may wait for the \
+               next sample), status (of an older version: 404), too_long, version (of the exchange) or unintelligible; absent \
+               if this replica balances by itself",
         labels: &["kind"],
         read: |s, series| {
             if s.facts.siblings.is_on {

@@ -78,11 +78,16 @@ fn names_follow_the_conventions_of_prometheus() {
         assert!(metric.help.len() > 10 && !metric.help.ends_with('.'), "{name}: {:?}", metric.help);
         assert!(metric.help.starts_with(|c: char| c.is_uppercase() || c.is_ascii_digit()), "{name}: {:?}", metric.help);
         for label in metric.labels {
-            // There is an instance per Traefik of the fleet at the moment.
+            // There is an instance per Traefik of the fleet at the moment. Names of pods, nodes and zones are those of the
+            // backends at the moment, of which a pool has at most 2000 with series.
+            let of_backends = ["backend_pod", "backend_namespace", "backend_node", "zone"];
+            let of_settings = ["entry_point", "source", "what", "namespaces", "port"];
+            let of_this_process = ["ilb_pod", "ilb_namespace", "ilb_node", "release", "level"];
             let known = [
                 "pool", "backend", "instance", "state", "method", "reason", "result", "kind", "during", "version",
                 "arch", "why", "answered",
             ];
+            let known = [&known[..], &of_backends, &of_settings, &of_this_process].concat();
             assert!(known.contains(label), "{name}: the values of {label} are not known to be bounded");
         }
     }
@@ -97,4 +102,22 @@ fn the_document_is_that_of_the_code() {
     }
     let published = std::fs::read_to_string(path).unwrap_or_default();
     assert!(published == document, "docs/metrics.md is stale: UPDATE_DOCS=1 cargo test -p ilb-bin metrics");
+}
+
+#[test]
+fn the_queries_of_the_document_ask_for_metrics_and_labels_that_exist() {
+    let names: BTreeSet<_> = all().map(super::metric::Metric::full_name).collect();
+    let labels: BTreeSet<_> = all().flat_map(|metric| metric.labels).copied().collect();
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    for (answer, query) in documentation::QUERIES {
+        let words: Vec<_> = query.split(|c| !is_word(c)).collect();
+        let asked = words.iter().filter(|word| word.starts_with("ilb_"));
+        let is_known = |word: &&&str| names.contains(**word) || names.contains(word.trim_end_matches("_bucket"));
+        assert!(asked.clone().count() > 0 && asked.clone().all(|word| is_known(&word)), "{answer}: {query}");
+        for list in query.split("by (").skip(1).filter_map(|rest| rest.split(')').next()) {
+            for label in list.split(", ") {
+                assert!(labels.contains(label) || ["namespace", "pod", "le"].contains(&label), "{answer}: {label}");
+            }
+        }
+    }
 }

@@ -1,8 +1,15 @@
-//! Defines the setting of the siblings.
+//! Defines the settings of the siblings.
 
-use super::super::{
-    setting::{DefaultValue::Unset, ListSetting, Setting},
-    sibling_service::SiblingService,
+use super::{
+    super::{
+        parsers::boolean,
+        setting::{
+            DefaultValue::{Text, Unset},
+            ListSetting, Setting,
+        },
+        sibling_service::SiblingService,
+    },
+    forms::BOOLEAN_FORM,
 };
 
 pub(in crate::settings) static SIBLINGS: ListSetting<SiblingService> = ListSetting(Setting {
@@ -15,3 +22,13 @@ pub(in crate::settings) static SIBLINGS: ListSetting<SiblingService> = ListSetti
             one. After the name comes the namespace, if it is another one, and the port or its name, if it is not that of \
             `admin.address`.",
 });
+
+pub(in crate::settings) static EXPECT_SIBLINGS: Setting<bool> = Setting {
+    path: "expectSiblings",
+    variables: &["ILB_EXPECT_SIBLINGS"],
+    parse: boolean,
+    default: Text("true"),
+    form: BOOLEAN_FORM,
+    about: "`true`: ilb is degraded while it may not list the endpoints of `siblings`, because each replica then balances alone. \
+            `false`: there is one replica, so that nothing is missing. The chart sets it by the number of pods.",
+};

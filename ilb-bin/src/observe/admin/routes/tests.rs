@@ -68,7 +68,9 @@ async fn a_loop_that_hangs_is_not_alive() {
 #[tokio::test]
 async fn only_reading_is_allowed() {
     let insight = insight(true, true);
-    for path in ["/", "/events", "/status", "/metrics", "/livez", "/healthz", "/startupz", "/readyz"] {
+    for path in
+        ["/", "/stream", "/events", "/history", "/status", "/metrics", "/livez", "/healthz", "/startupz", "/readyz"]
+    {
         for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
             let (status, ..) = ask(&insight, method.clone(), path).await;
             assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");
@@ -121,7 +123,7 @@ async fn metrics_are_in_the_format_that_was_asked_for(
 #[tokio::test]
 async fn another_name_gets_nothing_but_probes(#[case] host: &str, #[case] is_own: bool) {
     let insight = insight(true, true);
-    for path in ["/", "/events", "/status", "/metrics"] {
+    for path in ["/", "/stream", "/events", "/history", "/status", "/metrics"] {
         let request = Request::builder().method(Method::HEAD).uri(path).header(HOST, host);
         let expected = if is_own { StatusCode::OK } else { StatusCode::MISDIRECTED_REQUEST };
         assert_eq!(send(&insight, request).await.0, expected, "{path}");
@@ -140,7 +142,7 @@ async fn a_stream_is_one_of_events() {
     use futures_util::StreamExt;
 
     let router = pages(&insight(true, true), DroppedLines::default(), AllowedHosts::detect(&[]));
-    let request = Request::builder().uri("/events").body(Body::empty()).unwrap();
+    let request = Request::builder().uri("/stream").body(Body::empty()).unwrap();
     let response = router.oneshot(request).await.unwrap();
     assert_eq!(response.headers()[CONTENT_TYPE], "text/event-stream");
     let mut events = response.into_body().into_data_stream();
@@ -150,4 +152,29 @@ async fn a_stream_is_one_of_events() {
         let status: serde_json::Value = serde_json::from_slice(json).unwrap();
         assert_eq!(status["ready"], true);
     }
+}
+
+#[tokio::test]
+async fn the_events_have_times_by_the_clock() {
+    let insight = insight(true, true);
+    let (status, headers, text) = ask(&insight, Method::GET, "/events").await;
+    assert_eq!((status, &headers[CONTENT_TYPE]), (StatusCode::OK, &HeaderValue::from_static("application/json")));
+    let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let oldest = document["events"].as_array().unwrap().last().unwrap();
+    assert_eq!(oldest["text"], "Pool default is served at entry point tcp");
+    let time = oldest["time"].as_str().unwrap();
+    assert!(time.starts_with("20") && time.contains('T') && time.ends_with('Z'), "{time}");
+}
+
+#[rstest]
+#[case("/history", 200, r#""step_seconds":5"#)]
+#[case("/history?pool=default&span=day", 200, r#""step_seconds":600"#)]
+#[case("/history?pool=other", 404, "no such pool")]
+#[case("/history?span=week", 400, "week")]
+#[case("/history?pools=default", 400, "pools")]
+#[tokio::test]
+async fn a_history_is_of_a_pool_and_of_a_span(#[case] path: &str, #[case] status: u16, #[case] part: &str) {
+    let (answer, _, text) = ask(&insight(true, true), Method::GET, path).await;
+    assert_eq!(answer.as_u16(), status, "{text}");
+    assert!(text.contains(part), "{text}");
 }

@@ -49,6 +49,9 @@ pub(crate) struct SharerStatus {
     pub(crate) replica: String,
     /// Age of its counts.
     pub(crate) age_seconds: f64,
+    /// Connections of the pool through it.
+    #[serde(default)]
+    pub(crate) connections: u64,
     /// Part of all new connections that it gets, from 0 to 1; absent if its counts are too old to be used.
     pub(crate) share: Option<f64>,
 }
@@ -71,6 +74,9 @@ impl SiblingsFacts {
     }
 
     fn summary(&self) -> StatusSummary {
+        if let Some(reason) = self.unlisted() {
+            return StatusSummary::new(Severity::Warning, "Unknown: balancing alone", reason);
+        }
         let (heard, all) = (self.heard(), self.siblings.len());
         let lost = self.siblings.iter().find_map(|(address, sibling)| Some((address, sibling.problem.as_ref()?)));
         match lost {
@@ -90,6 +96,7 @@ impl PoolSharing {
         let siblings = self.sharing.siblings.iter().map(|sibling| SharerStatus {
             replica: sibling.replica.to_string(),
             age_seconds: sibling.age.as_secs_f64() + since,
+            connections: sibling.connections,
             share: sibling.share,
         });
         let siblings: Vec<_> = siblings.collect();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ilb_connections::Ability;
 use ilb_controller::ClosingFacts;
-use ilb_discovery::State;
+use ilb_discovery::{Complaint, SourceInfo, SourceKind, State};
 use ilb_reconciler::{
     ClosingPolicy, Method,
     closing::{ClosingState, Role, Why},
@@ -23,8 +23,8 @@ use crate::observe::insight::{
         unreachable_traefik,
     },
     words::{
-        BackendState, BalancingMethod, CountingState, DiscoveryState, PushReason, PushResult, PushState, Severity,
-        TraefikState,
+        BackendState, BalancingMethod, CountingState, DiscoveryState, EventKind, Level, PushReason, PushResult,
+        PushState, Severity, TraefikState,
     },
 };
 
@@ -175,6 +175,8 @@ fn the_published_schema_is_that_of_the_status() {
     let status = runtime.block_on(async {
         let (insight, pool) = insight();
         let backends = set(&[State::Ready]);
+        pool.source.set_info(Some(SourceInfo::new(SourceKind::File, "/backends.yaml")));
+        pool.source.set_complaints(vec![Complaint::new("db-0", "refused", true)]);
         pool.discovered(&backends);
         pool.shares_with(ReplicaId::new(2));
         pool.sampled(&sample(&[1]));
@@ -205,6 +207,9 @@ fn the_enums_know_all_words_of_the_schema() {
         }
     }
     check("summary/properties/severity", &Severity::Unknown);
+    check("pool/properties/level", &Level::Unknown);
+    check("pool/properties/severity", &Severity::Unknown);
+    check("event/properties/kind", &EventKind::Unknown);
     check("traefik/properties/state", &TraefikState::Unknown);
     check("traefik/properties/push_state", &PushState::Unknown);
     check("push/properties/reason", &PushReason::Unknown);

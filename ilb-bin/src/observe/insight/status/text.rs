@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::{StateCounts, StatusSummary, plan_in_force::Balancing};
 use crate::observe::insight::{
     Facts, PoolFacts, TraefikFacts,
+    degraded::Degradation,
     imbalance::Imbalance,
     numbers::{age, ago, many, span},
     traefik::InstanceFacts,
@@ -20,15 +21,21 @@ impl StatusSummary {
     }
 }
 
-pub(super) fn readiness(facts: &Facts, not_ready: &[String], degraded: &[String], now: Instant) -> StatusSummary {
-    let about = format!("ilb {}, up for {}", env!("CARGO_PKG_VERSION"), span(age(facts.started, now)));
+pub(super) fn readiness(facts: &Facts, not_ready: &[String], degraded: &[Degradation], now: Instant) -> StatusSummary {
+    let (about, place) =
+        (format!("ilb {}, up for {}", env!("CARGO_PKG_VERSION"), span(age(facts.started, now))), facts.instance.text());
+    let about = if place.is_empty() { about } else { format!("{place}, {about}") };
     let (active, pools) = (facts.pools.values().filter(|pool| pool.in_force.is_some()).count(), facts.pools.len());
     let active = if active == pools { "all pools".to_owned() } else { format!("{active} of {pools} pools") };
     match (not_ready, degraded) {
         ([], []) => StatusSummary::new(Severity::Ok, format!("ready: {active} active"), about),
         ([], reasons) => {
-            let text = format!("ready: {active} active, degraded: {}", reasons.join("; "));
-            StatusSummary::new(Severity::Warning, text, about)
+            let texts: Vec<_> = reasons.iter().map(|reason| reason.text.as_str()).collect();
+            let severity = reasons.iter().map(|reason| reason.severity).fold(Severity::Warning, Severity::max);
+            StatusSummary::new(severity, format!("degraded: {}", texts.join("; ")), about)
+        }
+        (reasons, _) if facts.is_starting(now) => {
+            StatusSummary::new(Severity::Warning, format!("starting: {}", reasons.join("; ")), about)
         }
         (reasons, _) => StatusSummary::new(Severity::Error, format!("not ready: {}", reasons.join("; ")), about),
     }
@@ -43,13 +50,17 @@ pub(super) fn instance(facts: &InstanceFacts) -> StatusSummary {
     }
 }
 
-pub(super) fn traefik(facts: &TraefikFacts, now: Instant) -> StatusSummary {
+pub(super) fn traefik(facts: &TraefikFacts, is_starting: bool, now: Instant) -> StatusSummary {
     match (&facts.problem, &facts.proof) {
         _ if facts.has_rival => StatusSummary::new(
             Severity::Error,
             "Another program writes to this Traefik",
             "each replaces the configuration of the other: end one of them",
         ),
+        (Some(problem), _) if is_starting => {
+            let tried = format!("for {}, {}", span(age(problem.since, now)), many(problem.attempts, "attempt"));
+            StatusSummary::new(Severity::Warning, "Waiting for Traefik to start", tried)
+        }
         (Some(problem), _) => {
             let tried = format!("for {}, {}", span(age(problem.since, now)), many(problem.attempts, "attempt"));
             StatusSummary::new(Severity::Error, format!("Configuration not verified: {}", problem.kind), tried)
@@ -126,13 +137,24 @@ pub(super) fn note(pool: &PoolFacts) -> Option<String> {
     let is_empty = pool.backends.as_ref().is_some_and(|backends| backends.is_empty());
     let is_shared = pool.shared > 0;
     if is_empty {
-        Some("There is no backend: new connections are closed at once until there is one.".to_owned())
+        let refused = pool.complaints(1);
+        let why = refused.listed.first().filter(|complaint| complaint.is_left_out);
+        let why = why.map(|one| format!(" {} left out, such as {}: {}.", were(refused.count), one.object, one.text));
+        Some(format!(
+            "There is no backend: new connections are closed at once until there is one.{}",
+            why.unwrap_or_default()
+        ))
     } else if is_shared {
         let backends = many(pool.shared as u64, "backend");
         Some(format!("Other pools have {backends} of this pool, too: all connections count in each of the pools."))
     } else {
         None
     }
+}
+
+/// Counts objects that something happened to: `1 object was`, `2 objects were`.
+fn were(count: usize) -> String {
+    format!("{} {}", many(count as u64, "object"), if count == 1 { "was" } else { "were" })
 }
 
 pub(super) fn imbalance(imbalance: Option<Imbalance>) -> String {

@@ -32,6 +32,29 @@ async fn a_replica_without_an_exchange_shows_nothing_of_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_replica_that_may_not_list_its_siblings_is_degraded_where_there_have_to_be_some() {
+    let (insight, _pool) = insight();
+    insight.siblings_forbidden(Some("it may not list endpointslices in namespace shop".into()));
+    assert!(degraded(&insight).iter().all(|reason| !reason.contains("alone")), "with one replica it is no problem");
+    assert_eq!(status(&insight)["siblings"]["summary"]["text"], "None: balancing alone");
+    insight.expect_siblings(true);
+    let reasons = degraded(&insight);
+    let expected = "each replica balances alone: it may not list endpointslices in namespace shop";
+    assert!(reasons.contains(&expected.to_owned()), "{reasons:?}");
+    let summary = status(&insight)["siblings"]["summary"].clone();
+    assert_eq!(
+        (&summary["severity"], &summary["text"], &summary["detail"]),
+        (
+            &json!("warning"),
+            &json!("Unknown: balancing alone"),
+            &json!("it may not list endpointslices in namespace shop")
+        )
+    );
+    insight.siblings_forbidden(None);
+    assert!(degraded(&insight).iter().all(|reason| !reason.contains("alone")));
+}
+
+#[tokio::test(start_paused = true)]
 async fn siblings_that_answer_and_do_not_are_shown_and_counted() {
     let (insight, pool) = insight();
     pool.sibling(&SiblingEvent::AllAsked);
@@ -79,7 +102,11 @@ async fn a_pool_shows_its_share_and_how_old_the_counts_of_the_siblings_are() {
     assert_eq!(shown["siblings"][0]["replica"], SIBLING.to_string());
     assert!(shown["siblings"][0]["age_seconds"].as_f64().unwrap() >= 2.0, "{shown}");
     assert_eq!(shown["summary"]["text"], "Gets 50 % of the new connections");
+    let backend = status(&insight)["pools"][0]["backends"][0].clone();
+    assert_eq!((&backend["established"], &backend["total"]), (&json!(1), &json!(1)), "the sibling has none there");
     let text = metrics(&insight);
     assert!(text.contains(r#"ilb_pool_share_ratio{pool="default"} 0.5"#), "{text}");
     assert!(text.contains(r#"ilb_pool_siblings{pool="default"} 1"#), "{text}");
+    let total = r#"ilb_backend_connections_of_all_replicas{pool="default",backend="10.0.0.1:5432"} 1"#;
+    assert!(text.contains(total), "{text}");
 }

@@ -32,10 +32,7 @@ async fn a_pool_that_traefik_does_not_take_is_degraded_and_the_others_are_ready(
     assert_eq!(degraded(&insight), ["pool other: Traefik has no entry point nope: it has tcp"]);
     let shown = status(&insight);
     assert_eq!((&shown["pools"][0]["in_force"], &shown["pools"][1]["in_force"]), (&json!(true), &json!(false)));
-    assert!(
-        shown["summary"]["text"].as_str().unwrap().starts_with("ready: 1 of 2 pools active, degraded: pool other: "),
-        "{shown}"
-    );
+    assert!(shown["summary"]["text"].as_str().unwrap().starts_with("degraded: pool other: "), "{shown}");
     assert_eq!(shown["traefik"]["pushes"][0]["result"], "partly");
     let text = Metrics::new(insight.clone(), DroppedLines::default()).text(Format::OpenMetrics).unwrap();
     for line in [
@@ -127,6 +124,67 @@ async fn what_hurts_clients_of_a_pool_in_force_is_listed() {
     ];
     assert_eq!(degraded(&insight), expected);
     assert!(not_ready(&insight).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_without_a_ready_backend_is_never_green() {
+    let (insight, pool) = insight();
+    let other = Reporter::add(&insight, "other", "amqp", Method::RoundRobin);
+    let backends = set(&[State::Ready]);
+    for states in [&[][..], &[State::NotReady], &[State::Draining]] {
+        pool.discovered(&set(states));
+        other.discovered(&backends);
+        pool.pushed_with(&[&other], &set(&[]), &applied("one"));
+        let shown = status(&insight);
+        assert_eq!((&shown["ready"], &shown["level"]), (&json!(true), &json!("degraded")));
+        assert_eq!(shown["summary"]["severity"], "error", "new clients are not served");
+        let of_pools = [0, 1].map(|n| (shown["pools"][n]["level"].clone(), shown["pools"][n]["severity"].clone()));
+        assert_eq!(of_pools, [(json!("degraded"), json!("error")), (json!("ready"), json!("ok"))]);
+    }
+    let text = Metrics::new(insight.clone(), DroppedLines::default()).text(Format::OpenMetrics).unwrap();
+    for line in [
+        "ilb_level{level=\"degraded\"} 1",
+        "ilb_level{level=\"ready\"} 0",
+        "ilb_pool_degraded{pool=\"default\",reason=\"no backend\"} 1",
+    ] {
+        assert!(text.contains(line), "{line} is not in {text}");
+    }
+    pool.discovered(&backends);
+    assert_eq!(status(&insight)["level"], "ready");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cold_start_is_no_failure_until_it_takes_too_long() {
+    let (insight, pool) = insight();
+    let seen = || {
+        let shown = status(&insight);
+        let severities = [&shown["summary"]["severity"], &shown["traefik"]["summary"]["severity"]].map(Clone::clone);
+        (shown["level"].clone(), shown["pools"][0]["level"].clone(), severities)
+    };
+    let starting = (json!("starting"), json!("starting"), [json!("warning"), json!("warning")]);
+    let failed = (json!("not ready"), json!("not ready"), [json!("error"), json!("error")]);
+    assert_eq!(seen(), starting);
+    advance(Duration::from_secs(9)).await; // the kubelet starts Traefik when the backends are known
+    pool.discovered(&set(&[State::Ready]));
+    pool.push_failed(&unreachable_traefik());
+    advance(Duration::from_secs(9)).await;
+    assert_eq!(seen(), starting);
+    advance(Duration::from_secs(2)).await;
+    assert_eq!(seen(), failed);
+    push(&pool, &round_robin(&set(&[State::Ready])), &set(&[State::Ready]), "one");
+    assert_eq!(status(&insight)["level"], "ready");
+    pool.push_failed(&unreachable_traefik());
+    assert_eq!(seen(), failed, "a Traefik that was there is not starting");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_that_time_alone_does_not_end_is_a_failure_at_once() {
+    let (insight, pool) = insight();
+    pool.discovered(&set(&[State::Ready]));
+    pool.push_failed(&unreachable_traefik());
+    assert_eq!(status(&insight)["level"], "starting");
+    pool.push_failed(&missing_entry_point());
+    assert_eq!(status(&insight)["level"], "not ready");
 }
 
 #[tokio::test(start_paused = true)]

@@ -18,7 +18,7 @@ use crate::observe::insight::{Facts, Insight};
 
 /// The streams of all readers, who share each event.
 #[derive(Debug)]
-pub(super) struct Events {
+pub(super) struct Streams {
     insight: Insight,
     /// The event of this moment.
     latest: Arc<Document>,
@@ -44,7 +44,7 @@ const MAX_STREAM_DURATION: Duration = Duration::from_secs(900);
 /// Maximum number of backends of a pool in an event: more than a person looks at.
 const MAX_LISTED_BACKENDS: usize = 200;
 
-impl Events {
+impl Streams {
     pub(super) fn new(insight: Insight) -> Self {
         let facts = insight.clone();
         let event = move || {
