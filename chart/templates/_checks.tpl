@@ -20,7 +20,7 @@ value at a time, and can be skipped.
 
 {{/* A value that is missing was set to null, or comes from the values of an earlier version. */}}
 {{- define "ilb.checks.present" -}}
-{{- range $path := list "env" "log" "image" "ilb" "traefik" "traefik.image" "drain" "closing" "autoscaling" "podDisruptionBudget" "updateStrategy" "service" "metrics" "metrics.service" "metrics.podMonitor" "metrics.serviceMonitor" "metrics.prometheusRule" "metrics.prometheusRule.thresholds" "metrics.dashboard" "networkPolicy" "serviceAccount" "rbac" "test" "kind" "drain.timeout" "drain.delay" "traefik.image.tag" -}}
+{{- range $path := list "env" "log" "image" "ilb" "traefik" "traefik.image" "drain" "closing" "siblings" "zones" "autoscaling" "podDisruptionBudget" "updateStrategy" "service" "metrics" "metrics.service" "metrics.podMonitor" "metrics.serviceMonitor" "metrics.prometheusRule" "metrics.prometheusRule.thresholds" "metrics.dashboard" "networkPolicy" "serviceAccount" "rbac" "test" "kind" "drain.timeout" "drain.delay" "traefik.image.tag" -}}
 {{- $value := $.Values -}}
 {{- range splitList "." $path -}}{{- $value = index ($value | default dict) . -}}{{- end -}}
 {{- if kindIs "invalid" $value -}}
@@ -39,6 +39,9 @@ value at a time, and can be skipped.
 {{- fail (printf "traefik.config.%s cannot be set: the chart keeps it such that only ilb can write Traefik's configuration and the probes work" $key) -}}
 {{- end -}}
 {{- end -}}
+{{- if dig "metrics" "prometheus" "entryPoint" "" $config -}}
+{{- fail "traefik.config.metrics.prometheus.entryPoint cannot be set: the chart serves Traefik's metrics at port 9090, where no client connects" -}}
+{{- end -}}
 {{- $known := list -}}
 {{- range include "ilb.pools" . | fromYamlArray -}}{{- $known = append $known .entryPoint -}}{{- end -}}
 {{- range $name, $entryPoint := ($config.entryPoints | default dict) -}}
@@ -47,6 +50,11 @@ value at a time, and can be skipped.
 {{- end -}}
 {{- if hasKey $entryPoint "address" -}}
 {{- fail (printf "traefik.config.entryPoints.%s.address cannot be set: give port in the pool" $name) -}}
+{{- end -}}
+{{- range $key, $value := dict "graceTimeOut" "drain.timeout" "requestAcceptGraceTimeout" "drain.delay" -}}
+{{- if hasKey (dig "transport" "lifeCycle" dict $entryPoint) $key -}}
+{{- fail (printf "traefik.config.entryPoints.%s.transport.lifeCycle.%s cannot be set, because the pod's termination grace period has to fit it: set %s" $name $key $value) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end }}

@@ -48,6 +48,13 @@
 {{- end -}}
 {{- $own := list -}}
 {{- range include "ilb.environment" . | fromYamlArray -}}{{- $own = append $own .name -}}{{- end -}}
+{{- /* Variables take precedence over the file, so these would keep a value from being followed. */ -}}
+{{- $values := dict "POD_LABELS" "env.relay" "ILB_SELECTOR" "env.relay" "BACKEND_PORT" "env.backendPort" "ILB_BACKEND_PORT" "env.backendPort" "LB_METHOD" "env.lbMethod" "ILB_METHOD" "env.lbMethod" "UPDATE_INTERVAL" "env.updateinterval" "ILB_UPDATE_INTERVAL" "env.updateinterval" "USE_WATCH" "env.useWatch" "ILB_WATCH" "env.useWatch" "POD_NAMESPACE" "pools" "ILB_NAMESPACES" "pools" "LOG_LEVEL" "log.level" "ILB_LOG_LEVEL" "log.level" "LOG_FORMAT" "log.format" "ILB_LOG_FORMAT" "log.format" -}}
+{{- range $variable := .Values.ilb.extraEnv -}}
+{{- with get $values (toString $variable.name) -}}
+{{- fail (printf "ilb.extraEnv: %s would take precedence over %s, which is followed without new pods: use that" $variable.name .) -}}
+{{- end -}}
+{{- end -}}
 {{- include "ilb.checks.variables" (dict "at" "ilb.extraEnv" "variables" .Values.ilb.extraEnv "own" $own) -}}
 {{- include "ilb.checks.variables" (dict "at" "traefik.extraEnv" "variables" .Values.traefik.extraEnv "own" list) -}}
 {{- end }}

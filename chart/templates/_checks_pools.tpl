@@ -27,6 +27,9 @@
 {{- fail "service.port, service.nodePort, service.hostPort and service.appProtocol are for the single pool of env.relay, and pools is set: give servicePort, nodePort, hostPort and appProtocol in each pool instead" -}}
 {{- end -}}
 {{- end -}}
+{{- if and .Values.zones.fromNode (not (include "ilb.prefersZones" .)) -}}
+{{- fail "zones.fromNode is for pools with zones: prefer, and there is none: give that in a pool, or leave zones.fromNode out" -}}
+{{- end -}}
 {{- range $i, $pool := .Values.pools -}}
 {{- $name := $pool.name | default "default" -}}
 {{- $sources := 0 -}}

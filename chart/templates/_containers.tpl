@@ -73,11 +73,9 @@ volumeMounts:
   - name: token
     mountPath: /var/run/secrets/kubernetes.io/serviceaccount
     readOnly: true
-  {{- if include "ilb.hasFile" . }}
   - name: settings
     mountPath: /etc/ilb
     readOnly: true
-  {{- end }}
   {{- if .Values.closing.enabled }}
   - name: closer
     mountPath: {{ include "ilb.closer.folder" . }}
@@ -87,14 +85,57 @@ volumeMounts:
   {{- end }}
 {{- end }}
 
-{{/* The single pool of `env` is described by variables, but for its rules of closing; pools by a file that ilb reloads. */}}
+{{/* What does not change while a pod lives; all else is in the file that ilb follows. */}}
 {{- define "ilb.environment" -}}
 - name: TRAEFIK_API_URL
   value: http://127.0.0.1:8080
+{{- range $name, $path := dict "ILB_POD" "metadata.name" "ILB_POD_NAMESPACE" "metadata.namespace" "ILB_NODE" "spec.nodeName" }}
+- name: {{ $name }}
+  valueFrom:
+    fieldRef:
+      fieldPath: {{ $path }}
+{{- end }}
+- name: ILB_RELEASE
+  value: {{ .Release.Name | quote }}
+{{- if (.Values.kubernetesEvents | default dict).enabled }}
+- name: ILB_KUBERNETES_EVENTS
+  value: "true"
+- name: ILB_POD_UID
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.uid
+{{- end }}
+{{- with .Values.connectionLog }}
+{{- if .enabled }}
+- name: ILB_CONNECTION_LOG
+  value: "true"
+{{- if ne (toString (.maxRate | default 100)) "100" }}
+- name: ILB_CONNECTION_LOG_MAX_RATE
+  value: {{ .maxRate | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- $named := false }}
+{{- $hasSiblings := false }}
 {{- range .Values.ilb.extraEnv }}
 {{- if eq .name "ILB_ADMIN_HOSTS" }}
 {{- $named = true }}
+{{- else if eq .name "ILB_SIBLINGS" }}
+{{- $hasSiblings = true }}
+{{- end }}
+{{- end }}
+{{- if and .Values.siblings.enabled (not $hasSiblings) }}
+- name: ILB_SIBLINGS # also with one pod, so that scaling does not replace it
+  value: {{ printf "%s-siblings" (include "ilb.fullname" .) | quote }}
+{{- end }}
+{{- if include "ilb.prefersZones" . }}
+- name: ILB_ZONE # empty before Kubernetes 1.35, where pods have no such label
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.labels['topology.kubernetes.io/zone']
+{{- if .Values.zones.fromNode }}
+- name: ILB_ZONE_OF_NODE
+  value: "true"
 {{- end }}
 {{- end }}
 {{- if and .Values.metrics.service.enabled (not $named) }}
@@ -105,30 +146,8 @@ volumeMounts:
 - name: ILB_CLOSER_SOCKET
   value: {{ include "ilb.closer.folder" . }}/closer.sock
 {{- end }}
-{{- if include "ilb.hasFile" . }}
 - name: ILB_CONFIG
   value: /etc/ilb/ilb.yaml
-{{- end }}
-{{- if not .Values.pools }}
-- name: POD_NAMESPACE
-  valueFrom:
-    fieldRef:
-      fieldPath: metadata.namespace
-- name: POD_LABELS
-  value: {{ include "ilb.relay" . | quote }}
-{{- range $name, $value := dict
-  "BACKEND_PORT" .Values.env.backendPort
-  "LB_METHOD" .Values.env.lbMethod
-  "LOG_FORMAT" (.Values.log.format | default .Values.env.logFormat)
-  "LOG_LEVEL" (.Values.log.level | default .Values.env.logLevel)
-  "UPDATE_INTERVAL" .Values.env.updateinterval
-  "USE_WATCH" .Values.env.useWatch }}
-{{- if not (has (toString $value) (list "" "<nil>")) }}
-- name: {{ $name }}
-  value: {{ ternary ($value | int | toString) (toString $value) (kindIs "float64" $value) | quote }}
-{{- end }}
-{{- end }}
-{{- end }}
 {{- end }}
 
 {{- define "ilb.container.traefik" -}}

@@ -53,34 +53,47 @@ entry points that their Traefik was started with.
 {{- toYaml $pools -}}
 {{- end }}
 
-{{/* Whether ilb has a file of settings. */}}
-{{- define "ilb.hasFile" -}}
-{{- if or .Values.pools .Values.env.closing -}}true{{- end -}}
-{{- end }}
-
 {{/*
-The settings file of ilb (docs/settings.md): what only the Service needs to know of a pool is left out. Of the single pool
-of `env` it has the rules of closing alone.
+The settings file of ilb (docs/settings.md), whose changes ilb follows: what only the Service needs to know of a pool is left
+out.
 */}}
 {{- define "ilb.settings" -}}
 {{- $pools := list -}}
-{{- if not .Values.pools -}}
-{{- $pools = append $pools (dict "closing" .Values.env.closing) -}}
-{{- end -}}
-{{- $known := include "ilb.pools" . | fromYamlArray -}}
-{{- range $i, $pool := .Values.pools -}}
-{{- $known := index $known $i -}}
+{{- range $i, $known := include "ilb.pools" . | fromYamlArray -}}
 {{- $own := dict "name" $known.name "entryPoint" $known.entryPoint -}}
+{{- if $.Values.pools -}}
+{{- $pool := index $.Values.pools $i -}}
 {{- if and (not $pool.file) (not $pool.allNamespaces) -}}
 {{- $_ := set $own "namespaces" $known.namespaces -}}
 {{- end -}}
-{{- $pools = append $pools (merge $own (omit $pool "port" "servicePort" "portName" "nodePort" "hostPort" "appProtocol")) -}}
+{{- $own = merge $own (omit $pool "port" "servicePort" "portName" "nodePort" "hostPort" "appProtocol") -}}
+{{- else -}}
+{{- $own = merge $own (dict "selector" (include "ilb.relay" $) "namespaces" $known.namespaces "backendPort" $known.backendPort) -}}
+{{- range $key := list "method" "updateInterval" "closing" -}}
+{{- with index $known $key -}}{{- $_ := set $own $key . -}}{{- end -}}
+{{- end -}}
+{{- if not (has (toString $known.watch) (list "" "<nil>")) -}}
+{{- $_ := set $own "watch" (eq (toString $known.watch) "true") -}}
+{{- end -}}
+{{- end -}}
+{{- $pools = append $pools $own -}}
 {{- end -}}
 {{- $log := dict -}}
-{{- range $key, $value := ternary dict (dict "level" (.Values.log.level | default .Values.env.logLevel) "format" (.Values.log.format | default .Values.env.logFormat)) (empty .Values.pools) -}}
+{{- range $key, $value := dict "level" (.Values.log.level | default .Values.env.logLevel) "format" (.Values.log.format | default .Values.env.logFormat) -}}
 {{- if $value -}}{{- $_ := set $log $key $value -}}{{- end -}}
 {{- end -}}
-{{- merge (dict "pools" $pools) (ternary (dict "log" $log) (dict) (not (empty $log))) | toYaml -}}
+{{- $siblings := dict -}}
+{{- if and .Values.siblings.enabled (not (include "ilb.hasSiblings" .)) -}}
+{{- $_ := set $siblings "expectSiblings" false -}}
+{{- end -}}
+{{- merge (dict "pools" $pools) $siblings (ternary (dict "log" $log) (dict) (not (empty $log))) | toYaml -}}
+{{- end }}
+
+{{/* Whether a pool prefers backends of its own zone. */}}
+{{- define "ilb.prefersZones" -}}
+{{- range .Values.pools -}}
+{{- if eq (toString .zones) "prefer" -}}true{{- end -}}
+{{- end -}}
 {{- end }}
 
 {{/* The selector of `env.relay`, which is text, or a map of labels and values. */}}

@@ -50,6 +50,23 @@ replicas: {{ $wanted }}
 {{- if or .Values.autoscaling.enabled (kindIs "invalid" .Values.replicaCount) -}}true{{- end -}}
 {{- end }}
 
+{{/*
+Whether there may be several pods that balance as one, which takes a Service, a Role and rules of the network. The pods
+themselves do not depend on it, so that scaling replaces none: they always look for siblings, and find none with one pod.
+*/}}
+{{- define "ilb.hasSiblings" -}}
+{{- if .Values.siblings.enabled -}}
+{{- if eq .Values.kind "DaemonSet" -}}true
+{{- else if .Values.autoscaling.enabled -}}
+{{- if gt (int .Values.autoscaling.maxReplicas) 1 -}}true{{- end -}}
+{{- else if kindIs "invalid" .Values.replicaCount -}}true
+{{- else -}}
+{{- $scale := include "ilb.scale" . | fromYaml -}}
+{{- if gt (int $scale.replicas) 1 -}}true{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
 {{/* Whether an autoscaler set the number of pods of this Deployment. Earlier versions of the chart left no mark. */}}
 {{- define "ilb.wasScaled" -}}
 {{- $mark := dig "metadata" "annotations" "ilb.dev/replicas" "" . -}}
