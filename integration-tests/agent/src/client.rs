@@ -18,8 +18,9 @@ use tokio::{
     time::interval,
 };
 
+pub(crate) use dial::open;
+
 use crate::termination;
-use dial::open;
 use held::Held;
 use kept::Kept;
 use tally::Tally;

@@ -4,6 +4,7 @@
 //! * `agent client ADDRESS` executes orders about connections to `ADDRESS`;
 //! * `agent ask ORDER…` sends an order to the client in the same pod and prints its answer;
 //! * `agent try ADDRESS` prints whether a connection to `ADDRESS` can be opened;
+//! * `agent greet ADDRESS` prints which pod a connection to `ADDRESS` reaches, and at which address it does;
 //! * `agent pause` does nothing: it is the process that keeps the namespaces of a pod.
 
 mod backend;
@@ -30,8 +31,9 @@ async fn main() -> anyhow::Result<()> {
         ["client", address] => client::run(address.to_owned()).await,
         ["ask", ref order @ ..] => ask(&order.join(" ")).await,
         ["try", address] => try_to_connect(address).await,
+        ["greet", address] => greet(address).await,
         ["pause"] => termination::requested().await,
-        _ => bail!("use: agent backend|client|try ADDRESS, agent ask ORDER, agent pause"),
+        _ => bail!("use: agent backend|client|try|greet ADDRESS, agent ask ORDER, agent pause"),
     }
 }
 
@@ -41,6 +43,12 @@ async fn ask(order: &str) -> anyhow::Result<()> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;
     print!("{answer}");
+    Ok(())
+}
+
+async fn greet(address: &str) -> anyhow::Result<()> {
+    let (_, greeting) = client::open(address).await?;
+    print!("{}", greeting.line());
     Ok(())
 }
 

@@ -10,3 +10,5 @@ pub mod results;
 pub mod run;
 pub mod selection;
 pub mod statistics;
+pub mod test_run;
+pub mod versions;

@@ -7,7 +7,7 @@ use ilb_testbed::eventually;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::cluster::Cluster;
+use crate::{cluster::Cluster, family::Family};
 
 /// Name of the application.
 pub(crate) const APP: &str = "my-app";
@@ -123,13 +123,13 @@ pub(crate) async fn reached(cluster: &Cluster, count: usize) -> anyhow::Result<T
 }
 
 /// Returns the application: backends that name themselves, and that end when their connections have ended.
-pub(crate) fn application(replicas: u32) -> Value {
-    application_named(APP, replicas)
+pub(crate) fn application(family: Family, replicas: u32) -> Value {
+    application_named(family, APP, replicas)
 }
 
 /// Returns an application like [`application`], of another name.
-pub(crate) fn application_named(name: &str, replicas: u32) -> Value {
-    let mut pod = pod(&["backend", "0.0.0.0:3333"]);
+pub(crate) fn application_named(family: Family, name: &str, replicas: u32) -> Value {
+    let mut pod = pod(&["backend", &format!("{}:3333", family.any_address())]);
     pod["containers"][0]["readinessProbe"] = json!({"tcpSocket": {"port": 3333}, "periodSeconds": 1});
     pod["terminationGracePeriodSeconds"] = 120.into();
     json!({
@@ -145,6 +145,19 @@ pub(crate) fn application_named(name: &str, replicas: u32) -> Value {
 /// Returns a pod with a client of `target`.
 pub(crate) fn client(name: &str, target: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": pod(&["client", target])})
+}
+
+/// Returns a pod with a backend that belongs to no application.
+pub(crate) fn server(family: Family, name: &str) -> Value {
+    let spec = pod(&["backend", &format!("{}:3333", family.any_address())]);
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec})
+}
+
+/// Returns the object with these labels, in this namespace.
+pub(crate) fn labelled(mut object: Value, namespace: &str, labels: &Value) -> Value {
+    object["metadata"]["namespace"] = namespace.into();
+    object["metadata"]["labels"] = labels.clone();
+    object
 }
 
 /// Returns the specification of a pod that the level `restricted` of the pod security standards allows.

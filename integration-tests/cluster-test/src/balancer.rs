@@ -1,6 +1,9 @@
 //! The pods of the release: ilb and Traefik.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+};
 
 use anyhow::{Context, ensure};
 use ilb_testbed::eventually;
@@ -17,7 +20,8 @@ pub(crate) const FULL_NAME: &str = "my-lb-ilb";
 #[derive(Debug)]
 pub(crate) struct LbPod {
     pub(crate) name: String,
-    pub(crate) ip: String,
+    /// Its address; an unspecified one as long as it has none.
+    pub(crate) ip: IpAddr,
     pub(crate) ready: bool,
     /// True if it has been deleted and is terminating.
     pub(crate) terminating: bool,
@@ -25,9 +29,21 @@ pub(crate) struct LbPod {
     pub(crate) restarts: BTreeMap<String, u64>,
 }
 
+impl LbPod {
+    /// Returns its address at `port`.
+    pub(crate) fn at(&self, port: u16) -> SocketAddr {
+        SocketAddr::new(self.ip, port)
+    }
+}
+
 /// Returns the pods of the release.
 pub(crate) fn lb_pods(cluster: &Cluster) -> anyhow::Result<Vec<LbPod>> {
-    let list = cluster.get(&["pods", "-l", RELEASE])?;
+    lb_pods_of(cluster, "default", RELEASE)
+}
+
+/// Returns the pods of another release.
+pub(crate) fn lb_pods_of(cluster: &Cluster, namespace: &str, selector: &str) -> anyhow::Result<Vec<LbPod>> {
+    let list = cluster.get(&["pods", "-n", namespace, "-l", selector])?;
     list["items"].as_array().context("no list")?.iter().map(lb_pod).collect()
 }
 
@@ -53,7 +69,7 @@ fn lb_pod(pod: &Value) -> anyhow::Result<LbPod> {
     let ready = pod["status"]["conditions"].as_array().into_iter().flatten();
     Ok(LbPod {
         name: text(&pod["metadata"]["name"])?,
-        ip: pod["status"]["podIP"].as_str().unwrap_or_default().to_owned(),
+        ip: pod["status"]["podIP"].as_str().unwrap_or("0.0.0.0").parse()?,
         ready: ready.into_iter().any(|condition| condition["type"] == "Ready" && condition["status"] == "True"),
         terminating: pod["metadata"].get("deletionTimestamp").is_some(),
         restarts: statuses

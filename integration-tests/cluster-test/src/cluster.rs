@@ -12,28 +12,32 @@ use ilb_testbed::{eventually, in_checkout};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::family::Family;
+
 /// A whole Kubernetes on this machine, which ends with this process, however this process ends.
 #[derive(Debug)]
 pub(crate) struct Cluster {
     folder: PathBuf,
+    family: Family,
     holder: Child,
 }
 
 impl Cluster {
     /// Starts a cluster with these images on its node, and shows progress. The logs of its daemons are left in `logs`.
-    pub(crate) fn start(images: &[PathBuf], logs: &Path) -> anyhow::Result<Self> {
-        let folder = env::temp_dir().join(format!("ilb-cluster-{}", std::process::id()));
+    pub(crate) fn start(images: &[PathBuf], logs: &Path, family: Family) -> anyhow::Result<Self> {
+        let folder = env::temp_dir().join(format!("ilb-cluster-{}-{}", std::process::id(), family.name()));
         let mut holder = Command::new(script("hold"))
             .arg(&folder)
             .args(images)
             .env("HOLD_LOGS", logs)
+            .env("ILB_CLUSTER_FAMILY", family.name())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .context("cannot run testbed/cluster/hold")?;
         let lines = BufReader::new(holder.stdout.take().context("no output")?).lines();
         // From here on, dropping it ends everything that has been started.
-        let cluster = Self { folder, holder };
+        let cluster = Self { folder, family, holder };
         for line in lines {
             match line?.as_str() {
                 "ready" => return Ok(cluster),
@@ -49,6 +53,11 @@ impl Cluster {
         drop(self.holder.stdin.take());
         ensure!(self.holder.wait()?.success(), "something of the cluster was left behind");
         Ok(())
+    }
+
+    /// Returns which addresses the cluster has.
+    pub(crate) fn family(&self) -> Family {
+        self.family
     }
 
     /// Returns the folder of the cluster, which its scripts take as an argument.
@@ -84,6 +93,13 @@ impl Cluster {
         let order: Vec<_> = order.split(' ').collect();
         let answer = self.kubectl(&[&["exec", target, "--", "/agent", "ask"], &order[..]].concat())?;
         serde_json::from_str(&answer).with_context(|| format!("the client answered {order:?} with {answer}"))
+    }
+
+    /// Tries to connect to `address` from a pod with the agent. Returns the outcome: `connected`, `connection refused`, `no
+    /// answer` or another error.
+    pub(crate) fn reach(&self, namespace: &str, pod: &str, address: &str) -> anyhow::Result<String> {
+        let answer = self.kubectl(&["exec", "-n", namespace, pod, "--", "/agent", "try", address])?;
+        Ok(answer.trim().to_owned())
     }
 
     /// Waits until no object in the namespace `default` has this label any more.

@@ -37,6 +37,11 @@ impl Report {
         }
     }
 
+    /// Returns whether a check has failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed > 0
+    }
+
     /// Prints the last line. Returns whether all of `total` checks passed; those that were not reached count as skipped.
     pub(crate) fn sum_up(&self, total: u32) -> bool {
         println!(
@@ -58,6 +63,9 @@ fn dump(cluster: &Cluster) {
         "kubectl logs -l app.kubernetes.io/instance=my-lb --all-containers --prefix --tail=30",
         "kubectl logs -l app.kubernetes.io/instance=my-lb --all-containers --prefix --tail=15 --previous",
         "kubectl logs -n closing -l app.kubernetes.io/instance=closing --all-containers --prefix --tail=40",
+        "kubectl describe pods -n guarded | tail -120",
+        "kubectl logs -n guarded -l app.kubernetes.io/instance=guarded --all-containers --prefix --tail=30",
+        "kubectl logs -n replicas -l app.kubernetes.io/instance=trio --all-containers --prefix --tail=30",
         "kubectl logs my-lb-ilb-test",
         "kubectl logs client --tail=20",
     ] {

@@ -45,15 +45,15 @@ class Session:
         """Waits until the server has processed all that was published."""
         self._await(self.client.flush())
 
-    def answer(self, subject, after):
-        """Subscribes, and answers each message `after` seconds later."""
+    def answer(self, subject, after, queue=""):
+        """Subscribes, in a queue group if one is named, and answers each message with itself, `after` seconds later."""
 
         async def collect(message):
             self.received.append(message.data.decode())
             await asyncio.sleep(after)
-            await message.respond(b"")
+            await message.respond(message.data)
 
-        self._await(self.client.subscribe(subject, cb=collect))
+        self._await(self.client.subscribe(subject, queue=queue, cb=collect))
         self._await(self.client.flush())
 
     def ask(self, subject, payload):

@@ -267,6 +267,8 @@ impl Servers {
             format!("--etcd-servers=http://{}", self.etcd_address),
             format!("--bind-address={}", self.address.ip()),
             format!("--advertise-address={}", self.address.ip()),
+            // Newer ones do not start with an address of loopback that they would have to publish.
+            "--endpoint-reconciler-type=none".to_owned(),
             format!("--secure-port={}", self.address.port()),
             format!("--tls-cert-file={}", file("server.crt")),
             format!("--tls-private-key-file={}", file("server.key")),

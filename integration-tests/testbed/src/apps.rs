@@ -4,11 +4,14 @@
 //! folder of its own, and ends with its value.
 //!
 //! ```no_run
+//! use std::net::SocketAddr;
+//!
 //! use ilb_testbed::apps::{Clients, Library, Postgres};
 //! use serde_json::json;
 //!
 //! # async fn example() -> anyhow::Result<()> {
-//! let server = Postgres::start("127.0.0.1:5432".parse()?).await?;
+//! let address: SocketAddr = "127.0.0.1:5432".parse()?;
+//! let server = Postgres::start(address).await?;
 //! let clients = Clients::start(Library::Psycopg)?;
 //! clients.connect("a", server.address(), json!({})).await?;
 //! let rows = clients.call("a", "execute", json!({"sql": "SELECT 1"})).await?;
@@ -20,7 +23,9 @@
 mod clients;
 mod mosquitto;
 mod nats;
+mod place;
 mod postgres;
+mod program;
 mod redis;
 mod server;
 
@@ -28,7 +33,9 @@ pub use self::{
     clients::{Clients, Library, Pending, Raised},
     mosquitto::Mosquitto,
     nats::Nats,
+    place::Place,
     postgres::Postgres,
+    program::Program,
     redis::Redis,
 };
 
@@ -37,7 +44,8 @@ use crate::tools;
 /// Prepares the servers and the client libraries. Needs the network once, so a test in a network namespace of its own calls
 /// this before it enters that.
 pub fn prepare() -> anyhow::Result<()> {
-    for name in ["postgres", "initdb", "redis-server", "mosquitto", "nats-server", "python-with-clients"] {
+    let servers = ["postgres", "initdb", "psql", "pg_basebackup", "redis-server", "mosquitto", "nats-server", "ws"];
+    for name in servers.into_iter().chain(["python-with-clients"]) {
         tools::path(name)?;
     }
     Ok(())

@@ -161,6 +161,16 @@ impl BareTraefik {
         self.process.take().context("Traefik does not run")?.kill()
     }
 
+    /// Returns the process; an error if Traefik does not run.
+    pub fn process(&self) -> anyhow::Result<&Process> {
+        self.process.as_ref().context("Traefik does not run")
+    }
+
+    /// Returns the value of a metric without labels.
+    pub async fn metric(&self, name: &str) -> anyhow::Result<f64> {
+        self.api.metric(name).await
+    }
+
     /// Sends a signal to the process.
     pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         self.process.as_ref().context("Traefik does not run")?.signal(signal)

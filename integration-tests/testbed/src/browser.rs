@@ -77,9 +77,28 @@ impl Browser {
         self.command("execute/sync", json!({"script": script, "args": []})).await
     }
 
+    /// Checks the page for accessibility with axe-core. Returns what it complains of, each with the first place.
+    pub async fn complaints_of_axe(&self) -> anyhow::Result<Vec<String>> {
+        let axe = fs::read_to_string(tools::path("axe")?)?;
+        let run = "const done = arguments[arguments.length - 1];
+            axe.run().then(found => done(found.violations.map(v => `${v.id}: ${v.help}: ${v.nodes[0].html}`)),
+                           error => done([String(error)]));";
+        let found = self.command("execute/async", json!({"script": format!("{axe};{run}"), "args": []})).await?;
+        Ok(serde_json::from_value(found)?)
+    }
+
     /// Waits until all of `words` are visible.
     pub async fn wait_to_see(&self, words: &[&str]) -> anyhow::Result<()> {
         self.wait_until(&format!("the page shows {words:?}"), |text| words.iter().all(|word| text.contains(word))).await
+    }
+
+    /// Waits until a piece of JavaScript returns `true`.
+    pub async fn wait_for(&self, script: &str) -> anyhow::Result<()> {
+        eventually(&format!("the page is so: {script}"), async || {
+            ensure!(self.run(script).await? == true, "it is not");
+            Ok(())
+        })
+        .await
     }
 
     /// Waits until `is_so` holds for the visible text.

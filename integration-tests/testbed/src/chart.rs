@@ -2,11 +2,11 @@
 
 use std::{
     collections::HashMap,
-    fs,
+    env, fs,
     io::Write,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, OnceLock, PoisonError},
 };
 
 use anyhow::{Context, bail, ensure};
@@ -39,10 +39,10 @@ impl Chart {
     /// The namespace of every release.
     pub const NAMESPACE: &str = "apps";
 
-    /// Returns the chart of this checkout, for a current Kubernetes, with Helm 4.
+    /// Returns the chart of this checkout, for the Kubernetes of the testbed, with Helm 4.
     pub fn new() -> anyhow::Result<Self> {
         let folder = in_checkout("chart").canonicalize()?;
-        Ok(Self { helm: tools::path("helm")?, is_helm_3: false, folder, kubernetes: "1.34.0" })
+        Ok(Self { helm: tools::path("helm")?, is_helm_3: false, folder, kubernetes: kubernetes() })
     }
 
     /// Takes Helm 3 instead.
@@ -105,6 +105,17 @@ impl Chart {
         let rendered = self.run_template(&[], values)?;
         kept().get_or_insert_default().insert(key, rendered.clone());
         Ok(rendered)
+    }
+
+    /// Renders the chart; `None` if it refuses these values because they need a newer Kubernetes than the older one that a run of
+    /// the matrix of versions has.
+    pub fn render_unless_too_old(&self, values: &str) -> anyhow::Result<Option<Rendered>> {
+        match self.render(values) {
+            Err(error) if self.kubernetes != KUBERNETES && format!("{error:#}").contains("needs Kubernetes 1.") => {
+                Ok(None)
+            }
+            rendered => rendered.map(Some),
+        }
     }
 
     /// Renders the chart with these options and these values (YAML).
@@ -192,6 +203,18 @@ impl Chart {
 
 fn text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
     String::from_utf8_lossy(bytes)
+}
+
+/// Version of Kubernetes that the chart is rendered for, where a test does not choose another one.
+const KUBERNETES: &str = "1.34.0";
+
+/// Variable with the version of Kubernetes of the API server, where it is not that of the testbed.
+const KUBERNETES_VARIABLE: &str = "ILB_TESTBED_KUBERNETES";
+
+/// Returns the version of Kubernetes of which the API server is.
+fn kubernetes() -> &'static str {
+    static VERSION: OnceLock<String> = OnceLock::new();
+    VERSION.get_or_init(|| env::var(KUBERNETES_VARIABLE).unwrap_or_else(|_| KUBERNETES.to_owned()))
 }
 
 /// A release of the chart in a real cluster, or a plan for one.

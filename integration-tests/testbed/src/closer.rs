@@ -37,7 +37,8 @@ impl Privileges<'_> {
 }
 
 impl CloserProcess {
-    /// Starts `ilb closer` with these flags, and waits until it serves. It follows the orders of this user.
+    /// Starts `ilb closer` with these flags, and waits until it serves. It follows the orders of this user, and logs each of
+    /// them unless the flags name another level.
     pub async fn start(privileges: Privileges<'_>, flags: &[&str]) -> anyhow::Result<Self> {
         Self::start_within(&Network::default(), privileges, flags).await
     }
@@ -64,7 +65,10 @@ impl CloserProcess {
         };
         let user = rustix::process::geteuid().as_raw().to_string();
         command.args(privileges.setpriv).arg("--").arg(binary);
-        command.args(["closer", "--log-level=debug", "--client-uid", &user]);
+        command.args(["closer", "--client-uid", &user]);
+        if !flags.iter().any(|flag| flag.starts_with("--log-level")) {
+            command.arg("--log-level=debug");
+        }
         command.arg("--socket").arg(folder.path().join("socket")).args(flags);
         let process = Process::start("ilb closer", &command, &folder.path().join("closer.log"))?;
         let mut this = Self { folder, command, process };

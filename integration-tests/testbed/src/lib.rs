@@ -44,6 +44,7 @@ mod kernel_socket;
 pub mod matrix;
 mod net;
 mod network_namespace;
+mod path_proxy;
 mod pods;
 mod prober;
 mod process;
@@ -76,6 +77,7 @@ pub use crate::{
         Neighbour, Network, Void, add_address, alone_in_a_network, deliver_packets, host_network, in_a_network,
         keep_families_apart, lose_packets, open_loopback, remove_ipv4, switch_ipv6_off,
     },
+    path_proxy::PathProxy,
     pods::{Pods, Readiness},
     prober::{Hit, Prober},
     process::{Process, Signal, raise_file_limit},

@@ -151,6 +151,12 @@ impl Neighbour {
         run("ip", &["route", "add", network, "via", "10.254.0.2", "dev", "neighbour"])
     }
 
+    /// Switches the loopback device there on, so that programs there reach each other by it, and no longer those here.
+    pub fn open_loopback(&self) -> anyhow::Result<()> {
+        let namespace = format!("--net=/proc/{}/ns/net", self.holder.id());
+        run("nsenter", &[&namespace, "ip", "link", "set", "lo", "up"])
+    }
+
     /// Creates a namespace such as that of another pod: it has a loopback device of its own, and of this one it reaches the
     /// addresses of `network`, such as a [network of hosts](host_network).
     pub fn pod(network: &str) -> anyhow::Result<Self> {

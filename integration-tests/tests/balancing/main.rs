@@ -6,3 +6,4 @@ mod least_connections;
 mod suspects;
 mod traefik_model;
 mod unseen_connections;
+mod zones;

@@ -147,11 +147,6 @@ fn rules_reach_ilb_and_change_without_new_pods() {
         let pools = new.file("ilb.yaml").unwrap()["pools"].as_array().unwrap().clone();
         assert!(pools.iter().any(|pool| pool["closing"] == json!({"maxAge": "12h"})), "{pools:?}");
     }
-    // The only pool keeps its variables, and the file adds nothing but the rules.
-    let one = chart.render("{env: {relay: a=b, closing: {maxAge: 1h}}, log: {level: debug}}").unwrap();
-    assert_eq!(one.file("ilb.yaml").unwrap(), json!({"pools": [{"closing": {"maxAge": "1h"}}]}));
-    let variables = one.container("ilb").unwrap()["env"].to_string();
-    assert!(["ILB_CONFIG", "POD_LABELS", "LOG_LEVEL"].iter().all(|name| variables.contains(name)), "{variables}");
 }
 
 /// An interval that the chart lets pass and ilb refuses would only be noticed in a pod that never starts.

@@ -27,7 +27,7 @@ fn the_table_of_values_in_the_readme_is_made_of_the_comments() {
 #[ignore = "needs the testbed: make test"]
 fn the_notes_say_what_to_check_and_warn_of_what_is_risky_only() {
     let chart = Chart::new().unwrap();
-    let quiet = chart.notes("{env: {relay: a=b}, replicaCount: 2}").unwrap();
+    let quiet = chart.notes("{env: {relay: a=b}, replicaCount: 2, image: {registry: registry.example}}").unwrap();
     for command in [
         "rollout status deployment/my-lb-ilb",
         "helm -n apps test my-lb",
@@ -40,6 +40,7 @@ fn the_notes_say_what_to_check_and_warn_of_what_is_risky_only() {
     assert!(!quiet.contains("Warnings:"), "{quiet}");
     for (values, warning) in [
         ("{env: {relay: a=b}}", "1 pod: "),
+        ("{env: {relay: a=b}}", "the pods stay in ImagePullBackOff"),
         ("{env: {relay: a=b}, nativeSidecar: false}", "nativeSidecar=false"),
         ("{env: {relay: a=b}, service: {type: LoadBalancer}}", "reachable from outside the cluster"),
         ("{pools: [{selector: a=b, allNamespaces: true}]}", "whoever may label a pod anywhere"),
@@ -63,6 +64,13 @@ fn the_notes_say_what_to_check_and_warn_of_what_is_risky_only() {
         let notes = chart.notes(values).unwrap();
         assert!(notes.contains("Warnings:") && notes.contains(warning), "{values}\n{notes}");
     }
+    for values in [
+        "{env: {relay: a=b}, global: {imageRegistry: mirror.example}}",
+        "{env: {relay: a=b}, image: {repository: theirs/ilb}}",
+    ] {
+        let notes = chart.notes(values).unwrap();
+        assert!(!notes.contains("ImagePullBackOff"), "{values}\n{notes}");
+    }
 }
 
 #[test]
@@ -83,8 +91,8 @@ fn the_pod_of_helm_test_never_becomes_an_endpoint() {
             let selector = service["spec"]["selector"].as_object().unwrap();
             assert!(selector.iter().any(|(key, value)| labels[key] != *value), "{name}");
         }
-        let (host, args) = ("$(MY_LB_ILB_TEST_SERVICE_HOST)", &pod["spec"]["containers"][0]["args"]);
-        assert!(name == "names" || *args == json!(["status", "--url", format!("http://{host}:8081")]), "{args}");
+        let (url, args) = ("$(MY_LB_ILB_TEST_PORT_8081_TCP)", &pod["spec"]["containers"][0]["args"]);
+        assert!(name == "names" || *args == json!(["status", "--allow-degraded", "--url", url]), "{args}");
         let policy = &pod["metadata"]["annotations"]["helm.sh/hook-delete-policy"];
         assert_eq!(policy, "before-hook-creation,hook-succeeded", "{name}");
     }
@@ -244,12 +252,16 @@ fn every_example_of_the_project_renders_and_lints() {
         [
             "broker-closing-values.yaml",
             "database-closing-values.yaml",
+            "game-values.yaml",
             "ha-values.yaml",
             "keda-values.yaml",
             "mqtt-values.yaml",
+            "nats-values.yaml",
             "openshift-values.yaml",
             "postgresql-values.yaml",
-            "rabbitmq-values.yaml"
+            "rabbitmq-values.yaml",
+            "redis-values.yaml",
+            "smtp-values.yaml"
         ]
     );
 }

@@ -120,6 +120,8 @@ fn thresholds_of_alerts_are_values() {
     assert!(named(&changed, "IlbImbalance").is_none());
     let rule = named(&changed, "IlbNoBackends").unwrap();
     assert_eq!((&rule["for"], &rule["labels"]["severity"]), (&"10m".into(), &"warning".into()));
+    assert!(rule["annotations"]["description"].as_str().unwrap().starts_with("For 10m, "), "{rule}");
+    assert!(!changed.to_string().contains("HOLD"), "{changed}");
     let unknown = "{env: {relay: a=b}, metrics: {prometheusRule: {enabled: true, alerts: {IlbNoBackend: {for: 1m}}}}}";
     assert!(chart.refusal(unknown).unwrap().contains("there is no alert IlbNoBackend"));
 }
@@ -224,6 +226,22 @@ fn the_example_for_keda_asks_for_metrics_that_exist_in_this_release() {
 }
 
 #[test]
+#[ignore = "needs the testbed: make test"]
+fn the_useful_queries_ask_for_metrics_that_exist() {
+    let chart = Chart::new().unwrap();
+    let document = chart.file("../docs/queries.md").unwrap();
+    let blocks = document.split("```promql\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let queries: Vec<_> = blocks.flat_map(|block| block.split("\n\n")).collect();
+    assert!(queries.len() >= 15, "{}", queries.len());
+    for query in queries {
+        // Traefik's metrics are not ilb's.
+        let unknown: Vec<_> =
+            unknown_metrics(&chart, query).into_iter().filter(|metric| !metric.starts_with("traefik_")).collect();
+        assert!(unknown.is_empty(), "{query}: {unknown:?}");
+    }
+}
+
+#[test]
 fn a_wrong_query_is_noticed() {
     let metrics = BTreeSet::from(["ilb_known".to_owned()]);
     assert_eq!(missing("rate(ilb_known{a=\"b\"}[5m]) / sum(ilb_knwon)", &metrics), ["ilb_knwon"]);
@@ -234,7 +252,63 @@ fn a_wrong_query_is_noticed() {
 fn dashboard(chart: &Chart) -> Value {
     let rendered = chart.render("{env: {relay: a=b}, metrics: {dashboard: {enabled: true}}}").unwrap();
     let maps = rendered.all("ConfigMap");
-    serde_json::from_str(maps.iter().find_map(|map| map["data"]["ilb.json"].as_str()).unwrap()).unwrap()
+    serde_json::from_str(maps.iter().find_map(|map| map["data"]["apps-my-lb-ilb.json"].as_str()).unwrap()).unwrap()
+}
+
+#[test]
+#[ignore = "needs the testbed: make test"]
+fn the_dashboards_of_two_releases_do_not_replace_each_other() {
+    let chart = Chart::new().unwrap();
+    let names = |values: &str| {
+        let values = format!("{{env: {{relay: a=b}}, metrics: {{dashboard: {{enabled: true}}}}{values}}}");
+        let rendered = chart.render(&values).unwrap();
+        let maps = rendered.all("ConfigMap");
+        let data = maps.iter().map(|map| map["data"].as_object().unwrap());
+        let (file, text) =
+            data.flatten().find(|(_, text)| text.as_str().is_some_and(|text| text.starts_with('{'))).unwrap();
+        let dashboard: Value = serde_json::from_str(text.as_str().unwrap()).unwrap();
+        assert!(dashboard["uid"].as_str().unwrap().len() <= 40, "Grafana's limit");
+        [file.clone(), dashboard["uid"].to_string(), dashboard["title"].to_string()]
+    };
+    let (one, other, elsewhere) = (names(""), names(", fullnameOverride: other"), names(", namespaceOverride: other"));
+    for at in 0..3 {
+        assert!(one[at] != other[at] && one[at] != elsewhere[at], "{one:?} {other:?} {elsewhere:?}");
+    }
+    assert_eq!(names(""), one, "an upgrade keeps them");
+}
+
+#[test]
+#[ignore = "needs the testbed: make test"]
+fn kubernetes_events_have_a_right_and_a_pod_only_when_they_are_switched_on() {
+    let chart = Chart::new().unwrap();
+    let rights = |values: &str| {
+        let rendered = chart.render(values).unwrap();
+        let rules =
+            rendered.all("Role").into_iter().flat_map(|role| role["rules"].as_array().cloned().unwrap_or_default());
+        let creates = rules.filter(|rule| rule["verbs"] == serde_json::json!(["create"])).collect::<Vec<_>>();
+        let text = rendered.container("ilb").unwrap().to_string();
+        (creates, text.contains("ILB_KUBERNETES_EVENTS"), text.contains("ILB_POD_UID"), text.contains("spec.nodeName"))
+    };
+    assert_eq!(rights("{env: {relay: a=b}}"), (Vec::new(), false, false, true));
+    let (creates, is_on, has_uid, _) = rights("{env: {relay: a=b}, kubernetesEvents: {enabled: true}}");
+    let right = serde_json::json!({"apiGroups": [""], "resources": ["events"], "verbs": ["create"]});
+    assert_eq!((creates, is_on, has_uid), (vec![right], true, true));
+}
+
+#[test]
+#[ignore = "needs the testbed: make test"]
+fn connections_are_logged_only_when_that_is_switched_on() {
+    let chart = Chart::new().unwrap();
+    let settings = |values: &str| {
+        let container = chart.render(values).unwrap().container("ilb").unwrap().clone();
+        let variables = container["env"].as_array().unwrap().iter();
+        let own = variables.filter(|variable| variable["name"].as_str().unwrap().starts_with("ILB_CONNECTION_LOG"));
+        own.map(|variable| variable["value"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(settings("{env: {relay: a=b}, connectionLog: {maxRate: 7}}"), [""; 0]);
+    assert_eq!(settings("{env: {relay: a=b}, connectionLog: null}"), [""; 0]);
+    assert_eq!(settings("{env: {relay: a=b}, connectionLog: {enabled: true}}"), ["true"]);
+    assert_eq!(settings("{env: {relay: a=b}, connectionLog: {enabled: true, maxRate: 7}}"), ["true", "7"]);
 }
 
 /// Returns the queries of all panels.

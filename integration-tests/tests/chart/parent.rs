@@ -37,13 +37,13 @@ fn what_a_parent_chart_shares_reaches_every_image_and_pod() {
                   ilb: {env: {relay: app=my-app}, imagePullSecrets: [{name: own}], image: {registry: theirs.example}}}";
     let rendered = chart.at(parent.path()).render(values).unwrap();
     let image = |container: &str| rendered.container(container).unwrap()["image"].as_str().unwrap().to_owned();
-    assert_eq!(image("ilb"), "mirror.example/ilb:0.1.0");
+    assert_eq!(image("ilb"), concat!("mirror.example/ilb:", env!("CARGO_PKG_VERSION")));
     assert_eq!(image("traefik"), "mirror.example/library/traefik:v3.7.15");
     let secrets = json!([{"name": "own"}, {"name": "shared"}, {"name": "other"}]);
     assert_eq!(rendered.pod().unwrap()["spec"]["imagePullSecrets"], secrets);
     let test = test_pod(&rendered);
     assert_eq!(test["spec"]["imagePullSecrets"], secrets);
-    assert_eq!(test["spec"]["containers"][0]["image"], "mirror.example/ilb:0.1.0");
+    assert_eq!(test["spec"]["containers"][0]["image"], concat!("mirror.example/ilb:", env!("CARGO_PKG_VERSION")));
 }
 
 /// A namespace with a quota, a limit range or a policy admits the pod of `helm test` where it admits the others.

@@ -22,7 +22,7 @@ fn each_pool_has_a_listener_a_port_of_the_service_and_its_settings() {
         .map(|port| json!([port["name"], port["port"], port["targetPort"]]))
         .collect();
     assert_eq!(json!(ports), json!([["postgres", 5432, 5432], ["mqtt", 1884, 1883]]));
-    let settings = json!({"pools": [
+    let settings = json!({"expectSiblings": false, "pools": [
         {"name": "postgres", "selector": "app=pg,role in (replica)", "namespaces": ["db"], "backendPort": 5432, "entryPoint": "postgres"},
         {"name": "mqtt", "service": "mosquitto", "namespaces": ["apps"], "entryPoint": "iot"},
     ]});
@@ -35,9 +35,12 @@ fn ilb_reads_the_file_and_no_variable_of_a_single_pool() {
     let rendered = Chart::new().unwrap().render(&format!("{VALUES}\nlog: {{level: debug}}")).unwrap();
     let variables = rendered.container("ilb").unwrap()["env"].as_array().unwrap();
     let names: Vec<_> = variables.iter().map(|variable| variable["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["TRAEFIK_API_URL", "ILB_CONFIG"], "the rest is in the file, which is reloaded");
+    let of_the_pod = ["ILB_NODE", "ILB_POD", "ILB_POD_NAMESPACE", "ILB_RELEASE"];
+    let expected: Vec<_> =
+        ["TRAEFIK_API_URL"].into_iter().chain(of_the_pod).chain(["ILB_SIBLINGS", "ILB_CONFIG"]).collect();
+    assert_eq!(names, expected, "the rest is in the file, which is reloaded");
     assert_eq!(rendered.file("ilb.yaml").unwrap()["log"], json!({"level": "debug"}));
-    assert_eq!(variables[1]["value"], "/etc/ilb/ilb.yaml");
+    assert_eq!(variables[6]["value"], "/etc/ilb/ilb.yaml");
 }
 
 #[test]

@@ -1,38 +1,34 @@
 //! Values of the predecessor's chart, that of the Go program, do what its documents promised.
 
-use std::collections::BTreeMap;
-
-use ilb_testbed::{Chart, Rendered};
+use ilb_testbed::Chart;
+use serde_json::json;
 
 #[test]
 #[ignore = "needs the testbed: make test"]
 fn the_documented_command_line_selects_the_pods_that_it_names() {
     let rendered = Chart::new().unwrap().render("env: {relay: app=my-app, updateinterval: 5s}").unwrap();
-    let variables = variables(&rendered);
-    assert_eq!(variables["POD_LABELS"], "app=my-app");
-    assert_eq!(variables["UPDATE_INTERVAL"], "5s");
-    assert_eq!(variables.len(), 3, "what is not set is left to ilb: {variables:?}");
+    let pool = json!({
+        "name": "default", "entryPoint": "tcp", "selector": "app=my-app", "namespaces": [Chart::NAMESPACE], "backendPort": 3333,
+        "updateInterval": "5s",
+    });
+    let settings = json!({"expectSiblings": false, "pools": [pool]});
+    assert_eq!(rendered.file("ilb.yaml").unwrap(), settings, "what is not set is left to ilb");
 }
 
 #[test]
 #[ignore = "needs the testbed: make test"]
-fn every_setting_reaches_ilb_as_text_however_it_is_typed() {
+fn every_setting_reaches_ilb_however_it_is_typed() {
     for values in [
-        "{relay: 'app=a,tier=b', backendPort: 5432, useWatch: false, logLevel: debug, logFormat: text, updateinterval: 2s}",
-        "{relay: 'app=a,tier=b', backendPort: '5432', useWatch: 'false', logLevel: debug, logFormat: text, updateinterval: 2s}",
+        "{relay: 'app=a,tier=b', backendPort: 5432, useWatch: false, logLevel: debug, logFormat: text, updateinterval: 2s, lbMethod: roundrobin}",
+        "{relay: 'app=a,tier=b', backendPort: '5432', useWatch: 'false', logLevel: debug, logFormat: text, updateinterval: 2s, lbMethod: roundrobin}",
     ] {
         let rendered = Chart::new().unwrap().render(&format!("env: {values}")).unwrap();
-        let expected = [
-            ("BACKEND_PORT", "5432"),
-            ("LOG_FORMAT", "text"),
-            ("LOG_LEVEL", "debug"),
-            ("POD_LABELS", "app=a,tier=b"),
-            ("TRAEFIK_API_URL", "http://127.0.0.1:8080"),
-            ("UPDATE_INTERVAL", "2s"),
-            ("USE_WATCH", "false"),
-        ];
-        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        assert_eq!(variables(&rendered), BTreeMap::from(expected));
+        let pool = json!({
+            "name": "default", "entryPoint": "tcp", "selector": "app=a,tier=b", "namespaces": [Chart::NAMESPACE],
+            "backendPort": 5432, "updateInterval": "2s", "watch": false, "method": "roundrobin",
+        });
+        let log = json!({"level": "debug", "format": "text"});
+        assert_eq!(rendered.file("ilb.yaml").unwrap(), json!({"expectSiblings": false, "log": log, "pools": [pool]}));
     }
 }
 
@@ -42,7 +38,8 @@ fn every_setting_reaches_ilb_as_text_however_it_is_typed() {
 fn several_labels_can_be_given_on_the_command_line() {
     for chart in [Chart::new().unwrap(), Chart::new().unwrap().with_helm_3().unwrap()] {
         let labels = |options: &[&str]| {
-            chart.render_with(options, "{}").map(|rendered| variables(&rendered)["POD_LABELS"].clone())
+            let rendered = chart.render_with(options, "{}")?;
+            anyhow::Ok(rendered.file("ilb.yaml")?["pools"][0]["selector"].as_str().unwrap().to_owned())
         };
         assert_eq!(labels(&["--set", r"env.relay=app=myapp\,tier=backend"]).unwrap(), "app=myapp,tier=backend");
         let as_map = ["--set", "env.relay.app=myapp", "--set", "env.relay.tier=backend"];
@@ -75,13 +72,6 @@ fn resources_apply_to_both_containers() {
     let rendered = Chart::new().unwrap().render("{env: {relay: a=b}, resources: {limits: {memory: 1Gi}}}").unwrap();
     for container in ["ilb", "traefik"] {
         let resources = &rendered.container(container).unwrap()["resources"];
-        assert_eq!(*resources, serde_json::json!({"limits": {"memory": "1Gi"}}), "{container}");
+        assert_eq!(*resources, json!({"limits": {"memory": "1Gi"}}), "{container}");
     }
-}
-
-/// Returns the variables that have a value. (The namespace comes from the pod.)
-fn variables(rendered: &Rendered) -> BTreeMap<String, String> {
-    let variables = rendered.container("ilb").unwrap()["env"].as_array().unwrap().clone();
-    let value = |variable: &serde_json::Value, key: &str| variable[key].as_str().map(str::to_owned);
-    variables.iter().filter_map(|variable| Some((value(variable, "name")?, value(variable, "value")?))).collect()
 }

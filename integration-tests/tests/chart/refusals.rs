@@ -23,6 +23,7 @@ const COMBINATIONS: &[(&str, &str)] = &[
     ),
     ("{pools: [{port: 4000}]}", "pools[0] (default): give exactly one of selector, service and file; it has 0"),
     ("{pools: [{selector: a=b, namespaces: [c], allNamespaces: true}]}", "give namespaces or allNamespaces, not both"),
+    ("{pools: [{selector: a=b}], zones: {fromNode: true}}", "zones.fromNode is for pools with zones: prefer"),
     ("{pools: [{service: a, namespaces: [b, c]}]}", "pools[0] (default): a Service is in one namespace"),
     ("{pools: [{service: a, allNamespaces: true}]}", "pools[0] (default): a Service is in one namespace"),
     ("{pools: [{selector: a=b, port: 4000}, {name: b, selector: a=b, port: 4001}]}", "pools[0] has no name"),
@@ -59,6 +60,18 @@ const COMBINATIONS: &[(&str, &str)] = &[
     (
         "{env: {relay: a=b}, traefik: {config: {entryPoints: {tcp: {address: ':8080'}}}}}",
         "entryPoints.tcp.address cannot be set",
+    ),
+    (
+        "{env: {relay: a=b}, traefik: {config: {entryPoints: {tcp: {transport: {lifeCycle: {graceTimeOut: 1h}}}}}}}",
+        "entryPoints.tcp.transport.lifeCycle.graceTimeOut cannot be set, because the pod's termination grace period",
+    ),
+    (
+        "{env: {relay: a=b}, traefik: {config: {entryPoints: {tcp: {transport: {lifeCycle: {requestAcceptGraceTimeout: 1m}}}}}}}",
+        "set drain.delay",
+    ),
+    (
+        "{env: {relay: a=b}, traefik: {config: {metrics: {prometheus: {entryPoint: tcp}}}}}",
+        "traefik.config.metrics.prometheus.entryPoint cannot be set",
     ),
     (
         "{env: {relay: a=b}, podLabels: {app.kubernetes.io/name: x}}",

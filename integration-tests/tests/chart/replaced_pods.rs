@@ -11,7 +11,7 @@ use crate::values::{at, leaves, remove, yaml};
 const MARK: char = '↻';
 
 /// Values that an example cannot do without, each before and after a change.
-const CHANGES: [(&str, &str, &str); 14] = [
+const CHANGES: [(&str, &str, &str); 16] = [
     ("env.relay", "{env: {relay: a=b}}", "{env: {relay: a=c}}"),
     ("pools", "{pools: [{selector: a=b}]}", "{pools: [{selector: a=b, port: 4444}]}"),
     ("volumes", "{env: {relay: a=b}}", "{env: {relay: a=b}, volumes: [{name: c, emptyDir: {}}]}"),
@@ -31,6 +31,16 @@ const CHANGES: [(&str, &str, &str); 14] = [
         "closing.ports",
         "{env: {relay: a=b}, closing: {enabled: true, networks: [10.0.0.0/8]}}",
         "{env: {relay: a=b}, closing: {enabled: true, networks: [10.0.0.0/8], ports: [5432]}}",
+    ),
+    (
+        "env.backendPort",
+        "{env: {relay: a=b, backendPort: 5432}, closing: {enabled: true, networks: [10.0.0.0/8]}}",
+        "{env: {relay: a=b, backendPort: 5433}, closing: {enabled: true, networks: [10.0.0.0/8]}}",
+    ),
+    (
+        "env.logLevel",
+        "{env: {relay: a=b}, closing: {enabled: true, networks: [10.0.0.0/8]}}",
+        "{env: {relay: a=b, logLevel: debug}, closing: {enabled: true, networks: [10.0.0.0/8]}}",
     ),
     ("closing.checkNamespace", "{env: {relay: a=b}}", "{env: {relay: a=b}, closing: {checkNamespace: false}}"),
     ("updateStrategy", "{env: {relay: a=b}}", "{env: {relay: a=b}, updateStrategy: {type: Recreate}}"),
@@ -123,13 +133,28 @@ fn a_pool_replaces_the_pods_by_its_ports_only() {
     assert_eq!(closing(""), closing("closing: {maxAge: 12h}"));
 }
 
+/// Changes of `env` and `log` are followed, as those of `pools` are; only a port of the pods is part of them.
 #[test]
 #[ignore = "needs the testbed: make test"]
-fn rules_of_closing_beside_a_relay_replace_the_pods_once() {
+fn the_only_pool_and_the_log_are_followed_without_new_pods() {
     let chart = Chart::new().unwrap();
-    let rules = |closing: &str| pods(&chart, &format!("{{env: {{relay: a=b, closing: {closing}}}}}")).unwrap();
-    assert_ne!(rules("{}"), rules("{maxAge: 12h}"));
-    assert_eq!(rules("{maxAge: 12h}"), rules("{maxAge: 24h, drain: {enabled: true}}"));
+    let values = |more: &str| pods(&chart, &format!("{{env: {{relay: a=b}}, {more}}}")).unwrap();
+    let before = values("");
+    for stays in [
+        "env: {relay: a=c}",
+        "env: {relay: {a: c, d: e}}",
+        "env: {relay: a=b, backendPort: 5432}",
+        "env: {relay: a=b, updateinterval: 5s, useWatch: false, lbMethod: roundrobin}",
+        "env: {relay: a=b, logLevel: debug, logFormat: text}",
+        "env: {relay: a=b, closing: {maxAge: 12h}}",
+    ] {
+        assert_eq!(pods(&chart, &format!("{{{stays}}}")).unwrap(), before, "{stays}");
+    }
+    assert_eq!(values("log: {level: debug, format: text}"), before);
+    assert_ne!(pods(&chart, "{env: {relay: a=b, portname: db}}").unwrap(), before);
+    // The closer has a log and limits of its own.
+    let closing = |more: &str| values(&format!("closing: {{enabled: true, networks: [10.0.0.0/8]}}, {more}"));
+    assert_ne!(closing("log: {level: debug}"), closing(""));
 }
 
 /// Returns what makes the pods: another object, or another template in it, replaces them.

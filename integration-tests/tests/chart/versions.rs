@@ -39,13 +39,14 @@ fn neither_a_version_nor_a_label_changes_what_selects_the_pods() {
     let next = tempfile::tempdir().unwrap();
     copy(chart.folder(), next.path());
     let file = next.path().join("Chart.yaml");
-    let text =
-        fs::read_to_string(&file).unwrap().replace("ersion: 0.1.0", "ersion: 7.0.0").replace("\"0.1.0\"", "\"7.0.0\"");
+    let text = fs::read_to_string(&file).unwrap().replace(env!("CARGO_PKG_VERSION"), "7.0.0");
     fs::write(&file, text).unwrap();
     let before = chart.render("env: {relay: a=b}").unwrap();
     let after = chart
         .at(next.path())
-        .render("{env: {relay: c=d}, podLabels: {x: z}, commonLabels: {z: z}, replicaCount: 3}")
+        .render(
+            "{env: {relay: c=d}, podLabels: {x: z}, commonLabels: {z: z}, replicaCount: 3, siblings: {enabled: false}}",
+        )
         .unwrap();
     assert!(after.text.contains("app.kubernetes.io/version: 7.0.0") && after.text.contains("helm.sh/chart: ilb-7.0.0"));
     for (kind, pointer) in [

@@ -123,7 +123,7 @@ fn a_digest_wins_over_a_tag_and_both_images_are_named_apart() {
     let image = |values: &str, container: &str| {
         chart.render(values).unwrap().container(container).unwrap()["image"].as_str().unwrap().to_owned()
     };
-    assert_eq!(image(VALUES, "ilb"), "ilb:0.1.0");
+    assert_eq!(image(VALUES, "ilb"), concat!("ilb:", env!("CARGO_PKG_VERSION")));
     assert_eq!(image(VALUES, "traefik"), "docker.io/library/traefik:v3.7.15");
     let digest = "a".repeat(64);
     let both = format!(

@@ -17,6 +17,10 @@ async fn without_a_backend_connections_are_closed_and_ilb_goes_on() {
         let answer = all_that_a_client_gets(world.traefik.entry_point()).await.unwrap();
         assert_eq!(answer, b"", "the connection is closed without an answer");
         world.ilb.check_running().unwrap();
+        let shown = world.ilb.ask(&["status"]).await.unwrap();
+        assert_eq!(shown.code, Some(4), "it is ready, and clients are hurt: {}", shown.stdout);
+        assert!(shown.stdout.starts_with("degraded: pool default: no backend is ready"), "{}", shown.stdout);
+        assert_eq!(world.ilb.ask(&["status", "--allow-degraded"]).await.unwrap().code, Some(0));
 
         world.add_pod(0).await.unwrap();
         world.wait_until_in_force(1).await.unwrap();

@@ -118,11 +118,12 @@ impl Crowd {
 /// Holds a connection, which begins with the address of its backend.
 async fn hold(entries: Arc<[SocketAddr]>, after: AfterEnd, client: usize, known: Arc<Mutex<Known>>) {
     for attempt in 0.. {
+        // Before it can be open: a client that has to wait for the processor learns late of it.
+        let began = Instant::now();
         let Some((mut stream, backend)) = open(entries[choice(client, attempt, entries.len())]).await else {
             tokio::task::yield_now().await;
             continue;
         };
-        let began = Instant::now();
         known.lock().unwrap().held[client] = Some((backend, began));
         let mut line = String::new();
         while stream.read_line(&mut line).await.is_ok_and(|length| length > 0) {

@@ -21,3 +21,4 @@ mod requests;
 mod returns;
 mod role;
 mod scene;
+mod siblings;

@@ -9,7 +9,7 @@ use ilb_connections::{Closer, Conditions, How, Order, Outcome, Refusal, Remote};
 use ilb_testbed::{Backend, Behaviour, CloserProcess, KernelSocket, Privileges, Process, add_address, eventually};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpSocket, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
 };
 
 use crate::scene::{FLAGS, Scene, alone, backend};
@@ -168,7 +168,16 @@ async fn nothing_is_closed_while_nobody_listens_for_clients() {
     let closer = CloserProcess::start(Privileges::ROOT_WITH_NET_ADMIN, &FLAGS).await.unwrap();
     let local = stream.local_addr().unwrap();
     let socket = KernelSocket::between(local, backend(1)).unwrap();
-    let outcome = Remote::new(closer.socket()).close(&order(local, backend(1), socket.cookie)).await;
-    assert_eq!(outcome, Outcome::Refused(Refusal::NoListener));
+    let remote = Remote::new(closer.socket());
+    let close = async || remote.close(&order(local, backend(1), socket.cookie)).await;
+    assert_eq!(close().await, Outcome::Refused(Refusal::NoListener));
+    // The closer has listed the listeners by now, and one that comes or goes counts at once.
+    let listener = TcpListener::bind(("0.0.0.0", 3333)).await.unwrap();
+    let other = TcpStream::connect(backend(1)).await.unwrap();
+    let other_local = other.local_addr().unwrap();
+    let cookie = KernelSocket::between(other_local, backend(1)).unwrap().cookie;
+    assert_eq!(remote.close(&order(other_local, backend(1), cookie)).await, Outcome::Closed);
+    drop(listener);
+    assert_eq!(close().await, Outcome::Refused(Refusal::NoListener));
     assert!(socket.is_alive().unwrap());
 }

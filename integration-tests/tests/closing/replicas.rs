@@ -17,41 +17,39 @@ const CLIENTS: usize = 400;
 const RATE: usize = 20;
 
 /// A pod of ilb: a Traefik, ilb and a closer in a network namespace of their own.
-struct Replica {
-    traefik: BareTraefik,
-    ilb: Ilb,
+pub(crate) struct Replica {
+    pub(crate) traefik: BareTraefik,
+    pub(crate) ilb: Ilb,
     closer: CloserProcess,
 }
 
 impl Replica {
     /// Starts the three at this address of a network, and leads Traefik's entry point to the backends in `file`.
-    async fn start(network: Network, address: Ipv4Addr, file: &Path) -> Self {
+    pub(crate) async fn start(network: Network, address: Ipv4Addr, file: &Path, more: &[(&str, &str)]) -> Self {
         let traefik = BareTraefik::builder().at(address).within(network.clone()).start().await.unwrap();
         let closer = CloserProcess::start_within(&network, Privileges::ROOT_WITH_NET_ADMIN, &FLAGS).await.unwrap();
         let rate = RATE.to_string();
-        let ilb = Ilb::start_within(
-            &network,
-            &[
-                ("ILB_BACKENDS_FILE", file.to_str().unwrap()),
-                ("TRAEFIK_API_URL", &traefik.url()),
-                ("ILB_LOG_LEVEL", "debug"),
-                ("ILB_CLOSER_SOCKET", closer.socket().to_str().unwrap()),
-                ("ILB_CLOSING_REBALANCE_ENABLED", "true"),
-                ("ILB_CLOSING_REBALANCE_RATE", "100%"),
-                ("ILB_CLOSING_REBALANCE_MAX_RATE", &rate),
-                ("ILB_CLOSING_REBALANCE_MIN_AGE", "0s"),
-                ("ILB_CLOSING_SETTLE", "2s"),
-                ("ILB_CLOSING_MAX_PER_HOUR", "10000%"),
-            ],
-        )
-        .unwrap();
+        let (socket, url) = (closer.socket(), traefik.url());
+        let variables = [
+            ("ILB_BACKENDS_FILE", file.to_str().unwrap()),
+            ("TRAEFIK_API_URL", &url),
+            ("ILB_LOG_LEVEL", "debug"),
+            ("ILB_CLOSER_SOCKET", socket.to_str().unwrap()),
+            ("ILB_CLOSING_REBALANCE_ENABLED", "true"),
+            ("ILB_CLOSING_REBALANCE_RATE", "100%"),
+            ("ILB_CLOSING_REBALANCE_MAX_RATE", &rate),
+            ("ILB_CLOSING_REBALANCE_MIN_AGE", "0s"),
+            ("ILB_CLOSING_SETTLE", "2s"),
+            ("ILB_CLOSING_MAX_PER_HOUR", "10000%"),
+        ];
+        let ilb = Ilb::start_within(&network, &[&variables[..], more].concat()).unwrap();
         ilb.wait_for_log("Updated").await.unwrap();
         ilb.wait_for_log("The closer can close connections").await.unwrap();
         Self { traefik, ilb, closer }
     }
 
     /// Returns the number of connections that its closer has closed.
-    fn closed(&self) -> usize {
+    pub(crate) fn closed(&self) -> usize {
         self.closer.closed().unwrap().len()
     }
 }
@@ -74,8 +72,8 @@ async fn two_replicas_level_a_scale_out_by_no_more_closings_than_have_to_be() {
     fs::write(&file, backends_file(4)).unwrap();
     let own_address = Net::for_this_process().unwrap().host().unwrap();
     let replicas = [
-        Replica::start(Network::default(), own_address, &file).await,
-        Replica::start(other.network(), Neighbour::ADDRESS, &file).await,
+        Replica::start(Network::default(), own_address, &file, &[]).await,
+        Replica::start(other.network(), Neighbour::ADDRESS, &file, &[]).await,
     ];
     let entries = replicas.each_ref().map(|replica| replica.traefik.entry_point());
     let crowd = Crowd::connect_to_any(&entries, AfterEnd::Reconnect, CLIENTS).await;

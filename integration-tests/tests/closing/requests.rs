@@ -73,7 +73,7 @@ async fn closing_answered_connections_cuts_no_request_of_a_mixed_workload() {
     // Every client is about to send its next request here, some 3 times a second: in 1000 closings one comes between the look
     // and the closing in one of about 20 runs.
     assert!(tally.cut() <= 1, "{tally:?}");
-    assert!(20 * tally.crossed() <= tally.closings(), "more than 5 %: {tally:?}");
+    assert!(tally.crossed() <= by_chance(tally.closings(), 0.005), "more than 0.5 %: {tally:?}");
 }
 
 #[tokio::test]
@@ -84,7 +84,7 @@ async fn closing_answered_connections_cuts_no_request_that_follows_another_at_on
     }
     let tally = close(Workload::QuickThenSlow, Choice::Answered).await;
     assert_eq!(tally.cut(), 0, "{tally:?}");
-    assert!(20 * tally.crossed() <= tally.closings(), "more than 5 %: {tally:?}");
+    assert!(tally.crossed() <= by_chance(tally.closings(), 0.01), "more than 1 %: {tally:?}");
 }
 
 #[tokio::test]
@@ -98,6 +98,20 @@ async fn closing_any_connection_cuts_requests_of_both_workloads() {
         let tally = close_in(&scene, workload, Choice::Any).await;
         assert!(10 * tally.cut() > tally.closings(), "no more than 10 %: {tally:?}");
     }
+}
+
+/// Returns how many of these closings a request may cross if that share does: four standard deviations more than the mean, which
+/// chance exceeds in one of 1 000 runs. The share itself is no bound for a sample of this size: of 1 000 closings, 6 and more
+/// are crossed in 4 of 10 runs where 0.5 % are in the long run.
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "both are small"
+)]
+fn by_chance(closings: u64, share: f64) -> u64 {
+    let mean = closings as f64 * share;
+    (mean + 4.0 * mean.sqrt()) as u64
 }
 
 async fn close(workload: Workload, choice: Choice) -> Arc<Tally> {

@@ -243,7 +243,7 @@ async fn misbehave(number: u16, from: Ipv4Addr, address: SocketAddr) -> std::io:
             let path = ["/status", "/metrics", "/", "/livez"][usize::from(number / 6 % 4)];
             return request_without_end(&mut stream, path).await;
         }
-        _ => stream.write_all(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n").await?,
+        _ => stream.write_all(b"GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n").await?,
     }
     read_to_end(&mut stream).await
 }
@@ -274,7 +274,7 @@ async fn a_page_that_makes_its_own_name_lead_here_learns_nothing() {
     let admin = Admin::new((Net::for_this_process().unwrap().host().unwrap(), PORT).into()).unwrap();
     let _alone = Alone::start(&admin.address().to_string(), 1);
     admin.wait_until_ok("/startupz").await.unwrap();
-    for path in ["/", "/status", "/events", "/metrics"] {
+    for path in ["/", "/status", "/stream", "/events", "/metrics"] {
         let (status, _, text) = admin.get_with(path, "Host", "evil.example:8081").await.unwrap();
         assert!(status == 421 && text.contains("ILB_ADMIN_HOSTS") && !text.contains("10.1.0.0"), "{path}: {text}");
     }

@@ -4,11 +4,15 @@
 
 mod admin_port;
 mod api_server_proxy;
+mod check_cluster;
 mod churn;
 mod clock;
 mod command_line;
 mod configured;
+mod connections;
 mod health;
+mod kubectl_plugin;
+mod kubernetes_events;
 mod log_reader;
 mod metrics;
 mod pools_apart;

@@ -24,9 +24,15 @@ async fn the_series_of_a_backend_end_with_it() {
 
     world.pods.remove(&World::pod(1)).await.unwrap();
     world.wait_until_in_force(2).await.unwrap();
-    let metrics = world.admin.metrics().await.unwrap();
-    assert!(!metrics.contains(&world.address(1).to_string()), "{metrics}");
-    assert!(metrics.contains(&world.address(2).to_string()), "{metrics}");
+    // In force already when the pod drains, a moment before it is gone.
+    eventually("the series of the backend end", async || {
+        let metrics = world.admin.metrics().await?;
+        anyhow::ensure!(!metrics.contains(&world.address(1).to_string()), "{metrics}");
+        anyhow::ensure!(metrics.contains(&world.address(2).to_string()), "{metrics}");
+        Ok(())
+    })
+    .await
+    .unwrap();
     assert!(world.admin.metric("ilb_pool_backends{pool=\"default\",state=\"ready\"}").await.unwrap() == 2.0);
     for connection in &mut connections {
         connection.check_alive().await.unwrap();

@@ -60,12 +60,47 @@ async fn a_change_of_the_file_is_applied_and_cuts_no_connection() {
     })
     .await
     .unwrap();
-    configured.change(&format!("{head}log: {{format: text}}\npools:\n{}", pool("a", "tcp", &second)));
+    configured.change(&format!("{head}admin: {{hosts: [ilb.example]}}\npools:\n{}", pool("a", "tcp", &second)));
     let message = "These settings take effect at the next start: restart ilb, which ends no connection";
-    assert_eq!(configured.ilb.wait_for_log(message).await.unwrap()["settings"], "log.format");
+    assert_eq!(configured.ilb.wait_for_log(message).await.unwrap()["settings"], "admin");
     let applied = configured.admin.metric(r#"ilb_config_reloads_total{result="applied"}"#).await.unwrap();
     assert!((applied - 3.0).abs() < 0.5, "{applied}");
     connection.check_alive().await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs the testbed: make test"]
+async fn level_and_format_of_the_log_follow_the_file() {
+    let folder = folder();
+    let traefik = Traefik::start().await.unwrap();
+    let ((_, first), (_, second)) = (listed(&folder, "first").await, listed(&folder, "second").await);
+    let settings = |log: &str, file: &std::path::Path| {
+        format!("traefik: {{urls: ['{}']}}\nlog: {log}\npools:\n{}", traefik.rest_url(), pool("a", "tcp", file))
+    };
+    let configured = Configured::start(folder, &settings("{level: info}", &first), &[]);
+    configured.admin.wait_until_ok("/readyz").await.unwrap();
+    // Only text has the level between spaces.
+    let steps = [("{level: info, format: text}", " INFO "), ("{level: debug, format: json}", r#""level":"DEBUG""#)];
+    for (step, (log, written)) in (0_u8..).zip(steps) {
+        configured.change(&settings(log, &first));
+        eventually("a reload", async || {
+            let applied = configured.admin.metric(r#"ilb_config_reloads_total{result="applied"}"#).await?;
+            anyhow::ensure!(applied > f64::from(2 * step) + 0.5, "{applied}");
+            Ok(())
+        })
+        .await
+        .unwrap();
+        // The settings before decide how a change is logged, and a change of the pool is.
+        let before = configured.ilb.output().unwrap().len();
+        configured.change(&settings(log, &second));
+        eventually("lines of that level and format", async || {
+            let output = configured.ilb.output()?;
+            anyhow::ensure!(output[before..].contains(written), "{log}: {}", &output[before..]);
+            Ok(())
+        })
+        .await
+        .unwrap();
+    }
 }
 
 #[tokio::test]

@@ -98,6 +98,7 @@ async fn a_replica_whose_traefik_drains_counts_and_is_heard_until_it_ends() {
         connection.check_alive().await.unwrap();
     }
     second.wait_until_hearing(1).await;
+    second.wait_for_head_starts(&[0, 0, 2, 2]).await;
     let before = totals(&open);
     second.connect(4, &mut open).await;
     let after = totals(&open);

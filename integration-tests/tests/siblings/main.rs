@@ -3,5 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
 mod faults;
+mod impostor;
+mod impostors;
+mod limit;
+mod page;
+mod postgresql;
 mod replicas;
 mod totals;

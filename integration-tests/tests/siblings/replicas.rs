@@ -24,12 +24,17 @@ use tempfile::TempDir;
 /// Port at which siblings answer.
 pub(crate) const ADMIN_PORT: u16 = 8081;
 
+/// Service whose endpoints are the replicas, unless a test has more of them.
+const SERVICE: &str = "ilb-siblings";
+
 /// Replicas, their backends, and the API server that lists them.
 pub(crate) struct Replicas {
     folder: TempDir,
     api_server: ApiServer,
     namespace: Pods,
     backends: Vec<Backend>,
+    /// More settings of each replica that is added.
+    pub(crate) settings: &'static [(&'static str, &'static str)],
     pub(crate) all: Vec<Replica>,
 }
 
@@ -61,34 +66,45 @@ pub(crate) fn backend(number: u8) -> SocketAddr {
 }
 
 impl Replicas {
-    /// Starts so many replicas, which are siblings, before backends of which this many are listed.
-    pub(crate) async fn start(replicas: u8, listed: u8) -> Self {
+    /// Creates the world of replicas, without any yet, before backends of which this many are listed.
+    pub(crate) async fn new(listed: u8) -> Self {
         host_network("10.9.0.0/16").unwrap();
         let api_server = ApiServer::start().await.unwrap();
         let namespace = api_server.new_namespace("siblings").await.unwrap();
         let folder = tempfile::Builder::new().prefix("ilb-siblings-").tempdir().unwrap();
-        let mut this = Self { folder, api_server, namespace, backends: Vec::new(), all: Vec::new() };
+        let mut this = Self { folder, api_server, namespace, backends: Vec::new(), settings: &[], all: Vec::new() };
         this.list_backends(listed).await;
-        this.list_siblings(&(0..replicas).collect::<Vec<_>>()).await;
-        for number in 0..replicas {
-            this.add(number).await;
-        }
-        for replica in &this.all {
-            replica.admin.wait_until_ok("/readyz").await.unwrap();
-            replica.wait_until_hearing(usize::from(replicas) - 1).await;
-        }
         this
     }
 
-    /// Starts one more replica. Whether it is a sibling is up to the list.
-    pub(crate) async fn add(&mut self, number: u8) {
+    /// Starts so many replicas, which are siblings, before backends of which this many are listed.
+    pub(crate) async fn start(replicas: u8, listed: u8) -> Self {
+        let mut this = Self::new(listed).await;
+        this.list_siblings(&(0..replicas).collect::<Vec<_>>()).await;
+        for number in 0..replicas {
+            this.add(number, SERVICE).await;
+        }
+        this.wait_until_ready_and_hearing(usize::from(replicas) - 1).await;
+        this
+    }
+
+    /// Waits until each replica is ready, and hears so many siblings.
+    pub(crate) async fn wait_until_ready_and_hearing(&self, siblings: usize) {
+        for replica in &self.all {
+            replica.admin.wait_until_ok("/readyz").await.unwrap();
+            replica.wait_until_hearing(siblings).await;
+        }
+    }
+
+    /// Starts one more replica, whose siblings are the endpoints of `service`. Whether it is one itself is up to the list.
+    pub(crate) async fn add(&mut self, number: u8, service: &str) {
         let user = 20_001 + u32::from(number);
         let traefik =
             BareTraefik::builder().of_user(user, 8100 + u16::from(number)).drain("60s").start().await.unwrap();
         let admin = Admin::new((host(number), ADMIN_PORT).into()).unwrap();
         let (kubeconfig, url) = (self.api_server.kubeconfig().display().to_string(), traefik.url());
         let (file, address) = (self.file().display().to_string(), admin.address().to_string());
-        let siblings = format!("ilb-siblings.{}:admin", self.namespace.namespace());
+        let siblings = format!("{service}.{}:admin", self.namespace.namespace());
         let variables = [
             ("KUBECONFIG", kubeconfig.as_str()),
             ("TRAEFIK_API_URL", &url),
@@ -96,7 +112,7 @@ impl Replicas {
             ("ILB_ADMIN_ADDRESS", &address),
             ("ILB_SIBLINGS", &siblings),
         ];
-        self.all.push(Replica { ilb: Ilb::start(&variables).unwrap(), admin, traefik });
+        self.all.push(Replica { ilb: Ilb::start(&[&variables[..], self.settings].concat()).unwrap(), admin, traefik });
     }
 
     /// Lists the backends 1 to `count` for all replicas, and starts those that do not run yet.
@@ -106,6 +122,11 @@ impl Replicas {
                 self.backends.push(Backend::start(backend(number), Behaviour::Echo).await.unwrap());
             }
         }
+        self.list_servers(count);
+    }
+
+    /// Lists the backends 1 to `count` for all replicas, of which the caller runs a server at the address of each.
+    pub(crate) fn list_servers(&self, count: u8) {
         let text = (1..=count).fold(String::new(), |mut text, number| {
             let _ = writeln!(text, "- {{address: '{}'}}", backend(number));
             text
@@ -115,6 +136,12 @@ impl Replicas {
 
     /// Lists these hosts as the endpoints of the Service of the siblings, whether they are ready or not.
     pub(crate) async fn list_siblings(&self, numbers: &[u8]) {
+        self.list_in(SERVICE, numbers).await;
+    }
+
+    /// Lists these hosts as the endpoints of another Service.
+    pub(crate) async fn list_in(&self, service: &str, numbers: &[u8]) {
+        let name = format!("{service}-1");
         let endpoint = |number: &u8| {
             let ready = number.is_multiple_of(2);
             json!({"addresses": [host(*number)], "conditions": {"ready": ready, "serving": ready, "terminating": !ready}})
@@ -122,14 +149,14 @@ impl Replicas {
         let slice = json!({
             "apiVersion": "discovery.k8s.io/v1",
             "kind": "EndpointSlice",
-            "metadata": {"name": "ilb-siblings-1", "labels": {"kubernetes.io/service-name": "ilb-siblings"}},
+            "metadata": {"name": name, "labels": {"kubernetes.io/service-name": service}},
             "addressType": "IPv4",
             "ports": [{"name": "admin", "port": ADMIN_PORT, "protocol": "TCP"}],
             "endpoints": numbers.iter().map(endpoint).collect::<Vec<_>>(),
         });
         let slices = Api::<EndpointSlice>::namespaced(self.api_server.client(), self.namespace.namespace());
         let force = PatchParams::apply("ilb-tests").force();
-        slices.patch("ilb-siblings-1", &force, &Patch::Apply(slice)).await.unwrap();
+        slices.patch(&name, &force, &Patch::Apply(slice)).await.unwrap();
     }
 
     /// Checks that each replica is ready.
@@ -145,11 +172,21 @@ impl Replicas {
 }
 
 impl Replica {
+    /// Returns the address that clients connect to.
+    pub(crate) fn entry_point(&self) -> SocketAddr {
+        self.traefik.entry_point()
+    }
+
     /// Opens so many connections, one after the other, and adds them to `open`.
     pub(crate) async fn connect(&self, count: usize, open: &mut Vec<Connection>) {
         for _ in 0..count {
             open.push(Connection::open(self.traefik.entry_point()).await.unwrap());
         }
+    }
+
+    /// Opens a connection, which fails if it is closed at once.
+    pub(crate) async fn try_connect(&self) -> anyhow::Result<Connection> {
+        Connection::open(self.traefik.entry_point()).await
     }
 
     /// Sends SIGTERM to Traefik, and waits until it takes no new connections.

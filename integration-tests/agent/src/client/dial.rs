@@ -15,7 +15,7 @@ use crate::greeting::Greeting;
 pub(super) const STEP_LIMIT: Duration = Duration::from_secs(5);
 
 /// Connects and reads the greeting.
-pub(super) async fn open(target: &str) -> anyhow::Result<(BufReader<TcpStream>, Greeting)> {
+pub(crate) async fn open(target: &str) -> anyhow::Result<(BufReader<TcpStream>, Greeting)> {
     let stream = timeout(STEP_LIMIT, TcpStream::connect(target)).await.context("connecting timed out")??;
     stream.set_nodelay(true)?;
     let mut stream = BufReader::new(stream);

@@ -44,7 +44,7 @@ async fn misbehave(number: usize, address: SocketAddr) -> std::io::Result<()> {
     match number % 10 {
         0..5 => {}
         5..8 => stream.write_all(&request.as_bytes()[..12]).await?,
-        8 => stream.write_all(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n").await?,
+        8 => stream.write_all(b"GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n").await?,
         _ => loop {
             stream.write_all(request.as_bytes()).await?;
             if stream.read(&mut buffer).await? == 0 {

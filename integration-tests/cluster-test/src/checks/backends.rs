@@ -82,12 +82,22 @@ fn scale(cluster: &Cluster, replicas: u32) -> anyhow::Result<()> {
 
 /// Makes the client open and close connections until [`seen`].
 pub(crate) fn watch(cluster: &Cluster) -> anyhow::Result<()> {
-    cluster.ask::<serde_json::Value>("client", "watch").map(drop)
+    watch_by(cluster, "client")
+}
+
+/// Makes this client open and close connections until [`seen_by`].
+pub(crate) fn watch_by(cluster: &Cluster, client: &str) -> anyhow::Result<()> {
+    cluster.ask::<serde_json::Value>(client, "watch").map(drop)
 }
 
 /// Returns the outcomes since [`watch`]; an error if a connection was lost.
 pub(crate) fn seen(cluster: &Cluster) -> anyhow::Result<Tally> {
-    let tally: Tally = cluster.ask("client", "seen")?;
+    seen_by(cluster, "client")
+}
+
+/// Returns the outcomes since [`watch_by`]; an error if a connection was lost.
+pub(crate) fn seen_by(cluster: &Cluster, client: &str) -> anyhow::Result<Tally> {
+    let tally: Tally = cluster.ask(client, "seen")?;
     tally.check()?;
     Ok(tally)
 }

@@ -17,8 +17,6 @@ const NAMESPACE: &str = "closing";
 const FULL_NAME: &str = "closing-ilb";
 /// Application of which one pod at a time has the role of the primary.
 const DATABASE: &str = "my-db";
-/// Network of the pods of the testbed's cluster.
-const POD_NETWORK: &str = "10.244.0.0/16";
 /// Time that a deleted pod has until it is killed, in seconds.
 const GRACE_SECONDS: u32 = 20;
 
@@ -42,7 +40,7 @@ pub(crate) async fn closer_runs_where_it_is_admitted(cluster: &Cluster) -> anyho
             "closing": {"settle": "1s", "onSelectorLeft": "close"},
         },
     ]);
-    let closing = json!({"enabled": true, "networks": [POD_NETWORK]});
+    let closing = json!({"enabled": true, "networks": cluster.family().pod_networks()});
     let install = |namespace: &str| {
         cluster.shell(&format!(
             "helm install closing ./chart --namespace {namespace} --set-json 'pools={pools}' \
@@ -52,7 +50,7 @@ pub(crate) async fn closer_runs_where_it_is_admitted(cluster: &Cluster) -> anyho
     let refusal =
         format!("{:#}", install("default").err().context("it was installed where only restricted pods may run")?);
     ensure!(refusal.contains("the namespace default does not admit it"), "{refusal}");
-    cluster.apply(&[application_named(DATABASE, 2)])?;
+    cluster.apply(&[application_named(cluster.family(), DATABASE, 2)])?;
     cluster.kubectl(&["create", "namespace", NAMESPACE])?;
     install(NAMESPACE)?;
     let log = eventually("the closer says what it can do", async || {
@@ -183,7 +181,7 @@ pub(crate) async fn closing_release_is_uninstalled(cluster: &Cluster) -> anyhow:
         Ok(())
     })
     .await?;
-    cluster.apply(&[application(3)])?;
+    cluster.apply(&[application(cluster.family(), 3)])?;
     reached(cluster, 3).await?;
     Ok(format!("its metrics were {closed}"))
 }

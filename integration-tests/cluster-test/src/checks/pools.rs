@@ -97,7 +97,9 @@ fn upgrade(cluster: &Cluster, pools: &[(&str, u16)], arguments: &str) -> anyhow:
 }
 
 fn status(cluster: &Cluster, pod: &LbPod) -> anyhow::Result<Value> {
-    let text = cluster.kubectl(&["exec", &pod.name, "-c", "ilb", "--", "ilb", "status", "-o", "json"])?;
+    // A pool without an entry point makes it degraded, which is what is looked at.
+    let status = ["ilb", "status", "--allow-degraded", "-o", "json"];
+    let text = cluster.kubectl(&[&["exec", &pod.name, "-c", "ilb", "--"][..], &status].concat())?;
     Ok(serde_json::from_str(&text)?)
 }
 

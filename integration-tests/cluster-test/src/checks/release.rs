@@ -44,7 +44,7 @@ async fn replaced(cluster: &Cluster, command: &str) -> anyhow::Result<String> {
     ensure!(new.name != old.name, "the pod was not replaced");
 
     // After the sleep of the hook Traefik receives SIGTERM and closes its port: the moment that could cut connections.
-    let closed = format!("kubectl exec client -- /agent try {}:3333", old.ip);
+    let closed = format!("kubectl exec client -- /agent try {}", old.at(3333));
     eventually_within(std::time::Duration::from_secs(90), "the old Traefik closes its port", async || {
         let answer = cluster.shell(&closed)?;
         ensure!(answer.trim() == "connection refused", "its port answers {answer}");
@@ -95,7 +95,7 @@ pub(crate) async fn helm_test_passes(cluster: &Cluster) -> anyhow::Result<String
         ensure!(printed.contains("Succeeded"), "{printed}");
         Ok(())
     })?;
-    ensure!(seen.iter().eq([&pod.ip]), "endpoints of the Service meanwhile: {seen:?}");
+    ensure!(seen.iter().eq([&pod.ip.to_string()]), "endpoints of the Service meanwhile: {seen:?}");
     Ok("Succeeded; the only endpoint meanwhile was the pod of the release".into())
 }
 

@@ -1,6 +1,9 @@
 //! Rights and reachability in the cluster.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+};
 
 use anyhow::{Context, ensure};
 
@@ -29,17 +32,15 @@ pub(crate) async fn account_has_exactly_the_rights_of_the_role(cluster: &Cluster
 
 /// Checks that a client's pod cannot reach Traefik's write API, neither at the pod nor at the Service.
 pub(crate) async fn write_api_is_out_of_reach(cluster: &Cluster) -> anyhow::Result<String> {
-    let pod = lb_pod_ready(cluster).await?.ip;
+    let pod = lb_pod_ready(cluster).await?;
     let service = cluster.get(&["service", FULL_NAME])?;
-    let service = service["spec"]["clusterIP"].as_str().context("no address")?;
-    let answer = |address: String| -> anyhow::Result<String> {
-        let answer = cluster.kubectl(&["exec", "client", "--", "/agent", "try", &address])?;
-        Ok(answer.trim().to_owned())
-    };
-    ensure!(answer(format!("{pod}:3333"))? == "connected", "the pod cannot be reached at all, so this proves nothing");
-    let at_pod = answer(format!("{pod}:8080"))?;
-    ensure!(at_pod == "connection refused", "{pod}:8080 answers {at_pod}");
-    let at_service = answer(format!("{service}:8080"))?;
-    ensure!(at_service != "connected", "{service}:8080 can be reached");
-    Ok(format!("{pod}:8080 {at_pod}, {service}:8080 {at_service}, {pod}:3333 connected"))
+    let service: IpAddr = service["spec"]["clusterIP"].as_str().context("no address")?.parse()?;
+    let (served, at_pod, at_service) = (pod.at(3333), pod.at(8080), SocketAddr::new(service, 8080));
+    let connects = cluster.reach("default", "client", &served.to_string())?;
+    ensure!(connects == "connected", "the pod cannot be reached at all, so this proves nothing");
+    let pod_answer = cluster.reach("default", "client", &at_pod.to_string())?;
+    ensure!(pod_answer == "connection refused", "{at_pod} answers {pod_answer}");
+    let service_answer = cluster.reach("default", "client", &at_service.to_string())?;
+    ensure!(service_answer != "connected", "{at_service} can be reached");
+    Ok(format!("{at_pod} {pod_answer}, {at_service} {service_answer}, {served} connected"))
 }

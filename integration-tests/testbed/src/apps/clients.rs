@@ -19,7 +19,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::{sync::oneshot, time::timeout};
 
-use crate::{tools, wait::eventually};
+use crate::{Network, tools, wait::eventually};
 
 /// A process with sessions of a client library, each of which has a name and begins with its first command.
 ///
@@ -83,6 +83,11 @@ const LIMIT: Duration = Duration::from_secs(60);
 impl Clients {
     /// Starts the process, without any session.
     pub fn start(library: Library) -> anyhow::Result<Self> {
+        Self::start_within(&Network::default(), library)
+    }
+
+    /// Starts the process in this network.
+    pub fn start_within(network: &Network, library: Library) -> anyhow::Result<Self> {
         let script = match library {
             Library::Psycopg => "use_psycopg.py",
             Library::Redis => "use_redis.py",
@@ -92,8 +97,9 @@ impl Clients {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(script);
         let mut command = Command::new(tools::path("python-with-clients")?);
         // No compiled files beside the scripts, and no settings of the user's.
-        command.args(["-B", "-E", "-s"]).arg(script).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().context("cannot start Python")?;
+        command.args(["-B", "-E", "-s"]).arg(script);
+        let mut command = network.command(&command);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("cannot start Python")?;
         let stdin = Mutex::new(child.stdin.take().context("no standard input")?);
         let stdout = child.stdout.take().context("no standard output")?;
         let waiting = Waiting::default();

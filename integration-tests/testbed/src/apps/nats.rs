@@ -2,8 +2,11 @@
 
 use std::{net::SocketAddr, process::Command};
 
-use super::server::{Server, common_methods, new_folder};
-use crate::{Process, tools};
+use super::{
+    place::Place,
+    server::{Server, common_methods, new_folder},
+};
+use crate::{Process, Signal, tools};
 
 /// A NATS server without `JetStream`: what nobody receives at once is gone.
 #[derive(Debug)]
@@ -11,16 +14,46 @@ pub struct Nats {
     server: Server,
 }
 
+/// Port by which servers of a cluster reach each other.
+const CLUSTER_PORT: u16 = 6222;
+
 impl Nats {
+    /// Signal at which it exits.
+    const STOP: Signal = Signal::TERM;
+
     /// Starts the server at this address, and waits until it answers.
-    pub async fn start(address: SocketAddr) -> anyhow::Result<Self> {
+    pub async fn start(place: impl Into<Place>) -> anyhow::Result<Self> {
+        Self::with(place, &[]).await
+    }
+
+    /// Starts a server of a cluster, which reaches the others by that at `seed`; the first one is its own seed. Clients are not
+    /// told the addresses of the other servers, so that they come back by the address that they were given.
+    pub async fn of_cluster(place: impl Into<Place>, seed: SocketAddr) -> anyhow::Result<Self> {
+        let place = place.into();
+        let address = place.address;
+        let cluster = format!("nats://{}:{CLUSTER_PORT}", address.ip());
+        let seed = format!("nats://{}:{CLUSTER_PORT}", seed.ip());
+        Self::with(place, &["--cluster", &cluster, "--cluster_name", "tests", "--routes", &seed, "--no_advertise"])
+            .await
+    }
+
+    /// Lets it enter lame duck mode (SIGUSR2): it accepts no more clients, and ends the connections of those that it has one
+    /// after the other, over the time that its configuration says.
+    pub fn lame_duck(&mut self) -> anyhow::Result<()> {
+        self.server.process().signal(Signal::USR2)
+    }
+
+    async fn with(place: impl Into<Place>, more: &[&str]) -> anyhow::Result<Self> {
+        let place = place.into();
+        let address = place.address;
         let (folder, log) = new_folder("nats")?;
         let mut command = Command::new(tools::path("nats-server")?);
         command.args(["--addr", &address.ip().to_string(), "--port", &address.port().to_string()]);
-        let process = Process::start("nats-server", &command, &log)?;
+        command.args(more);
+        let process = Process::start("nats-server", &place.command(&command), &log)?;
         // The server speaks first.
         let exchange = (b"".as_slice(), b"INFO {".as_slice());
-        Ok(Self { server: Server::from_process(process, "nats-server", address, folder, exchange).await? })
+        Ok(Self { server: Server::from_process(process, "nats-server", place, folder, exchange).await? })
     }
 
     common_methods!();

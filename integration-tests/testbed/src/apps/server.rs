@@ -13,14 +13,15 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::{Process, eventually};
+use super::place::Place;
+use crate::{Process, Signal, eventually};
 
 /// A running server.
 #[derive(Debug)]
 pub(super) struct Server {
     process: Process,
     folder: TempDir,
-    address: SocketAddr,
+    place: Place,
     name: &'static str,
 }
 
@@ -36,25 +37,33 @@ impl Server {
     pub(super) async fn from_process(
         mut process: Process,
         name: &'static str,
-        address: SocketAddr,
+        place: Place,
         folder: TempDir,
         (question, answer): (&[u8], &[u8]),
     ) -> anyhow::Result<Self> {
-        eventually(&format!("{name} answers at {address}"), async || {
-            process.check_running()?;
-            let mut stream = TcpStream::connect(address).await?;
-            stream.write_all(question).await?;
-            let mut bytes = vec![0; answer.len()];
-            stream.read_exact(&mut bytes).await?;
-            anyhow::ensure!(bytes == answer, "it answers {:?}", String::from_utf8_lossy(&bytes));
-            Ok(())
-        })
-        .await?;
-        Ok(Self { process, folder, address, name })
+        until_answers(&mut process, name, place.address, (question, answer)).await?;
+        Ok(Self { process, folder, place, name })
+    }
+
+    /// Takes the process of a server that was started again, and waits until it answers as it did the first time.
+    pub(super) async fn replace(&mut self, process: Process, (question, answer): (&[u8], &[u8])) -> anyhow::Result<()> {
+        self.process = process;
+        until_answers(&mut self.process, self.name, self.place.address, (question, answer)).await
+    }
+
+    /// Asks the server to exit, by the signal that it takes for that, and waits until it has.
+    pub(super) async fn stop(&mut self, signal: Signal) -> anyhow::Result<()> {
+        self.process.signal(signal)?;
+        eventually(&format!("{} exits", self.name), async || self.process.ended()?.context("it still runs")).await?;
+        Ok(())
     }
 
     pub(super) fn address(&self) -> SocketAddr {
-        self.address
+        self.place.address
+    }
+
+    pub(super) fn place(&self) -> &Place {
+        &self.place
     }
 
     pub(super) fn folder(&self) -> &Path {
@@ -71,7 +80,26 @@ impl Server {
     }
 }
 
-/// Adds what every server has to the type of one: `address`, `log`, `check_running` and `kill`.
+/// Waits until the process answers `question` with something that begins with `answer`.
+async fn until_answers(
+    process: &mut Process,
+    name: &str,
+    address: SocketAddr,
+    (question, answer): (&[u8], &[u8]),
+) -> anyhow::Result<()> {
+    eventually(&format!("{name} answers at {address}"), async || {
+        process.check_running()?;
+        let mut stream = TcpStream::connect(address).await?;
+        stream.write_all(question).await?;
+        let mut bytes = vec![0; answer.len()];
+        stream.read_exact(&mut bytes).await?;
+        anyhow::ensure!(bytes == answer, "it answers {:?}", String::from_utf8_lossy(&bytes));
+        Ok(())
+    })
+    .await
+}
+
+/// Adds what every server has to the type of one: `address`, `log`, `check_running`, `stop` and `kill`.
 macro_rules! common_methods {
     () => {
         /// Returns the address at which it serves.
@@ -87,6 +115,11 @@ macro_rules! common_methods {
         /// Returns an error, with the end of the log, if it has exited.
         pub fn check_running(&mut self) -> anyhow::Result<()> {
             self.server.process().check_running()
+        }
+
+        /// Asks it to exit, as the kubelet does (SIGTERM), and waits until it has.
+        pub async fn stop(&mut self) -> anyhow::Result<()> {
+            self.server.stop(Self::STOP).await
         }
 
         /// Kills it with SIGKILL.

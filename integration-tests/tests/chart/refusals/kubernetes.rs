@@ -178,7 +178,15 @@ pub(crate) const REFUSED_BY_KUBERNETES: &[(&str, &str)] = &[
     ("{env: {relay: a=b}, extraInitContainers: [{image: x}]}", "extraInitContainers[0] needs a name"),
     (
         "{env: {relay: a=b}, ilb: {extraEnv: [{name: POD_LABELS, value: a=b}]}}",
-        "ilb.extraEnv: the chart sets POD_LABELS itself",
+        "ilb.extraEnv: POD_LABELS would take precedence over env.relay, which is followed without new pods: use that",
+    ),
+    (
+        "{pools: [{selector: a=b}], ilb: {extraEnv: [{name: ILB_LOG_LEVEL, value: debug}]}}",
+        "ilb.extraEnv: ILB_LOG_LEVEL would take precedence over log.level",
+    ),
+    (
+        "{env: {relay: a=b}, ilb: {extraEnv: [{name: ILB_CONFIG, value: /a}]}}",
+        "ilb.extraEnv: the chart sets ILB_CONFIG itself",
     ),
     (
         "{env: {relay: a=b}, traefik: {extraEnv: [{name: A, value: a}, {name: A, value: b}]}}",

@@ -17,7 +17,7 @@ pub(crate) async fn run(scenario: &Scenario, contender: Contender) -> anyhow::Re
 pub(crate) async fn measure(scenario: &'static Scenario, contender: Contender) -> anyhow::Result<()> {
     open_loopback()?;
     let system = System::start(contender, scenario, None).await?;
-    let (_, measurement) = Load::new(system, scenario).await?.run().await?;
+    let (_, measurement) = Load::new(system, scenario, 0).await?.run().await?;
     println!("{}", serde_json::to_string(&measurement)?);
     Ok(())
 }

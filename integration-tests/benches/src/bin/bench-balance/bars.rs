@@ -4,6 +4,7 @@ use ilb_benches::bar::Bar;
 
 use crate::{
     contender::Contender,
+    exchange::{Exchange, MOST_REPLICAS},
     measurements::{FailedShares, Measurement, Measurements},
     scenario::{SCENARIOS, Scenario},
     soak::Soak,
@@ -53,6 +54,26 @@ pub(crate) fn evenness(measurements: &Measurements) -> Vec<Bar> {
         ]
     });
     bars.into_iter().chain(counting).flatten().collect()
+}
+
+/// Returns the bars for several replicas whose values have been measured.
+pub(crate) fn replicas(measurements: &Measurements) -> Vec<Bar> {
+    let mean = |scenario, contender| measurements.get(scenario, contender).map(Measurement::mean);
+    let ratio = |scenario, other| Some(mean(scenario, Contender::Ilb)? / mean(scenario, other)?);
+    let one = |scenario| ratio(scenario, Contender::HaproxyOne);
+    let apart = |scenario| ratio(scenario, Contender::IlbApart);
+    let replicas = [
+        bar("three-replicas-few: mean imbalance, relative to one HAProxy", one("three-replicas-few"), 1.2),
+        bar("replica-drain: mean imbalance, relative to one HAProxy", one("replica-drain"), 1.2),
+        bar("replica-joins: mean imbalance, relative to one HAProxy", one("replica-joins"), 1.2),
+        bar("unequal-replicas: mean imbalance, relative to ilb without the exchange", apart("unequal-replicas"), 1.0),
+        bar("sibling-cut-off: mean imbalance, relative to ilb without the exchange", apart("sibling-cut-off"), 1.0),
+    ];
+    let exchange = measurements.exchange.iter().flat_map(Exchange::with_most_replicas).map(|cost| {
+        let name = format!("exchange: processor time of one of {MOST_REPLICAS}, {} backends, in cores", cost.backends);
+        bar(name, Some(cost.of_exchange()), 0.003)
+    });
+    replicas.into_iter().chain(exchange).flatten().collect()
 }
 
 /// Returns the bars for failing backends whose values have been measured.

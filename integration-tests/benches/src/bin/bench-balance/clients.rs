@@ -16,20 +16,27 @@ use tokio::{
     time::{Instant, sleep, sleep_until, timeout, timeout_at},
 };
 
-use crate::{
-    scenario::{Client, Scenario},
-    system::Replica,
-};
+use crate::scenario::{Client, Scenario};
 
 /// The state that the clients of a system share.
 pub(crate) struct Clients {
-    /// Address that clients connect to, and the backends behind it.
-    replicas: Vec<(SocketAddr, Vec<SocketAddr>)>,
+    routes: Mutex<Arc<[Route]>>,
     live: Mutex<Vec<i32>>,
     attempts: Mutex<Vec<Attempt>>,
     /// Number of attempts that have neither succeeded nor failed.
     pending: AtomicUsize,
     started: Instant,
+}
+
+/// A way that clients take to the backends: a replica.
+#[derive(Clone, Debug)]
+pub(crate) struct Route {
+    /// Address that clients connect to.
+    pub(crate) entry: SocketAddr,
+    /// Backends behind it, as they name themselves.
+    pub(crate) backends: Vec<SocketAddr>,
+    /// Part of the clients that take it.
+    pub(crate) part: f64,
 }
 
 /// An attempt of a client to reach a backend that answers.
@@ -44,10 +51,10 @@ pub(crate) struct Attempt {
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 impl Clients {
-    /// Creates the clients of these replicas. They begin at `started`.
-    pub(crate) fn new(replicas: &[Replica], backends: usize, started: Instant) -> Self {
+    /// Creates the clients that take these routes. They begin at `started`.
+    pub(crate) fn new(routes: Vec<Route>, backends: usize, started: Instant) -> Self {
         Self {
-            replicas: replicas.iter().map(|replica| (replica.entry, replica.backends.clone())).collect(),
+            routes: Mutex::new(routes.into()),
             live: Mutex::new(vec![0; backends]),
             attempts: Mutex::default(),
             pending: AtomicUsize::new(0),
@@ -55,10 +62,15 @@ impl Clients {
         }
     }
 
-    /// Lets the clients of a scenario arrive and stay, until the last of them has left.
-    pub(crate) async fn run(self: Arc<Self>, scenario: &'static Scenario) {
+    /// Replaces the routes of connections that open from now on.
+    pub(crate) fn set_routes(&self, routes: Vec<Route>) {
+        *self.routes.lock().unwrap_or_else(PoisonError::into_inner) = routes.into();
+    }
+
+    /// Lets the clients of one schedule of a scenario arrive and stay, until the last of them has left.
+    pub(crate) async fn run(self: Arc<Self>, scenario: &'static Scenario, schedule: u64) {
         let mut clients = tokio::task::JoinSet::new();
-        for client in scenario.clients() {
+        for client in scenario.clients(schedule) {
             self.until(client.at).await;
             clients.spawn(Arc::clone(&self).stay(client, scenario.slow));
             while clients.try_join_next().is_some() {}
@@ -97,11 +109,10 @@ impl Clients {
     /// Runs a client. If its connection is cut it connects again within 0.2 s for the rest of its life; if that fails it
     /// gives up.
     async fn stay(self: Arc<Self>, client: Client, slow: f64) {
-        let (entry, backends) = self.replica_of(&client);
         let mut until = self.moment(client.at + client.life);
         let mut first = true;
         while Instant::now() < until {
-            let Some((mut stream, index)) = self.attempt(*entry, backends).await else { return };
+            let Some((mut stream, index)) = self.attempt(&client).await else { return };
             if std::mem::take(&mut first) && index == 0 {
                 until = self.moment(client.at + client.life * slow);
             }
@@ -114,20 +125,16 @@ impl Clients {
         }
     }
 
-    async fn attempt(&self, entry: SocketAddr, backends: &[SocketAddr]) -> Option<(BufReader<TcpStream>, usize)> {
+    async fn attempt(&self, client: &Client) -> Option<(BufReader<TcpStream>, usize)> {
+        let routes = Arc::clone(&self.routes.lock().unwrap_or_else(PoisonError::into_inner));
+        let Route { entry, backends, .. } = route_of(client, &routes)?;
         self.pending.fetch_add(1, Ordering::Relaxed);
         let at = self.now();
-        let reached = timeout(ANSWER_LIMIT, reach(entry, backends)).await.ok().and_then(Result::ok);
+        let reached = timeout(ANSWER_LIMIT, reach(*entry, backends)).await.ok().and_then(Result::ok);
         let attempt = Attempt { at, failed: reached.is_none() };
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner).push(attempt);
         self.pending.fetch_sub(1, Ordering::Relaxed);
         reached
-    }
-
-    /// Returns the replica that a client uses, which depends on nothing else about the client.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the number is below 1 million")]
-    fn replica_of(&self, client: &Client) -> &(SocketAddr, Vec<SocketAddr>) {
-        &self.replicas[(client.life.fract() * 1e6) as usize % self.replicas.len()]
     }
 
     fn moment(&self, seconds: f64) -> Instant {
@@ -137,6 +144,17 @@ impl Clients {
     fn add(&self, index: usize, by: i32) {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)[index] += by;
     }
+}
+
+/// Returns the route of a client, which depends on nothing else about it than a number that is as good as drawn.
+fn route_of<'a>(client: &Client, routes: &'a [Route]) -> Option<&'a Route> {
+    let mut rest = (client.life.fract() * 1e3).fract();
+    let last = routes.last();
+    let taken = |route: &&Route| {
+        rest -= route.part;
+        rest < 0.0
+    };
+    routes.iter().find(taken).or(last)
 }
 
 /// Connects to `entry`, reads the greeting, makes a request and waits for the answer. Returns which of `backends` it reached.

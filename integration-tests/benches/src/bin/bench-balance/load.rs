@@ -1,6 +1,6 @@
 //! A system under load, and its imbalance.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use ilb_benches::neighbourhood;
@@ -26,7 +26,9 @@ use crate::{
 pub(crate) struct Load {
     system: System,
     scenario: &'static Scenario,
-    /// Each backend listens at one address per replica.
+    /// Number of the schedule of clients.
+    schedule: u64,
+    /// Each backend listens at each address by which replicas reach it.
     backends: Vec<Vec<Backend>>,
     swallowing: Vec<(TcpListener, Vec<TcpStream>)>,
     void: Option<Void>,
@@ -42,7 +44,7 @@ const SAMPLE_SECONDS: f64 = 0.1;
 const SETTLE_TIME: Duration = Duration::from_secs(3);
 
 impl Load {
-    pub(crate) async fn new(system: System, scenario: &'static Scenario) -> anyhow::Result<Self> {
+    pub(crate) async fn new(system: System, scenario: &'static Scenario, schedule: u64) -> anyhow::Result<Self> {
         let mut backends = Vec::new();
         for index in 0..scenario.backends {
             backends.push(start_backend(&system, index).await?);
@@ -57,6 +59,7 @@ impl Load {
         Ok(Self {
             system,
             scenario,
+            schedule,
             backends,
             swallowing: Vec::new(),
             void,
@@ -68,9 +71,9 @@ impl Load {
 
     pub(crate) async fn run(mut self) -> anyhow::Result<(Contender, Measurement)> {
         let start = Instant::now() + SETTLE_TIME;
-        let clients = Arc::new(Clients::new(&self.system.replicas, self.scenario.backends, start));
+        let clients = Arc::new(Clients::new(self.system.routes(), self.scenario.backends, start));
         let plan = self.follow_plan();
-        let arrivals = neighbourhood::runtime()?.spawn(Arc::clone(&clients).run(self.scenario));
+        let arrivals = neighbourhood::runtime()?.spawn(Arc::clone(&clients).run(self.scenario, self.schedule));
         let mut events = self.scenario.events().into_iter().peekable();
         let mut series = Vec::new();
         let end = self.scenario.warm_up + self.scenario.length;
@@ -83,6 +86,11 @@ impl Load {
                     failed_at = Some(clients.now());
                 }
                 self.apply(event).await.with_context(|| format!("{event:?}"))?;
+                clients.set_routes(self.system.routes());
+                // A replica takes some time to start. Nothing was seen meanwhile.
+                while sample_at < clients.now() {
+                    sample_at += SAMPLE_SECONDS;
+                }
                 continue;
             }
             clients.until(sample_at).await;
@@ -169,6 +177,9 @@ impl Load {
                 let (counting, ilb) = self.system.counting_seconds().await?;
                 self.processor_times.push((Instant::now(), counting, ilb));
             }
+            Event::ReplaceReplicas => self.system.replace_replicas().await?,
+            Event::AddReplica => self.system.add_replica().await?,
+            Event::CutOffReplica => self.system.cut_off_replica()?,
             Event::FillAnotherNamespace => self.another_namespace = Some(AnotherNamespace::fill().await?),
         }
         Ok(())
@@ -204,8 +215,9 @@ impl Load {
 /// Starts backend `index` of the system, once its former process does not listen there any more.
 async fn start_backend(system: &System, index: usize) -> anyhow::Result<Vec<Backend>> {
     let mut listening = Vec::new();
-    for replica in &system.replicas {
-        let start = async || Backend::start(replica.backends[index]).await;
+    let addresses: BTreeSet<_> = system.replicas.iter().map(|replica| replica.backends[index]).collect();
+    for address in addresses {
+        let start = async || Backend::start(address).await;
         listening.push(eventually("the backend listens", start).await?);
     }
     Ok(listening)

@@ -1,7 +1,7 @@
 //! Measures how evenly live connections are spread by ilb and its peers, with real sockets and the same schedule for all.
 //!
-//! `make bench-balance` runs every scenario and the soak. `SCENARIOS=steady,node-lost make bench-balance` runs only those;
-//! names of scenarios (or `soak`) and of contenders as arguments select as well, and `report` runs nothing. Earlier
+//! `make bench-balance` runs every scenario, the soak and the cost of the exchange. `SCENARIOS=steady,node-lost make bench-balance` runs only those;
+//! names of scenarios (or `soak`, `exchange`) and of contenders as arguments select as well, and `report` runs nothing. Earlier
 //! measurements are kept, and the report is about all of them and names those of other commits. It writes
 //! `target/bench/balance.json`, and `docs/benchmarks/balance.{md,svg}` and `failing-backends.md` once all that they show has
 //! been measured.
@@ -12,6 +12,8 @@ mod backend;
 mod bars;
 mod clients;
 mod contender;
+mod elsewhere;
+mod exchange;
 mod failure;
 mod load;
 mod measurements;
@@ -34,7 +36,7 @@ use crate::{
     load::Load,
     measurements::{Measurement, Measurements},
     scenario::{SCENARIOS, Scenario},
-    system::System,
+    system::{System, open_network},
 };
 
 /// Argument that makes this program measure in the network namespace that it is in.
@@ -46,6 +48,8 @@ async fn main() -> anyhow::Result<()> {
     raise_file_limit()?;
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [alone::NAME, scenario, contender] => measure_alone(scenario, contender).await,
+        [exchange::ALONE, backends] => exchange::measure(backends).await,
+        [elsewhere::NAME] => elsewhere::serve().await,
         [another_namespace::NAME] => another_namespace::hold().await,
         [IN_THIS_NETWORK, ..] => measure_all(arguments.into_iter().skip(1).collect()).await,
         _ => run_in_a_network(arguments),
@@ -71,6 +75,7 @@ fn run_in_a_network(arguments: Vec<String>) -> anyhow::Result<()> {
 async fn measure_all(arguments: Vec<String>) -> anyhow::Result<()> {
     let (scenarios, contenders) = selections(arguments)?;
     open_loopback()?;
+    open_network()?;
     let mut session = Session { run: Run::now(), contenders, measurements: Measurements::load()? };
     let (alone, together): (Vec<_>, Vec<_>) =
         SCENARIOS.iter().filter(|scenario| scenarios.has(scenario.name)).partition(|scenario| scenario.is_alone());
@@ -90,6 +95,10 @@ async fn measure_all(arguments: Vec<String>) -> anyhow::Result<()> {
         session.measurements.soak = Some(soak::measure(session.run.clone()).await?);
         session.measurements.save()?;
     }
+    if scenarios.has(exchange::NAME) {
+        session.measurements.exchange = Some(exchange::run(session.run.clone()).await?);
+        session.measurements.save()?;
+    }
     report::write(&session.measurements)
 }
 
@@ -99,11 +108,11 @@ async fn measure_alone(scenario: &str, contender: &str) -> anyhow::Result<()> {
     alone::measure(scenario, contender).await
 }
 
-/// Returns the scenarios, the soak among them, and the contenders to run, as the arguments and the environment say.
+/// Returns the scenarios, the soak and the exchange among them, and the contenders to run, as the arguments and the environment say.
 fn selections(arguments: Vec<String>) -> anyhow::Result<(Selection, Selection)> {
     let contenders = Contender::ALL.map(Contender::name);
     let mut scenarios: Vec<_> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
-    scenarios.extend([soak::NAME, report::NAME]);
+    scenarios.extend([soak::NAME, exchange::NAME, report::NAME]);
     let (selected, others): (Vec<_>, Vec<_>) =
         arguments.into_iter().partition(|argument| contenders.contains(&argument.as_str()));
     let of_variable = Selection::from_variable("SCENARIOS", &scenarios)?;
@@ -121,7 +130,10 @@ struct Session {
 impl Session {
     /// Runs a scenario with all contenders in this process, in turns.
     async fn run_together(&mut self, scenario: &'static Scenario, api: &ApiServer) -> anyhow::Result<()> {
-        for turn in Contender::TURNS {
+        // With few connections, none disturbs another.
+        let turns: &[&[Contender]] =
+            if scenario.has_siblings() { &[&Contender::OF_REPLICAS] } else { &Contender::TURNS };
+        for turn in turns {
             let contenders = self.contenders_of(scenario, turn);
             if contenders.contains(&Contender::Ilb) {
                 wait_for_closed_connections().await?;
@@ -129,10 +141,20 @@ impl Session {
             let mut loads = Vec::new();
             for contender in contenders {
                 announce(scenario, contender);
-                loads.push(Load::new(System::start(contender, scenario, Some(api)).await?, scenario).await?);
+                for schedule in 0..scenario.schedules() {
+                    let system = System::start(contender, scenario, Some(api)).await?;
+                    loads.push(Load::new(system, scenario, schedule).await?);
+                }
             }
+            let mut measured = Vec::<(Contender, Measurement)>::new();
             for result in join_all(loads.into_iter().map(Load::run)).await {
                 let (contender, measurement) = result?;
+                match measured.iter_mut().find(|(known, _)| *known == contender) {
+                    Some((_, before)) => before.add(measurement),
+                    None => measured.push((contender, measurement)),
+                }
+            }
+            for (contender, measurement) in measured {
                 self.add(scenario, contender, measurement)?;
             }
         }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{
     contender::Contender,
+    exchange::Exchange,
     plan::FollowedPlan,
     scenario::{SCENARIOS, Scenario},
     soak::Soak,
@@ -62,6 +63,8 @@ pub(crate) struct CountingCost {
 pub(crate) struct Measurements {
     scenarios: BTreeMap<String, BTreeMap<String, Measurement>>,
     pub(crate) soak: Option<Soak>,
+    #[serde(default)]
+    pub(crate) exchange: Option<Exchange>,
 }
 
 impl Measurement {
@@ -77,6 +80,16 @@ impl Measurement {
 
     pub(crate) fn p99(&self) -> f64 {
         percentile(self.values(), 99).unwrap_or(0.0)
+    }
+
+    /// Adds the measurement of another schedule at the same time.
+    pub(crate) fn add(&mut self, other: Self) {
+        let sum = |a: Option<f64>, b: Option<f64>| Some(a? + b?);
+        self.series.extend(other.series);
+        self.failures += other.failures;
+        self.pushes_per_minute = sum(self.pushes_per_minute, other.pushes_per_minute);
+        self.cpu = sum(self.cpu, other.cpu);
+        self.traefik_cpu = sum(self.traefik_cpu, other.traefik_cpu);
     }
 
     fn json(&self) -> Value {

@@ -24,7 +24,7 @@ pub(crate) fn svg(measurements: &Measurements) -> String {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\" \
          font-size=\"12\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
     );
-    for (i, contender) in (0u8..).zip(Contender::ALL) {
+    for (i, contender) in (0u8..).zip(Contender::USUAL) {
         let x = LEFT_MARGIN + f64::from(i) * 145.0;
         let _ = writeln!(svg, "<text x=\"{x}\" y=\"16\" fill=\"{}\">{}</text>", colour(contender), contender.name());
     }
@@ -36,7 +36,7 @@ pub(crate) fn svg(measurements: &Measurements) -> String {
 
 fn panel(svg: &mut String, top: f64, name: &str, measurements: &Measurements) {
     let bottom = top + PANEL_HEIGHT;
-    let end = Contender::ALL
+    let end = Contender::USUAL
         .iter()
         .filter_map(|contender| measurements.get(name, *contender))
         .flat_map(|f| &f.series)
@@ -57,7 +57,7 @@ fn panel(svg: &mut String, top: f64, name: &str, measurements: &Measurements) {
             part * MAX_IMBALANCE * 100.0
         );
     }
-    for contender in Contender::ALL.into_iter().rev() {
+    for contender in Contender::USUAL.into_iter().rev() {
         let Some(measurement) = measurements.get(name, contender) else { continue };
         let point = |(at, value): &(f64, f64)| {
             format!(
@@ -77,9 +77,9 @@ fn panel(svg: &mut String, top: f64, name: &str, measurements: &Measurements) {
 
 fn colour(contender: Contender) -> &'static str {
     match contender {
-        Contender::Ilb => "#0072b2",
+        Contender::Ilb | Contender::IlbApart => "#0072b2",
         Contender::TraefikRoundRobin => "#d55e00",
-        Contender::HaproxyLeastconn => "#009e73",
+        Contender::HaproxyLeastconn | Contender::HaproxyOne => "#009e73",
         Contender::HaproxyRoundRobin => "#e69f00",
         Contender::NginxLeastconn => "#cc79a7",
     }

@@ -18,8 +18,17 @@ pub(crate) const NAME: &str = "report";
 
 /// Prints the tables and the verdicts. Each page is also written to the documents once all that it shows has been measured.
 pub(crate) fn write(measurements: &Measurements) -> anyhow::Result<()> {
-    print!("{}\n{}\n{}", table(measurements), table_of_failing(measurements), table_of_counting(measurements));
-    for bar in bars::evenness(measurements).iter().chain(&bars::failing_backends(measurements)) {
+    print!(
+        "{}\n{}\n{}",
+        table(measurements, |s| !is_about_failing(s)),
+        table_of_failing(measurements),
+        table_of_counting(measurements)
+    );
+    if let Some(exchange) = &measurements.exchange {
+        print!("\n{exchange}");
+    }
+    let all = [bars::evenness(measurements), bars::replicas(measurements), bars::failing_backends(measurements)];
+    for bar in all.iter().flatten() {
         println!("{bar}");
     }
     print!("{}", older(measurements, measurements.soak.as_ref(), |_| true));
@@ -32,6 +41,11 @@ pub(crate) fn write(measurements: &Measurements) -> anyhow::Result<()> {
     } else {
         println!("docs/benchmarks/balance.md is written when all that it shows has been measured");
     }
+    if measurements.exchange.is_some() && measurements.are_complete(SCENARIOS.iter().filter(|s| s.has_siblings())) {
+        fs::write(folder.join("replicas.md"), page_of_replicas(measurements))?;
+    } else {
+        println!("docs/benchmarks/replicas.md is written when all that it shows has been measured");
+    }
     if measurements.are_complete(SCENARIOS.iter().filter(|s| is_about_failing(s))) {
         fs::write(folder.join("failing-backends.md"), page_of_failing(measurements))?;
     } else {
@@ -42,12 +56,44 @@ pub(crate) fn write(measurements: &Measurements) -> anyhow::Result<()> {
 
 fn page_of_evenness(measurements: &Measurements) -> String {
     let mut text = String::from(include_str!("introduction.md")) + &table_of_bars(&bars::evenness(measurements));
-    let _ = write!(text, "\n## All measurements\n\n{}", table(measurements));
+    let _ = write!(text, "\n## All measurements\n\n{}", table(measurements, is_about_evenness));
     let _ = write!(text, "\n## The cost of counting\n\n{COUNTING}\n{}", table_of_counting(measurements));
     if let Some(soak) = &measurements.soak {
         let _ = write!(text, "\n{soak}");
     }
     text + &older(measurements, measurements.soak.as_ref(), is_about_evenness)
+}
+
+fn page_of_replicas(measurements: &Measurements) -> String {
+    let mut text = String::from(include_str!("replicas.md")) + &table_of_bars(&bars::replicas(measurements));
+    let _ = write!(text, "\n## All measurements\n\n{}", table_of_replicas(measurements));
+    if let Some(exchange) = &measurements.exchange {
+        let _ = write!(text, "\n{exchange}");
+    }
+    text + &older(measurements, None, Scenario::has_siblings)
+}
+
+/// Formats one line per scenario of several replicas and contender.
+fn table_of_replicas(measurements: &Measurements) -> String {
+    let mut table = String::from(
+        "| scenario | contender | imbalance mean % | p99 % | failures | pushes/min | ilb CPU % | Traefik CPU % |\n\
+         |---|---|---|---|---|---|---|---|\n",
+    );
+    for (scenario, contender, measurement) in measurements.ordered().filter(|(s, ..)| s.has_siblings()) {
+        let _ = writeln!(
+            table,
+            "| {} | {} | {:.1} | {:.1} | {} | {} | {} | {} |",
+            scenario.name,
+            contender.name(),
+            measurement.mean() * 100.0,
+            measurement.p99() * 100.0,
+            measurement.failures,
+            part(measurement.pushes_per_minute, 1.0),
+            part(measurement.cpu, 100.0),
+            part(measurement.traefik_cpu, 100.0),
+        );
+    }
+    table
 }
 
 fn page_of_failing(measurements: &Measurements) -> String {
@@ -68,7 +114,7 @@ fn is_about_failing(scenario: &Scenario) -> bool {
 }
 
 fn is_about_evenness(scenario: &Scenario) -> bool {
-    !is_about_failing(scenario)
+    !is_about_failing(scenario) && !scenario.has_siblings()
 }
 
 fn table_of_bars(bars: &[Bar]) -> String {
@@ -77,12 +123,12 @@ fn table_of_bars(bars: &[Bar]) -> String {
 }
 
 /// Formats one line per scenario and contender, in their order.
-fn table(measurements: &Measurements) -> String {
+fn table(measurements: &Measurements, is_shown: impl Fn(&Scenario) -> bool) -> String {
     let mut table = String::from(
         "| scenario | contender | imbalance mean % | p99 % | failures | failed from 2 s % | from 5 s % | pushes/min | \
          ilb CPU % | Traefik CPU % |\n|---|---|---|---|---|---|---|---|---|---|\n",
     );
-    for (scenario, contender, measurement) in measurements.ordered().filter(|(s, ..)| is_about_evenness(s)) {
+    for (scenario, contender, measurement) in measurements.ordered().filter(|(s, ..)| is_shown(s)) {
         table += &line(scenario, contender.name(), measurement);
         table.push('\n');
     }

@@ -29,6 +29,8 @@ pub(crate) struct Scenario {
     capacities: &'static [u8],
     /// Number of replicas of each contender, each with a part of the clients, in front of the same backends.
     pub(crate) replicas: usize,
+    /// Parts of the clients of the replicas; the same for each where there are none.
+    parts: &'static [f64],
     contenders: &'static [Contender],
     events: Events,
 }
@@ -51,6 +53,8 @@ enum Events {
     Fail(Failing),
     /// The cost of counting is measured, and once more while another network namespace has many sockets.
     Counting,
+    /// Several replicas share the backends, and this becomes of them.
+    Replicas(Option<Event>),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -71,6 +75,12 @@ pub(crate) enum Event {
     TakeProcessorTime,
     /// Fills another network namespace with sockets.
     FillAnotherNamespace,
+    /// New replicas take the place of all old ones, which keep the connections that they have.
+    ReplaceReplicas,
+    /// One more replica joins the others.
+    AddReplica,
+    /// The last replica and the others do not reach each other any more.
+    CutOffReplica,
 }
 
 /// A client: the time of its arrival and the length of its life.
@@ -95,7 +105,8 @@ const STEADY: Scenario = Scenario {
     slow: 1.0,
     capacities: &[],
     replicas: 1,
-    contenders: &Contender::ALL,
+    parts: &[],
+    contenders: &Contender::USUAL,
     events: Events::None,
 };
 
@@ -119,7 +130,22 @@ const COUNTING: Scenario =
 /// Length of each period in which counting is measured, and time limit for the sockets of the other namespace between two.
 const COUNTING_PERIOD: f64 = 12.0;
 
-pub(crate) static SCENARIOS: [Scenario; 20] = [
+/// The scenario that those of several replicas vary: few connections, whose lives of a minute stand for an hour.
+const FEW: Scenario = Scenario {
+    name: "three-replicas-few",
+    live: 60.0,
+    mean_life: 60.0,
+    // Opened at the pace of the others, as connections are that have come one by one.
+    ramp: 30.0,
+    warm_up: 50.0,
+    length: 120.0,
+    replicas: 3,
+    contenders: &Contender::OF_REPLICAS,
+    events: Events::Replicas(None),
+    ..STEADY
+};
+
+pub(crate) static SCENARIOS: [Scenario; 25] = [
     Scenario { length: 40.0, ..STEADY },
     Scenario { name: "pareto", lives: Lives::Pareto, length: SHORT_LENGTH, ..STEADY },
     Scenario { name: "bursts", burst: 125, length: SHORT_LENGTH, ..STEADY },
@@ -147,6 +173,11 @@ pub(crate) static SCENARIOS: [Scenario; 20] = [
     },
     Scenario { name: "counting-300", ..COUNTING },
     Scenario { name: "counting-8000", live: 8_000.0, mean_life: 3_600.0, ramp: 16.0, warm_up: 20.0, ..COUNTING },
+    FEW,
+    Scenario { name: "replica-drain", events: Events::Replicas(Some(Event::ReplaceReplicas)), ..FEW },
+    Scenario { name: "replica-joins", replicas: 2, events: Events::Replicas(Some(Event::AddReplica)), ..FEW },
+    Scenario { name: "unequal-replicas", parts: &[0.8, 0.1, 0.1], ..FEW },
+    Scenario { name: "sibling-cut-off", events: Events::Replicas(Some(Event::CutOffReplica)), ..FEW },
     Scenario { name: "accept-then-close", events: one_fails(Failure::AcceptsThenCloses), ..FAILING },
     Scenario { name: "greets-then-closes", events: one_fails(Failure::GreetsThenCloses), ..FAILING },
     Scenario { name: "closes-after-a-request", events: one_fails(Failure::ClosesAfterRequest), ..FAILING },
@@ -197,6 +228,22 @@ impl Scenario {
         matches!(self.events, Events::Fail(_) | Events::Counting)
     }
 
+    /// Returns whether the replicas reach the backends at common addresses, so that those of ilb can be siblings.
+    pub(crate) fn has_siblings(&self) -> bool {
+        matches!(self.events, Events::Replicas(_))
+    }
+
+    /// Returns whether the last replica is cut off from its siblings.
+    pub(crate) fn cuts_off_replica(&self) -> bool {
+        matches!(self.events, Events::Replicas(Some(Event::CutOffReplica)))
+    }
+
+    /// Returns the part of the clients that come to replica `index` of `count`.
+    pub(crate) fn part(&self, index: usize, count: usize) -> f64 {
+        #[allow(clippy::cast_precision_loss, reason = "there are few replicas")]
+        self.parts.get(index).copied().unwrap_or(1.0 / count as f64)
+    }
+
     /// Returns whether `contender` takes part.
     pub(crate) fn concerns(&self, contender: Contender) -> bool {
         self.contenders.contains(&contender)
@@ -207,12 +254,18 @@ impl Scenario {
         self.capacities.get(index).copied().unwrap_or(1)
     }
 
-    /// Returns all clients in the order of their arrival, the same for each contender.
-    pub(crate) fn clients(&self) -> Vec<Client> {
-        let mut random = Random::new(7);
+    /// Returns the number of independent schedules of clients that each contender gets at the same time. With few
+    /// connections, one schedule tells little.
+    pub(crate) fn schedules(&self) -> u64 {
+        if self.has_siblings() { 4 } else { 1 }
+    }
+
+    /// Returns all clients of a schedule in the order of their arrival, the same for each contender.
+    pub(crate) fn clients(&self, schedule: u64) -> Vec<Client> {
+        let mut random = Random::new(7 + 100 * schedule);
         let rate = self.live / self.mean_life;
         let mut life = {
-            let mut random = Random::new(11);
+            let mut random = Random::new(11 + 100 * schedule);
             move || match self.lives {
                 Lives::Exponential => random.exponential(self.mean_life),
                 Lives::Pareto => random.pareto(self.mean_life),
@@ -242,9 +295,9 @@ impl Scenario {
     /// Returns all events with their times, in order.
     pub(crate) fn events(&self) -> Vec<(f64, Event)> {
         match self.events {
-            Events::None => Vec::new(),
+            Events::None | Events::Replicas(None) => Vec::new(),
             Events::ScaleOut => (self.initial..self.backends).map(|i| (self.warm_up, Event::Join(i))).collect(),
-            Events::Once(event) => vec![(self.warm_up, event)],
+            Events::Once(event) | Events::Replicas(Some(event)) => vec![(self.warm_up, event)],
             Events::Fail(failing) => vec![(self.warm_up, Event::Fail(failing))],
             Events::Counting => {
                 let at = |periods: f64| self.warm_up + periods * COUNTING_PERIOD;

@@ -1,11 +1,12 @@
 //! Load balancers that run, each in front of backends of its own.
 
+mod ilb;
+mod peers;
+mod siblings;
+
 use std::{
-    fmt::Write as _,
-    fs,
     net::SocketAddr,
     path::PathBuf,
-    process::Command,
     sync::{
         Arc,
         atomic::{AtomicU16, Ordering},
@@ -14,26 +15,39 @@ use std::{
 
 use anyhow::{Context, bail};
 use ilb_benches::processor_time::seconds_of;
-use ilb_testbed::{Admin, ApiServer, Ilb, Net, Pods, Process, Readiness, Signal, Traefik, eventually, tools};
+use ilb_testbed::{ApiServer, Net, Process, Readiness, Signal, Traefik, eventually};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpStream, UnixStream},
 };
 
-use crate::{contender::Contender, scenario::Scenario};
+pub(crate) use self::{
+    ilb::IlbAndTraefik,
+    siblings::{Siblings, open_network},
+};
+use self::{
+    ilb::{Members, Method, Proxy},
+    peers::{start_haproxy, start_nginx, write_nginx},
+};
+use crate::{clients::Route, contender::Contender, scenario::Scenario};
 
 /// A contender that runs, in front of backends of its own.
 pub(crate) struct System {
     pub(crate) contender: Contender,
+    /// Replicas that take new connections.
     pub(crate) replicas: Vec<Replica>,
+    /// Replicas that keep the connections that they have.
+    draining: Vec<Replica>,
+    siblings: Option<Siblings>,
+    scenario: &'static Scenario,
     members: Vec<bool>,
 }
 
 /// One replica of a contender: a process, or ilb with its Traefik.
 ///
-/// Each reaches the same backends at addresses of its own, so that in the common network namespace it sees no connections
-/// but its own, as in a pod.
+/// Replicas that are no siblings reach the same backends at addresses of their own each, so that in the common network
+/// namespace one sees no connections but its own, as in a pod.
 pub(crate) struct Replica {
     pub(crate) entry: SocketAddr,
     pub(crate) backends: Vec<SocketAddr>,
@@ -47,36 +61,109 @@ enum Control {
     Nginx { process: Process, folder: TempDir },
 }
 
-struct IlbAndTraefik {
-    ilb: Ilb,
-    admin: Admin,
-    traefik: Arc<Traefik>,
-    members: Members,
-}
-
-/// The source from which ilb discovers its backends.
-enum Members {
-    Pods {
-        pods: Box<Pods>,
-        kubeconfig: String,
-    },
-    /// A file, which can have capacities.
-    File(TempDir),
-}
-
 impl System {
-    /// Starts a contender. Its backends are pods of the API server, or in a file if there is none.
+    /// Starts a contender. Its backends are pods of the API server, or in a file if there is none or replicas are siblings.
     pub(crate) async fn start(
         contender: Contender,
-        scenario: &Scenario,
+        scenario: &'static Scenario,
         api: Option<&ApiServer>,
     ) -> anyhow::Result<Self> {
         let members: Vec<bool> = (0..scenario.backends).map(|i| i < scenario.initial).collect();
-        let mut replicas = Vec::new();
-        for number in 0..scenario.replicas {
-            replicas.push(Replica::start(contender, number, scenario, &members, api).await?);
+        let (replicas, draining) = (Vec::new(), Vec::new());
+        let mut this = Self { contender, replicas, draining, siblings: None, scenario, members };
+        if scenario.has_siblings() {
+            if contender == Contender::Ilb {
+                let api = api.context("siblings are found by an API server")?;
+                this.siblings = Some(Siblings::new(api).await?);
+            }
+            let (_, backends) = addresses(scenario)?;
+            let count = if contender == Contender::HaproxyOne { 1 } else { scenario.replicas };
+            this.start_beside_others(count, &backends).await?;
+            return Ok(this);
         }
-        Ok(Self { contender, replicas, members })
+        for number in 0..scenario.replicas {
+            this.replicas.push(Replica::start(contender, number, scenario, &this.members, api).await?);
+        }
+        Ok(this)
+    }
+
+    /// Starts replicas that share the backends with those that run, and adds them.
+    async fn start_beside_others(&mut self, count: usize, backends: &[SocketAddr]) -> anyhow::Result<()> {
+        if !matches!(self.contender, Contender::Ilb | Contender::IlbApart) {
+            for _ in 0..count {
+                let replica = Replica::start_peer(self.contender, backends.to_vec(), self.scenario, &self.members)?;
+                replica.wait_until_listening().await?;
+                self.replicas.push(replica);
+            }
+            return Ok(());
+        }
+        let new: Vec<u16> = (0..count).map(|_| IlbAndTraefik::free_port()).collect();
+        if let Some(siblings) = &self.siblings {
+            let ports: Vec<u16> = self.ilbs().map(IlbAndTraefik::port).chain(new.iter().copied()).collect();
+            siblings.list_together(&ports, self.scenario.cuts_off_replica()).await?;
+        }
+        for port in new {
+            let both = IlbAndTraefik::start_beside_others(port, backends, self.siblings.as_ref()).await?;
+            self.replicas.push(Replica {
+                entry: both.traefik.entry_point(),
+                backends: backends.to_vec(),
+                capacities: vec![1; backends.len()],
+                control: Control::Ilb(Box::new(both)),
+            });
+        }
+        if self.siblings.is_some() {
+            let others = self.ilbs().count() - 1;
+            for both in self.ilbs() {
+                both.wait_until_hearing(others).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts as many new replicas, which take all new connections from now on; the old ones drain.
+    pub(crate) async fn replace_replicas(&mut self) -> anyhow::Result<()> {
+        if self.contender == Contender::HaproxyOne {
+            return Ok(());
+        }
+        let old = self.replicas.len();
+        let backends = self.common_backends()?;
+        self.start_beside_others(old, &backends).await?;
+        for replica in self.replicas.drain(..old) {
+            if let Control::Ilb(both) = &replica.control {
+                both.traefik.drain()?;
+            }
+            self.draining.push(replica);
+        }
+        Ok(())
+    }
+
+    /// Starts one more replica.
+    pub(crate) async fn add_replica(&mut self) -> anyhow::Result<()> {
+        if self.contender == Contender::HaproxyOne {
+            return Ok(());
+        }
+        let backends = self.common_backends()?;
+        self.start_beside_others(1, &backends).await
+    }
+
+    /// Cuts off the last replica from its siblings, if it has some.
+    pub(crate) fn cut_off_replica(&self) -> anyhow::Result<()> {
+        if self.siblings.is_some() { Siblings::cut_off() } else { Ok(()) }
+    }
+
+    fn common_backends(&self) -> anyhow::Result<Vec<SocketAddr>> {
+        Ok(self.replicas.first().context("there is no replica")?.backends.clone())
+    }
+
+    /// Returns the routes to the replicas that take new connections.
+    pub(crate) fn routes(&self) -> Vec<Route> {
+        let count = self.replicas.len();
+        let route = |(index, replica): (usize, &Replica)| Route {
+            entry: replica.entry,
+            backends: replica.backends.clone(),
+            part: if count == 1 { 1.0 } else { self.scenario.part(index, count) },
+        };
+        self.replicas.iter().enumerate().map(route).collect()
     }
 
     /// Adds a backend to those that get connections, or removes it.
@@ -90,22 +177,23 @@ impl System {
 
     /// Changes the configuration of Traefik as another writer. The other contenders have no other writer.
     pub(crate) fn reload(&self) -> anyhow::Result<()> {
-        self.traefiks().try_for_each(|both| both.traefik.rewrite_bootstrap())
+        self.ilbs().try_for_each(|both| both.traefik.reload())
     }
 
-    /// Returns how many times the configuration was replaced; `None` if the contender does not count that.
+    /// Returns how many times the configuration was replaced; `None` if the contender does not count that. Replicas that
+    /// drain are left out: they end with their last connection.
     pub(crate) async fn pushes(&self) -> anyhow::Result<Option<f64>> {
         let mut sum = None;
-        for both in self.traefiks() {
-            sum = Some(sum.unwrap_or(0.0) + both.traefik.metric("traefik_config_reloads_total").await?);
+        for both in self.ilbs_that_take_connections() {
+            sum = Some(sum.unwrap_or(0.0) + both.traefik.reloads().await?);
         }
         Ok(sum)
     }
 
-    /// Returns the processor seconds of ilb and of its Traefik.
+    /// Returns the processor seconds of ilb and of its Traefik, without replicas that drain.
     pub(crate) fn processor_seconds(&self) -> anyhow::Result<Option<(f64, f64)>> {
         let mut sum = None;
-        for both in self.traefiks() {
+        for both in self.ilbs_that_take_connections() {
             let (ilb, traefik) = sum.unwrap_or((0.0, 0.0));
             let of = |process: &Process| seconds_of(&process.id().to_string());
             sum = Some((ilb + of(both.ilb.process())?, traefik + of(both.traefik.process()?)?));
@@ -116,7 +204,7 @@ impl System {
     /// Returns the processor seconds that ilb took for counting connections, and those that it took at all.
     pub(crate) async fn counting_seconds(&self) -> anyhow::Result<(f64, f64)> {
         const COUNTING: &str = "ilb_pool_samples_cpu_seconds_total{pool=\"default\"}";
-        let both = self.traefiks().next().context("only ilb counts by samples")?;
+        let both = self.ilbs().next().context("only ilb counts by samples")?;
         Ok((both.admin.metric(COUNTING).await?, both.admin.metric("process_cpu_seconds_total").await?))
     }
 
@@ -124,20 +212,34 @@ impl System {
     pub(crate) fn plan(&self) -> Option<(Arc<Traefik>, &[SocketAddr])> {
         let replica = self.replicas.first()?;
         match &replica.control {
-            Control::Ilb(both) => Some((Arc::clone(&both.traefik), &replica.backends)),
+            Control::Ilb(both) => match &both.traefik {
+                Proxy::Chart(traefik) => Some((Arc::clone(traefik), &replica.backends)),
+                Proxy::OfUser(_) => None,
+            },
             _ => None,
         }
     }
 
-    fn traefiks(&self) -> impl Iterator<Item = &IlbAndTraefik> {
-        self.replicas.iter().filter_map(|replica| match &replica.control {
-            Control::Ilb(both) => Some(&**both),
-            _ => None,
-        })
+    /// Returns all replicas of ilb, also those that drain.
+    fn ilbs(&self) -> impl Iterator<Item = &IlbAndTraefik> {
+        self.draining.iter().filter_map(Replica::ilb).chain(self.ilbs_that_take_connections())
+    }
+
+    fn ilbs_that_take_connections(&self) -> impl Iterator<Item = &IlbAndTraefik> {
+        self.replicas.iter().filter_map(Replica::ilb)
     }
 }
 
+/// Returns a port that no other system uses, and addresses of new backends there.
+fn addresses(scenario: &Scenario) -> anyhow::Result<(u16, Vec<SocketAddr>)> {
+    static STARTED: AtomicU16 = AtomicU16::new(0);
+    let port = 5_000 + STARTED.fetch_add(1, Ordering::Relaxed);
+    let group = Net::for_this_process()?.group();
+    Ok((port, (0u16..).take(scenario.backends).map(|i| group.address(i, port)).collect()))
+}
+
 impl Replica {
+    /// Starts a replica before backends at addresses of its own.
     async fn start(
         contender: Contender,
         number: usize,
@@ -145,56 +247,82 @@ impl Replica {
         members: &[bool],
         api: Option<&ApiServer>,
     ) -> anyhow::Result<Self> {
-        static STARTED: AtomicU16 = AtomicU16::new(0);
-        let net = Net::for_this_process()?;
-        let port = 5_000 + STARTED.fetch_add(1, Ordering::Relaxed);
-        let group = net.group();
-        let backends = (0u16..).take(scenario.backends).map(|i| group.address(i, port)).collect::<Vec<_>>();
-        let capacities: Vec<u8> = (0..scenario.backends).map(|i| scenario.capacity(i)).collect();
-        let replica = match contender {
-            Contender::Ilb | Contender::TraefikRoundRobin => {
-                let has_capacities = capacities.iter().any(|capacity| *capacity > 1);
-                let members = if let Some(api) = api.filter(|_| !has_capacities) {
-                    let namespace = format!("{}-{}-{number}", scenario.name, contender.name());
-                    let kubeconfig = api.kubeconfig().display().to_string();
-                    Members::Pods { pods: Box::new(api.namespace(&namespace).await?), kubeconfig }
-                } else {
-                    Members::File(tempfile::Builder::new().prefix("bench-backends-").tempdir()?)
-                };
-                let both = start_ilb(contender, members, port, &backends, &capacities).await?;
-                let entry = both.traefik.entry_point();
-                Self { entry, backends, capacities, control: Control::Ilb(Box::new(both)) }
-            }
-            Contender::HaproxyLeastconn | Contender::HaproxyRoundRobin => {
-                let entry = (net.host()?, 3333).into();
-                let balance = if contender == Contender::HaproxyLeastconn { "leastconn" } else { "roundrobin" };
-                let control = start_haproxy(balance, entry, &backends, &capacities, members)?;
-                Self { entry, backends, capacities, control }
-            }
-            Contender::NginxLeastconn => {
-                let entry = (net.host()?, 3333).into();
-                let control = start_nginx(entry, &backends, &capacities, members)?;
-                Self { entry, backends, capacities, control }
+        let (port, backends) = addresses(scenario)?;
+        let method = match contender {
+            Contender::Ilb | Contender::IlbApart => Method::LeastConnections,
+            Contender::TraefikRoundRobin => Method::RoundRobin,
+            _ => {
+                let replica = Self::start_peer(contender, backends, scenario, members)?;
+                replica.wait_until_listening().await?;
+                return Ok(replica);
             }
         };
+        let capacities = capacities(scenario);
+        let has_capacities = capacities.iter().any(|capacity| *capacity > 1);
+        let source = if let Some(api) = api.filter(|_| !has_capacities) {
+            let namespace = format!("{}-{}-{number}", scenario.name, contender.name());
+            let kubeconfig = api.kubeconfig().display().to_string();
+            Members::Pods { pods: Box::new(api.namespace(&namespace).await?), kubeconfig }
+        } else {
+            Members::File(tempfile::Builder::new().prefix("bench-backends-").tempdir()?)
+        };
+        let both = IlbAndTraefik::start(method, source, port, &backends, &capacities).await?;
+        let entry = both.traefik.entry_point();
+        let replica = Self { entry, backends, capacities, control: Control::Ilb(Box::new(both)) };
         replica.settle(scenario.initial, members).await?;
         Ok(replica)
     }
 
+    /// Starts a replica of a peer of ilb.
+    fn start_peer(
+        contender: Contender,
+        backends: Vec<SocketAddr>,
+        scenario: &Scenario,
+        members: &[bool],
+    ) -> anyhow::Result<Self> {
+        let (entry, capacities) = ((Net::for_this_process()?.host()?, 3333).into(), capacities(scenario));
+        let control = match contender {
+            Contender::HaproxyLeastconn | Contender::HaproxyOne | Contender::HaproxyRoundRobin => {
+                let balance = if contender == Contender::HaproxyRoundRobin { "roundrobin" } else { "leastconn" };
+                let (process, socket, folder) = start_haproxy(balance, entry, &backends, &capacities, members)?;
+                Control::Haproxy { _process: process, socket, _folder: folder }
+            }
+            Contender::NginxLeastconn => {
+                let (process, folder) = start_nginx(entry, &backends, &capacities, members)?;
+                Control::Nginx { process, folder }
+            }
+            Contender::Ilb | Contender::IlbApart | Contender::TraefikRoundRobin => bail!("it is no peer"),
+        };
+        Ok(Self { entry, backends, capacities, control })
+    }
+
+    fn ilb(&self) -> Option<&IlbAndTraefik> {
+        match &self.control {
+            Control::Ilb(both) => Some(both),
+            _ => None,
+        }
+    }
+
     /// Waits until the replica balances over the initial backends.
     async fn settle(&self, initial: usize, members: &[bool]) -> anyhow::Result<()> {
-        if let Control::Ilb(both) = &self.control {
+        if let Control::Ilb(both) = &self.control
+            && let Proxy::Chart(traefik) = &both.traefik
+        {
             if let Members::Pods { .. } = both.members {
                 for index in 0..initial {
                     self.set_member(index, members).await?;
                 }
             }
             eventually("all backends are in force", async || {
-                anyhow::ensure!(both.traefik.weights().await?.len() == initial, "not yet");
+                anyhow::ensure!(traefik.weights().await?.len() == initial, "not yet");
                 Ok(())
             })
             .await?;
         }
+        self.wait_until_listening().await
+    }
+
+    async fn wait_until_listening(&self) -> anyhow::Result<()> {
         let entry = self.entry;
         eventually("the balancer listens", async || Ok(TcpStream::connect(entry).await.map(drop)?)).await
     }
@@ -226,101 +354,6 @@ impl Replica {
     }
 }
 
-async fn start_ilb(
-    contender: Contender,
-    members: Members,
-    port: u16,
-    backends: &[SocketAddr],
-    capacities: &[u8],
-) -> anyhow::Result<IlbAndTraefik> {
-    let traefik = Traefik::start_watching().await?;
-    let admin = Admin::new((Net::for_this_process()?.host()?, 8081).into())?;
-    let (url, admin_address, port) = (traefik.rest_url(), admin.address().to_string(), port.to_string());
-    let mut file = String::new();
-    let mut variables = vec![
-        ("ILB_ADMIN_ADDRESS", admin_address.as_str()),
-        ("TRAEFIK_API_URL", url.as_str()),
-        ("LB_METHOD", if contender == Contender::Ilb { "leastconn" } else { "roundrobin" }),
-        ("ILB_ALLOW_LOOPBACK_BACKENDS", "true"),
-    ];
-    match &members {
-        Members::Pods { pods, kubeconfig } => variables.extend([
-            ("KUBECONFIG", kubeconfig.as_str()),
-            ("POD_LABELS", Pods::SELECTOR),
-            ("POD_NAMESPACE", pods.namespace()),
-            ("BACKEND_PORT", &port),
-        ]),
-        Members::File(folder) => {
-            let path = folder.path().join("backends.yaml");
-            let line = |(backend, capacity): (&SocketAddr, &u8)| {
-                format!("- {{ address: '{backend}', capacity: {capacity} }}\n")
-            };
-            fs::write(&path, backends.iter().zip(capacities).map(line).collect::<String>())?;
-            file.push_str(&path.display().to_string());
-            variables.push(("ILB_BACKENDS_FILE", &file));
-        }
-    }
-    let ilb = Ilb::start(&variables)?;
-    Ok(IlbAndTraefik { ilb, admin, traefik: Arc::new(traefik), members })
-}
-
-fn start_haproxy(
-    balance: &str,
-    entry: SocketAddr,
-    backends: &[SocketAddr],
-    capacities: &[u8],
-    members: &[bool],
-) -> anyhow::Result<Control> {
-    let folder = tempfile::Builder::new().prefix("bench-haproxy-").tempdir()?;
-    let socket = folder.path().join("socket");
-    let mut text = format!(
-        "global\n stats socket {} level admin\n maxconn 8000\ndefaults\n mode tcp\n timeout connect 2s\n \
-         timeout client 1h\n timeout server 1h\n option redispatch\nlisten be\n bind {entry}\n balance {balance}\n",
-        socket.display()
-    );
-    for (i, ((backend, capacity), member)) in backends.iter().zip(capacities).zip(members).enumerate() {
-        let disabled = if *member { "" } else { "disabled" };
-        writeln!(text, " server b{i} {backend} check weight {capacity} {disabled}")?;
-    }
-    let file = folder.path().join("haproxy.cfg");
-    fs::write(&file, text)?;
-    let mut command = Command::new(tools::path("haproxy")?);
-    command.arg("-db").arg("-f").arg(&file);
-    let process = Process::start("haproxy", &command, &folder.path().join("log"))?;
-    Ok(Control::Haproxy { _process: process, socket, _folder: folder })
-}
-
-fn start_nginx(
-    entry: SocketAddr,
-    backends: &[SocketAddr],
-    capacities: &[u8],
-    members: &[bool],
-) -> anyhow::Result<Control> {
-    let folder = tempfile::Builder::new().prefix("bench-nginx-").tempdir()?;
-    write_nginx(&folder, entry, backends, capacities, members)?;
-    let mut command = Command::new(tools::path("nginx")?);
-    command.arg("-c").arg(folder.path().join("nginx.conf"));
-    // The workers would outlive a killed master, and would go on listening.
-    let process = Process::start_family("nginx", &command, &folder.path().join("log"))?;
-    Ok(Control::Nginx { process, folder })
-}
-
-fn write_nginx(
-    folder: &TempDir,
-    entry: SocketAddr,
-    backends: &[SocketAddr],
-    capacities: &[u8],
-    members: &[bool],
-) -> anyhow::Result<()> {
-    let path = folder.path().display();
-    let used = backends.iter().zip(capacities).zip(members).filter(|(_, member)| **member);
-    let servers: Vec<_> = used.map(|((b, capacity), _)| format!("  server {b} weight={capacity};\n")).collect();
-    let servers = servers.concat();
-    let text = format!(
-        "load_module /usr/lib/nginx/modules/ngx_stream_module.so;\ndaemon off;\nuser root;\nworker_processes 2;\npid {path}/pid;\n\
-         error_log {path}/error.log;\nevents {{ worker_connections 8192; }}\nstream {{\n upstream be {{\n  zone be 1m;\n  \
-         least_conn;\n{servers} }}\n server {{\n  listen {entry};\n  proxy_connect_timeout 2s;\n  proxy_timeout 1h;\n  \
-         proxy_pass be;\n }}\n}}\n"
-    );
-    Ok(fs::write(folder.path().join("nginx.conf"), text)?)
+fn capacities(scenario: &Scenario) -> Vec<u8> {
+    (0..scenario.backends).map(|i| scenario.capacity(i)).collect()
 }

@@ -14,6 +14,8 @@ pub(crate) struct Footprint {
     pub(crate) backends_10000: Usage,
     /// Usage under ten changes a second.
     pub(crate) churn: Usage,
+    /// Usage with the log of connections, of which none ends.
+    pub(crate) connection_log: Usage,
     /// Median time from the start of the process to its first proof.
     pub(crate) start_to_in_force_ms: f64,
     pub(crate) binary_mb: f64,
@@ -27,6 +29,7 @@ impl fmt::Display for Footprint {
             ("10 changes a second", &self.churn),
             ("1 000 backends", &self.backends_1000),
             ("10 000 backends", &self.backends_10000),
+            ("idle, connection log", &self.connection_log),
         ] {
             writeln!(f, "{what:<24} {:>5.1} MB {:>10.2} %", usage.rss_mb, usage.cpu_percent)?;
         }

@@ -25,13 +25,19 @@ const WINDOW: Duration = Duration::from_secs(30);
 const SETTLE_TIME: Duration = Duration::from_secs(5);
 /// Number of starts that are timed.
 const STARTS: usize = 10;
-/// The variables that the Dockerfile of the image sets.
-const VARIABLES_OF_THE_IMAGE: [(&str, &str); 2] = [("MALLOC_ARENA_MAX", "1"), ("MALLOC_MMAP_THRESHOLD_", "65536")];
+/// The variables that the Dockerfile of the image sets, and everything that can be switched on, but for the log of connections.
+const VARIABLES: [(&str, &str); 5] = [
+    ("MALLOC_ARENA_MAX", "1"),
+    ("MALLOC_MMAP_THRESHOLD_", "65536"),
+    ("ILB_KUBERNETES_EVENTS", "true"),
+    ("ILB_POD", "ilb-0"),
+    ("ILB_POD_NAMESPACE", "default"),
+];
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let binary = Ilb::build()?;
-    let mut world = World::with(0, &VARIABLES_OF_THE_IMAGE).await?;
+    let mut world = World::with(0, &VARIABLES).await?;
     let mut footprint = Footprint { binary_mb: megabytes(std::fs::metadata(binary)?.len()), ..Footprint::default() };
 
     create(&world.pods, 0..10).await?;
@@ -47,10 +53,22 @@ async fn main() -> anyhow::Result<()> {
     }
     world.ilb.terminate().await?;
     drop(world);
+    footprint.connection_log = connection_log().await?;
     footprint.start_to_in_force_ms = starts().await?;
     println!("{footprint}");
     println!("written to {}", results::write("footprint", &footprint)?.display());
     Ok(())
+}
+
+/// Measures the log of connections, while nothing is logged.
+async fn connection_log() -> anyhow::Result<Usage> {
+    let variables: Vec<_> = VARIABLES.into_iter().chain([("ILB_CONNECTION_LOG", "true")]).collect();
+    let mut world = World::with(0, &variables).await?;
+    create(&world.pods, 0..10).await?;
+    world.wait_until_in_force(10).await?;
+    let usage = while_idle(&world, "idle, 10 backends, connection log").await?;
+    world.ilb.terminate().await?;
+    Ok(usage)
 }
 
 /// Converts bytes to MB.
@@ -121,7 +139,7 @@ async fn starts() -> anyhow::Result<f64> {
     let (api_server, traefik) = (ApiServer::start().await?, Traefik::start().await?);
     let pods = api_server.namespace("starts").await?;
     create(&pods, 0..10).await?;
-    let mut world = World::from_parts(api_server, pods, traefik, &VARIABLES_OF_THE_IMAGE)?;
+    let mut world = World::from_parts(api_server, pods, traefik, &VARIABLES)?;
     world.admin.wait_until_ok("/readyz").await?;
     let mut times = Vec::new();
     for _ in 0..STARTS {

@@ -49,6 +49,7 @@ impl Scene {
                     format!("--networks={NETWORK}"),
                     format!("--ports={PORT}"),
                     format!("--entry-ports={}", traefik.entry_point().port()),
+                    "--log-level=info".to_owned(), // as by default
                 ];
                 let flags: Vec<_> = limits.iter().map(String::as_str).collect();
                 let closer = CloserProcess::start(Privileges::ROOT_WITH_NET_ADMIN, &flags).await?;

@@ -3,10 +3,8 @@
 
 use std::{fmt::Write as _, fs, process::ExitCode};
 
+use ilb_benches::versions::TRAEFIK as VERSIONS;
 use ilb_testbed::{in_checkout, matrix};
-
-/// The newest of each minor version that the testbed has.
-const VERSIONS: [&str; 7] = ["3.7.15", "3.6.15", "3.5.3", "3.4.3", "3.3.6", "3.2.3", "3.0.4"];
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {

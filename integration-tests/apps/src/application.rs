@@ -1,0 +1,57 @@
+//! What the harness has to know of an application.
+
+use serde_json::Value;
+
+use crate::{cluster::Cluster, event::Event, window::Stored, workers::Load};
+
+/// An application: its servers, its clients, and what it promises.
+pub(crate) trait Application: Sized {
+    /// Name in arguments and reports.
+    const NAME: &'static str;
+    /// Example of the chart whose values are tried.
+    const EXAMPLE: &'static str;
+    /// Pool whose servers are added, replaced and killed.
+    const POOL: &'static str;
+    /// Numbers of servers: before and after a scale-out.
+    const SERVERS: (u16, u16);
+    /// Events beside those that every application goes through.
+    const MORE: &'static [Event];
+
+    /// Starts what the servers need, before the first one.
+    async fn start(cluster: &Cluster) -> anyhow::Result<Self>;
+
+    /// Starts server `index`, and waits until it answers.
+    async fn start_server(&mut self, cluster: &Cluster, index: u16) -> anyhow::Result<()>;
+
+    /// Stops server `index` as the kubelet does.
+    async fn stop_server(&mut self, index: u16) -> anyhow::Result<()>;
+
+    /// Kills server `index`.
+    fn kill_server(&mut self, index: u16) -> anyhow::Result<()>;
+
+    /// Returns the clients, with the pool that they connect to.
+    fn loads(&self) -> Vec<(&'static str, Load)>;
+
+    /// Returns the numbers that are stored; `None` if the application promises nothing of that kind.
+    async fn stored(&mut self, cluster: &Cluster) -> anyhow::Result<Option<Stored>>;
+
+    /// Makes one of its [own events](Self::MORE), with what changes of the `servers` of its pool. `next` is the index of a
+    /// server that it may start.
+    async fn happen(&mut self, _: &Cluster, event: Event, _servers: &mut Vec<u16>, _next: u16) -> anyhow::Result<()> {
+        anyhow::bail!("{} knows no {}", Self::NAME, event.name())
+    }
+}
+
+/// Parses numbers, of which there is one a line or in each item.
+pub(crate) fn count<'a>(numbers: impl IntoIterator<Item = &'a str>) -> anyhow::Result<Stored> {
+    let mut stored = Stored::new();
+    for number in numbers {
+        *stored.entry(number.trim().parse()?).or_default() += 1;
+    }
+    Ok(stored)
+}
+
+/// Counts the numbers of a list of texts.
+pub(crate) fn count_list(list: &Value) -> anyhow::Result<Stored> {
+    count(list.as_array().into_iter().flatten().filter_map(Value::as_str))
+}

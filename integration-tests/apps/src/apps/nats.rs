@@ -1,0 +1,81 @@
+//! NATS: a cluster, whose clients send requests to a queue group.
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use anyhow::Context;
+use ilb_testbed::apps::{Clients, Library, Nats as Server};
+use serde_json::json;
+
+use crate::{
+    application::{Application, count_list},
+    cluster::Cluster,
+    event::Event,
+    window::Stored,
+    workers::Load,
+};
+
+pub(crate) struct Nats {
+    /// Server by which the others find each other, and to which the queue group is connected.
+    seed: SocketAddr,
+    _seed: Server,
+    answering: Clients,
+    servers: BTreeMap<u16, Server>,
+}
+
+const POOL: &str = "nats";
+/// Index of the server that no client connects to.
+const SEED: u16 = 1;
+/// Members of the queue group.
+const MEMBERS: [&str; 2] = ["member-1", "member-2"];
+
+impl Application for Nats {
+    const NAME: &'static str = "nats";
+    const EXAMPLE: &'static str = "nats-values.yaml";
+    const POOL: &'static str = POOL;
+    const SERVERS: (u16, u16) = (2, 3);
+    const MORE: &'static [Event] = &[];
+
+    async fn start(cluster: &Cluster) -> anyhow::Result<Self> {
+        let place = cluster.place(POOL, SEED)?;
+        let seed = place.address;
+        let server = Server::of_cluster(place, seed).await?;
+        let answering = Clients::start_within(&cluster.network(), Library::Nats)?;
+        for member in MEMBERS {
+            answering.connect(member, seed, json!({})).await?;
+            let arguments = json!({"subject": "operations", "after": 0.02, "queue": "workers"});
+            answering.call(member, "answer", arguments).await?;
+        }
+        Ok(Self { seed, _seed: server, answering, servers: BTreeMap::new() })
+    }
+
+    async fn start_server(&mut self, cluster: &Cluster, index: u16) -> anyhow::Result<()> {
+        self.servers.insert(index, Server::of_cluster(cluster.place(POOL, index)?, self.seed).await?);
+        Ok(())
+    }
+
+    async fn stop_server(&mut self, index: u16) -> anyhow::Result<()> {
+        self.servers.remove(&index).context("no such server")?.stop().await
+    }
+
+    fn kill_server(&mut self, index: u16) -> anyhow::Result<()> {
+        self.servers.remove(&index).context("no such server")?.kill()
+    }
+
+    fn loads(&self) -> Vec<(&'static str, Load)> {
+        vec![(
+            POOL,
+            Load { script: "use_nats.py", clients: 60, stays: true, stores: true, pause: 0.5, options: json!({}) },
+        )]
+    }
+
+    async fn stored(&mut self, _: &Cluster) -> anyhow::Result<Option<Stored>> {
+        let mut all = Stored::new();
+        for member in MEMBERS {
+            let state = self.answering.call(member, "state", json!({})).await?;
+            for (number, times) in count_list(&state["received"])? {
+                *all.entry(number).or_default() += times;
+            }
+        }
+        Ok(Some(all))
+    }
+}

@@ -1,0 +1,88 @@
+//! Real applications before a real ilb: what their clients see when servers are added, replaced and killed, and when the
+//! balancer or the cluster is.
+//!
+//! `make apps-test` runs it. It fails if something was lost that an application had confirmed, if clients did not come back, or
+//! if they noticed what they may not.
+
+mod application;
+mod apps;
+mod certificate;
+mod cluster;
+mod event;
+mod example;
+mod judge;
+mod limits;
+mod options;
+mod page;
+mod record;
+mod report;
+mod stage;
+mod window;
+mod workers;
+
+use std::process::{ExitCode, Stdio};
+
+use anyhow::{Context, ensure};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use ilb_testbed::{Ilb, in_a_network, open_loopback, tools};
+use tokio::process::Command;
+
+use crate::{event::Event, options::Options, record::Record};
+
+/// First argument of the program in a network namespace of its own.
+const ALONE: &str = "alone";
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let result = match arguments.as_slice() {
+        [first, name, events] if first == ALONE => alone(name, events).await,
+        _ => run().await,
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("apps-test: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs all applications, and judges what their clients saw.
+async fn run() -> anyhow::Result<()> {
+    let options = Options::from_environment()?;
+    tools::prepare()?;
+    ilb_testbed::apps::prepare()?;
+    Ilb::build()?;
+    let names = apps::NAMES.iter().filter(|name| options.applications.contains(name));
+    let records: Vec<Vec<Record>> =
+        stream::iter(names).map(|name| run_alone(name, &options)).buffered(options.jobs).try_collect().await?;
+    let records: Vec<Record> = records.into_iter().flatten().collect();
+    let all = report::keep(&records)?;
+    if options.writes_page {
+        page::write(&all)?;
+    }
+    judge::check(&records)
+}
+
+/// Runs this program once more for one application, in a network namespace of its own.
+async fn run_alone(name: &str, options: &Options) -> anyhow::Result<Vec<Record>> {
+    let mut command = in_a_network("setpriv");
+    Ilb::share_with(&mut command)?;
+    let mut command = Command::from(command);
+    command.args(["--pdeathsig", "KILL", "--"]).arg(std::env::current_exe()?);
+    command.args([ALONE, name, &options.events.join(",")]);
+    let child = command.stdout(Stdio::piped()).kill_on_drop(true).spawn().context("cannot run unshare")?;
+    let output = child.wait_with_output().await?;
+    ensure!(output.status.success(), "{name} failed, as is said above; it needs root");
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+/// Runs one application, and prints its records.
+async fn alone(name: &str, events: &str) -> anyhow::Result<()> {
+    open_loopback()?;
+    let is_wanted = |event: Event| events.is_empty() || events.split(',').any(|wanted| wanted == event.key());
+    let records = apps::play(name, is_wanted).await?;
+    println!("{}", serde_json::to_string(&records)?);
+    Ok(())
+}
