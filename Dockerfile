@@ -1,13 +1,17 @@
-# The image of ilb: the static binary and nothing else. `make image` builds the binary, then this, with docker or buildah;
-# the context is a folder with one binary per architecture: amd64/ilb, arm64/ilb.
+# The image of ilb: the static binary, and the licences of what is linked into it. `make image` builds the binary, then this, with docker or buildah;
+# the context is a folder with these two for each architecture: amd64/ilb, amd64/LICENCES.txt.
 FROM scratch
 ARG TARGETARCH VERSION REVISION
 LABEL org.opencontainers.image.title="ilb" \
-      org.opencontainers.image.description="Internal TCP load balancer for Kubernetes: keeps Traefik's configuration true" \
+      org.opencontainers.image.description="Internal TCP load balancer for Kubernetes: keeps Traefik's configuration up to date" \
       org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.vendor="ilb contributors" \
+      org.opencontainers.image.url="https://github.com/ilb-dev/ilb" \
+      org.opencontainers.image.source="https://github.com/ilb-dev/ilb" \
+      org.opencontainers.image.documentation="https://github.com/ilb-dev/ilb/blob/main/docs/README.md" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
-COPY ${TARGETARCH}/ilb /ilb
+COPY ${TARGETARCH}/ilb ${TARGETARCH}/LICENCES.txt /
 # So that `kubectl exec POD -c ilb -- ilb status` finds it.
 ENV PATH=/
 # A number, because there is no /etc/passwd, and because the kubelet cannot prove a name to be another user than root.
