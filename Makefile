@@ -5,12 +5,16 @@ CARGO ?= cargo
 CACHE ?= $(or $(ILB_TESTBED_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ilb-testbed)
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
+SEMVER_CHECKS_VERSION := 0.51.0
+SEMVER_CHECKS := $(CACHE)/cargo-semver-checks-$(SEMVER_CHECKS_VERSION)/bin/cargo-semver-checks
+MDBOOK_VERSION := 0.5.4
+MDBOOK := $(CACHE)/mdbook-$(MDBOOK_VERSION)/bin/mdbook
 CARGO_FUZZ_VERSION := 0.13.2
 CARGO_FUZZ := $(CACHE)/cargo-fuzz-$(CARGO_FUZZ_VERSION)/bin/cargo-fuzz
 LIBRARIES := ilb-discovery ilb-connections ilb-traefik-client ilb-reconciler ilb-siblings ilb-controller
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test demo chart-test fuzz docs chart-docs helm-lint helm-package image docker-build cluster-test chaos bench-discovery bench-propagation bench-apply bench-balance bench-rebalance bench-footprint test-matrix lint fmt testbed clean
+.PHONY: help build run test demo chart-test fuzz docs chart-docs helm-lint helm-package image docker-build cluster-test site crates semver quick-start-test release release-prepare release-check release-pack release-push release-sign release-test image-test advisories chaos apps-test bench-discovery bench-propagation bench-apply bench-balance bench-rebalance bench-footprint bench-sizing test-matrix lint fmt testbed clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,8 +26,8 @@ run: ## Run ilb against the cluster of your kubeconfig: make run POD_LABELS=app=
 	LOG_FORMAT=$(or $(LOG_FORMAT),text) POD_LABELS='$(POD_LABELS)' $(CARGO) run --locked -p ilb-bin
 
 test: testbed ## Run every test, including those on a real API server and a real Traefik
-	@integration-tests/testbed/prepare chromium chromedriver helm helm-3 helm-docs postgres initdb redis-server mosquitto \
-	  nats-server python-with-clients >/dev/null
+	@integration-tests/testbed/prepare chromium chromedriver helm helm-3 helm-docs postgres initdb psql \
+	  pg_basebackup redis-server mosquitto nats-server ws python-with-clients >/dev/null
 	$(CARGO) test --workspace --all-features --locked --no-fail-fast -- --include-ignored
 
 chart-test: testbed ## Test the chart: lint, templates, schema, values, and a real API server (part of `make test`)
@@ -38,7 +42,7 @@ fuzz: $(CARGO_FUZZ) ## Fuzz every parser of what others wrote, a minute each (DU
 	    -max_total_time=$(or $(DURATION),60) -timeout=10 -print_final_stats=1 || exit 1; \
 	done
 
-docs: chart-docs ## Write the generated pages, except for those of bench-balance, bench-rebalance, chaos and test-matrix, which take long
+docs: chart-docs ## Write the generated pages, except for those of apps-test, bench-balance, bench-rebalance, chaos and test-matrix, which take long
 	UPDATE_DOCS=1 $(CARGO) test --workspace --all-features --locked --quiet --lib document
 
 chart-docs: ## Write chart/README.md from its template and the comments in chart/values.yaml (part of `make docs`)
@@ -55,12 +59,49 @@ image: ## Build the image and its bill of materials, with docker or without: tar
 
 docker-build: image ## The same as image
 
-cluster-test: image ## Install the chart on a real one-node cluster and put it through upgrades, crashes and drains (root; 5 minutes)
+image-test: ## Start the images of all machines, under emulation if need be, and build each twice: the same bytes (ARCHES=)
+	@CARGO=$(CARGO) image/test
+
+cluster-test: image ## Install the chart on a real one-node cluster and put it through upgrades, crashes and drains (root; 6 minutes; FAMILY=ipv6|dual)
 	@$(CARGO) build --quiet --locked -p ilb-cluster-test
 	@$(or $(CARGO_TARGET_DIR),target)/debug/cluster-test $(or $(CARGO_TARGET_DIR),target)/image/ilb-amd64.tar $(or $(CARGO_TARGET_DIR),target)/image/testbed
 
-test-matrix: ## Test the client with seven versions of Traefik and write docs/traefik-versions.md (about 2 minutes)
+quick-start-test: ## Follow the quick start as it is written, on a real one-node cluster, and measure it (root; CLEAN=yes: as on a new machine)
+	@CARGO=$(CARGO) integration-tests/quick-start/test
+
+site: $(MDBOOK) ## Build the site from the documents and check its links: target/site/index.html
+	@docs/site/build $(MDBOOK) $(or $(CARGO_TARGET_DIR),target)/site
+
+release: ## Write, check and tag a version, here only: make release VERSION=0.2.0
+	@release/tag '$(VERSION)'
+
+release-prepare: ## Write a version everywhere, without a commit: make release-prepare VERSION=0.2.0
+	@release/prepare '$(VERSION)'
+
+release-check: ## Check that what is checked out can be released (VERSION=, TAG=)
+	@release/check $(VERSION)
+
+crates: ## Pack each library and build it from its package, as for publishing
+	@CARGO=$(CARGO) release/crates
+
+semver: ## Compare the libraries with the last release: does the version say what they break?
+	@SEMVER_CHECKS=$(SEMVER_CHECKS) release/semver
+
+release-pack: ## Pack images, programs, chart, index and checksums: target/release-files (REGISTRY=, ARCHES=)
+	@CARGO=$(CARGO) release/pack
+
+release-push: ## Push images and chart to REGISTRY, and leave their digests in target/release-files
+	@release/push
+
+release-test: ## Publish to a registry on loopback, install from it on a real one-node cluster, upgrade, roll back (root)
+	@CARGO=$(CARGO) release/test
+
+release-sign: ## Sign what was pushed, and attach the bills of materials (COSIGN_KEY=FILE for a key)
+	@release/sign
+
+test-matrix: testbed ## Test versions of Kubernetes, Traefik and Helm and write docs/compatibility.md and docs/traefik-versions.md (half an hour the first time, then 12 minutes)
 	$(CARGO) run --locked -p ilb-benches --bin traefik-matrix
+	$(CARGO) run --locked -p ilb-benches --bin kubernetes-matrix
 
 demo: ## Watch ilb at work: real pods, real connections, about a minute (DURATION=60s)
 	@echo "demo: building the demo (about 2 minutes the first time)" >&2
@@ -69,6 +110,11 @@ demo: ## Watch ilb at work: real pods, real connections, about a minute (DURATIO
 chaos: testbed ## Make faults at random moments and compare what happens with a model (10 minutes; DURATION=600, SEED=, SETUP=, STEPS=)
 	@# Debug builds, those of `make test`; a run of 10 minutes or more writes docs/reliability.md.
 	@DURATION=$(DURATION) SEED=$(SEED) SETUP=$(SETUP) STEPS=$(STEPS) $(CARGO) run --quiet --locked -p ilb-chaos
+
+apps-test: testbed ## Put PostgreSQL, MQTT, Redis, NATS, WebSocket and SMTP through restarts and outages (root; APPS=, EVENTS=, JOBS=; UPDATE_DOCS=1 writes docs/applications.md)
+	@integration-tests/testbed/prepare postgres initdb psql pg_basebackup redis-server mosquitto nats-server ws python-with-clients >/dev/null
+	@# Debug builds, those of `make test`.
+	@APPS=$(APPS) EVENTS=$(EVENTS) JOBS=$(JOBS) $(CARGO) run --quiet --workspace --all-features --locked --bin apps-test
 
 bench-discovery: testbed ## Measure the costs of following 10 000 pods, and how fast a change becomes a set
 	$(CARGO) run --release --locked -p ilb-benches --bin bench-discovery
@@ -79,7 +125,7 @@ bench-propagation: testbed ## Measure how fast connections follow a change of th
 bench-apply: testbed ## Measure how long a configuration takes from the call to its proof
 	$(CARGO) run --release --locked -p ilb-benches --bin bench-apply
 
-bench-balance: testbed ## Measure how evenly connections are spread, beside HAProxy and nginx (about an hour; some scenarios: SCENARIOS=steady,node-lost)
+bench-balance: testbed ## Measure how evenly connections are spread, beside HAProxy and nginx (about 75 minutes; some scenarios: SCENARIOS=steady,node-lost)
 	$(CARGO) run --release --locked -p ilb-benches --bin bench-balance
 
 bench-rebalance: testbed ## Measure how a scale-out is levelled by closing connections, beside an age limit (25 minutes; some: SCENARIOS=4-to-8-400)
@@ -88,7 +134,13 @@ bench-rebalance: testbed ## Measure how a scale-out is levelled by closing conne
 bench-footprint: testbed ## Measure the memory, the processor time and the start of ilb itself (about 5 minutes)
 	$(CARGO) run --release --locked -p ilb-benches --bin bench-footprint
 
-lint: $(CARGO_DENY) ## Check format, lints, each package alone, dependencies, import circles, doc comments, links and versions
+bench-sizing: testbed ## Measure what a thousand connections take of a pod: memory, files, processor time (about 3 minutes)
+	$(CARGO) run --release --locked -p ilb-benches --bin bench-sizing
+
+advisories: $(CARGO_DENY) ## Look for known vulnerabilities of the dependencies, in the database of RustSec, which is fetched from its host
+	$(CARGO_DENY) --locked check advisories
+
+lint: $(CARGO_DENY) ## Check format, lints, each package alone, dependencies, import circles, doc comments, links, versions and workflows
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets --all-features --locked -- -D warnings
@@ -104,6 +156,7 @@ lint: $(CARGO_DENY) ## Check format, lints, each package alone, dependencies, im
 	.ci/doc-style
 	.ci/documents
 	.ci/versions
+	.ci/workflows
 
 fmt: ## Format the code
 	$(CARGO) fmt --all
@@ -118,6 +171,14 @@ clean: ## Remove everything that was built in the checkout
 $(CARGO_DENY):
 	@echo "lint: building cargo-deny $(CARGO_DENY_VERSION) (about 3 minutes, once)" >&2
 	$(CARGO) install cargo-deny --version $(CARGO_DENY_VERSION) --locked --root $(dir $(patsubst %/,%,$(dir $@)))
+
+$(SEMVER_CHECKS):
+	@echo "semver: building cargo-semver-checks $(SEMVER_CHECKS_VERSION) (about 5 minutes, once)" >&2
+	$(CARGO) install cargo-semver-checks --version $(SEMVER_CHECKS_VERSION) --locked --root $(dir $(patsubst %/,%,$(dir $@)))
+
+$(MDBOOK):
+	@echo "site: building mdBook $(MDBOOK_VERSION) (about 2 minutes, once)" >&2
+	$(CARGO) install mdbook --version $(MDBOOK_VERSION) --locked --no-default-features --features search --root $(dir $(patsubst %/,%,$(dir $@)))
 
 $(CARGO_FUZZ):
 	@echo "fuzz: building cargo-fuzz $(CARGO_FUZZ_VERSION) (about a minute, once)" >&2
