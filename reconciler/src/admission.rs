@@ -3,7 +3,7 @@
 mod failing;
 mod peers;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use failing::Failing;
 pub(crate) use peers::{Load, Peers};
@@ -38,17 +38,36 @@ pub(crate) struct Admission {
     last: Outcomes,
     /// Outcomes of all connections.
     total: Outcomes,
+    cleared: Option<Cleared>,
+}
+
+/// What became of the connections of the pool while the backend was watched, which shows what its clients do now. A new
+/// backend gets all of those that only look in, and what its peers had before says nothing about them.
+#[derive(Clone, Copy, Debug)]
+struct Cleared {
+    outcomes: Outcomes,
+    /// Number of connections of the backend for which that still holds.
+    left: u32,
 }
 
 #[derive(Clone, Debug)]
 enum State {
     Open,
     // Boxed, since next to no backend is in them.
-    Watched(Box<Watched>),
+    Watched(Box<Watch>),
     Failing(Box<Failing>),
 }
 
-/// Strength of the evidence from which on a backend is watched. Watching a healthy one costs hardly anything.
+/// A backend that is compared with its peers, since a moment.
+#[derive(Clone, Debug)]
+struct Watch {
+    totals: Watched,
+    since: Instant,
+    /// The sign with which its connections have begun to end.
+    sign: Sign,
+}
+
+/// Strength of the evidence from which on a backend is watched.
 const WATCH_STRENGTH: f64 = 6.0;
 
 /// Strength of the evidence from which on a backend is failing: by chance once in 160 000 times, for a backend that is
@@ -69,6 +88,19 @@ const MIN_OPENED_ON_PEERS: u32 = 8;
 const ENOUGH_TO_CLEAR: u32 = 16;
 const MOST_TO_WATCH: u32 = 64;
 
+/// Evidence against failing with which a watched backend is cleared: five good connections where all are. One that fails
+/// half of them is cleared by chance once in 20 times, and is watched again a few connections later.
+///
+/// While it is watched, a backend that has just come does not catch up with its peers, so watching has to be short where few
+/// connections arrive.
+const CLEARING_STRENGTH: f64 = 3.0;
+
+/// Number of connections for which a backend that was cleared is measured by what was seen meanwhile, too.
+const CLEARED_FOR: u32 = 64;
+
+/// Longest time for which connections of a watched backend have to live until their number clears it.
+const LONGEST_TO_CLEAR: Duration = Duration::from_secs(16);
+
 /// Head start with which a watched backend catches up with its peers: more could go to a failing one at once.
 const MAX_HEAD_START: u32 = 2;
 
@@ -80,6 +112,7 @@ impl Admission {
             alarms: Default::default(),
             last: Outcomes::default(),
             total: Outcomes::default(),
+            cleared: None,
         }
     }
 
@@ -96,19 +129,23 @@ impl Admission {
     pub(crate) fn judge(&mut self, peers: &Peers<'_>, load: Load, now: Instant) {
         match &mut self.state {
             State::Open => {
-                if self.is_alarmed(peers) {
-                    self.state = State::Watched(Box::new(Watched { own: self.total, peers: peers.total }));
+                if let Some(sign) = self.alarm(peers) {
+                    let totals = Watched { own: self.total, peers: peers.total };
+                    self.state = State::Watched(Box::new(Watch { totals, since: now, sign }));
                 }
             }
-            State::Watched(watched) => {
-                let own = self.total.since(&watched.own);
-                let others = peers.total.since(&watched.peers);
+            State::Watched(watch) => {
+                let own = self.total.since(&watch.totals.own);
+                let others = peers.total.since(&watch.totals.peers);
                 if let Some((sign, evidence)) = evidence(&own, &others, load.connections) {
                     let evidence = Evidence::EarlyEndings(evidence);
                     self.state =
                         State::Failing(Box::new(Failing::new(sign, evidence, usual(&others, sign), load.connections)));
-                } else if is_cleared(&own, &others) {
+                } else if is_cleared(&own, &others) || watch.has_shown_enough(&own, &others, now) {
+                    let mut outcomes = own;
+                    outcomes.add(&others);
                     self.open();
+                    self.cleared = Some(Cleared { outcomes, left: CLEARED_FOR });
                 }
             }
             State::Failing(failing) => {
@@ -126,23 +163,28 @@ impl Admission {
         self.alarms = Default::default();
     }
 
-    /// Adds the outcomes of the last sample to the evidence that connections have begun to end badly, and returns `true`
-    /// if it is strong enough for some sign.
+    /// Adds the outcomes of the last sample to the evidence that connections have begun to end badly, and returns the sign
+    /// that shows soonest of those for which it is strong enough.
     ///
     /// This is a cumulative sum test (CUSUM): good ends take back evidence, but never more than there is, so a long good
     /// time does not delay the alarm.
-    fn is_alarmed(&mut self, peers: &Peers<'_>) -> bool {
-        let Self { alarms, last, .. } = self;
+    fn alarm(&mut self, peers: &Peers<'_>) -> Option<Sign> {
+        let Self { alarms, last, cleared, .. } = self;
+        if let Some(known) = cleared {
+            known.left = known.left.saturating_sub(last.opened);
+        }
+        let cleared = cleared.filter(|known| known.left > 0).map(|known| known.outcomes);
         for sign in Sign::ALL {
             // Asked for only where it is needed: it costs a look at all backends.
             if last.total(sign) == 0 {
                 continue;
             }
-            let usual = with_margin((peers.usual)(sign).unwrap_or(UNKNOWN_USUAL));
+            let usual = (peers.usual)(sign).unwrap_or(UNKNOWN_USUAL);
+            let usual = with_margin(cleared.map_or(usual, |known| usual.max(known.share(sign))));
             let alarm = &mut alarms[sign.index()];
             *alarm = (*alarm + last.evidence(sign, usual)).max(0.0);
         }
-        alarms.iter().any(|alarm| *alarm >= WATCH_STRENGTH)
+        Sign::ALL.into_iter().find(|sign| alarms[sign.index()] >= WATCH_STRENGTH)
     }
 
     /// Returns `true` if a probe is due at `now`, and from then on takes that probe to be under way.
@@ -203,7 +245,7 @@ impl Admission {
         };
         match &self.state {
             State::Open => None,
-            State::Watched(watched) => Some(fair(watched)),
+            State::Watched(watch) => Some(fair(&watch.totals)),
             State::Failing(failing) => Some(failing.max_head_start(&self.total, fair)),
         }
     }
@@ -230,6 +272,16 @@ impl Admission {
 
     pub(crate) fn recent(&self) -> &Outcomes {
         &self.recent
+    }
+}
+
+impl Watch {
+    /// Returns `true` if connections have had the time to end as those before the watch, and too few have: with each that has
+    /// not, it is half as likely that the backend fails.
+    fn has_shown_enough(&self, own: &Outcomes, peers: &Outcomes, now: Instant) -> bool {
+        let speaks_against = |sign| own.evidence(sign, usual(peers, sign)) <= -CLEARING_STRENGTH;
+        now.saturating_duration_since(self.since) >= self.sign.age().min(LONGEST_TO_CLEAR)
+            && Sign::ALL.into_iter().all(speaks_against)
     }
 }
 

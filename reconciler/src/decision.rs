@@ -63,6 +63,12 @@ impl Decision {
         self.restricted.contains(&(backend, Restriction::Full))
     }
 
+    /// Returns `true` if `backend` gets at most an equal share, whatever the counts say: what becomes of its connections is
+    /// compared with the others.
+    pub fn is_limited_to_equal_share(&self, backend: SocketAddr) -> bool {
+        self.restricted.contains(&(backend, Restriction::EqualShare))
+    }
+
     /// Returns the facts about `backend`; `None` for round robin and for an unknown backend.
     pub fn row(&self, backend: SocketAddr) -> Option<&Row> {
         self.rows.binary_search_by_key(&backend, |row| row.backend).ok().map(|at| &self.rows[at])

@@ -69,6 +69,28 @@ fn an_emptied_backend_fills_up_and_the_pool_is_balanced_again() {
     assert!(world.run(10.0) < 0.08);
 }
 
+/// Clients that begin to look in all come to the new backends, so these seem to end far more connections than the others do.
+/// Each time one is compared with its peers, it stops catching up (1.6 times as long where 16 connections cleared it, and it
+/// was compared again a few connections later).
+#[test]
+fn new_backends_fill_up_although_all_clients_that_look_in_come_to_them() {
+    let seconds_to_level = |looking_in: f64, seed| {
+        let staying = 1.0;
+        let mut world = World::new(4, clients(staying, 100.0), seed);
+        world.run(300.0);
+        let per_second = staying + looking_in;
+        let brief_percent = to_u32(100.0 * looking_in / per_second) as usize;
+        world.clients = Clients { per_second, mean_life: 100.0, brief_percent };
+        world.add_servers(6);
+        world.discover(&ready(0..6));
+        (1..200).find(|_| world.run(1.0).is_finite() && world.imbalance() <= 0.2).unwrap_or(200)
+    };
+    let sum = |looking_in| (0..8).map(|seed| seconds_to_level(looking_in, seed)).sum::<u32>();
+    let (alone, beside) = (sum(0.0), sum(3.0));
+    println!("level after {alone} s alone, {beside} s beside clients that look in (sums of 8)");
+    assert!(f64::from(beside) <= 1.4 * f64::from(alone), "{beside} s, and {alone} without them");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 

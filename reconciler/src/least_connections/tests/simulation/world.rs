@@ -71,7 +71,8 @@ struct Connection {
 pub(super) struct Clients {
     pub(super) per_second: f64,
     pub(super) mean_life: f64,
-    /// Part of the connections, in percent, that live for 5 ms only, as those of health checks do.
+    /// Part of the connections, in percent, that live for 5 ms only, as those of health checks do. The server ends them, as
+    /// many do when a client takes its leave.
     pub(super) brief_percent: usize,
 }
 
@@ -322,13 +323,16 @@ impl World {
 
     fn open(&mut self, replica: usize, index: usize) {
         let is_brief = self.random.below(100) < self.clients.brief_percent;
-        let life = if is_brief { 0.005 } else { self.random.exponential(self.clients.mean_life) };
+        let (life, by) = match is_brief {
+            true => (0.005, EndedBy::Backend),
+            false => (self.random.exponential(self.clients.mean_life), EndedBy::Proxy),
+        };
         let backend = &mut self.backends[index];
         backend.picked += 1;
         let full = matches!(backend.behaviour, Behaviour::Full(limit) if backend.connections >= limit);
         let (life, received, by, fails) = match backend.behaviour {
-            Behaviour::Serves => (life, 500, EndedBy::Proxy, false),
-            Behaviour::Full(_) if !full => (life, 500, EndedBy::Proxy, false),
+            Behaviour::Serves => (life, 500, by, false),
+            Behaviour::Full(_) if !full => (life, 500, by, false),
             Behaviour::Full(_) | Behaviour::Greets => (2.0 * ROUND_TRIP, 40, EndedBy::Backend, true),
             Behaviour::Closes => (ROUND_TRIP, 0, EndedBy::Backend, true),
             Behaviour::ClosesAfterRequest(mean) => (self.random.exponential(mean), 0, EndedBy::Backend, true),
@@ -370,7 +374,7 @@ impl World {
         self.replicas[connection.replica].ended(connection.backend, connection.opened, ending);
     }
 
-    fn imbalance(&self) -> f64 {
+    pub(super) fn imbalance(&self) -> f64 {
         let shares: f64 = self.backends.iter().map(|b| f64::from(b.capacity)).sum();
         let mean = self.backends.iter().map(|b| f64::from(b.connections)).sum::<f64>() / shares;
         let fullest =
