@@ -31,6 +31,9 @@ impl PoolFacts {
             None if self.in_force.as_ref().is_some_and(|decision| decision.is_at_limit(address)) => {
                 "has as many connections as it may have, or all have: no new ones".to_owned()
             }
+            None if self.in_force.as_ref().is_some_and(|decision| decision.is_limited_to_equal_share(address)) => {
+                "its connections are compared with those of the others: at most an equal share".to_owned()
+            }
             None => text::why(state, plan.balancing, head_start),
         };
         BackendStatus {

@@ -1,14 +1,15 @@
 //! The status document after events of a loop, and its schema.
 
-use std::time::Duration;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use ilb_connections::Ability;
 use ilb_controller::ClosingFacts;
-use ilb_discovery::{Complaint, SourceInfo, SourceKind, State};
+use ilb_discovery::{Backend, BackendSet, Complaint, SourceInfo, SourceKind, State};
 use ilb_reconciler::{
-    ClosingPolicy, Method,
+    ClosingPolicy, Decision, LeastConnections, Method, Pacing,
     closing::{ClosingState, Role, Why},
     decision::{Evidence, Standing},
+    least_connections::{Count, EndedBy, Ending},
     siblings::ReplicaId,
 };
 use ilb_siblings::SiblingEvent;
@@ -53,6 +54,38 @@ async fn a_backend_shows_its_state_its_connections_its_weight_and_why() {
     );
     let ratio = status["pools"][0]["imbalance"]["ratio"].as_f64().unwrap();
     assert!((ratio - 1.5 / 5.5).abs() < 1e-9, "the draining backend does not count: {ratio}");
+}
+
+/// Returns a decision by which the last backend, which has the fewest connections, is compared with the others: all that it
+/// got ended at once.
+fn comparing_the_last(backends: &BackendSet, connections: &[u32]) -> Arc<Decision> {
+    let now = std::time::Instant::now();
+    let mut balancer = LeastConnections::new(Pacing::default());
+    balancer.set_backends(backends, now);
+    let addresses: Vec<_> = backends.iter().map(Backend::address).collect();
+    for opened in [connections.to_vec(), vec![8; connections.len()]] {
+        let counts = addresses.iter().zip(connections).zip(opened);
+        let count = |((address, connections), opened): ((&SocketAddr, &u32), u32)| {
+            (*address, Count { connections: *connections, opened, ..Count::default() })
+        };
+        balancer.sampled(counts.map(count), Duration::ZERO, now);
+        let ending = Ending { age: Duration::from_millis(2), received: 9, by: EndedBy::Backend };
+        balancer.ended(addresses.last().into_iter().flat_map(|last| [(*last, ending); 8]));
+    }
+    balancer.sampled(addresses.iter().map(|address| (*address, Count::default())), Duration::ZERO, now);
+    balancer.decide(now).decision.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_is_compared_with_the_others_is_not_said_to_be_as_full_as_they_are() {
+    let (insight, pool) = insight();
+    let backends = set(&[State::Ready; 3]);
+    pool.discovered(&backends);
+    pool.sampled(&sample(&[8, 8, 0]));
+    push(&pool, &comparing_the_last(&backends, &[8, 8, 0]), &backends, "one");
+    let backend = &status(&insight)["pools"][0]["backends"][2];
+    assert_eq!(backend["head_start"], 0);
+    assert_eq!(backend["why"], "its connections are compared with those of the others: at most an equal share");
 }
 
 #[tokio::test(start_paused = true)]
