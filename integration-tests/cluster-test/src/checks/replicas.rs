@@ -135,7 +135,8 @@ async fn wait_until_next_is_lowest(cluster: &Cluster, replica: &str, totals: &To
         let lowest = known.keys().map(total).min();
         let first = ahead.iter().filter(|(_, head_start)| Some(*head_start) == ahead.values().max());
         let are_lowest = first.map(|(pod, _)| Some(total(pod))).all(|total| total == lowest);
-        ensure!(are_lowest, "{ahead:?} with {totals:?}");
+        let (sharing, pushes) = (&status["pools"][0]["sharing"], &status["traefik"]["pushes"]);
+        ensure!(are_lowest, "{ahead:?} with {totals:?} at {replica}: {sharing}, {pushes}, {backends:?}");
         Ok(())
     })
     .await
