@@ -182,7 +182,7 @@ impl Counting {
         match wake_up {
             CountingWakeUp::Sampled(Ok(Taken { sample, connections, .. })) => {
                 let counts = sample.iter().map(|(address, load)| (address, count(&load)));
-                self.balancer.ended(sample.endings().iter().map(|ended| (ended.backend, ending(ended))));
+                self.balancer.ended(sample.endings().iter().map(|ended| (ended.backend, ending(ended))), now);
                 self.balancer.sampled(counts, sample.cost(), now);
                 self.balancer.presume(sample.unseen());
                 observer.on(&Event::Sampled { pool, sample: &sample, balancer: &self.balancer });

@@ -114,9 +114,12 @@ impl Tracked {
         self.count.connections.saturating_add(self.presumed)
     }
 
-    /// Takes in the end of a connection.
-    pub(crate) fn ended(&mut self, ending: &Ending) {
-        self.outcomes.ended(ending);
+    /// Takes in the end of a connection. One that had opened before the backend became able to take connections says nothing
+    /// about it: while it did not answer, those that had been begun got no byte.
+    pub(crate) fn ended(&mut self, ending: &Ending, now: Instant) {
+        if self.age(now).is_none_or(|age| ending.age <= age) {
+            self.outcomes.ended(ending);
+        }
         if ending.by == EndedBy::NeverAnswered && self.is_ready() {
             self.guard.doubt();
         }

@@ -27,11 +27,11 @@ const SWEEP_PAUSE: Duration = Duration::from_secs(5);
 
 impl LeastConnections {
     /// Takes in the ends of connections since the last sample, without those that were closed on purpose. They are judged
-    /// together with the next one.
-    pub fn ended(&mut self, endings: impl IntoIterator<Item = (SocketAddr, Ending)>) {
+    /// together with the next one, which is taken at `now`.
+    pub fn ended(&mut self, endings: impl IntoIterator<Item = (SocketAddr, Ending)>, now: Instant) {
         for (address, ending) in endings {
             if let Some(tracked) = self.backends.get_mut(&address) {
-                tracked.ended(&ending);
+                tracked.ended(&ending, now);
             }
         }
     }

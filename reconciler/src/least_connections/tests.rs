@@ -223,6 +223,31 @@ fn a_suspect_that_answers_is_used_again_also_while_connections_cannot_be_counted
 }
 
 #[test]
+fn what_began_before_a_suspect_answered_is_no_evidence_against_it() {
+    let second = 1_000 * MS;
+    for (begun_before, standing) in [(true, Standing::State(State::Ready)), (false, Standing::Failing)] {
+        let mut bench = Bench::new(&ready(0..3));
+        bench.sample(&[(20, 0), (20, 0), (20, 0)]).push();
+        bench.after(60 * MS).sample(&[(20, 0), (0, 0), (20, 0)]);
+        assert_eq!(bench.balancer.decide(bench.now).probes.len(), 1);
+        bench.balancer.probed(address(1), ProbeResult::Unanswered, bench.now);
+        bench.after(3 * second);
+        assert_eq!(bench.balancer.decide(bench.now).probes.len(), 1);
+        bench.balancer.probed(address(1), ProbeResult::Answered, bench.now);
+        let answered = bench.now;
+        bench.after(30 * second);
+        for _ in 0..8 {
+            let since = bench.now - answered;
+            let age = if begun_before { since + second } else { since - second };
+            let ending = Ending { age, received: 0, by: EndedBy::Unknown };
+            bench.balancer.ended([(address(1), ending); 4], bench.now);
+            bench.sample(&[(20, 4), (20, 4), (20, 4)]).after(second / 2);
+        }
+        assert_eq!(bench.balancer.backends[&address(1)].standing(), standing, "begun before: {begun_before}");
+    }
+}
+
+#[test]
 fn if_all_backends_are_suspects_all_are_used() {
     let mut bench = Bench::new(&ready(0..2));
     bench.sample(&[(20, 0), (20, 0)]).push();

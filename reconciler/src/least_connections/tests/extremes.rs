@@ -67,7 +67,9 @@ fn give(balancer: &mut LeastConnections, input: Input, now: Instant) {
     match input {
         Input::Backends(indexes) => balancer.set_backends(&ready(indexes), now),
         Input::Shared(indexes) => balancer.set_shared(&indexes.into_iter().map(address).collect()),
-        Input::Ended(endings) => balancer.ended(endings.into_iter().map(|(index, ending)| (address(index), ending))),
+        Input::Ended(endings) => {
+            balancer.ended(endings.into_iter().map(|(index, ending)| (address(index), ending)), now);
+        }
         Input::Sample(counts, cost) => {
             let counts = (0..).zip(counts).map(|(i, (connections, opened))| (address(i), count(connections, opened)));
             balancer.sampled(counts.collect::<Vec<_>>(), cost, now);

@@ -70,7 +70,7 @@ fn comparing_the_last(backends: &BackendSet, connections: &[u32]) -> Arc<Decisio
         };
         balancer.sampled(counts.map(count), Duration::ZERO, now);
         let ending = Ending { age: Duration::from_millis(2), received: 9, by: EndedBy::Backend };
-        balancer.ended(addresses.last().into_iter().flat_map(|last| [(*last, ending); 8]));
+        balancer.ended(addresses.last().into_iter().flat_map(|last| [(*last, ending); 8]), now);
     }
     balancer.sampled(addresses.iter().map(|address| (*address, Count::default())), Duration::ZERO, now);
     balancer.decide(now).decision.unwrap()

@@ -200,7 +200,7 @@ impl Replica {
             counts.push((address_of(index), count));
             endings.extend(load.endings.drain(..).map(|ending| (address_of(index), ending)));
         }
-        self.balancer.ended(endings);
+        self.balancer.ended(endings, instant);
         self.balancer.sampled(counts, SAMPLE_COST, instant);
         self.balancer.presume(unseen);
     }
