@@ -67,9 +67,12 @@ impl InForce {
         let shares = f64::from(weights.entries.max(1));
         #[expect(clippy::cast_precision_loss, reason = "a sum of at most 16 weights of 32 bits is exact")]
         let in_store = |sum: u64, rounded_up_by: f64| (sum as f64 + rounded_up_by) / shares;
+        let opened = f64::from(placed(tracked)) / shares;
         Drift {
+            left: in_store(weights.sum, 0.0) - opened,
+            fresh_left: in_store(fresh.weights, 0.0),
             pushed: in_store(weights.sum, weights.rounded_up_by),
-            opened: f64::from(placed(tracked)) / shares,
+            opened,
             in_doubt: (f64::from(tracked.opened_before_push) - f64::from(tracked.opened_around_push)) / shares,
             fresh: in_store(fresh.weights, fresh.rounded_up_by),
             load: fresh.load / shares,

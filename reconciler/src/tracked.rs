@@ -130,10 +130,11 @@ impl Tracked {
         let mut outcomes = std::mem::take(&mut self.outcomes);
         if self.guard.would_fall(&count) {
             // They ended all at once, for example because the backend restarted. That says nothing about how it treats
-            // single connections.
+            // single connections, and those that opened meanwhile are not good ones for that.
             outcomes = Outcomes::default();
+        } else {
+            outcomes.opened = count.opened;
         }
-        outcomes.opened = count.opened;
         self.count = count;
         self.opened_since_push = self.opened_since_push.saturating_add(count.opened);
         self.admission.sampled(&outcomes);

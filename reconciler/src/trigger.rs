@@ -7,6 +7,10 @@ use crate::decision::Reason;
 /// Difference between the plan in force and a fresh one for one backend, in connections per share of capacity.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Drift {
+    /// Connections that the plan in force still has in store, in the whole numbers that Traefik knows.
+    pub(crate) left: f64,
+    /// Connections that a fresh plan would have in store, in whole numbers.
+    pub(crate) fresh_left: f64,
     /// Connections that the plan in force had in store for the backend when it was pushed.
     pub(crate) pushed: f64,
     /// Connections that have opened since then.
@@ -97,6 +101,9 @@ fn leads_astray(drifts: &[Drift], picks: u32, max_excess: &MaxExcess) -> bool {
     let mut left: Vec<f64> = drifts.iter().map(|s| s.pushed - s.opened).collect();
     let mut excess: Vec<f64> = drifts.iter().map(|s| highest - s.fresh).collect();
     let fullest = highest - lowest;
+    if picks > 0 && leads_next_astray(drifts, &excess, fullest, max_excess) {
+        return true;
+    }
     for pick in 0..picks {
         let order = |a: &usize, b: &usize| left[*a].total_cmp(&left[*b]).then(excess[*a].total_cmp(&excess[*b]));
         let Some(next) = (0..drifts.len()).max_by(order) else { return false };
@@ -113,6 +120,23 @@ fn leads_astray(drifts: &[Drift], picks: u32, max_excess: &MaxExcess) -> bool {
         excess[next] += 1.0 / drifts[next].shares;
     }
     false
+}
+
+/// Returns `true` if the very next connection may get to a backend that is too full, and with a fresh plan would not.
+///
+/// Traefik knows whole numbers: where parts of a connection make the difference between backends, those that a plan left out
+/// when it was pushed make none.
+fn leads_next_astray(drifts: &[Drift], excess: &[f64], fullest: f64, max_excess: &MaxExcess) -> bool {
+    const SAME: f64 = 1e-6;
+    let highest = |value: fn(&Drift) -> f64| drifts.iter().map(value).fold(f64::NEG_INFINITY, f64::max);
+    let (left, fresh) = (highest(|s| s.left), highest(|s| s.fresh_left));
+    let emptiest = excess.iter().copied().fold(f64::INFINITY, f64::min);
+    drifts.iter().zip(excess).any(|(s, excess)| {
+        s.left >= left - SAME
+            && s.fresh_left < fresh - SAME
+            && excess - emptiest > max_excess.next + SAME
+            && (*excess > FULL_FOR_NEXT * fullest - SAME || fullest < 1.0)
+    })
 }
 
 fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
@@ -134,8 +158,10 @@ mod tests {
 
     /// Returns backends with `load` connections each, of which some have ended and `opened` have opened since the push.
     fn drifts(load: f64, ended: &[f64], opened: f64) -> Vec<Drift> {
-        let drift =
-            |ended: &f64| Drift { pushed: 1e6, opened, in_doubt: 0.0, fresh: 1e6 - opened + ended, load, shares: 1.0 };
+        let drift = |ended: &f64| {
+            let (left, fresh) = (1e6 - opened, 1e6 - opened + ended);
+            Drift { left, fresh_left: fresh, pushed: 1e6, opened, in_doubt: 0.0, fresh, load, shares: 1.0 }
+        };
         ended.iter().map(drift).collect()
     }
 
@@ -151,6 +177,7 @@ mod tests {
         // Two more backends are still to get one connection each by the plan in force, and have room for it.
         for drift in &mut drifts[2..] {
             (drift.pushed, drift.fresh) = (drift.pushed + 1.0, drift.fresh + 1.0);
+            (drift.left, drift.fresh_left) = (drift.left + 1.0, drift.fresh_left + 1.0);
         }
         assert_eq!(reason_to_push(&drifts, Duration::ZERO, PICKS, 1.0), None);
         assert_eq!(reason_to_push(&drifts, Duration::ZERO, PICKS + 2, 1.0), Some(Reason::Balance));
@@ -163,6 +190,7 @@ mod tests {
             let mut drifts = drifts(30.0, &[2.0, 1.0, 0.0], 0.0);
             for (drift, left) in drifts.iter_mut().zip(left) {
                 drift.pushed = 1e6 + left;
+                drift.left = drift.pushed;
             }
             reason_to_push(&drifts, Duration::ZERO, picks, 1.0)
         };
@@ -172,6 +200,20 @@ mod tests {
             None,
             "the emptiest is next, and what follows can still be led elsewhere"
         );
+    }
+
+    /// Differences of less than a connection, as siblings make them, were left out when the plan was pushed, because the counts
+    /// were old then.
+    #[test]
+    fn a_next_connection_that_is_anyones_in_whole_numbers_is_led_to_the_emptiest() {
+        let mut drifts = drifts(2.0, &[0.2, 0.0, 0.0], 0.0);
+        for (drift, pushed) in drifts.iter_mut().zip([1e6, 1e6 - 0.14, 1e6 - 0.2]) {
+            (drift.pushed, drift.fresh_left) = (pushed, drift.fresh.ceil());
+        }
+        assert_eq!(reason_to_push(&drifts, Duration::ZERO, PICKS, 0.22), Some(Reason::Balance));
+        // A fresh plan would be no better.
+        drifts[0].fresh_left = 1e6;
+        assert_eq!(reason_to_push(&drifts, Duration::ZERO, PICKS, 0.22), None);
     }
 
     #[test]

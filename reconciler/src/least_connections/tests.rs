@@ -238,7 +238,7 @@ fn what_began_before_a_suspect_answered_is_no_evidence_against_it() {
         bench.after(30 * second);
         for _ in 0..8 {
             let since = bench.now - answered;
-            let age = if begun_before { since + second } else { since - second };
+            let age = if begun_before { since + second } else { since.saturating_sub(second) };
             let ending = Ending { age, received: 0, by: EndedBy::Unknown };
             bench.balancer.ended([(address(1), ending); 4], bench.now);
             bench.sample(&[(20, 4), (20, 4), (20, 4)]).after(second / 2);

@@ -205,3 +205,35 @@ fn a_backend_that_comes_back_empty_is_filled_once() {
         assert!(sharing <= apart, "{replicas} replicas: {sharing} instead of {apart}, and {ideal} is possible");
     }
 }
+
+/// A few connections beside replicas that drain: one of them makes a difference of less than a connection for each replica. A
+/// plan that was pushed while the counts were old left that out, and was in force for a minute and more.
+#[test]
+fn each_of_few_connections_goes_to_an_emptiest_backend_once_all_replicas_are_replaced() {
+    let staying = Clients { per_second: 12e-6, mean_life: 1e6, brief_percent: 0 };
+    let looking_in = Clients { per_second: 50.0, mean_life: 1e6, brief_percent: 100 };
+    for seed in 0..60 {
+        let mut world = World::with_replicas(&[1; 3], &[1.0; 3], staying, seed);
+        world.exchange.every = 0.1;
+        world.run(3.0);
+        world.replicas.iter_mut().for_each(|replica| replica.part = 0.0);
+        world.change_clients(looking_in);
+        for _ in 0..3 {
+            world.add_replica(1.0);
+            world.run(4.0);
+        }
+        world.change_clients(staying);
+        world.run(1.0);
+        for number in 0..12 {
+            let replica = 3 + world.random.below(3);
+            world.arrive_at(replica);
+            world.run(2.0);
+            let connections: Vec<u32> = world.backends.iter().map(|backend| backend.connections).collect();
+            for replica in &world.replicas[3..] {
+                let next = replica.next_pick().unwrap();
+                let is_emptiest = connections.iter().min() == connections.get(next);
+                assert!(is_emptiest, "seed {seed}, connection {number}: {next} is next of {connections:?}");
+            }
+        }
+    }
+}

@@ -183,6 +183,19 @@ impl World {
         self.replicas[replica].restart(id, now, self.now);
     }
 
+    /// Lets other clients come from now on.
+    pub(super) fn change_clients(&mut self, clients: Clients) {
+        self.clients = clients;
+        self.next_arrival = self.now + 1.0 / clients.per_second;
+    }
+
+    /// Lets a client come to this replica.
+    pub(super) fn arrive_at(&mut self, replica: usize) {
+        if let Some(picked) = self.replicas[replica].pick() {
+            self.open(replica, picked);
+        }
+    }
+
     /// Lets all replicas forget this one, as when its pod is deleted.
     pub(super) fn forget(&mut self, replica: usize) {
         let id = self.replicas[replica].id;
@@ -307,9 +320,11 @@ impl World {
     fn arrive(&mut self) {
         self.next_arrival = self.now + self.random.exponential(1.0 / self.clients.per_second);
         let replica = self.replica_of_next();
-        let picked = if self.is_ideal { Some(self.emptiest()) } else { self.replicas[replica].pick() };
-        if let Some(picked) = picked {
+        if self.is_ideal {
+            let picked = self.emptiest();
             self.open(replica, picked);
+        } else {
+            self.arrive_at(replica);
         }
     }
 
@@ -323,9 +338,10 @@ impl World {
 
     fn open(&mut self, replica: usize, index: usize) {
         let is_brief = self.random.below(100) < self.clients.brief_percent;
-        let (life, by) = match is_brief {
-            true => (0.005, EndedBy::Backend),
-            false => (self.random.exponential(self.clients.mean_life), EndedBy::Proxy),
+        let (life, by) = if is_brief {
+            (0.005, EndedBy::Backend)
+        } else {
+            (self.random.exponential(self.clients.mean_life), EndedBy::Proxy)
         };
         let backend = &mut self.backends[index];
         backend.picked += 1;

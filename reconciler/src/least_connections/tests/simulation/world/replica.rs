@@ -100,8 +100,12 @@ impl Replica {
 
     /// Returns the backend to which Traefik leads the next connection.
     pub(super) fn pick(&mut self) -> Option<usize> {
-        let picked = self.traefik.as_mut()?.pick()?;
-        (0..=u8::MAX.into()).find(|index| address_of(*index) == picked)
+        index_of(self.traefik.as_mut()?.pick()?)
+    }
+
+    /// Returns the backend to which Traefik would lead the next connection.
+    pub(in super::super) fn next_pick(&self) -> Option<usize> {
+        index_of(self.traefik.clone()?.pick()?)
     }
 
     /// Takes in that Traefik has opened a connection.
@@ -242,4 +246,8 @@ impl Replica {
         self.acknowledged = Some(decision);
         self.pushes += 1;
     }
+}
+
+fn index_of(backend: SocketAddr) -> Option<usize> {
+    (0..=u8::MAX.into()).find(|index| address_of(*index) == backend)
 }
