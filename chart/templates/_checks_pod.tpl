@@ -23,8 +23,7 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
-{{- $sleeps := and (include "ilb.seconds" .Values.drain.delay | int) (eq (include "ilb.preStop" .) "true") -}}
-{{- if and $sleeps (dig "preStop" "" (.Values.traefik.lifecycle | default dict)) -}}
+{{- if and (include "ilb.seconds" .Values.drain.delay | int) (dig "preStop" "" (.Values.traefik.lifecycle | default dict)) -}}
 {{- fail "traefik.lifecycle.preStop would replace the wait of drain.delay, and clients would be refused: set drain.delay=0s if your hook waits by itself" -}}
 {{- end -}}
 {{- end }}

@@ -1,10 +1,9 @@
 {{/* The seconds between "no new clients, please" and Traefik's end: the Service has forgotten the pod by then. */}}
 {{- define "ilb.sleep" -}}
-{{- $seconds := include "ilb.seconds" .Values.drain.delay | int -}}
-{{- if and $seconds (eq (include "ilb.preStop" .) "true") -}}
+{{- with include "ilb.seconds" .Values.drain.delay | int -}}
 preStop:
   sleep:
-    seconds: {{ $seconds }}
+    seconds: {{ . }}
 {{- end }}
 {{- end }}
 

@@ -5,8 +5,8 @@
 {{- $_ := unset $config.entryPoints "tcp" -}}
 {{- $cycle := $listener.transport.lifeCycle -}}
 {{- $_ := set $cycle "graceTimeOut" .Values.drain.timeout -}}
-{{- /* While a preStop hook sleeps, everything still works; without one Traefik itself goes on accepting meanwhile. */ -}}
-{{- $_ := set $cycle "requestAcceptGraceTimeout" (ternary "0s" .Values.drain.delay (eq (include "ilb.preStop" .) "true")) -}}
+{{- /* The hook that sleeps before has done it: meanwhile ilb can still configure Traefik, which has not been told to end. */ -}}
+{{- $_ := set $cycle "requestAcceptGraceTimeout" "0s" -}}
 {{- range include "ilb.pools" . | fromYamlArray -}}
 {{- $_ := set $config.entryPoints .entryPoint (merge (dict "address" (printf ":%d" (int .port))) (deepCopy $listener)) -}}
 {{- end -}}
@@ -22,9 +22,4 @@
 {{- end -}}
 {{- $_ := set $config.tcp.routers.bootstrap "entryPoints" $entryPoints -}}
 {{- toYaml $config -}}
-{{- end }}
-
-{{/* Whether the API server knows the sleep action of hooks: on by default since 1.30. */}}
-{{- define "ilb.preStop" -}}
-{{- semverCompare ">=1.30.0-0" .Capabilities.KubeVersion.Version -}}
 {{- end }}

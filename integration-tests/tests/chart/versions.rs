@@ -23,6 +23,19 @@ fn helm_3_and_helm_4_render_every_example_alike_and_lint_finds_nothing() {
     }
 }
 
+/// An older one does not know the hook that sleeps, by which a pod that drains goes on serving.
+#[test]
+#[ignore = "needs the testbed: make test"]
+fn a_kubernetes_that_is_too_old_is_refused() {
+    for chart in [Chart::new().unwrap(), Chart::new().unwrap().with_helm_3().unwrap()] {
+        let refusal = chart.clone().on_kubernetes("1.29.15").refusal("env: {relay: a=b}").unwrap();
+        assert!(refusal.contains("requires kubeVersion: >=1.30.0-0"), "{refusal}");
+        for kubernetes in ["1.30.0", "1.31.4-gke.100"] {
+            chart.clone().on_kubernetes(kubernetes).render("env: {relay: a=b}").unwrap();
+        }
+    }
+}
+
 #[test]
 #[ignore = "needs the testbed: make test"]
 fn the_chart_and_the_program_have_one_version() {

@@ -84,17 +84,6 @@ fn one_value_sets_how_long_connections_may_live_on() {
     }
 }
 
-/// The sleep action is there by default since 1.30.
-#[test]
-#[ignore = "needs the testbed: make test"]
-fn on_an_old_kubernetes_traefik_itself_goes_on_accepting_instead_of_the_hook() {
-    let rendered = Chart::new().unwrap().on_kubernetes("1.29.0").render(VALUES).unwrap();
-    assert!(rendered.container("traefik").unwrap().get("lifecycle").is_none());
-    assert_eq!(rendered.pod().unwrap()["spec"]["terminationGracePeriodSeconds"], 325);
-    let cycle = rendered.file("traefik.yml").unwrap()["entryPoints"]["tcp"]["transport"]["lifeCycle"].clone();
-    assert_eq!(cycle, json!({"graceTimeOut": "5m", "requestAcceptGraceTimeout": "10s"}));
-}
-
 #[test]
 #[ignore = "needs the testbed: make test"]
 fn a_new_static_configuration_replaces_the_pods_and_new_settings_of_ilb_do_not() {

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Oldest minor version of Kubernetes 1 that the chart supports.
-const OLDEST_MINOR: u32 = 29;
+const OLDEST_MINOR: u32 = 30;
 
 /// Right to do something with a kind of objects.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,10 +49,9 @@ pub(super) async fn api_server(cluster: &Cluster, findings: &mut Findings) -> bo
     findings.ok(Check::ApiServer, format!("{server} answers"));
     let (name, oldest) = (text(&version, "/gitVersion").unwrap_or("of an unknown version"), OLDEST_MINOR);
     match minor(&version) {
-        Some(minor) if minor < oldest => findings.failure(
-            Check::Kubernetes,
-            format!("Kubernetes {name} is too old: the containers of ilb need the sidecars of 1.{oldest}"),
-        ),
+        Some(minor) if minor < oldest => {
+            findings.failure(Check::Kubernetes, format!("Kubernetes {name} is too old: the chart needs 1.{oldest}"))
+        }
         Some(_) => findings.ok(Check::Kubernetes, format!("Kubernetes {name}")),
         None => findings.warning(Check::Kubernetes, format!("Kubernetes {name} may be too old: 1.{oldest} is needed")),
     }
@@ -207,8 +206,8 @@ mod tests {
     }
 
     #[rstest]
-    #[case(json!({"major": "1", "minor": "29+", "gitVersion": "v1.29.1-gke"}), Level::Ok, "v1.29.1-gke")]
-    #[case(json!({"major": "1", "minor": "28", "gitVersion": "v1.28.0"}), Level::Failure, "too old")]
+    #[case(json!({"major": "1", "minor": "30+", "gitVersion": "v1.30.1-gke"}), Level::Ok, "v1.30.1-gke")]
+    #[case(json!({"major": "1", "minor": "29", "gitVersion": "v1.29.0"}), Level::Failure, "too old")]
     #[case(json!({}), Level::Warning, "of an unknown version")]
     #[tokio::test]
     async fn a_version_that_is_too_old_is_a_failure(#[case] answer: Value, #[case] level: Level, #[case] said: &str) {
