@@ -55,7 +55,7 @@ pub use crate::file_reader::FileReader;
 #[cfg(feature = "kube")]
 pub use crate::kube::{
     BackendPort, ClientLimits, EndpointSliceDiscovery, Families, KubeDiscovery, KubeOptions, PodDiscovery, PortName,
-    ServiceName, api_client, config_from_kubeconfig,
+    ServiceName, api_client, config_from_kubeconfig, config_from_kubeconfig_file,
 };
 #[cfg(feature = "rt")]
 pub use crate::poll::Poll;

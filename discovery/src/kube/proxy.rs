@@ -1,6 +1,6 @@
 //! The proxy on the way to the API server, which kubectl would use too.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, path::Path};
 
 use http::{HeaderValue, Uri, uri::Scheme};
 use hyper_util::{
@@ -21,6 +21,7 @@ use kube::{
 use tokio::net::TcpStream;
 use tower::{BoxError, ServiceExt, util::BoxCloneSyncService};
 
+use super::kubeconfig;
 use crate::{Cause, Error};
 
 /// Reads the kubeconfig as kubectl does, the proxy included: it is the cluster's `proxy-url`, or the one that the
@@ -32,8 +33,15 @@ use crate::{Cause, Error};
 ///
 /// Returns an error if there is no kubeconfig, or if it or a variable cannot be used.
 pub async fn config_from_kubeconfig(options: &KubeConfigOptions) -> Result<Config, Error> {
-    let kubeconfig = Kubeconfig::read().map_err(|error| Error::Client(Cause::new(error)))?;
-    config(kubeconfig, options, &ProxyVariables::from_env()).await
+    config(kubeconfig::read(None)?, options, &ProxyVariables::from_env()).await
+}
+
+/// Reads the kubeconfig at `path` as [`config_from_kubeconfig`] reads the one that kubectl finds by itself. Paths in it
+/// begin at its folder.
+///
+/// Returns an error if it cannot be read, or if it or a variable cannot be used.
+pub async fn config_from_kubeconfig_file(path: &Path, options: &KubeConfigOptions) -> Result<Config, Error> {
+    config(kubeconfig::read(Some(path))?, options, &ProxyVariables::from_env()).await
 }
 
 async fn config(
