@@ -44,6 +44,7 @@ pub struct Backend {
     max_connections: Option<u32>,
     killed_at: Option<Instant>,
     pod: Option<Arc<PodRef>>,
+    restarts: Option<u16>,
 }
 
 impl Backend {
@@ -57,6 +58,7 @@ impl Backend {
             max_connections: None,
             killed_at: None,
             pod: None,
+            restarts: None,
         }
     }
 
@@ -95,6 +97,13 @@ impl Backend {
         self
     }
 
+    /// Replaces the number of restarts of its containers.
+    #[must_use]
+    pub fn with_restarts(mut self, restarts: Option<u16>) -> Self {
+        self.restarts = restarts;
+        self
+    }
+
     /// Returns the address that connections go to.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -128,6 +137,11 @@ impl Backend {
     /// Returns the name of the pod behind it, where the source knows that.
     pub fn pod(&self) -> Option<&Arc<PodRef>> {
         self.pod.as_ref()
+    }
+
+    /// Returns how often containers of its pod have been restarted, 65 535 at most, where the source knows that.
+    pub fn restarts(&self) -> Option<u16> {
+        self.restarts
     }
 }
 

@@ -268,7 +268,7 @@ fn merge<'a>(entries: impl IntoIterator<Item = &'a IndexEntry>, rules: &Rules, o
     let backend = |c: &Candidate| {
         let backend = Backend::new(c.address, state(c)).with_capacity(c.capacity).with_zone(c.zone.clone());
         let backend = backend.with_max_connections(c.max_connections);
-        backend.with_killed_at(killed_at(c)).with_pod(c.pod.clone())
+        backend.with_killed_at(killed_at(c)).with_pod(c.pod.clone()).with_restarts(c.restarts)
     };
     chosen.into_iter().map(backend).collect()
 }
@@ -277,10 +277,10 @@ fn merge<'a>(entries: impl IntoIterator<Item = &'a IndexEntry>, rules: &Rules, o
 /// address, so that the order of events does not matter.
 fn usefulness(candidate: &Candidate) -> impl Ord + use<'_> {
     // `State` is ordered from the most to the least useful.
-    let Candidate { state, last_resort, capacity, zone, max_connections, deletion, pod, .. } = candidate;
+    let Candidate { state, last_resort, capacity, zone, max_connections, deletion, pod, restarts, .. } = candidate;
     let date = deletion.map(|deletion| deletion.date);
     let limit = Reverse(*max_connections);
-    (*state, !last_resort, Reverse(*capacity), zone.as_ref(), limit, Reverse(date), pod.as_deref())
+    (*state, !last_resort, Reverse(*capacity), zone.as_ref(), limit, Reverse(date), pod.as_deref(), Reverse(*restarts))
 }
 
 #[cfg(test)]

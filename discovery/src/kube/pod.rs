@@ -43,6 +43,7 @@ pub struct SlimPod {
     max_connections: Option<String>,
     zone: Option<Zone>,
     pod: Option<Arc<PodRef>>,
+    restarts: Option<u16>,
 }
 
 /// Phase in the life of a pod, as far as it matters here.
@@ -63,6 +64,7 @@ impl From<Raw> for SlimPod {
         let node = spec.node_name.take();
         let annotations = metadata.annotations.unwrap_or_default();
         let is_ready = |c: &RawCondition| c.r#type.as_deref() == Some("Ready") && c.status.as_deref() == Some("True");
+        let restarts = status.restarts();
         let mut texts: Vec<_> = status.pod_ips.unwrap_or_default().into_iter().filter_map(RawIp::text).collect();
         if texts.is_empty() {
             texts.extend(RawIp { ip: status.pod_ip }.text());
@@ -84,6 +86,7 @@ impl From<Raw> for SlimPod {
             drain: annotations.drain,
             max_connections: annotations.max_connections,
             zone: metadata.labels.and_then(|labels| labels.zone?.parse().ok()),
+            restarts,
             pod: pod_ref(metadata.namespace.as_deref(), metadata.name.as_deref(), node.as_deref()),
             meta: Meta {
                 namespace: metadata.namespace,
@@ -138,6 +141,7 @@ impl Object for SlimPod {
             capacity,
             zone: self.zone.clone(),
             pod: self.pod.clone(),
+            restarts: self.restarts,
             max_connections,
             deletion: self.deleted_at.map(|date| Deletion { date, moment: rules.clock.moment_of(date) }),
         };

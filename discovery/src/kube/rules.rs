@@ -107,6 +107,8 @@ pub(super) struct Candidate {
     pub(super) deletion: Option<Deletion>,
     /// Name of the pod behind it.
     pub(super) pod: Option<Arc<PodRef>>,
+    /// Number of restarts of its containers.
+    pub(super) restarts: Option<u16>,
 }
 
 /// The end of an object that is being deleted.

@@ -102,6 +102,7 @@ impl Object for SlimSlice {
                 max_connections: None,
                 deletion: None,
                 pod: endpoint.pod(self.meta().namespace.as_deref()),
+                restarts: None,
             });
         }
         findings

@@ -83,6 +83,14 @@ pub(super) struct RawStatus {
     #[serde(rename = "podIPs")]
     pub(super) pod_ips: Option<Vec<RawIp>>,
     pub(super) conditions: Option<Vec<RawCondition>>,
+    pub(super) container_statuses: Option<Vec<RawContainerStatus>>,
+    pub(super) init_container_statuses: Option<Vec<RawContainerStatus>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct RawContainerStatus {
+    pub(super) restart_count: Option<i64>,
 }
 
 #[derive(Default, Deserialize)]
@@ -104,6 +112,17 @@ impl RawTime {
             Self::Text(text) => text.parse::<jiff::Timestamp>().ok().map(SystemTime::from),
             Self::Other(_) => None,
         }
+    }
+}
+
+impl RawStatus {
+    /// Adds up the restarts of all containers; `None` before the first of them was started.
+    pub(super) fn restarts(&self) -> Option<u16> {
+        let own = self.container_statuses.as_ref()?;
+        let all = own.iter().chain(self.init_container_statuses.iter().flatten());
+        let sum =
+            all.filter_map(|status| status.restart_count).fold(0_i64, |sum, count| sum.saturating_add(count.max(0)));
+        Some(u16::try_from(sum).unwrap_or(u16::MAX))
     }
 }
 

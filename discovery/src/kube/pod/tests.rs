@@ -34,6 +34,20 @@ fn readiness_deletion_and_the_end_of_a_pod_become_states() {
 }
 
 #[rstest]
+#[case(json!({}), None)]
+#[case(json!({"containerStatuses": null}), None)]
+#[case(json!({"containerStatuses": [{}, {"restartCount": null}]}), Some(0))]
+#[case(json!({"containerStatuses": [{"restartCount": 3}, {"restartCount": 2}], "initContainerStatuses": [{"restartCount": 1}]}), Some(6))]
+#[case(json!({"containerStatuses": [{"restartCount": -1}, {"restartCount": 99_999}]}), Some(u16::MAX))]
+fn the_restarts_of_all_containers_are_added_up(#[case] part: Value, #[case] restarts: Option<u16>) {
+    let mut pod = pod(1, 1);
+    for (name, value) in part.as_object().unwrap() {
+        pod["status"][name] = value.clone();
+    }
+    assert_eq!(found(pod, "5432").candidates[0].restarts, restarts);
+}
+
+#[rstest]
 #[case(json!({}))]
 #[case(json!({"metadata": null, "spec": null, "status": null}))]
 #[case(json!({"metadata": {"annotations": null, "labels": null}, "status": {"conditions": null, "podIP": ""}}))]
