@@ -39,7 +39,7 @@ pub(crate) use self::{
     admin::AdminSettings,
     backends::Backends,
     definitions::KEYS,
-    inputs::Inputs,
+    inputs::{ClusterChoice, Inputs},
     instance::InstanceSettings,
     listen_address::ListenAddress,
     pool::{Namespaces, PoolSettings},
@@ -79,8 +79,8 @@ pub(crate) struct Settings {
     pub(crate) instance: InstanceSettings,
     /// True if important events are sent to the API server.
     pub(crate) kubernetes_events: bool,
-    /// Context of the kubeconfig that was chosen on the command line.
-    pub(crate) context: Option<String>,
+    /// Cluster that was chosen on the command line.
+    pub(crate) cluster: ClusterChoice,
     /// Maximum number of connections per second that are logged when they end; `None` if none is.
     pub(crate) connection_log: Option<u32>,
     /// Never empty. Each pool has a name and an entry point of its own.
@@ -105,8 +105,8 @@ impl Settings {
         let mut reading = Reading { merged: &merged, terminal: inputs.terminal, pool: 0, problems: &mut problems };
         match Self::read(&mut reading) {
             Ok(settings) if problems.is_empty() => {
-                let (ignored, context) = (layer::service_links(&inputs.variables), inputs.context.clone());
-                Ok(Self { context, ignored, ..settings })
+                let (ignored, cluster) = (layer::service_links(&inputs.variables), inputs.cluster.clone());
+                Ok(Self { cluster, ignored, ..settings })
             }
             _ => Err(problems),
         }
@@ -150,7 +150,7 @@ impl Settings {
             expect_siblings,
             instance,
             kubernetes_events,
-            context: None,
+            cluster: ClusterChoice::default(),
             connection_log,
             pools,
             effective: Effective::all(reading.merged, reading.terminal),

@@ -153,7 +153,7 @@ struct Look<'a> {
 impl<'a> Look<'a> {
     async fn from_matches(matches: &'a ArgMatches) -> Result<Self, Failure> {
         let inputs = inputs::from_matches(matches);
-        let cluster = Cluster::connect(inputs.context.as_deref()).await.map_err(Failure::Invalid)?;
+        let cluster = Cluster::connect(&inputs.cluster).await.map_err(Failure::Invalid)?;
         let given = |name: &str| matches.get_one::<String>(name).filter(|value| !value.is_empty()).cloned();
         let (is_inside, namespace) = (cluster.is_own, given(CLUSTER).or_else(|| given(PRE)));
         let namespace = namespace.unwrap_or_else(|| cluster.namespace.clone());
@@ -187,7 +187,7 @@ impl<'a> Look<'a> {
         }
         let traefik = TraefikClients::from_settings(&settings.traefik);
         let factory = PoolFactory::new(traefik.ok().and_then(|traefik| traefik.single), false);
-        let factory = factory.with_context(settings.context.clone());
+        let factory = factory.with_cluster(settings.cluster.clone());
         if has_api || settings.pools.iter().all(|pool| matches!(pool.backends, Backends::File(_))) {
             let place = backends::Place {
                 namespace,

@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use clap::{Arg, ArgMatches, builder::PathBufValueParser};
 
 use super::suggested::Suggested;
-use crate::settings::{Inputs, KEYS, Key};
+use crate::settings::{ClusterChoice, Inputs, KEYS, Key};
 
 /// Flags that the short help shows.
 const COMMON_FLAGS: [&str; 5] = ["selector", "namespaces", "backend-port", "traefik-urls", "log-level"];
@@ -21,7 +21,12 @@ pub(super) fn flags() -> Vec<Arg> {
         .long("context")
         .value_name("CONTEXT")
         .help("Context of the kubeconfig [default: the current one, and in a pod its service account]");
-    [file, context].into_iter().chain(KEYS.iter().map(flag)).collect()
+    let kubeconfig = Arg::new("kubeconfig")
+        .long("kubeconfig")
+        .value_name("FILE")
+        .value_parser(PathBufValueParser::new())
+        .help("Kubeconfig [default: that of KUBECONFIG or ~/.kube/config, and in a pod none]");
+    [file, kubeconfig, context].into_iter().chain(KEYS.iter().map(flag)).collect()
 }
 
 /// Flags with a letter of their own, as kubectl has them.
@@ -64,7 +69,10 @@ pub(super) fn from_matches(matches: &ArgMatches) -> Inputs {
         file: matches.get_one("config").cloned(),
         variables: variables.collect(),
         flags: names.filter_map(|name| Some((name.clone(), matches.get_one::<String>(&name)?.clone()))).collect(),
-        context: matches.get_one("context").cloned(),
+        cluster: ClusterChoice {
+            kubeconfig: matches.get_one("kubeconfig").cloned(),
+            context: matches.get_one("context").cloned(),
+        },
         terminal: std::io::stderr().is_terminal(),
     }
 }

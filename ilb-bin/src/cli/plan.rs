@@ -70,7 +70,7 @@ impl Plan {
     /// Lists the backends, counts their connections and decides, once.
     async fn make(settings: &Settings) -> Result<Self, Failure> {
         let traefik = TraefikClients::from_settings(&settings.traefik).map_err(Failure::Invalid)?;
-        let factory = PoolFactory::new(traefik.single, false).with_context(settings.context.clone());
+        let factory = PoolFactory::new(traefik.single, false).with_cluster(settings.cluster.clone());
         let factory = find_for_a_plan(settings, factory).await.map_err(Failure::Invalid)?;
         let mut pools = Vec::new();
         for pool in &settings.pools {

@@ -8,7 +8,7 @@ mod target;
 use std::{ffi::OsString, path::Path};
 
 use anyhow::anyhow;
-use clap::{Arg, ArgAction, ArgMatches, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, builder::PathBufValueParser, value_parser};
 use futures_util::future::join_all;
 use kube::Client;
 
@@ -25,6 +25,7 @@ use super::{
 use crate::{
     exit::Failure,
     observe::{connections::ConnectionPage, insight::Status},
+    settings::ClusterChoice,
     wiring::{Cluster, objects::is_name},
 };
 
@@ -36,6 +37,7 @@ const NAMESPACE: &str = "namespace";
 const ALL_NAMESPACES: &str = "all-namespaces";
 const LABELS: &str = "selector";
 const CONTEXT: &str = "context";
+const KUBECONFIG: &str = "kubeconfig";
 const PORT: &str = "port";
 
 /// Replica of ilb that a command asks.
@@ -57,10 +59,16 @@ pub(super) fn flags() -> Vec<Arg> {
         Arg::new(TARGET).value_name("NAME").help(
             "Replicas in a cluster: deploy/NAME, ds/NAME, sts/NAME, pod/NAME, or the name of a release of the chart",
         ),
-        AdminClient::flag().conflicts_with_all([TARGET, NAMESPACE, ALL_NAMESPACES, LABELS, CONTEXT, PORT]),
+        AdminClient::flag().conflicts_with_all([TARGET, NAMESPACE, ALL_NAMESPACES, LABELS, KUBECONFIG, CONTEXT, PORT]),
         flag(NAMESPACE, 'n', "NAMESPACE", "Namespace of the replicas [default: that of the kubeconfig's context]"),
         flag(ALL_NAMESPACES, 'A', "", "Search all namespaces").action(ArgAction::SetTrue).conflicts_with(NAMESPACE),
         flag(LABELS, 'l', "LABELS", "Label selector of the replicas [default: app.kubernetes.io/name=ilb]"),
+        Arg::new(KUBECONFIG)
+            .long(KUBECONFIG)
+            .value_name("FILE")
+            .value_parser(PathBufValueParser::new())
+            .help("Kubeconfig [default: that of KUBECONFIG or ~/.kube/config]")
+            .help_heading("Cluster"),
         Arg::new(CONTEXT).long(CONTEXT).value_name("CONTEXT").help(context).help_heading("Cluster"),
         Arg::new(PORT)
             .long(PORT)
@@ -142,7 +150,9 @@ pub(super) struct Replicas {
 pub(super) async fn connect(matches: &ArgMatches) -> Result<Replicas, Failure> {
     let given = |name: &str| matches.get_one::<String>(name).cloned();
     let everywhere = matches.get_flag(ALL_NAMESPACES);
-    let names_some = [TARGET, NAMESPACE, LABELS, CONTEXT].into_iter().any(|name| given(name).is_some())
+    let choice = ClusterChoice { kubeconfig: matches.get_one(KUBECONFIG).cloned(), context: given(CONTEXT) };
+    let names_some = [TARGET, NAMESPACE, LABELS].into_iter().any(|name| given(name).is_some())
+        || choice.is_made()
         || everywhere
         || matches.get_one::<u16>(PORT).is_some();
     if !names_some && (AdminClient::is_given(matches) || !is_plugin()) {
@@ -152,7 +162,7 @@ pub(super) async fn connect(matches: &ArgMatches) -> Result<Replicas, Failure> {
     if let Some(namespace) = given(NAMESPACE).filter(|name| !is_name(name)) {
         return Err(Failure::Invalid(anyhow!("{namespace:?} is not the name of a namespace")));
     }
-    let cluster = Cluster::connect(given(CONTEXT).as_deref()).await.map_err(Failure::Invalid)?;
+    let cluster = Cluster::connect(&choice).await.map_err(Failure::Invalid)?;
     let namespace = (!everywhere).then(|| given(NAMESPACE).unwrap_or_else(|| cluster.namespace.clone()));
     let query = Query { target, namespace, labels: given(LABELS), port: matches.get_one(PORT).copied() };
     let search = Search { client: cluster.client, query };

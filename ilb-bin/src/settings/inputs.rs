@@ -20,10 +20,26 @@ pub(crate) struct Inputs {
     pub(crate) variables: Vec<(String, String)>,
     /// Names, without dashes, and values of the flags.
     pub(crate) flags: Vec<(String, String)>,
-    /// Context of the kubeconfig, which is no setting: it says where ilb is at home, not what it does.
-    pub(crate) context: Option<String>,
+    /// Cluster that was chosen on the command line.
+    pub(crate) cluster: ClusterChoice,
     /// True if stderr is a terminal.
     pub(crate) terminal: bool,
+}
+
+/// Choice of a cluster, which is no setting: it says where ilb is at home, not what it does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ClusterChoice {
+    /// Path of the kubeconfig; `None` for those that `KUBECONFIG` names, or else the one in the home folder.
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig; `None` for the current one.
+    pub(crate) context: Option<String>,
+}
+
+impl ClusterChoice {
+    /// Returns whether something was chosen, so that a pod does not use its own cluster.
+    pub(crate) fn is_made(&self) -> bool {
+        self.kubeconfig.is_some() || self.context.is_some()
+    }
 }
 
 impl Inputs {

@@ -17,7 +17,7 @@ use ilb_reconciler::{Method, Pacing, siblings::SILENT_AFTER};
 use tokio::sync::{OnceCell, watch};
 
 use super::{cluster::Cluster, connections::Visibility};
-use crate::settings::{Backends, Namespaces, PoolSettings};
+use crate::settings::{Backends, ClusterChoice, Namespaces, PoolSettings};
 
 /// Builds pools from their settings, and holds the parts that they share.
 pub(crate) struct PoolFactory {
@@ -29,8 +29,8 @@ pub(crate) struct PoolFactory {
     cluster: OnceCell<Cluster>,
     /// True if siblings use the counts, which have to be fresh for them.
     has_siblings: bool,
-    /// Context of the kubeconfig, if one was chosen.
-    context: Option<String>,
+    /// Cluster that was chosen on the command line.
+    choice: ClusterChoice,
     /// Zone that this process runs in, once it is known.
     own_zone: watch::Receiver<Option<Zone>>,
 }
@@ -42,12 +42,13 @@ const _: () = assert!(MAX_SAMPLE_PERIOD_WITH_SIBLINGS.as_millis() * 2 <= SILENT_
 impl PoolFactory {
     pub(crate) fn new(traefik: Option<(String, u16)>, has_siblings: bool) -> Self {
         let own_zone = watch::channel(None).1;
-        Self { traefik, visibility: OnceCell::new(), cluster: OnceCell::new(), has_siblings, context: None, own_zone }
+        let (visibility, cluster, choice) = (OnceCell::new(), OnceCell::new(), ClusterChoice::default());
+        Self { traefik, visibility, cluster, has_siblings, choice, own_zone }
     }
 
-    /// Uses this context of the kubeconfig, if it is one, also in a pod.
-    pub(crate) fn with_context(self, context: Option<String>) -> Self {
-        Self { context, ..self }
+    /// Uses this cluster, if one was chosen, also in a pod.
+    pub(crate) fn with_cluster(self, choice: ClusterChoice) -> Self {
+        Self { choice, ..self }
     }
 
     /// Sets the zone whose backends pools prefer that want that.
@@ -128,7 +129,7 @@ impl PoolFactory {
 
     /// Returns the cluster, which is connected to at the first call.
     pub(super) async fn connect_cluster(&self) -> anyhow::Result<&Cluster> {
-        self.cluster.get_or_try_init(|| Cluster::connect(self.context.as_deref())).await
+        self.cluster.get_or_try_init(|| Cluster::connect(&self.choice)).await
     }
 }
 

@@ -61,7 +61,7 @@ async fn start(inputs: Inputs, settings: Settings, log: Log) -> Result<Controlle
     base.set_default_certificate(certificate::generate().context("cannot generate a default certificate")?);
     let traefik = TraefikClients::from_settings(&settings.traefik).map_err(Failure::Invalid)?;
     let factory = PoolFactory::new(traefik.single, !settings.siblings.is_empty());
-    let factory = factory.with_context(settings.context.clone());
+    let factory = factory.with_cluster(settings.cluster.clone());
     let own_zone = own_zone::find(&settings, &factory).await.map_err(Failure::Invalid)?;
     let factory = factory.with_own_zone(own_zone);
     let mut pools = Vec::new();
