@@ -96,8 +96,9 @@ async fn paint_statuses(mut feed: Feed, screen: &Screen) -> anyhow::Result<()> {
 impl Content {
     fn press(&mut self, key: keys::Key) -> ControlFlow<()> {
         let page = terminal::room().height.unwrap_or(24).saturating_sub(4).max(1);
-        let pools = self.latest.overview.as_ref().map_or(0, |overview| overview.status.pools.len());
-        self.choice.press(key, pools, page)
+        let overview = self.latest.overview.as_ref();
+        let pools = overview.map(|overview| self.choice.pools(&overview.status)).unwrap_or_default();
+        self.choice.press(key, &pools, page)
     }
 
     fn text(&mut self) -> String {

@@ -8,8 +8,8 @@ use crate::observe::insight::{BackendStatus, PoolStatus, Status};
 /// Choice of what the screen shows.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Choice {
-    /// Number of the only pool that is shown.
-    pool: Option<usize>,
+    /// Name of the only pool that is shown.
+    pool: Option<String>,
     order: Order,
     /// Text that a pool or a backend must have in a name, an address or a state.
     filter: String,
@@ -36,8 +36,8 @@ pub(super) const HELP: &[(&str, &str)] = &[
     ("\u{2191} \u{2193}, j k", "scroll by a line"),
     ("PgUp PgDn, space", "scroll by a screen"),
     ("Home End, g G", "to the beginning or the end"),
-    ("1 to 9", "only the first, second and so on pool"),
-    ("n", "only the next pool"),
+    ("1 to 9", "open the first, second and so on pool"),
+    ("n, p", "open the next or the previous pool"),
     ("a, 0", "all pools"),
     ("s", "another order: address, connections, state, name"),
     ("/", "filter by a text in names, addresses, nodes and states; Enter ends it, an empty one shows all"),
@@ -45,8 +45,9 @@ pub(super) const HELP: &[(&str, &str)] = &[
 ];
 
 impl Choice {
-    /// Takes in a key. Breaks if it quits. `pools` is the number of pools, and `page` that of lines of a screen.
-    pub(super) fn press(&mut self, key: Key, pools: usize, page: usize) -> ControlFlow<()> {
+    /// Takes in a key. Breaks if it quits. `pools` are the names of those that fit the filter, and `page` is the number of
+    /// lines of a screen.
+    pub(super) fn press(&mut self, key: Key, pools: &[String], page: usize) -> ControlFlow<()> {
         if self.is_typing {
             match key {
                 Key::Char(c) => self.filter.push(c),
@@ -70,13 +71,18 @@ impl Choice {
             Key::Home | Key::Char('g') => self.scrolled = 0,
             Key::End | Key::Char('G') => self.scrolled = usize::MAX / 2,
             Key::Char('a' | '0') => (self.pool, self.scrolled) = (None, 0),
-            Key::Char('n') => {
-                self.pool = self.pool.map_or(Some(0), |pool| Some(pool + 1)).filter(|pool| *pool < pools);
-                self.scrolled = 0;
+            Key::Char(key @ ('n' | 'p')) => {
+                // All pools are one step before the first and one after the last.
+                let at = self.pool.as_ref().and_then(|name| pools.iter().position(|pool| pool == name));
+                let next = match (key, at) {
+                    ('n', at) => at.map_or(Some(0), |at| at.checked_add(1)),
+                    (_, at) => at.unwrap_or(pools.len()).checked_sub(1),
+                };
+                (self.pool, self.scrolled) = (next.and_then(|at| pools.get(at).cloned()), 0);
             }
             Key::Char(digit @ '1'..='9') => {
                 let pool = digit as usize - '1' as usize;
-                (self.pool, self.scrolled) = (Some(pool).filter(|pool| *pool < pools), 0);
+                (self.pool, self.scrolled) = (pools.get(pool).cloned(), 0);
             }
             Key::Char('s') => self.order = self.order.next(),
             Key::Char('/') => (self.is_typing, self.filter, self.scrolled) = (true, String::new(), 0),
@@ -88,9 +94,23 @@ impl Choice {
     /// Returns the part of a status that was chosen, in the chosen order.
     pub(super) fn of(&self, status: &Status) -> Status {
         let mut status = status.clone();
-        if let Some(only) = self.pool.and_then(|pool| status.pools.get(pool).cloned()) {
+        self.filter(&mut status);
+        if let Some(only) = status.pools.iter().find(|pool| self.pool.as_ref() == Some(&pool.name)).cloned() {
             status.pools = vec![only];
         }
+        status.pools.iter_mut().for_each(|pool| self.order.sort(pool));
+        status
+    }
+
+    /// Returns the names of the pools that fit the filter.
+    pub(super) fn pools(&self, status: &Status) -> Vec<String> {
+        let mut status = status.clone();
+        self.filter(&mut status);
+        status.pools.into_iter().map(|pool| pool.name).collect()
+    }
+
+    /// Leaves out what does not fit the filter.
+    fn filter(&self, status: &mut Status) {
         let filter = self.filter.to_lowercase();
         if !filter.is_empty() {
             status.pools.retain_mut(|pool| {
@@ -101,8 +121,6 @@ impl Choice {
                 is_hit || !pool.backends.is_empty()
             });
         }
-        status.pools.iter_mut().for_each(|pool| self.order.sort(pool));
-        status
     }
 
     /// Returns the choice in words, for the foot of the screen.
@@ -112,7 +130,7 @@ impl Choice {
             (false, "") => "/ filter".to_owned(),
             (false, text) => format!("/ filter: {text}"),
         };
-        format!("q quit  ? help  \u{2191}\u{2193} scroll  1-9 n a pools  s order: {}  {filter}", self.order.name())
+        format!("q quit  ? help  \u{2191}\u{2193} scroll  1-9 n p a pools  s order: {}  {filter}", self.order.name())
     }
 }
 
@@ -179,7 +197,7 @@ mod tests {
         let (status, mut choice) = (status(), Choice::default());
         for key in keys.chars() {
             let key = if key == '\n' { Key::Enter } else { Key::Char(key) };
-            assert!(choice.press(key, 2, 20).is_continue());
+            assert!(choice.press(key, &choice.pools(&status), 20).is_continue());
         }
         let backends = choice.of(&status).pools.into_iter().flat_map(|pool| pool.backends);
         backends.map(|backend| backend.pod.unwrap_or_else(|| backend.address.to_string())).collect()
@@ -192,11 +210,15 @@ mod tests {
         assert_eq!(shown("2"), ["10.0.0.1:5432"]);
         assert_eq!(shown("2a"), all);
         assert_eq!(shown("nnn"), all, "after the last pool come all of them");
+        assert_eq!(shown("p"), ["10.0.0.1:5432"]);
+        assert_eq!(shown("pp"), ["db-2", "db-1", "web-0"]);
+        assert_eq!(shown("/10.0.0.1\n2"), ["10.0.0.1:5432"], "digits count the pools that are listed");
+        assert_eq!(shown("2/db\n"), ["db-2", "db-1"], "a pool that does not fit the filter is not shown");
         assert_eq!(shown("1s"), ["db-1", "web-0", "db-2"]);
         assert_eq!(shown("1sss"), ["db-1", "db-2", "web-0"]);
         assert_eq!(shown("/db\ns"), ["db-1", "db-2"]);
         assert_eq!(shown("/not ready\n"), ["10.0.0.1:5432"]);
         assert_eq!(shown("/q"), [""; 0], "q is a letter while a filter is typed");
-        assert!(Choice::default().press(Key::Char('q'), 2, 20).is_break());
+        assert!(Choice::default().press(Key::Char('q'), &[], 20).is_break());
     }
 }
