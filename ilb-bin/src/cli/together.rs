@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::observe::insight::{
-    BackendState, BackendStatus, Imbalance, Level, PoolStatus, Severity, Status, StatusSummary,
+    BackendState, BackendStatus, Imbalance, Level, PoolStatus, ReasonStatus, Severity, Status, StatusSummary,
     numbers::{many, percent, span},
 };
 
@@ -145,6 +145,10 @@ fn merged(answers: &[Answer]) -> Option<Status> {
     };
     whole.summary = StatusSummary { severity, text, detail: about.trim_start_matches(", ").to_owned() };
     (whole.not_ready, whole.degraded) = if ready == 0 { (degraded, Vec::new()) } else { (Vec::new(), degraded) };
+    whole.reasons = statuses.iter().flat_map(|(_, status)| status.reasons.clone()).collect();
+    let about = |reason: &ReasonStatus| (reason.pool.clone(), reason.kind.clone());
+    whole.reasons.sort_by_cached_key(about);
+    whole.reasons.dedup_by_key(|reason| about(reason));
     let mut pools: BTreeMap<&str, Vec<(&str, &PoolStatus)>> = BTreeMap::new();
     for (pod, status) in &statuses {
         for pool in &status.pools {
@@ -237,6 +241,7 @@ fn merged_backend(seen: &[(&str, &BackendStatus)], known: usize) -> Option<Backe
     whole.unanswered = sum(|one| one.unanswered);
     whole.bytes = sum(|one| one.bytes);
     whole.retransmits = sum(|one| one.retransmits);
+    whole.restarts = seen.iter().filter_map(|(_, one)| one.restarts).max();
     (whole.total, whole.head_start, whole.weights, whole.rtt_seconds) = (None, None, Vec::new(), None);
     let (pod, worst) = seen.iter().min_by_key(|(_, one)| one.state.interest(None).0)?;
     (whole.state, whole.state_seconds) = (worst.state, worst.state_seconds);

@@ -4,6 +4,7 @@ mod bars;
 mod connections;
 mod lines;
 mod pool;
+mod pools;
 mod replicas;
 mod room;
 mod style;
@@ -41,8 +42,17 @@ pub(super) fn status(overview: &Overview, room: Room) -> String {
     let heights = room.height.map(|height| {
         let full = Room { height: None, ..room };
         let needs: Vec<_> = status.pools.iter().map(|pool| pool::section(pool, full).len() + 1).collect();
-        divided(height.saturating_sub(lines.len()), &needs)
+        let heights = divided(height.saturating_sub(lines.len()), &needs);
+        let has_room = heights.iter().zip(&needs).all(|(height, needs)| *height >= MIN_SECTION_LINES.min(*needs));
+        (has_room || status.pools.len() < 2).then_some(heights)
     });
+    if heights == Some(None) {
+        let height = room.height.map(|height| height.saturating_sub(lines.len() + 1));
+        lines.push(String::new());
+        lines.extend(pools::list(&status.pools, Room { height, ..room }));
+        return lines.join("\n") + "\n";
+    }
+    let heights = heights.flatten();
     for (index, pool) in status.pools.iter().enumerate() {
         let height = heights.as_ref().map(|heights| heights[index]);
         // An empty line between pools is left out where each has few lines.
@@ -51,7 +61,25 @@ pub(super) fn status(overview: &Overview, room: Room) -> String {
         let height = height.map(|height| height - usize::from(has_gap));
         lines.extend(pool::section(pool, Room { height, ..room }));
     }
+    lines.extend(runbooks(status, room));
     lines.join("\n") + "\n"
+}
+
+/// Minimum number of lines of a pool: its title, the head of the table, a backend, and how many more there are. With less,
+/// there is a line for each pool instead.
+const MIN_SECTION_LINES: usize = 4;
+
+/// Writes where to read what to do about what is wrong, each page once. A screen has no room for it.
+fn runbooks(status: &Status, room: Room) -> Vec<String> {
+    let mut pages: Vec<_> = status.reasons.iter().map(|reason| plain(&reason.runbook)).collect();
+    pages.sort_unstable();
+    pages.dedup();
+    if pages.is_empty() || room.height.is_some() {
+        return Vec::new();
+    }
+    let name = |at: usize| if at == 0 { "Runbooks" } else { "" };
+    let pages = pages.iter().enumerate().map(|(at, page)| fact(name(at), QUIET_STYLE, page, "", usize::MAX));
+    std::iter::once(String::new()).chain(pages).collect()
 }
 
 /// Writes that no replica of `what` answers, and why.

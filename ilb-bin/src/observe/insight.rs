@@ -42,8 +42,8 @@ pub(crate) use self::{
     pool::PoolFacts,
     sharing::{PoolSharing, SiblingsFacts},
     status::{
-        BackendStatus, ComplaintStatus, EventStatus, InstanceIdentity, PoolStatus, SiblingsStatus, StateCounts, Status,
-        StatusSummary, TraefikStatus,
+        BackendStatus, ComplaintStatus, EventStatus, InstanceIdentity, PoolStatus, ReasonStatus, SiblingsStatus,
+        StateCounts, Status, StatusSummary, TraefikStatus,
     },
     traefik::TraefikFacts,
     words::{BackendState, EventKind, Level, PushResult, PushState, Reload, Severity},

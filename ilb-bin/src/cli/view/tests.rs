@@ -153,6 +153,51 @@ fn pools_of_50(pools: usize) -> Status {
 }
 
 #[tokio::test]
+async fn where_there_is_no_room_for_backends_each_pool_has_a_line() {
+    let (mut status, room) = (pools_of_50(10), Room { width: 80, height: Some(24) });
+    status.pools[3].degraded = vec!["no answer from 1 backend".to_owned()];
+    let shown = |status: &Status, height| {
+        let room = Room { height: Some(height), ..room };
+        without_colours(&screen(Some(&status.clone().into()), None, "foot", &mut 0, room))
+    };
+    let lines = shown(&status, 24);
+    let rows: Vec<_> = lines.lines().filter(|line| line.contains("pool-")).collect();
+    assert_eq!(rows.len(), 10, "{lines}");
+    for (n, row) in rows.iter().enumerate() {
+        let key = if n < 9 { (n + 1).to_string() } else { "pool-9".to_owned() };
+        assert!(row.trim_start().starts_with(&key) && row.contains("49/50") && row.contains("150"), "{row}");
+    }
+    assert!(rows[3].contains("no answer"), "{lines}");
+    assert!(!lines.contains("10.0.0."), "there is no room for backends: {lines}");
+    // Chosen, it has its backends.
+    status.pools.truncate(1);
+    assert!(shown(&status, 24).lines().filter(|line| line.contains("10.0.0.")).count() > 10);
+
+    // What is wrong stays when there is not even room for a line of each.
+    let mut many = pools_of_50(100);
+    many.pools[77].severity = crate::observe::insight::Severity::Error;
+    let lines = shown(&many, 12);
+    assert!(lines.contains("pool-77") && lines.contains("more pools: n opens"), "{lines}");
+    assert!(lines.lines().count() <= 12, "{lines}");
+}
+
+#[tokio::test]
+async fn the_status_ends_with_the_runbooks_of_what_is_wrong_each_once() {
+    let (insight, pool) = crate::observe::insight::tests::insight();
+    let none = set(&[]);
+    pool.discovered(&none);
+    crate::observe::insight::tests::push(&pool, &round_robin(&none), &none, "one");
+    let mut shown = insight.read(|facts| facts.status(usize::MAX, Instant::now()));
+    shown.reasons.extend(shown.reasons.clone());
+    let text = without_colours(&status(&shown.clone().into(), ROOM));
+    let pages: Vec<_> = text.lines().filter(|line| line.contains("/chart/runbooks.md#")).collect();
+    assert!(pages[0].starts_with("Runbooks    https://"), "{text}");
+    assert_eq!(pages.len(), 1, "{text}");
+    shown.reasons.clear();
+    assert!(!without_colours(&status(&shown.into(), ROOM)).contains("Runbooks"));
+}
+
+#[tokio::test]
 async fn the_whole_screen_is_used_and_no_pool_is_left_out() {
     for (width, height, pools) in [(80, 24, 10), (200, 60, 10), (80, 24, 3), (80, 24, 1)] {
         let room = Room { width, height: Some(height) };
@@ -160,7 +205,7 @@ async fn the_whole_screen_is_used_and_no_pool_is_left_out() {
         let lines: Vec<_> = shown.lines().collect();
         assert!(lines.len() <= height && lines.len() + 8 >= height, "{width}x{height}: {} lines: {shown}", lines.len());
         for pool in 0..pools {
-            assert!(shown.contains(&format!("Pool pool-{pool}")), "{width}x{height}: pool {pool}: {shown}");
+            assert!(shown.contains(&format!("pool-{pool}")), "{width}x{height}: pool {pool}: {shown}");
         }
         let backends = lines.iter().filter(|line| line.contains("10.0.0.")).count();
         assert!(pools == 10 && height == 24 || backends >= pools, "{width}x{height}: {backends} backends: {shown}");

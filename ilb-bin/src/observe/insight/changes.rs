@@ -11,6 +11,8 @@ pub(crate) struct BackendChanges<'a> {
     pub(crate) left: Vec<&'a Backend>,
     /// Backends whose state is another one, as they are now.
     pub(crate) changed: Vec<&'a Backend>,
+    /// Backends of which containers have been restarted, as they are now.
+    pub(crate) restarted: Vec<&'a Backend>,
 }
 
 /// Maximum number of backends that a text lists by name.
@@ -31,8 +33,11 @@ impl<'a> BackendChanges<'a> {
                     changes.left.push(old);
                     changes.came.push(backend);
                 }
-                Some(old) if old.state() != backend.state() => changes.changed.push(backend),
-                Some(_) => {}
+                Some(old) => {
+                    let is_restarted = old.restarts().zip(backend.restarts()).is_some_and(|(old, new)| old < new);
+                    changes.restarted.extend(is_restarted.then_some(backend));
+                    changes.changed.extend((old.state() != backend.state()).then_some(backend));
+                }
             }
         }
         changes.left.extend(left);
@@ -95,6 +100,19 @@ mod tests {
         assert_eq!(listed(&changes.left).unwrap(), "b, c");
         assert_eq!(listed(changes.became(State::Draining)).unwrap(), "a");
         assert_eq!(listed(changes.became(State::Ready)), None);
+    }
+
+    #[test]
+    fn a_pod_whose_containers_were_restarted_is_listed_beside_its_state() {
+        let with = |restarts, state| backend(1, "a", state).with_restarts(restarts);
+        let set = |backend: Backend| -> BackendSet { [backend].into_iter().collect() };
+        let restarted = |before: Option<u16>, after: Option<u16>| {
+            let (before, after) = (set(with(before, State::Ready)), set(with(after, State::NotReady)));
+            let changes = BackendChanges::between(&before, &after);
+            assert_eq!(changes.changed.len(), 1);
+            changes.restarted.len()
+        };
+        assert_eq!([restarted(Some(1), Some(2)), restarted(Some(2), Some(2)), restarted(None, Some(2))], [1, 0, 0]);
     }
 
     #[test]

@@ -39,6 +39,11 @@ impl Facts {
             let reasons = pool.degraded(is_proved).into_iter();
             reasons.map(move |reason| Degradation { text: format!("pool {name}: {}", reason.text), ..reason })
         });
+        self.traefik.degraded().into_iter().chain(pools).chain(self.degraded_beside_pools()).collect()
+    }
+
+    /// Lists the reasons that are about neither a pool nor a Traefik.
+    pub(super) fn degraded_beside_pools(&self) -> Vec<Degradation> {
         let refused = (self.reloads.last == Some(Reload::Refused)).then(|| {
             let text = "settings: the changed file was refused: the previous settings stay in effect";
             Degradation::new("settings refused", text)
@@ -47,7 +52,7 @@ impl Facts {
             .siblings
             .unlisted()
             .map(|reason| Degradation::new("siblings not listed", format!("each replica balances alone: {reason}")));
-        self.traefik.degraded().into_iter().chain(pools).chain(refused).chain(unlisted).collect()
+        refused.into_iter().chain(unlisted).collect()
     }
 
     /// Returns the state as a whole.
@@ -60,7 +65,7 @@ impl Facts {
 }
 
 impl TraefikFacts {
-    fn degraded(&self) -> Vec<Degradation> {
+    pub(super) fn degraded(&self) -> Vec<Degradation> {
         let instances = self.instances.iter().filter_map(|(instance, facts)| {
             let text = facts.degraded()?;
             Some(Degradation::new("Traefik instance", format!("Traefik {instance}: {text}")))

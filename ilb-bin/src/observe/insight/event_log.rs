@@ -31,6 +31,8 @@ pub(crate) struct EventLog {
 pub(crate) struct LoggedEvent {
     /// Number, which rises with time. A repetition gets another one.
     pub(crate) number: u64,
+    /// Number of the first of the occurrences, which stays.
+    pub(crate) first_number: u64,
     /// Time of the last occurrence, by the clock of this machine.
     pub(crate) time: SystemTime,
     /// Moment of the last occurrence.
@@ -52,6 +54,8 @@ pub(crate) struct Draft {
     pub(crate) pod: Option<Arc<PodRef>>,
     /// Sentence that says what happened.
     pub(crate) text: String,
+    /// Part of the text by which a repetition is recognized; `None` for all of it.
+    pub(crate) gist: Option<Box<str>>,
 }
 
 impl EventLog {
@@ -62,7 +66,7 @@ impl EventLog {
     pub(crate) const MAX_AGE: Duration = Duration::from_secs(24 * 3_600);
 
     /// Number of the newest events among which a repetition is looked for.
-    const REPETITION_DEPTH: usize = 16;
+    const REPETITION_DEPTH: usize = 128;
 
     /// Time after an event within which it is repeated rather than a new one.
     const REPETITION_TIME: Duration = Duration::from_secs(300);
@@ -78,8 +82,10 @@ impl EventLog {
         };
         let from = events.len().saturating_sub(Self::REPETITION_DEPTH);
         let before = events.iter().skip(from).rposition(is_repeated).and_then(|index| events.remove(from + index));
-        let (first, times) = before.map_or((now, 1), |before| (before.first, before.times + 1));
-        let event = LoggedEvent { number: self.newest, time: SystemTime::now(), at: now, first, times, draft };
+        let (number, time) = (self.newest, SystemTime::now());
+        let (first_number, first, times) =
+            before.map_or((number, now, 1), |before| (before.first_number, before.first, before.times + 1));
+        let event = LoggedEvent { number, first_number, time, at: now, first, times, draft };
         events.push_back(Arc::new(event));
         if events.len() > Self::MAX_EVENTS {
             events.pop_front();
@@ -108,7 +114,7 @@ impl EventLog {
 impl Draft {
     /// Creates an event that concerns neither a pool nor a backend.
     pub(super) fn new(kind: EventKind, severity: Severity, text: impl Into<String>) -> Self {
-        Self { kind, severity, pool: None, backend: None, pod: None, text: text.into() }
+        Self { kind, severity, pool: None, backend: None, pod: None, text: text.into(), gist: None }
     }
 
     /// Sets the pool.
@@ -121,12 +127,21 @@ impl Draft {
         Self { backend: Some(backend.address()), pod: backend.pod().cloned(), ..self }
     }
 
+    /// Sets what a repetition has in common with it, where a number or the wording of an error may differ.
+    pub(super) fn with_gist(self, gist: impl Into<Box<str>>) -> Self {
+        Self { gist: Some(gist.into()), ..self }
+    }
+
+    fn gist(&self) -> &str {
+        self.gist.as_deref().unwrap_or(&self.text)
+    }
+
     /// Returns whether both are about the same thing.
     fn is_like(&self, other: &Self) -> bool {
         let about = |draft: &Self| (draft.kind, draft.severity, draft.backend);
         about(self) == about(other)
             && self.pool == other.pool
             && self.pod == other.pod
-            && (self.backend.is_some() || self.text == other.text)
+            && (self.backend.is_some() || self.gist() == other.gist())
     }
 }

@@ -11,6 +11,7 @@ mod events;
 mod history;
 mod instance;
 mod plan_in_force;
+mod reasons;
 mod sharing;
 mod text;
 mod zones;
@@ -23,6 +24,7 @@ pub(crate) use self::{
     closing::{CloserStatus, ClosingStatus},
     events::{EventStatus, LastEvents},
     instance::{ComplaintStatus, ComplaintsStatus, InstanceIdentity, SourceStatus},
+    reasons::ReasonStatus,
     sharing::{SharingStatus, SiblingsStatus},
     zones::ZonesStatus,
 };
@@ -53,6 +55,9 @@ pub(crate) struct Status {
     #[serde(default)]
     pub(crate) degraded: Vec<String>,
     pub(crate) summary: StatusSummary,
+    /// Everything that is wrong, with the page that says what to do about it.
+    #[serde(default)]
+    pub(crate) reasons: Vec<ReasonStatus>,
     pub(crate) traefik: TraefikStatus,
     /// The process that closes connections; absent without one.
     #[serde(default)]
@@ -280,6 +285,9 @@ pub(crate) struct BackendStatus {
     #[serde(default)]
     pub(crate) state_seconds: Option<f64>,
     pub(crate) zone: Option<String>,
+    /// Number of restarts of the containers of its pod; absent where the source does not know it.
+    #[serde(default)]
+    pub(crate) restarts: Option<u16>,
     /// Shares of the connections relative to the other backends.
     pub(crate) capacity: u8,
     /// Weights in force, one per share; empty if the backend gets no new connections.

@@ -172,6 +172,8 @@ pub(crate) enum EventKind {
     /// A backend is no longer ready.
     #[serde(rename = "not ready")]
     NotReady,
+    /// Containers of a backend's pod have been restarted.
+    Restarted,
     Suspect,
     Failing,
     /// A backend is no longer suspect or failing.

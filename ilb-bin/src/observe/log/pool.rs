@@ -80,6 +80,7 @@ impl PoolLog {
                 became_ready = listed(changes.became(State::Ready)),
                 became_draining = listed(changes.became(State::Draining)),
                 became_not_ready = listed(changes.became(State::NotReady)),
+                restarted = listed(&changes.restarted),
                 "Found pods"
             );
         }

@@ -88,7 +88,7 @@ function show() {
   $("#nothing").hidden = pools.length > 0;
   const pushes = status.traefik.pushes_last_minute;
   set($("#pushes"), `Pushes to Traefik in the last minute: ${pushes.balance} for balance, ${pushes.other} for other reasons`);
-  for (const event of status.events.last) if (!events.some(known => known.number === event.number)) events.push(remember(event));
+  status.events.last.forEach(takeIn);
   showEvents();
 }
 const connections = pool => pool.backends.reduce((sum, b) => sum + (b.established || 0) + (b.half_closed || 0) + (b.opening || 0), 0);
@@ -128,22 +128,24 @@ function showFleet(status) {
 /// Health as exceptions: what is well is not listed.
 function showProblems(status) {
   const problems = [];
-  const add = (about, state, more) => {
-    if (state && state.severity !== "ok") problems.push({ severity: state.severity, text: [about + ": " + state.text, state.detail, more].filter(Boolean).join(", ") });
+  /// The page that says what to do about something, by its kind or by its sentence.
+  const book = (pool, ...known) => (status.reasons.find(r => (r.pool || "") === pool && (known.includes(r.kind) || known.includes(r.text))) || {}).runbook;
+  const add = (about, state, more, ...kinds) => {
+    if (state && state.severity !== "ok") problems.push({ severity: state.severity, text: [about + ": " + state.text, state.detail, more].filter(Boolean).join(", "), book: book("", ...kinds) });
   };
-  add("Traefik", status.traefik.summary, status.traefik.problem && status.traefik.problem.text);
-  for (const one of status.traefik.instances) add("Traefik " + one.instance, one.summary);
-  add("Closer", status.closer && status.closer.summary);
-  add("Siblings", status.siblings && status.siblings.summary);
+  add("Traefik", status.traefik.summary, status.traefik.problem && status.traefik.problem.text, "not in force", "another writer");
+  for (const one of status.traefik.instances) add("Traefik " + one.instance, one.summary, "", "Traefik instance");
+  add("Closer", status.closer && status.closer.summary, "", "closer");
+  add("Siblings", status.siblings && status.siblings.summary, "", "siblings");
   for (const pool of status.pools) {
-    for (const text of pool.degraded) problems.push({ severity: pool.severity, text: "Pool " + pool.name + ": " + text, pool: pool.name });
+    for (const text of pool.degraded) problems.push({ severity: pool.severity, text: "Pool " + pool.name + ": " + text, pool: pool.name, book: book(pool.name, text) });
     if (pool.complaints.count) {
       const first = pool.complaints.listed[0];
       const text = `Pool ${pool.name}: ${many(pool.complaints.count, "object")} with a mistake, such as ${first.object}: ${first.text}`;
-      problems.push({ severity: "warning", text, pool: pool.name });
+      problems.push({ severity: "warning", text, pool: pool.name, book: book(pool.name, "complaints") });
     }
   }
-  for (const text of status.degraded.filter(text => text.startsWith("settings: "))) problems.push({ severity: "warning", text });
+  for (const text of status.degraded.filter(text => text.startsWith("settings: "))) problems.push({ severity: "warning", text, book: book("", "settings refused") });
   problems.sort((a, b) => WORST.indexOf(a.severity) - WORST.indexOf(b.severity));
   const box = $("#problems");
   box.hidden = !problems.length;
@@ -151,8 +153,16 @@ function showProblems(status) {
   each($("ul", box), problems, p => p.text, p => {
     const item = make("li");
     if (p.pool) item.append(Object.assign(make("a", p.text), { href: "#" + anchor(p.pool) })); else item.append(make("span", p.text));
+    const more = make("a", "what to do", "runbook");
+    more.rel = "noreferrer";
+    more.setAttribute("aria-label", "what to do about: " + p.text);
+    item.append(" ", more);
     return item;
-  }, (item, p) => { item.className = p.severity; });
+  }, (item, p) => {
+    item.className = p.severity;
+    item.lastChild.hidden = !p.book;
+    if (p.book && item.lastChild.getAttribute("href") !== p.book) item.lastChild.href = p.book;
+  });
   return problems;
 }
 
@@ -259,7 +269,7 @@ function showBackend(line, pool, b, most, mean) {
   set(place, [b.pod && b.address, b.node && "on " + b.node, b.zone && "zone " + b.zone].filter(Boolean).join(", "));
   state.dataset.state = b.state;
   set(state, b.state);
-  set(state.nextElementSibling, b.state_seconds === null ? "" : "for " + ago(b.state_seconds));
+  set(state.nextElementSibling, [b.state_seconds !== null && "for " + ago(b.state_seconds), b.restarts && many(b.restarts, "restart")].filter(Boolean).join(", "));
   const known = b.established !== null;
   $(".bar", line).hidden = !known;
   $(".established", line).style.width = known ? b.established / most * 100 + "%" : "0";
@@ -345,14 +355,15 @@ function showEvents() {
   events.sort((a, b) => b.number - a.number);
   events.length = Math.min(events.length, 2000);
   const list = events.filter(event => fits(event.text, event.pool, event.pod, event.node, event.backend, event.kind));
-  each($("#log"), list.slice(0, eventsShown), event => event.number, event => {
-    const item = make("li"), time = make("time"), at = new Date(event.time);
-    time.dateTime = time.title = event.time;
-    time.textContent = (at.toDateString() === new Date().toDateString() ? "" : day.format(at) + ", ") + clock.format(at);
-    item.append(time, make("span", "", event.severity));
+  each($("#log"), list.slice(0, eventsShown), event => event.first_number, event => {
+    const item = make("li");
+    item.append(make("time"), make("span", "", event.severity));
     return item;
   }, (item, event) => {
-    const times = event.times > 1 ? ` (${event.times} times)` : "";
+    const time = item.firstChild, at = new Date(event.time);
+    time.dateTime = time.title = event.time;
+    set(time, (at.toDateString() === new Date().toDateString() ? "" : day.format(at) + ", ") + clock.format(at));
+    const times = event.times > 1 ? ` (${event.times} times in ${ago(event.first_age_seconds - event.age_seconds)})` : "";
     set(item.lastChild, (event.pool && !event.text.includes("ool " + event.pool) ? "pool " + event.pool + ": " : "") + event.text + times);
   });
   $("#more").hidden = list.length <= eventsShown;
@@ -378,6 +389,11 @@ async function loadInside() {
   if (!pressed("pause")) show();
 }
 async function loadEvents() { events = (await get("events")).events.map(remember); }
+/// Adds an event, or puts one that has happened again in the place of its last occurrence.
+function takeIn(event) {
+  const at = events.findIndex(known => known.first_number === event.first_number);
+  if (at < 0) events.push(remember(event)); else if (events[at].number < event.number) events[at] = remember(event);
+}
 const remember = event => ({ ...event, at: performance.now() - event.age_seconds * 1000 });
 const age = event => (performance.now() - event.at) / 1000;
 const quietly = work => work().catch(() => {});

@@ -163,6 +163,7 @@ fn discovered(pool: &str, set: &BackendSet, previous: Option<&BackendSet>, facts
     };
     let came = |state: State| changes.came.iter().copied().filter(move |b| b.state() == state).collect::<Vec<_>>();
     let became = |state: State| changes.became(state).copied().collect::<Vec<_>>();
+    add(EventKind::Restarted, Severity::Warning, "has restarted", &changes.restarted);
     add(EventKind::Left, Severity::Ok, "left", &changes.left);
     add(EventKind::Came, Severity::Ok, "came, ready", &came(State::Ready));
     add(EventKind::Came, Severity::Ok, "came, not ready", &came(State::NotReady));
@@ -213,7 +214,8 @@ fn traefik(facts: &TraefikFacts, event: &Event<'_>, now: Instant) -> Option<Draf
                 }
                 Some(problem) if !facts.has_rival => {
                     let attempts = many(problem.attempts, "failed attempt");
-                    entry(Severity::Ok, format!("The configuration is verified again, after {attempts}"))
+                    let text = format!("The configuration is verified again, after {attempts}");
+                    entry(Severity::Ok, text).map(|entry| entry.with_gist("verified again"))
                 }
                 _ => None,
             }
@@ -225,7 +227,10 @@ fn traefik(facts: &TraefikFacts, event: &Event<'_>, now: Instant) -> Option<Draf
                 && facts.is_awaited(facts.problem.is_none(), now);
             match (is_new && !facts.has_rival, is_expected) {
                 (true, true) => entry(Severity::Ok, "Waiting for Traefik to start".to_owned()),
-                (true, false) => entry(Severity::Error, format!("The configuration is not verified: {error}")),
+                (true, false) => {
+                    let text = format!("The configuration is not verified: {error}");
+                    entry(Severity::Error, text).map(|entry| entry.with_gist(error.kind().to_string()))
+                }
                 (false, _) => None,
             }
         }

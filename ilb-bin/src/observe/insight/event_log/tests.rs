@@ -130,6 +130,48 @@ async fn what_comes_and_goes_again_and_again_displaces_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn many_that_come_and_go_at_the_same_time_displace_nothing_either() {
+    let (insight, pool) = insight();
+    let names: Vec<_> = (0..40).map(|n| format!("db-{n}")).collect();
+    pool.discovered(&pods(&names.iter().map(String::as_str).collect::<Vec<_>>()));
+    for _ in 0..50 {
+        for last in 1..=40 {
+            pool.standing_changed(address(last), Standing::Suspect, Some(Evidence::NoAnswer));
+        }
+        for last in 1..=40 {
+            pool.standing_changed(address(last), Standing::State(State::Ready), None);
+        }
+        advance(Duration::from_secs(10)).await;
+    }
+    let texts = texts(&insight);
+    assert_eq!(texts.len(), 2 + 2 * 40, "{texts:#?}");
+    assert!(texts[2..].iter().all(|text| text.starts_with("50× db-")), "{texts:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repetition_with_another_number_is_still_one_and_keeps_its_first_number() {
+    let (insight, pool) = insight();
+    let backends = set(&[State::Ready]);
+    pool.discovered(&backends);
+    push(&pool, &round_robin(&backends), &backends, "one");
+    let before = texts(&insight).len();
+    let mut numbers = std::collections::BTreeSet::new();
+    for attempts in 1..=3 {
+        for _ in 0..attempts {
+            pool.push_failed(&unreachable_traefik());
+        }
+        push(&pool, &round_robin(&backends), &backends, "one");
+        numbers.extend(insight.read(|facts| facts.log.iter().next().map(|event| event.first_number)));
+        advance(Duration::from_secs(60)).await;
+    }
+    let again = &texts(&insight)[before..];
+    assert_eq!(again.len(), 2, "{again:#?}");
+    assert!(again[0].starts_with("3× The configuration is not verified: Traefik cannot be reached"), "{again:#?}");
+    assert_eq!(again[1], "3× The configuration is verified again, after 3 failed attempts");
+    assert_eq!(numbers.len(), 1, "{numbers:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn events_are_bounded_in_number_and_in_age() {
     let (mut log, now) = (EventLog::default(), Instant::now());
     for n in 0..EventLog::MAX_EVENTS + 10 {

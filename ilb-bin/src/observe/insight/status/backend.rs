@@ -44,6 +44,7 @@ impl PoolFacts {
             state,
             state_seconds: self.states.get(address).map(|since| age(since, now)),
             zone: backend.zone().map(ToString::to_string),
+            restarts: backend.restarts(),
             capacity: backend.capacity().get(),
             why,
             evidence: self.evidence(backend).map(ToString::to_string),

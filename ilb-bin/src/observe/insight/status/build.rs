@@ -28,7 +28,7 @@ impl Facts {
         let (not_ready, degraded) = (self.not_ready(now), self.degraded(now));
         let (is_proved, is_starting) = (self.traefik.not_proved(now).is_none(), self.is_starting(now));
         let pools = self.pools.iter();
-        Status {
+        let mut status = Status {
             schema: 1,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             instance: (*self.instance).clone(),
@@ -43,7 +43,10 @@ impl Facts {
             siblings: self.siblings.status(now),
             pools: pools.map(|(name, pool)| pool.status(name, max_backends, (is_proved, is_starting), now)).collect(),
             events: self.last_events(now),
-        }
+            reasons: Vec::new(),
+        };
+        status.reasons = self.reasons(&status, now);
+        status
     }
 }
 

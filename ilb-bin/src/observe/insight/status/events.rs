@@ -39,6 +39,9 @@ pub(crate) struct LastEvents {
 pub(crate) struct EventStatus {
     /// Number, which rises with time.
     pub(crate) number: u64,
+    /// Number of the first occurrence, which stays when the same happens again.
+    #[serde(default)]
+    pub(crate) first_number: u64,
     /// Time of the last occurrence, by the clock of the machine: for display, since a clock may jump.
     pub(crate) time: String,
     pub(crate) age_seconds: f64,
@@ -85,6 +88,7 @@ impl LoggedEvent {
         let time = i64::try_from(since_epoch).ok().and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok());
         EventStatus {
             number: self.number,
+            first_number: self.first_number,
             time: time.map(|time| time.to_string()).unwrap_or_default(),
             age_seconds: age(self.at, now),
             times: self.times,
