@@ -94,6 +94,23 @@ fn each_alert_asks_for_this_release_and_for_metrics_that_exist_and_has_a_runbook
 
 #[test]
 #[ignore = "needs the testbed: make test"]
+fn each_alert_links_to_the_runbooks_of_the_project_unless_others_or_none_are_wanted() {
+    let chart = Chart::new().unwrap();
+    let home = serde_saphyr::from_str::<Value>(&chart.file("Chart.yaml").unwrap()).unwrap()["home"].clone();
+    let page = format!("{}/blob/main/chart/runbooks.md#", home.as_str().unwrap());
+    let links = |values: &str| -> Vec<Value> {
+        let values = format!("{{env: {{relay: a=b}}, metrics: {{prometheusRule: {{enabled: true{values}}}}}}}");
+        let rules =
+            chart.render(&values).unwrap().only("PrometheusRule").unwrap()["spec"]["groups"][0]["rules"].clone();
+        rules.as_array().unwrap().iter().map(|rule| rule["annotations"]["runbook_url"].clone()).collect()
+    };
+    let default = links("");
+    assert!(default.iter().all(|link| link.as_str().is_some_and(|link| link.starts_with(&page))), "{default:?}");
+    assert!(links(", runbookUrl: ''").iter().all(Value::is_null));
+}
+
+#[test]
+#[ignore = "needs the testbed: make test"]
 fn thresholds_of_alerts_are_values() {
     let chart = Chart::new().unwrap();
     let rules = |rule: &str| {
