@@ -14,7 +14,7 @@ CARGO_FUZZ := $(CACHE)/cargo-fuzz-$(CARGO_FUZZ_VERSION)/bin/cargo-fuzz
 LIBRARIES := ilb-discovery ilb-connections ilb-traefik-client ilb-reconciler ilb-siblings ilb-controller
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test demo chart-test fuzz docs chart-docs helm-lint helm-package image docker-build cluster-test site crates semver quick-start-test release release-prepare release-check release-pack release-push release-sign release-test image-test advisories chaos apps-test bench-discovery bench-propagation bench-apply bench-balance bench-rebalance bench-footprint bench-sizing test-matrix lint fmt testbed clean
+.PHONY: help build run test demo chart-test fuzz docs chart-docs helm-lint helm-package image docker-build cluster-test site crates semver quick-start-test release release-prepare release-check release-pack release-push release-sign release-test image-test advisories screenshots chaos apps-test bench-discovery bench-propagation bench-apply bench-balance bench-rebalance bench-footprint bench-sizing test-matrix lint fmt testbed clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -106,6 +106,10 @@ test-matrix: testbed ## Test versions of Kubernetes, Traefik and Helm and write 
 demo: ## Watch ilb at work: real pods, real connections, about a minute (DURATION=60s)
 	@echo "demo: building the demo (about 2 minutes the first time)" >&2
 	@$(CARGO) run --quiet --locked -p ilb-demo
+
+screenshots: testbed ## Take the pictures of the status page in docs/ (8 minutes; DURATION=180 for the seconds of each scene)
+	@integration-tests/testbed/prepare chromium chromedriver >/dev/null
+	@DURATION=$(DURATION) $(CARGO) run --quiet --workspace --all-features --locked --bin screenshots
 
 chaos: testbed ## Make faults at random moments and compare what happens with a model (10 minutes; DURATION=600, SEED=, SETUP=, STEPS=)
 	@# Debug builds, those of `make test`; a run of 10 minutes or more writes docs/reliability.md.

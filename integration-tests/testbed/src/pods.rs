@@ -50,9 +50,14 @@ impl Pods {
     /// Creates a pod without status. It is bound to a node, which does not exist, so that deleting it takes its grace
     /// period as it does in a real cluster.
     pub async fn create(&self, name: &str) -> anyhow::Result<()> {
+        self.create_on(name, "nowhere").await
+    }
+
+    /// Creates a pod without status on a node of this name, which does not exist.
+    pub async fn create_on(&self, name: &str, node: &str) -> anyhow::Result<()> {
         let pod = json!({
             "metadata": {"name": name, "labels": {"app": "backend"}},
-            "spec": {"nodeName": "nowhere", "containers": [{"name": "backend", "image": "none"}]},
+            "spec": {"nodeName": node, "containers": [{"name": "backend", "image": "none"}]},
         });
         self.api.create(&PostParams::default(), &serde_json::from_value(pod)?).await?;
         Ok(())
@@ -70,6 +75,15 @@ impl Pods {
             "podIPs": [{"ip": ip}],
             "conditions": [{"type": "Ready", "status": ready}],
         }});
+        self.api.patch_status(name, &PatchParams::default(), &Patch::Merge(status)).await?;
+        Ok(())
+    }
+
+    /// Writes how often the container has been restarted.
+    pub async fn set_restarts(&self, name: &str, restarts: u32) -> anyhow::Result<()> {
+        let container =
+            json!({"name": "backend", "image": "none", "imageID": "", "ready": true, "restartCount": restarts});
+        let status = json!({"status": {"containerStatuses": [container]}});
         self.api.patch_status(name, &PatchParams::default(), &Patch::Merge(status)).await?;
         Ok(())
     }

@@ -104,6 +104,27 @@ async fn plan_names_why_a_pod_is_not_taken() {
 
 #[tokio::test]
 #[ignore = "needs the testbed: make test"]
+async fn a_restart_of_a_pod_is_shown_and_pushes_nothing() {
+    let world = World::start(2).await.unwrap();
+    let pushes =
+        async || world.admin.metric("ilb_pushes_total{reason=\"backends\",result=\"in force\"}").await.unwrap();
+    let before = pushes().await;
+    world.pods.set_restarts(&World::pod(1), 1).await.unwrap();
+    world.pods.set_restarts(&World::pod(1), 2).await.unwrap();
+    eventually("the restarts are shown", async || {
+        let shown = world.ilb.ask(&["status", "--url", &world.admin.url("")]).await?;
+        ensure!(shown.stdout.contains("; 2 restarts"), "{}", shown.stdout);
+        Ok(())
+    })
+    .await
+    .unwrap();
+    let (_, events) = world.admin.get("/events").await.unwrap();
+    assert!(events.contains(&format!("{} has restarted", World::pod(1))), "{events}");
+    assert!((pushes().await - before).abs() < 0.5, "a restart alone changes nothing in Traefik");
+}
+
+#[tokio::test]
+#[ignore = "needs the testbed: make test"]
 async fn plan_without_an_api_server_fails_and_names_the_pool() {
     let mut world = World::on(ApiServer::start().await.unwrap(), 1, &[]).await.unwrap();
     world.api_server.kill().unwrap();
