@@ -102,6 +102,28 @@ async fn the_page_follows_a_pod_that_comes_and_one_that_goes() {
 
 #[tokio::test]
 #[ignore = "needs the testbed: make test"]
+async fn an_event_that_happens_again_stays_one_line_of_the_page() {
+    let world = World::start(2).await.unwrap();
+    let browser = Browser::start(Look::Light).await.unwrap();
+    browser.open(&world.admin.url("/")).await.unwrap();
+    browser.wait_to_see(&["Backends 2 ready"]).await.unwrap();
+    for _ in 0..3 {
+        world.set_pod(1, Readiness::NotReady).await.unwrap();
+        browser.wait_to_see(&["1 ready, 1 not ready"]).await.unwrap();
+        world.set_pod(1, Readiness::Ready).await.unwrap();
+        browser.wait_to_see(&["Backends 2 ready"]).await.unwrap();
+    }
+    let text = format!("{} is no longer ready", World::pod(1));
+    browser.wait_to_see(&[&format!("{text} (3 times in")]).await.unwrap();
+    let lines = format!(
+        "return [...document.querySelectorAll('#log li')].filter(li => li.textContent.includes('{text}')).length"
+    );
+    assert_eq!(browser.run(&lines).await.unwrap(), json!(1));
+    browser.close().await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs the testbed: make test"]
 async fn the_page_shows_the_outage_of_each_side_and_its_end() {
     let mut world = World::on(ApiServer::start().await.unwrap(), 2, &[]).await.unwrap();
     let browser = Browser::start(Look::Light).await.unwrap();
@@ -148,6 +170,12 @@ async fn the_page_shows_a_pool_and_a_traefik_that_are_not_active_beside_others_t
     let dead = format!("Traefik {}", two.url().replace("http://", ""));
     browser.wait_to_see(&["degraded: ", "Pool b: Traefik has no entry point nope", &dead]).await.unwrap();
     browser.screenshot("degraded").await.unwrap();
+    // Each problem leads to what to do about it.
+    let books = "return [...document.querySelectorAll('#problems li')].every(li => {
+        const book = li.querySelector('.runbook');
+        return !book.hidden && book.href.includes('/chart/runbooks.md#ilb') && book.rel === 'noreferrer';
+    })";
+    assert_eq!(browser.run(books).await.unwrap(), json!(true));
     // The pool in trouble comes first, is red, and is reached from the list of problems by the keyboard.
     let rows = "return [...document.querySelectorAll('.pool .row')].map(row =>
         [row.querySelector('.name').textContent, row.querySelector('.state-word').className])";

@@ -70,7 +70,7 @@ function show() {
   summary.className = status.summary.severity;
   const problems = showProblems(status), more = problems.length - 1;
   // The list has them all.
-  set(summary, status.level === "degraded" && more > 0 ? `degraded: ${problems[0].text} and ${more} more` : status.summary.text);
+  set(summary, status.level === "degraded" && more > 0 ? `degraded: ${problems[0].text}; and ${more} more` : status.summary.text);
   set($("#about"), status.summary.detail);
   showState(status.summary.severity);
   showFleet(status);

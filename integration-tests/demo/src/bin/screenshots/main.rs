@@ -21,7 +21,7 @@ const TEN_POOLS: [(&str, u16); 10] = [
     ("events", 5),
     ("inventory", 4),
     ("mail", 0),
-    ("metrics", 5),
+    ("payments", 5),
     ("orders", 7),
     ("sessions", 3),
     ("users", 5),
@@ -44,7 +44,7 @@ async fn one_pool(duration: Duration) -> anyhow::Result<()> {
     let mut scene = Scene::start(&[("mqtt", 8)]).await?;
     scene.play(duration.mul_f64(0.7)).await;
     scene.drain("mqtt", 0).await?;
-    scene.restart("mqtt", 5).await?;
+    scene.restart("mqtt", 1).await?;
     scene.fail("mqtt", 3);
     scene.play(duration.mul_f64(0.3)).await;
     let expected = ["degraded", "end early", "draining", "failing", "1 restart", "what to do"];

@@ -206,7 +206,9 @@ async fn clients(entry_point: SocketAddr, per_minute: u64) {
             let Ok(stream) = TcpStream::connect(entry_point).await else { return };
             let (mut stream, mut answer) = (BufReader::new(stream), String::new());
             for request in 0..life {
-                let line = format!("{}\n", "x".repeat(usize::try_from(request % 200).unwrap_or_default()));
+                // Bytes of its own, since clients that send the same cannot be told apart by the kernel's counts.
+                let length = (number * 61 + request * (number % 7 + 1)) % 400;
+                let line = format!("{}\n", "x".repeat(usize::try_from(length).unwrap_or_default()));
                 let answered = stream.write_all(line.as_bytes()).await.is_ok()
                     && stream.read_line(&mut answer).await.is_ok_and(|read| read > 0);
                 if !answered {
