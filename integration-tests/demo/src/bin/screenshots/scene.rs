@@ -55,7 +55,7 @@ const IDENTITY: [(&str, &str); 4] = [
     ("ILB_RELEASE", "shop-lb"),
 ];
 
-/// Ends of the names of pods, as a ReplicaSet makes them.
+/// Ends of the names of pods, as a `ReplicaSet` makes them.
 const ENDS: [&str; 8] = ["x7zq2", "k4m9p", "b2vfd", "q8wtl", "n5hjc", "r3gsx", "z6ydk", "c9tbv"];
 
 impl Scene {
@@ -88,8 +88,8 @@ impl Scene {
             tasks.spawn(clients(entry_point, u64::from(*count) * CONNECTIONS_PER_MINUTE));
         }
         admin.wait_until_ok("/readyz").await?;
-        let _parts = (ilb, Some((api_server, traefik)), None, folder);
-        Ok(Self { admin, pods: Some(pods), servers, _tasks: tasks, _parts })
+        let parts = (ilb, Some((api_server, traefik)), None, folder);
+        Ok(Self { admin, pods: Some(pods), servers, _tasks: tasks, _parts: parts })
     }
 
     /// Lets time pass: the curves of the page are made of it.
@@ -139,8 +139,8 @@ pub(crate) async fn degraded(one: &BareTraefik, two: &BareTraefik) -> anyhow::Re
     let (a, b) = (pool("a", "tcp"), pool("b", "nope"));
     let settings = format!("traefik: {{urls: ['{}', '{}']}}\npools:\n{a}{b}", one.url(), two.url());
     let (ilb, admin) = start_ilb(&folder, &settings, &[])?;
-    let _parts = (ilb, None, Some(backend), folder);
-    Ok(Scene { admin, pods: None, servers: BTreeMap::new(), _tasks: JoinSet::new(), _parts })
+    let parts = (ilb, None, Some(backend), folder);
+    Ok(Scene { admin, pods: None, servers: BTreeMap::new(), _tasks: JoinSet::new(), _parts: parts })
 }
 
 fn start_ilb(folder: &TempDir, settings: &str, variables: &[(&str, &str)]) -> anyhow::Result<(Ilb, Admin)> {
@@ -208,8 +208,8 @@ async fn clients(entry_point: SocketAddr, per_minute: u64) {
             for request in 0..life {
                 // Bytes of its own, since clients that send the same cannot be told apart by the kernel's counts.
                 let length = (number * 61 + request * (number % 7 + 1)) % 400;
-                let line = format!("{}\n", "x".repeat(usize::try_from(length).unwrap_or_default()));
-                let answered = stream.write_all(line.as_bytes()).await.is_ok()
+                let request = format!("{}\n", "x".repeat(usize::try_from(length).unwrap_or_default()));
+                let answered = stream.write_all(request.as_bytes()).await.is_ok()
                     && stream.read_line(&mut answer).await.is_ok_and(|read| read > 0);
                 if !answered {
                     return;
