@@ -88,8 +88,8 @@ impl Scene {
             tasks.spawn(clients(entry_point, u64::from(*count) * CONNECTIONS_PER_MINUTE));
         }
         admin.wait_until_ok("/readyz").await?;
-        let parts = (ilb, Some((api_server, traefik)), None, folder);
-        Ok(Self { admin, pods: Some(pods), servers, _tasks: tasks, _parts: parts })
+        let held = (ilb, Some((api_server, traefik)), None, folder);
+        Ok(Self { admin, pods: Some(pods), servers, _tasks: tasks, _parts: held })
     }
 
     /// Lets time pass: the curves of the page are made of it.
