@@ -155,6 +155,7 @@ function showProblems(status) {
     if (p.pool) item.append(Object.assign(make("a", p.text), { href: "#" + anchor(p.pool) })); else item.append(make("span", p.text));
     const more = make("a", "what to do", "runbook");
     more.rel = "noreferrer";
+    more.target = "_blank";
     more.setAttribute("aria-label", "what to do about: " + p.text);
     item.append(" ", more);
     return item;
