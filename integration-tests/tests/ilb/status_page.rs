@@ -181,7 +181,10 @@ async fn the_page_shows_a_pool_and_a_traefik_that_are_not_active_beside_others_t
         [row.querySelector('.name').textContent, row.querySelector('.state-word').className])";
     let expected = json!([["b", "state-word error"], ["a", "state-word ok"]]);
     assert_eq!(browser.run(rows).await.unwrap(), expected);
-    browser.run("document.querySelector('#problems a:not(.runbook)').focus(); document.activeElement.click()").await.unwrap();
+    browser
+        .run("document.querySelector('#problems a:not(.runbook)').focus(); document.activeElement.click()")
+        .await
+        .unwrap();
     browser.wait_to_see(&["Entry point nope"]).await.unwrap();
     assert_eq!(browser.complaints_of_axe().await.unwrap(), [""; 0]);
     browser
