@@ -50,7 +50,7 @@ pub(super) async fn api_server(cluster: &Cluster, findings: &mut Findings) -> bo
     let (name, oldest) = (text(&version, "/gitVersion").unwrap_or("of an unknown version"), OLDEST_MINOR);
     match minor(&version) {
         Some(minor) if minor < oldest => {
-            findings.failure(Check::Kubernetes, format!("Kubernetes {name} is too old: the chart needs 1.{oldest}"))
+            findings.failure(Check::Kubernetes, format!("Kubernetes {name} is too old: the chart needs 1.{oldest}"));
         }
         Some(_) => findings.ok(Check::Kubernetes, format!("Kubernetes {name}")),
         None => findings.warning(Check::Kubernetes, format!("Kubernetes {name} may be too old: 1.{oldest} is needed")),
