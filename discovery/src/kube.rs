@@ -14,7 +14,6 @@ mod endpoint_slices;
 mod families;
 mod follow;
 mod index;
-mod kubeconfig;
 mod object;
 mod options;
 mod pod;

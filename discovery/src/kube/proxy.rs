@@ -21,7 +21,6 @@ use kube::{
 use tokio::net::TcpStream;
 use tower::{BoxError, ServiceExt, util::BoxCloneSyncService};
 
-use super::kubeconfig;
 use crate::{Cause, Error};
 
 /// Reads the kubeconfig as kubectl does, the proxy included: it is the cluster's `proxy-url`, or the one that the
@@ -33,7 +32,8 @@ use crate::{Cause, Error};
 ///
 /// Returns an error if there is no kubeconfig, or if it or a variable cannot be used.
 pub async fn config_from_kubeconfig(options: &KubeConfigOptions) -> Result<Config, Error> {
-    config(kubeconfig::read(None)?, options, &ProxyVariables::from_env()).await
+    let kubeconfig = Kubeconfig::read().map_err(|error| Error::Client(Cause::new(error)))?;
+    config(kubeconfig, options, &ProxyVariables::from_env()).await
 }
 
 /// Reads the kubeconfig at `path` as [`config_from_kubeconfig`] reads the one that kubectl finds by itself. Paths in it
@@ -41,7 +41,8 @@ pub async fn config_from_kubeconfig(options: &KubeConfigOptions) -> Result<Confi
 ///
 /// Returns an error if it cannot be read, or if it or a variable cannot be used.
 pub async fn config_from_kubeconfig_file(path: &Path, options: &KubeConfigOptions) -> Result<Config, Error> {
-    config(kubeconfig::read(Some(path))?, options, &ProxyVariables::from_env()).await
+    let kubeconfig = Kubeconfig::read_from(path).map_err(|error| Error::Client(Cause::new(error)))?;
+    config(kubeconfig, options, &ProxyVariables::from_env()).await
 }
 
 async fn config(
