@@ -19,7 +19,13 @@ impl Closing {
 
     /// Returns the moment at which a run begins if nothing changes.
     fn rebalance_begins(&self) -> Option<Instant> {
-        self.rebalancing.missed_since?.max(self.knowledge.set_changed()).checked_add(self.policy.settle.0)
+        self.rebalancing.missed_since.and_then(|_| self.missed_since().checked_add(self.policy.settle.0))
+    }
+
+    /// Returns the moment since which the goals are missed with these backends.
+    fn missed_since(&self) -> Instant {
+        let set_changed = self.knowledge.set_changed();
+        self.rebalancing.missed_since.map_or(set_changed, |since| since.max(set_changed))
     }
 
     /// Closes connections of the fullest backends, as many as are due and as the others have room for.
@@ -38,7 +44,7 @@ impl Closing {
                 return (ClosingState::Waiting(Hold::ClientsAway), self.ledger.next_limit());
             }
             let most = left.min(self.ledger.trust_left());
-            if let Err(next) = self.together.wait_for_step(&goals, most, now) {
+            if let Err(next) = self.together.wait_for_step(&goals, most, self.missed_since(), now) {
                 return (state, next);
             }
             let per_second = per_second(&policy, goals.mean());

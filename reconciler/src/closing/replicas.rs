@@ -118,16 +118,24 @@ impl Together {
         self.portions(goals, 100).of(most)
     }
 
-    /// Begins the next step if it is due. At most `most` connections may be closed by all replicas. Returns an error while there
-    /// is nothing to close in the present step: the moment at which that may change without news.
-    pub(crate) fn wait_for_step(&mut self, goals: &Goals, most: u64, now: Instant) -> Result<(), Option<Instant>> {
+    /// Begins the next step if it is due. At most `most` connections may be closed by all replicas, and all have to have counted
+    /// `since` the goals were missed: one that has stopped is taken to be heard for seconds. Returns an error while there is
+    /// nothing to close in the present step: the moment at which that may change without news.
+    pub(crate) fn wait_for_step(
+        &mut self,
+        goals: &Goals,
+        most: u64,
+        since: Instant,
+        now: Instant,
+    ) -> Result<(), Option<Instant>> {
         if self.others.is_empty() {
             self.step = None;
             return Ok(());
         }
         let begun = self.step.as_ref().map(|step| step.begun);
         let is_over = begun.is_none_or(|begun| now.saturating_duration_since(begun) >= STEP);
-        let have_counted = || self.others.values().all(|other| begun.is_none_or(|begun| other.counted_at > begun));
+        let counted_after = begun.map_or(since, |begun| begun.max(since));
+        let have_counted = || self.others.values().all(|other| other.counted_at > counted_after);
         if is_over && have_counted() {
             let portions = self.portions(goals, STEP_PERCENT);
             self.step = Some(Step {
@@ -138,8 +146,9 @@ impl Together {
             });
         }
         match &self.step {
-            Some(step) if step.left == 0 => Err((!is_over).then(|| step.begun + STEP)),
-            _ => Ok(()),
+            Some(step) if step.left == 0 || step.begun < since => Err((!is_over).then(|| step.begun + STEP)),
+            Some(_) => Ok(()),
+            None => Err(None),
         }
     }
 

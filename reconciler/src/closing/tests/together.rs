@@ -94,6 +94,15 @@ impl Fleet {
         }
     }
 
+    fn add_backends(&mut self, more: usize) {
+        self.backends += more;
+        let all = (0..self.backends).map(|number| Backend::new(address(number), State::Ready));
+        let all = set(all);
+        for replica in &mut self.replicas {
+            replica.closing.backends(&all, &Origin::Relisted, self.now);
+        }
+    }
+
     fn totals(&self) -> Vec<usize> {
         let mut totals = vec![0; self.backends];
         for (_, backend, _) in self.clients.iter().filter_map(|client| client.at) {
@@ -289,6 +298,21 @@ fn nothing_is_closed_while_one_is_not_heard_or_does_not_count() {
     assert_eq!(state, ClosingState::Waiting(Hold::SiblingsNotHeard), "it is heard, and takes no part in the pool");
     assert_eq!(other, state, "its counts are old");
     fleet.period = 250 * MS;
+    fleet.run(4 * MINUTE);
+    assert!(fleet.is_level(), "{:?}", fleet.totals());
+}
+
+/// A sibling that has stopped is taken to be heard for seconds, which may be longer than a change takes to settle.
+#[test]
+fn nothing_is_closed_by_counts_of_before_the_change() {
+    let policy = ClosingPolicy { settle: Settle(SECOND), ..fast(50) };
+    let mut fleet = Fleet::new(&policy, &[vec![60, 60], vec![60, 60]], 2);
+    fleet.run(2 * MINUTE);
+    let normal = std::mem::replace(&mut fleet.period, 60 * MINUTE);
+    fleet.add_backends(2);
+    fleet.run(4 * SECOND);
+    assert_eq!(fleet.closed(), 0);
+    fleet.period = normal;
     fleet.run(4 * MINUTE);
     assert!(fleet.is_level(), "{:?}", fleet.totals());
 }
