@@ -118,7 +118,7 @@ async fn a_restart_of_a_pod_is_shown_and_pushes_nothing() {
     world.pods.set_restarts(&World::pod(1), 2).await.unwrap();
     eventually("the restarts are shown", async || {
         let shown = world.ilb.ask(&["status", "--url", &world.admin.url("")]).await?;
-        ensure!(shown.stdout.contains("; 2 restarts"), "{}", shown.stdout);
+        ensure!(shown.stdout.contains("2 restarts; "), "{}", shown.stdout);
         Ok(())
     })
     .await

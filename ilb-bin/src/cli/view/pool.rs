@@ -188,8 +188,8 @@ impl Columns {
             None => "–".to_owned(),
         });
         let restarts = backend.restarts.filter(|restarts| *restarts > 0);
-        let restarts = restarts.map(|restarts| format!("; {}", many(restarts.into(), "restart"))).unwrap_or_default();
-        let why = Cell::left(plain(&backend.why) + &restarts).style(QUIET_STYLE);
+        let restarts = restarts.map(|restarts| format!("{}; ", many(restarts.into(), "restart"))).unwrap_or_default();
+        let why = Cell::left(restarts + &plain(&backend.why)).style(QUIET_STYLE);
         let address = backend.address.to_string();
         let shares = match (self, backend.capacity) {
             (Self::Live, 2..) => format!(" ×{}", backend.capacity),
