@@ -53,6 +53,11 @@ const MAX_SINGLE_DRIFT: f64 = 0.1;
 /// Time since the last push after which any difference is repaired: a burst of any size then finds a plan that is exact.
 const REPAIRED_AFTER: Duration = Duration::from_secs(30);
 
+/// Time since the last push after which parts of a connection decide about the next one: siblings have counted by then. Before,
+/// replicas would follow each other's old news, and all lead their next connections to the same backend (a PostgreSQL at its
+/// limit refused sessions in two of six runs).
+const EXACT_AFTER: Duration = Duration::from_secs(1);
+
 /// Time since the last push after which the tolerances are halved: a small error costs more, the longer it lasts.
 const TOLERANCE_HALVED_AFTER: Duration = Duration::from_secs(60);
 
@@ -74,7 +79,10 @@ pub(crate) fn reason_to_push(drifts: &[Drift], since_push: Duration, picks: u32,
     // Backends with several shares differ by parts of a connection for no reason.
     let or_rest: Vec<f64> = drifts.iter().zip(&rest).map(|(s, rest)| rest - s.in_doubt).collect();
     let is_inexact = since_push >= REPAIRED_AFTER && range(&rest).max(range(&or_rest)) > 0.5 * share;
-    if is_inexact || range(&rest) > max_single_drift || leads_astray(drifts, picks, &max_excess) {
+    if is_inexact
+        || range(&rest) > max_single_drift
+        || leads_astray(drifts, picks, &max_excess, since_push >= EXACT_AFTER)
+    {
         return Some(Reason::Balance);
     }
     let after_rebuild: Vec<f64> = drifts.iter().map(|s| s.pushed - s.fresh).collect();
@@ -93,7 +101,7 @@ struct MaxExcess {
 ///
 /// The weights that are left tell the order of the next connections. Among backends with the same weight left the order
 /// is unknown, and the fullest is taken to be the next.
-fn leads_astray(drifts: &[Drift], picks: u32, max_excess: &MaxExcess) -> bool {
+fn leads_astray(drifts: &[Drift], picks: u32, max_excess: &MaxExcess, has_settled: bool) -> bool {
     // Rounding errors of divisions by a number of shares are far below this.
     const SAME: f64 = 1e-6;
     let highest = drifts.iter().map(|s| s.fresh).fold(f64::NEG_INFINITY, f64::max);
@@ -101,7 +109,7 @@ fn leads_astray(drifts: &[Drift], picks: u32, max_excess: &MaxExcess) -> bool {
     let mut left: Vec<f64> = drifts.iter().map(|s| s.pushed - s.opened).collect();
     let mut excess: Vec<f64> = drifts.iter().map(|s| highest - s.fresh).collect();
     let fullest = highest - lowest;
-    if picks > 0 && leads_next_astray(drifts, &excess, fullest, max_excess) {
+    if has_settled && picks > 0 && leads_next_astray(drifts, &excess, fullest, max_excess) {
         return true;
     }
     for pick in 0..picks {
@@ -210,10 +218,11 @@ mod tests {
         for (drift, pushed) in drifts.iter_mut().zip([1e6, 1e6 - 0.14, 1e6 - 0.2]) {
             (drift.pushed, drift.fresh_left) = (pushed, drift.fresh.ceil());
         }
-        assert_eq!(reason_to_push(&drifts, Duration::ZERO, PICKS, 0.22), Some(Reason::Balance));
+        assert_eq!(reason_to_push(&drifts, EXACT_AFTER, PICKS, 0.22), Some(Reason::Balance));
+        assert_eq!(reason_to_push(&drifts, Duration::ZERO, PICKS, 0.22), None, "siblings may not have counted yet");
         // A fresh plan would be no better.
         drifts[0].fresh_left = 1e6;
-        assert_eq!(reason_to_push(&drifts, Duration::ZERO, PICKS, 0.22), None);
+        assert_eq!(reason_to_push(&drifts, EXACT_AFTER, PICKS, 0.22), None);
     }
 
     #[test]
