@@ -41,7 +41,7 @@ pub(crate) struct Admission {
     cleared: Option<Cleared>,
 }
 
-/// What became of the connections of the pool while the backend was watched, which shows what its clients do now. A new
+/// Outcomes of the connections of the pool while the backend was watched, which show what its clients do now. A new
 /// backend gets all of those that only look in, and what its peers had before says nothing about them.
 #[derive(Clone, Copy, Debug)]
 struct Cleared {

@@ -34,11 +34,11 @@ pub struct Decision {
 /// Restriction of a ready backend by what is known of its connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Restriction {
-    /// It gets at most an equal share.
+    /// At most an equal share of the new connections.
     EqualShare,
-    /// It gets no new connections, because it has as many as it may have, or all have.
+    /// No new connections, because the backend has as many as it may have, or all have.
     Full,
-    /// It gets no new connections.
+    /// No new connections.
     LeftOut,
 }
 

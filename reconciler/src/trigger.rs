@@ -61,6 +61,9 @@ const EXACT_AFTER: Duration = Duration::from_secs(1);
 /// Time since the last push after which the tolerances are halved: a small error costs more, the longer it lasts.
 const TOLERANCE_HALVED_AFTER: Duration = Duration::from_secs(60);
 
+/// Difference between weights or connections that is none: rounding errors of divisions by a number of shares are far below.
+const SAME: f64 = 1e-6;
+
 /// Returns the reason for a push now; `None` if a push would gain too little. `picks` is the number of connections that
 /// are expected before a later push could be in force. `share` is the part of all connections that this replica gets: a
 /// connection of a sibling changes its drifts by about as much.
@@ -102,8 +105,6 @@ struct MaxExcess {
 /// The weights that are left tell the order of the next connections. Among backends with the same weight left the order
 /// is unknown, and the fullest is taken to be the next.
 fn leads_astray(drifts: &[Drift], picks: u32, max_excess: &MaxExcess, has_settled: bool) -> bool {
-    // Rounding errors of divisions by a number of shares are far below this.
-    const SAME: f64 = 1e-6;
     let highest = drifts.iter().map(|s| s.fresh).fold(f64::NEG_INFINITY, f64::max);
     let lowest = drifts.iter().map(|s| s.fresh).fold(f64::INFINITY, f64::min);
     let mut left: Vec<f64> = drifts.iter().map(|s| s.pushed - s.opened).collect();
@@ -135,7 +136,6 @@ fn leads_astray(drifts: &[Drift], picks: u32, max_excess: &MaxExcess, has_settle
 /// Traefik knows whole numbers: where parts of a connection make the difference between backends, those that a plan left out
 /// when it was pushed make none.
 fn leads_next_astray(drifts: &[Drift], excess: &[f64], fullest: f64, max_excess: &MaxExcess) -> bool {
-    const SAME: f64 = 1e-6;
     let highest = |value: fn(&Drift) -> f64| drifts.iter().map(value).fold(f64::NEG_INFINITY, f64::max);
     let (left, fresh) = (highest(|s| s.left), highest(|s| s.fresh_left));
     let emptiest = excess.iter().copied().fold(f64::INFINITY, f64::min);
