@@ -3,6 +3,7 @@
 //! Each subcommand is a module with two functions: `command` describes it for the parser and the help, `execute` runs it.
 
 mod admin_client;
+mod bundle;
 mod check;
 mod closer;
 mod completions;
@@ -44,6 +45,7 @@ const SUBCOMMANDS: &[Subcommand] = &[
     Subcommand { command: status::command, execute: status::execute },
     Subcommand { command: top::command, execute: top::execute },
     Subcommand { command: connections::command, execute: connections::execute },
+    Subcommand { command: bundle::command, execute: bundle::execute },
     Subcommand { command: closer::command, execute: closer::execute },
     Subcommand { command: version::command, execute: version::execute },
     Subcommand { command: completions::command, execute: |matches| completions::execute(matches, command()) },

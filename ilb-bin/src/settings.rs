@@ -38,7 +38,8 @@ use ilb_discovery::FileReader;
 pub(crate) use self::{
     admin::AdminSettings,
     backends::Backends,
-    definitions::KEYS,
+    definitions::{KEYS, is_variable},
+    effective::masked,
     inputs::{ClusterChoice, Inputs},
     instance::InstanceSettings,
     listen_address::ListenAddress,

@@ -88,10 +88,15 @@ impl AdminClient {
 
     /// Asks once for the document at this path.
     pub(super) async fn json<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        self.parse(&self.bytes(path).await?)
+    }
+
+    /// Asks once for the document at this path, and returns it as it is.
+    pub(super) async fn bytes(&self, path: &str) -> anyhow::Result<Vec<u8>> {
         let response = self.get(path).await?;
         let body = timeout(RESPONSE_TIMEOUT, response.bytes()).await;
         let body = body.with_context(|| format!("{} did not end its response in time", self.url()))?;
-        self.parse(&body.with_context(|| format!("the response of {} was interrupted", self.url()))?)
+        Ok(body.with_context(|| format!("the response of {} was interrupted", self.url()))?.into())
     }
 
     /// Opens the stream of statuses.

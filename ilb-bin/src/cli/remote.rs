@@ -100,6 +100,10 @@ impl Search {
         find(&self.client, &self.query).await
     }
 
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// Opens a port to each replica.
     async fn all(&self) -> Result<Vec<Replica>, Failure> {
         let mut replicas = Vec::new();
@@ -206,6 +210,12 @@ impl Replica {
     pub(super) async fn connections(&self, path: &str) -> anyhow::Result<ConnectionPage> {
         let page = self.client.json(path).await;
         page.map_err(|error| self.explained(error))
+    }
+
+    /// Asks for the document at this path, and returns it as it is.
+    pub(super) async fn document(&self, path: &str) -> anyhow::Result<Vec<u8>> {
+        let document = self.client.bytes(path).await;
+        document.map_err(|error| self.explained(error))
     }
 
     /// Opens the stream of statuses.

@@ -290,6 +290,11 @@ pub(super) static PROXY_PROTOCOL: Setting<ProxyProtocol> = Setting {
     about: "Version of the PROXY protocol by which Traefik passes the client's address to backends.",
 };
 
+/// Returns whether a variable is that of a setting.
+pub(crate) fn is_variable(name: &str) -> bool {
+    name == FILE_VARIABLE || KEYS.iter().any(|key| key.variables.contains(&name))
+}
+
 /// Table of all settings, in the order of the documentation and of `ilb check`.
 pub(crate) static KEYS: &[Key] = &[
     LOG_LEVEL.key(),

@@ -81,7 +81,7 @@ pub(super) fn table(settings: &[Effective]) -> String {
 }
 
 /// Hides the user and the password that a URL may contain.
-pub(super) fn masked(text: &str) -> String {
+pub(crate) fn masked(text: &str) -> String {
     match (text.find("://"), text.rfind('@')) {
         (Some(from), Some(to)) if from < to => format!("{}://***{}", &text[..from], &text[to..]),
         _ => text.to_owned(),

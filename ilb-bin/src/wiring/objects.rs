@@ -23,6 +23,13 @@ pub(crate) async fn get(client: &Client, path: &str) -> Result<Value, Unread> {
     request(client, Method::GET, path, Vec::new()).await
 }
 
+/// Reads a text, such as a log, by its path.
+pub(crate) async fn get_text(client: &Client, path: &str) -> Result<String, Unread> {
+    let request = Request::builder().uri(path).body(Vec::new());
+    let request = request.context("cannot create a request").map_err(Unread::Failed)?;
+    client.request_text(request).await.map_err(Unread::from_error)
+}
+
 /// Reads all objects of a list, those that match a label selector if one is given.
 pub(crate) async fn list(client: &Client, path: &str, selector: Option<&str>) -> Result<Vec<Value>, Unread> {
     let (mut items, mut token) = (Vec::new(), String::new());
@@ -61,22 +68,25 @@ pub(crate) fn is_name(text: &str) -> bool {
 async fn request(client: &Client, method: Method, path: &str, body: Vec<u8>) -> Result<Value, Unread> {
     let request = Request::builder().method(method).uri(path).header(CONTENT_TYPE, "application/json").body(body);
     let request = request.context("cannot create a request").map_err(Unread::Failed)?;
-    match client.request::<Value>(request).await {
-        Ok(answer) => Ok(answer),
-        Err(kube::Error::Api(status)) if status.is_not_found() => Err(Unread::NotFound),
-        Err(kube::Error::Api(status)) if status.is_forbidden() => Err(Unread::Forbidden(status.message.clone())),
-        Err(error) => Err(Unread::Failed(anyhow::Error::new(error))),
-    }
+    client.request::<Value>(request).await.map_err(Unread::from_error)
 }
 
 /// Returns a path with a query.
-fn with_query(path: &str, query: &[(&str, &str)]) -> String {
+pub(crate) fn with_query(path: &str, query: &[(&str, &str)]) -> String {
     let Ok(mut url) = Url::parse("http://api").and_then(|base| base.join(path)) else { return path.to_owned() };
     url.query_pairs_mut().extend_pairs(query);
     format!("{path}?{}", url.query().unwrap_or_default())
 }
 
 impl Unread {
+    fn from_error(error: kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) if status.is_not_found() => Self::NotFound,
+            kube::Error::Api(status) if status.is_forbidden() => Self::Forbidden(status.message.clone()),
+            error => Self::Failed(anyhow::Error::new(error)),
+        }
+    }
+
     /// Says why something could not be read, as the end of a sentence.
     pub(crate) fn reason(&self) -> String {
         match self {

@@ -112,7 +112,7 @@ async fn run(cluster: &Cluster, report: &mut Report) {
     check!(cluster, report, "the Traefik container is killed", crashes::end_of_traefik_is_repaired);
     check!(cluster, report, "documented commands, those of the predecessor too", install::documented_commands_work);
     check!(cluster, report, "the ilb containers of two pods are killed", crashes::end_of_one_ilb_of_two_is_not_noticed);
-    check!(cluster, report, "kubectl ilb shows both and checks the cluster", laptop::looked_at);
+    check!(cluster, report, "kubectl ilb shows both, collects a bundle and checks the cluster", laptop::looked_at);
     check!(cluster, report, "one of the two is left", crashes::one_replica_is_left);
     check!(cluster, report, "helm upgrade to another chart and other values", release::upgrade_cuts_nothing);
     check!(cluster, report, "helm rollback", release::rollback_cuts_nothing);

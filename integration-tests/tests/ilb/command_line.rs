@@ -45,6 +45,40 @@ async fn status_shows_a_running_ilb_and_its_exit_code_tells_readiness() {
 
 #[tokio::test]
 #[ignore = "needs the testbed: make test"]
+async fn a_bundle_has_what_a_running_ilb_tells_and_says_what_is_missing() {
+    let mut world = World::start(2).await.unwrap();
+    let _connections = world.connect_to_each(1).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = folder.path().join("bundle.tar");
+    let bundle = bundle.to_str().unwrap();
+    let made = world.ilb.ask(&["bundle", "--file", bundle, "--connections"]).await.unwrap();
+    assert_eq!((made.code, made.stdout.as_str()), (Some(0), ""), "{made:?}");
+    assert!(made.stderr.contains("bundle.tar: 4 of 4 files"), "{}", made.stderr);
+    let unpacked = Command::new("tar").args(["-xf", bundle, "-C"]).arg(folder.path()).status().await.unwrap();
+    assert!(unpacked.success());
+    let inside = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+    let inside = inside.filter(|path| path.is_dir()).collect::<Vec<_>>();
+    let [inside] = &inside[..] else { panic!("not one folder: {inside:?}") };
+    let read = |file: &str| fs::read_to_string(inside.join(file)).unwrap();
+    let json = |file: &str| serde_json::from_str::<Value>(&read(file)).unwrap();
+    assert_eq!(json("ilb/status.json")["pools"][0]["backends"].as_array().map(Vec::len), Some(2));
+    assert_eq!(json("ilb/connections.json")["connections"].as_array().map(Vec::len), Some(2));
+    assert!(json("ilb/events.json")["events"].as_array().is_some_and(|events| !events.is_empty()));
+    assert!(read("ilb/metrics.txt").contains("ilb_build_info"));
+    assert_eq!(json("manifest.json")["missing"], Value::Array(Vec::new()));
+
+    // What exists is kept, and where nothing answers there is no file.
+    let again = world.ilb.ask(&["bundle", "--file", bundle]).await.unwrap();
+    assert!(again.code == Some(1) && again.stderr.contains("name another with --file"), "{again:?}");
+    world.ilb.terminate().await.unwrap();
+    let other = folder.path().join("other.tar");
+    let silent = world.ilb.ask(&["bundle", "--file", other.to_str().unwrap()]).await.unwrap();
+    assert!(silent.code == Some(1) && silent.stderr.contains("no ilb can be reached"), "{silent:?}");
+    assert!(!other.exists());
+}
+
+#[tokio::test]
+#[ignore = "needs the testbed: make test"]
 async fn plan_shows_what_would_be_pushed_and_pushes_nothing() {
     let mut world = World::start(3).await.unwrap();
     let mut crowd = Crowd::default();

@@ -64,6 +64,11 @@ pub(super) async fn find(client: &Client, query: &Query) -> anyhow::Result<Vec<P
 }
 
 impl Pod {
+    /// Returns the place of its files among those of other pods.
+    pub(crate) fn folder(&self) -> String {
+        format!("{}/{}", self.namespace, self.name)
+    }
+
     /// Reads the fields of a pod; `None` if it has ended or has nothing of ilb, such as the pod of a `helm test`.
     fn from_object(pod: &Value, port: Option<u16>) -> Option<Self> {
         let phase = text(pod, "/status/phase").unwrap_or("Unknown").to_owned();

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use crate::{application::Held, balancer::FULL_NAME, cluster::Cluster};
 
-/// Checks that `kubectl ilb` shows two replicas and their sum, through ports that it forwards itself, and that the check of
-/// the cluster finds nothing wrong. Needs two replicas.
+/// Checks that `kubectl ilb` shows two replicas and their sum, through ports that it forwards itself, that a bundle has
+/// the logs of both, and that the check of the cluster finds nothing wrong. Needs two replicas.
 pub(crate) async fn looked_at(cluster: &Cluster) -> anyhow::Result<String> {
     let folder = tempfile::tempdir()?;
     symlink(binary()?, folder.path().join("kubectl-ilb"))?;
@@ -31,6 +31,15 @@ pub(crate) async fn looked_at(cluster: &Cluster) -> anyhow::Result<String> {
     ensure!(table.contains("2 of 2 replicas ready") && table.contains("by replica"), "{table}");
     let top = run("top my-lb | head -n 3")?;
     ensure!(top.contains("through 2 replicas"), "{top}");
+
+    let bundle = folder.path().join("bundle.tar");
+    run(&format!("bundle my-lb --file {}", bundle.display()))?;
+    let listed = cluster.shell(&format!("tar -tf {}", bundle.display()))?;
+    for ending in ["/ilb.log", "/traefik.log", "/pod.json", "/status.json"] {
+        let found = listed.lines().filter(|line| line.ends_with(ending)).count();
+        ensure!(found == 2, "{found} of {ending}: {listed}");
+    }
+    ensure!(listed.contains("release-my-lb/deployments.json"), "{listed}");
 
     let check = run("check --cluster=default --release my-lb -o json --wait")?;
     let check: Value = serde_json::from_str(&check)?;
