@@ -7,6 +7,7 @@ mod impostor;
 mod impostors;
 mod limit;
 mod page;
+mod plan;
 mod postgresql;
 mod replicas;
 mod totals;
