@@ -115,6 +115,8 @@ impl Network {
 /// by their own addresses. Only in a namespace of one's own.
 #[derive(Debug)]
 pub struct Neighbour {
+    /// Number of the device that leads there, which no other one of this namespace has.
+    number: u16,
     /// Keeps the namespace alive.
     holder: Child,
     namespace: File,
@@ -123,53 +125,110 @@ pub struct Neighbour {
 impl Neighbour {
     /// Creates the namespace, and the device that leads there.
     pub fn new() -> anyhow::Result<Self> {
+        Self::numbered(0)
+    }
+
+    fn numbered(number: u16) -> anyhow::Result<Self> {
         let mut command = in_a_network("setpriv");
         command.args(["--pdeathsig", "KILL", "--", "sh", "-c", "echo; exec cat"]);
         let mut holder = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("cannot run unshare")?;
         // With the first line, the namespace is there.
         BufReader::new(holder.stdout.take().context("no output")?).read_line(&mut String::new())?;
         let namespace = format!("/proc/{}/ns/net", holder.id());
-        let this = Self { namespace: File::open(&namespace).with_context(|| namespace.clone())?, holder };
+        let namespace = File::open(&namespace).with_context(|| namespace.clone())?;
+        let this = Self { number, namespace, holder };
+        let (device, gateway, address) = (this.device(), this.gateway(), this.address());
         batch(&format!(
-            "link add neighbour type veth peer name here netns {}\naddress add 10.254.0.1/24 dev neighbour\n\
-             link set neighbour up\n",
+            "link add {device} type veth peer name here netns {}\naddress add {gateway}/24 dev {device}\n\
+             link set {device} up\n",
             this.holder.id()
         ))?;
         // Other devices than loopback may neither send nor receive its addresses unless they are allowed to.
-        fs::write("/proc/sys/net/ipv4/conf/neighbour/route_localnet", "1")?;
+        fs::write(format!("/proc/sys/net/ipv4/conf/{device}/route_localnet"), "1")?;
         // The loopback device there stays down, so that its addresses are free to be those of this namespace.
-        let there = "echo 1 > /proc/sys/net/ipv4/conf/here/route_localnet && ip address add 10.254.0.2/24 dev here && \
-                     ip link set here up && ip route add 127.0.0.0/8 via 10.254.0.1 dev here src 10.254.0.2";
-        run("nsenter", &[&format!("--net={namespace}"), "sh", "-c", there])?;
+        this.run_there(&format!(
+            "echo 1 > /proc/sys/net/ipv4/conf/here/route_localnet && ip address add {address}/24 dev here && \
+             ip link set here up && ip route add 127.0.0.0/8 via {gateway} dev here src {address} && \
+             ip route add {} via {gateway} dev here",
+            Self::ALL
+        ))?;
         Ok(this)
+    }
+
+    /// Creates a namespace such as that of another pod, which reaches whatever this one does, and the other neighbours. No
+    /// other pod of this namespace may have this number, which is not 0.
+    pub fn numbered_pod(number: u16) -> anyhow::Result<Self> {
+        let this = Self::numbered(number)?;
+        fs::write("/proc/sys/net/ipv4/ip_forward", "1")?;
+        this.run_there(&format!("ip link set lo up && ip route add default via {} dev here", this.gateway()))?;
+        Ok(this)
+    }
+
+    /// Loses all packets between this pod and another one, both of which have numbers.
+    pub fn cut_off(&self, other: &Self) -> anyhow::Result<()> {
+        let (own, other) = (self.address(), other.address());
+        let rule = |from: Ipv4Addr, to: Ipv4Addr| format!("rule add from {from} to {to} blackhole\n");
+        batch(&[rule(own, other), rule(other, own)].concat())
     }
 
     /// Makes every address of `network` one of the other namespace, at which servers there are reached from here: other hosts.
     pub fn host_network(&self, network: &str) -> anyhow::Result<()> {
-        let namespace = format!("--net=/proc/{}/ns/net", self.holder.id());
-        run("nsenter", &[&namespace, "ip", "route", "add", "local", network, "dev", "here"])?;
-        run("ip", &["route", "add", network, "via", "10.254.0.2", "dev", "neighbour"])
+        self.run_there(&format!("ip route add local {network} dev here"))?;
+        run("ip", &["route", "add", network, "via", &self.address().to_string(), "dev", &self.device()])
     }
 
     /// Switches the loopback device there on, so that programs there reach each other by it, and no longer those here.
     pub fn open_loopback(&self) -> anyhow::Result<()> {
-        let namespace = format!("--net=/proc/{}/ns/net", self.holder.id());
-        run("nsenter", &[&namespace, "ip", "link", "set", "lo", "up"])
+        self.run_there("ip link set lo up")
     }
 
     /// Creates a namespace such as that of another pod: it has a loopback device of its own, and of this one it reaches the
     /// addresses of `network`, such as a [network of hosts](host_network).
     pub fn pod(network: &str) -> anyhow::Result<Self> {
         let this = Self::new()?;
-        let there = format!("ip link set lo up && ip route add {network} via 10.254.0.1 dev here");
-        let mut command = this.network().command(Command::new("sh").args(["-c", &there]));
-        let status = command.status().context("cannot run nsenter")?;
-        ensure!(status.success(), "{there} failed");
+        this.run_there(&format!("ip link set lo up && ip route add {network} via {} dev here", this.gateway()))?;
         Ok(this)
     }
 
-    /// Address of the namespace.
-    pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 254, 0, 2);
+    /// Address of the namespace that has no number.
+    pub const ADDRESS: Ipv4Addr = Self::address_of(0);
+
+    /// Network of the addresses of all namespaces.
+    const ALL: &str = "10.240.0.0/12";
+
+    /// Returns its number.
+    pub fn number(&self) -> u16 {
+        self.number
+    }
+
+    /// Returns the address of the namespace.
+    pub fn address(&self) -> Ipv4Addr {
+        Self::address_of(self.number)
+    }
+
+    /// Returns the address of the namespace with this number.
+    pub const fn address_of(number: u16) -> Ipv4Addr {
+        let [high, low] = number.to_be_bytes();
+        Ipv4Addr::new(10, 254 - high % 14, low, 2)
+    }
+
+    /// Returns the address of this namespace in the network that both have.
+    fn gateway(&self) -> Ipv4Addr {
+        let [a, b, c, _] = self.address().octets();
+        Ipv4Addr::new(a, b, c, 1)
+    }
+
+    fn device(&self) -> String {
+        format!("neighbour{}", self.number)
+    }
+
+    /// Runs a script of the shell there.
+    fn run_there(&self, script: &str) -> anyhow::Result<()> {
+        let mut command = self.network().command(Command::new("sh").args(["-c", script]));
+        let status = command.status().context("cannot run nsenter")?;
+        ensure!(status.success(), "{script} failed");
+        Ok(())
+    }
 
     /// Returns the network that programs are in which run there.
     pub fn network(&self) -> Network {

@@ -4,13 +4,13 @@ use std::{fmt, net::SocketAddr, time::Duration};
 
 use anyhow::{Context, ensure};
 use ilb_benches::{alone, processor_time::seconds_of, run::Run};
-use ilb_testbed::{ApiServer, Connection, Ilb, Net, eventually, open_loopback};
+use ilb_testbed::{ApiServer, Connection, Ilb, eventually, open_loopback};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
 use crate::{
     elsewhere::Elsewhere,
-    system::{IlbAndTraefik, Siblings, open_network},
+    system::{IlbAndTraefik, Siblings, backend_address, open_network},
 };
 
 /// Argument that requests the measurement.
@@ -63,15 +63,14 @@ pub(crate) async fn measure(backends: &str) -> anyhow::Result<()> {
     open_loopback()?;
     open_network()?;
     let count: u16 = backends.parse().context("a number of backends")?;
-    let group = Net::for_this_process()?.group();
-    let addresses: Vec<SocketAddr> = (0..count).map(|index| group.address(index, 4_000)).collect();
+    let addresses: Vec<SocketAddr> = (0..count).map(|index| backend_address(index, 4_000)).collect();
     let _backends = Elsewhere::start(&addresses).await?;
     let api_server = ApiServer::start().await?;
     let siblings = Siblings::new(&api_server).await?;
     let mut replicas = Vec::new();
     for _ in 0..MOST_REPLICAS {
-        let port = IlbAndTraefik::free_port();
-        replicas.push(IlbAndTraefik::start_beside_others(port, &addresses, Some(&siblings)).await?);
+        let number = IlbAndTraefik::free_number();
+        replicas.push(IlbAndTraefik::start_beside_others(number, &addresses, Some(&siblings)).await?);
     }
     let mut connections = Vec::new();
     for replica in &replicas {
@@ -84,8 +83,8 @@ pub(crate) async fn measure(backends: &str) -> anyhow::Result<()> {
     let apart = mean_cores(&replicas).await?;
     for number in REPLICAS {
         let together = &replicas[..number];
-        let ports: Vec<u16> = together.iter().map(IlbAndTraefik::port).collect();
-        siblings.list_together(&ports, false).await?;
+        let numbers: Vec<u16> = together.iter().filter_map(IlbAndTraefik::number).collect();
+        siblings.list_together(&numbers).await?;
         for replica in together {
             replica.wait_until_hearing(number - 1).await?;
         }

@@ -233,11 +233,6 @@ impl Scenario {
         matches!(self.events, Events::Replicas(_))
     }
 
-    /// Returns whether the last replica is cut off from its siblings.
-    pub(crate) fn cuts_off_replica(&self) -> bool {
-        matches!(self.events, Events::Replicas(Some(Event::CutOffReplica)))
-    }
-
     /// Returns the part of the clients that come to replica `index` of `count`.
     pub(crate) fn part(&self, index: usize, count: usize) -> f64 {
         #[allow(clippy::cast_precision_loss, reason = "there are few replicas")]

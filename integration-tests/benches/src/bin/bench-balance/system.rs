@@ -24,7 +24,7 @@ use tokio::{
 
 pub(crate) use self::{
     ilb::IlbAndTraefik,
-    siblings::{Siblings, open_network},
+    siblings::{Siblings, backend_address, open_network},
 };
 use self::{
     ilb::{Members, Method, Proxy},
@@ -46,8 +46,8 @@ pub(crate) struct System {
 
 /// One replica of a contender: a process, or ilb with its Traefik.
 ///
-/// Replicas that are no siblings reach the same backends at addresses of their own each, so that in the common network
-/// namespace one sees no connections but its own, as in a pod.
+/// Replicas in the same network namespace reach the same backends at addresses of their own each, so that one sees no
+/// connections but its own, as in a pod. Those before common addresses are in network namespaces of their own.
 pub(crate) struct Replica {
     pub(crate) entry: SocketAddr,
     pub(crate) backends: Vec<SocketAddr>,
@@ -97,13 +97,13 @@ impl System {
             }
             return Ok(());
         }
-        let new: Vec<u16> = (0..count).map(|_| IlbAndTraefik::free_port()).collect();
+        let new: Vec<u16> = (0..count).map(|_| IlbAndTraefik::free_number()).collect();
         if let Some(siblings) = &self.siblings {
-            let ports: Vec<u16> = self.ilbs().map(IlbAndTraefik::port).chain(new.iter().copied()).collect();
-            siblings.list_together(&ports, self.scenario.cuts_off_replica()).await?;
+            let all: Vec<u16> = self.ilbs().filter_map(IlbAndTraefik::number).chain(new.iter().copied()).collect();
+            siblings.list_together(&all).await?;
         }
-        for port in new {
-            let both = IlbAndTraefik::start_beside_others(port, backends, self.siblings.as_ref()).await?;
+        for number in new {
+            let both = IlbAndTraefik::start_beside_others(number, backends, self.siblings.as_ref()).await?;
             self.replicas.push(Replica {
                 entry: both.traefik.entry_point(),
                 backends: backends.to_vec(),
@@ -148,7 +148,12 @@ impl System {
 
     /// Cuts off the last replica from its siblings, if it has some.
     pub(crate) fn cut_off_replica(&self) -> anyhow::Result<()> {
-        if self.siblings.is_some() { Siblings::cut_off() } else { Ok(()) }
+        if self.siblings.is_none() {
+            return Ok(());
+        }
+        let ilbs: Vec<_> = self.ilbs().collect();
+        let Some((last, others)) = ilbs.split_last() else { return Ok(()) };
+        others.iter().try_for_each(|other| last.cut_off(other))
     }
 
     fn common_backends(&self) -> anyhow::Result<Vec<SocketAddr>> {
@@ -214,7 +219,7 @@ impl System {
         match &replica.control {
             Control::Ilb(both) => match &both.traefik {
                 Proxy::Chart(traefik) => Some((Arc::clone(traefik), &replica.backends)),
-                Proxy::OfUser(_) => None,
+                Proxy::InPod(_) => None,
             },
             _ => None,
         }
@@ -234,8 +239,12 @@ impl System {
 fn addresses(scenario: &Scenario) -> anyhow::Result<(u16, Vec<SocketAddr>)> {
     static STARTED: AtomicU16 = AtomicU16::new(0);
     let port = 5_000 + STARTED.fetch_add(1, Ordering::Relaxed);
+    let indices = (0u16..).take(scenario.backends);
+    if scenario.has_siblings() {
+        return Ok((port, indices.map(|i| backend_address(i, port)).collect()));
+    }
     let group = Net::for_this_process()?.group();
-    Ok((port, (0u16..).take(scenario.backends).map(|i| group.address(i, port)).collect()))
+    Ok((port, indices.map(|i| group.address(i, port)).collect()))
 }
 
 impl Replica {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use ilb_testbed::{Admin, BareTraefik, Ilb, Net, Pods, Process, Signal, Traefik, eventually};
+use ilb_testbed::{Admin, BareTraefik, Ilb, Neighbour, Net, Pods, Process, Signal, Traefik, eventually};
 use tempfile::TempDir;
 
 use super::siblings::Siblings;
@@ -21,14 +21,16 @@ pub(crate) struct IlbAndTraefik {
     pub(crate) admin: Admin,
     pub(crate) traefik: Proxy,
     pub(super) members: Members,
+    /// Network namespace of a replica that is in one of its own.
+    pod: Option<Neighbour>,
 }
 
 /// The Traefik of a replica.
 pub(crate) enum Proxy {
     /// A Traefik as the chart installs it, before backends of its own.
     Chart(Arc<Traefik>),
-    /// A Traefik that has a user of its own, by whom its connections are told from those of other replicas to the same backends.
-    OfUser(Box<BareTraefik>),
+    /// A Traefik in a network namespace of its own, before backends that others have, too.
+    InPod(Box<BareTraefik>),
 }
 
 /// The source from which ilb discovers its backends.
@@ -83,46 +85,42 @@ impl IlbAndTraefik {
             }
         }
         let ilb = Ilb::start(&variables)?;
-        Ok(Self { ilb, admin, traefik: Proxy::Chart(Arc::new(traefik)), members })
+        Ok(Self { ilb, admin, traefik: Proxy::Chart(Arc::new(traefik)), members, pod: None })
     }
 
-    /// Returns the port of a replica that is to be [started](Self::start_beside_others).
-    pub(crate) fn free_port() -> u16 {
-        static STARTED: AtomicU16 = AtomicU16::new(0);
-        FIRST_ADMIN_PORT + STARTED.fetch_add(1, Ordering::Relaxed)
+    /// Returns the number of a replica that is to be [started](Self::start_beside_others).
+    pub(crate) fn free_number() -> u16 {
+        static STARTED: AtomicU16 = AtomicU16::new(1);
+        STARTED.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Starts a replica before backends that others have, too, and waits until it is ready. It hears those that `siblings`
-    /// list for it, which the caller does before.
+    /// Starts a replica before backends that others have, too, in a network namespace of its own as that of a pod, and waits
+    /// until it is ready. It hears those that `siblings` list for it, which the caller does before.
     pub(crate) async fn start_beside_others(
-        port: u16,
+        number: u16,
         backends: &[SocketAddr],
         siblings: Option<&Siblings>,
     ) -> anyhow::Result<Self> {
-        let number = port - FIRST_ADMIN_PORT;
-        let traefik = BareTraefik::builder()
-            .of_user(21_000 + u32::from(number), FIRST_API_PORT + number)
-            .drain(DRAIN_TIME)
-            .start()
-            .await?;
-        let admin = Admin::new((Net::for_this_process()?.host()?, port).into())?;
+        let pod = Neighbour::numbered_pod(number)?;
+        let (network, address) = (pod.network(), pod.address());
+        let traefik = BareTraefik::builder().at(address).within(network.clone()).drain(DRAIN_TIME).start().await?;
+        let admin = Admin::new((address, ADMIN_PORT).into())?;
         let folder = tempfile::Builder::new().prefix("bench-backends-").tempdir()?;
         let file = write_backends(&folder, backends, &vec![1; backends.len()])?;
-        // Siblings may have several addresses, of which each leads here.
-        let (url, admin_address) = (traefik.url(), format!("0.0.0.0:{port}"));
+        let (url, admin_address) = (traefik.url(), admin.address().to_string());
         let mut variables = vec![
             ("ILB_ADMIN_ADDRESS", admin_address.as_str()),
             ("TRAEFIK_API_URL", url.as_str()),
-            ("ILB_ALLOW_LOOPBACK_BACKENDS", "true"),
             ("ILB_BACKENDS_FILE", &file),
         ];
-        let setting = siblings.map(|siblings| siblings.setting(port));
+        let setting = siblings.map(|siblings| siblings.setting(number));
         if let (Some(siblings), Some(setting)) = (siblings, &setting) {
             variables.extend([("KUBECONFIG", siblings.kubeconfig()), ("ILB_SIBLINGS", setting)]);
         }
-        let ilb = Ilb::start(&variables)?;
+        let ilb = Ilb::start_within(&network, &variables)?;
         admin.wait_until_ok("/readyz").await?;
-        Ok(Self { ilb, admin, traefik: Proxy::OfUser(Box::new(traefik)), members: Members::File(folder) })
+        let (traefik, members) = (Proxy::InPod(Box::new(traefik)), Members::File(folder));
+        Ok(Self { ilb, admin, traefik, members, pod: Some(pod) })
     }
 
     /// Waits until this many siblings are heard.
@@ -136,29 +134,35 @@ impl IlbAndTraefik {
         .await
     }
 
-    /// Returns the port at which the siblings ask.
-    pub(crate) fn port(&self) -> u16 {
-        self.admin.address().port()
+    /// Loses all packets between this replica and another one.
+    pub(super) fn cut_off(&self, other: &Self) -> anyhow::Result<()> {
+        let pods = self.pod.as_ref().zip(other.pod.as_ref());
+        let (own, other) = pods.context("replicas in the same network namespace cannot be cut off from each other")?;
+        own.cut_off(other)
+    }
+
+    /// Returns the number of a replica that was [started beside others](Self::start_beside_others).
+    pub(crate) fn number(&self) -> Option<u16> {
+        self.pod.as_ref().map(Neighbour::number)
     }
 }
 
-/// Ports of the APIs of Traefiks that have users of their own, and those of their ilbs: by its port, an ilb finds its Traefik.
-const FIRST_API_PORT: u16 = 18_000;
-const FIRST_ADMIN_PORT: u16 = 19_000;
+/// Port of the admin server, at which siblings ask.
+pub(super) const ADMIN_PORT: u16 = 8081;
 
 impl Proxy {
     /// Returns the address that clients connect to.
     pub(crate) fn entry_point(&self) -> SocketAddr {
         match self {
             Self::Chart(traefik) => traefik.entry_point(),
-            Self::OfUser(traefik) => traefik.entry_point(),
+            Self::InPod(traefik) => traefik.entry_point(),
         }
     }
 
     pub(super) fn process(&self) -> anyhow::Result<&Process> {
         match self {
             Self::Chart(traefik) => traefik.process(),
-            Self::OfUser(traefik) => traefik.process(),
+            Self::InPod(traefik) => traefik.process(),
         }
     }
 
@@ -166,7 +170,7 @@ impl Proxy {
     pub(super) async fn reloads(&self) -> anyhow::Result<f64> {
         match self {
             Self::Chart(traefik) => traefik.metric("traefik_config_reloads_total").await,
-            Self::OfUser(traefik) => traefik.metric("traefik_config_reloads_total").await,
+            Self::InPod(traefik) => traefik.metric("traefik_config_reloads_total").await,
         }
     }
 
@@ -174,7 +178,7 @@ impl Proxy {
     pub(super) fn reload(&self) -> anyhow::Result<()> {
         match self {
             Self::Chart(traefik) => traefik.rewrite_bootstrap(),
-            Self::OfUser(_) => anyhow::bail!("this Traefik has no other writer"),
+            Self::InPod(_) => anyhow::bail!("this Traefik has no other writer"),
         }
     }
 
@@ -182,7 +186,7 @@ impl Proxy {
     pub(super) fn drain(&self) -> anyhow::Result<()> {
         match self {
             Self::Chart(traefik) => traefik.process()?.signal(Signal::TERM),
-            Self::OfUser(traefik) => traefik.signal(Signal::TERM),
+            Self::InPod(traefik) => traefik.signal(Signal::TERM),
         }
     }
 }
