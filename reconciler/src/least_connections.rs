@@ -266,7 +266,8 @@ impl LeastConnections {
         let fresh = self.weigh(&eligible, now);
         let drift = |(at, tracked): (usize, &&Tracked)| in_force.drift(tracked, &fresh.of(at, tracked));
         let drifts: Vec<Drift> = eligible.iter().enumerate().map(drift).collect();
-        reason_to_push(&drifts, since_push, self.arrivals.expected(), fresh.share())
+        let have_counted = self.siblings.as_ref().is_some_and(|s| s.have_counted_since(in_force.since, now));
+        reason_to_push(&drifts, since_push, self.arrivals.expected(), fresh.share(), have_counted)
     }
 
     fn new_decision(&self, reason: Reason, now: Instant) -> Decision {

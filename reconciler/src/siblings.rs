@@ -256,6 +256,12 @@ impl Siblings {
         Sharing { share, siblings: siblings.collect() }
     }
 
+    /// Returns `true` if some siblings are heard, and all of them have counted since `moment`.
+    pub(crate) fn have_counted_since(&self, moment: Instant, now: Instant) -> bool {
+        let mut heard = self.heard_ones(now).peekable();
+        heard.peek().is_some() && heard.all(|(_, sibling)| sibling.counted_at >= moment)
+    }
+
     fn heard_ones(&self, now: Instant) -> impl Iterator<Item = (&ReplicaId, &Sibling)> {
         self.others.iter().filter(move |(_, sibling)| sibling.is_heard(now))
     }

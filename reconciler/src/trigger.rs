@@ -53,9 +53,9 @@ const MAX_SINGLE_DRIFT: f64 = 0.1;
 /// Time since the last push after which any difference is repaired: a burst of any size then finds a plan that is exact.
 const REPAIRED_AFTER: Duration = Duration::from_secs(30);
 
-/// Time since the last push after which parts of a connection decide about the next one: siblings have counted by then. Before,
-/// replicas would follow each other's old news, and all lead their next connections to the same backend (a PostgreSQL at its
-/// limit refused sessions in two of six runs).
+/// Time since the last push after which parts of a connection decide about the next one, also if siblings have not counted since.
+/// Before they have, replicas would follow each other's old news, and all lead their next connections to the same backend (a
+/// PostgreSQL at its limit refused sessions in two of six runs).
 const EXACT_AFTER: Duration = Duration::from_secs(1);
 
 /// Time since the last push after which the tolerances are halved: a small error costs more, the longer it lasts.
@@ -66,8 +66,15 @@ const SAME: f64 = 1e-6;
 
 /// Returns the reason for a push now; `None` if a push would gain too little. `picks` is the number of connections that
 /// are expected before a later push could be in force. `share` is the part of all connections that this replica gets: a
-/// connection of a sibling changes its drifts by about as much.
-pub(crate) fn reason_to_push(drifts: &[Drift], since_push: Duration, picks: u32, share: f64) -> Option<Reason> {
+/// connection of a sibling changes its drifts by about as much. `siblings_have_counted` tells that there are siblings, and all
+/// that are heard have counted since the last push: what it left out is in their counts.
+pub(crate) fn reason_to_push(
+    drifts: &[Drift],
+    since_push: Duration,
+    picks: u32,
+    share: f64,
+    siblings_have_counted: bool,
+) -> Option<Reason> {
     let tolerance = 1.0 / (1.0 + since_push.as_secs_f64() / TOLERANCE_HALVED_AFTER.as_secs_f64());
     // Replicas that know the same err alike, and what they tolerate adds up, as by their shares. The errors of others cancel
     // each other in part, as by the roots of them. The middle of both was the best in the simulation.
@@ -84,7 +91,7 @@ pub(crate) fn reason_to_push(drifts: &[Drift], since_push: Duration, picks: u32,
     let is_inexact = since_push >= REPAIRED_AFTER && range(&rest).max(range(&or_rest)) > 0.5 * share;
     if is_inexact
         || range(&rest) > max_single_drift
-        || leads_astray(drifts, picks, &max_excess, since_push >= EXACT_AFTER)
+        || leads_astray(drifts, picks, &max_excess, siblings_have_counted || since_push >= EXACT_AFTER)
     {
         return Some(Reason::Balance);
     }
@@ -175,20 +182,20 @@ mod tests {
 
     #[test]
     fn arrivals_where_the_plan_puts_them_need_no_push() {
-        assert_eq!(reason_to_push(&drifts(30.0, &[0.0; 10], 7.0), Duration::ZERO, PICKS, 1.0), None);
+        assert_eq!(reason_to_push(&drifts(30.0, &[0.0; 10], 7.0), Duration::ZERO, PICKS, 1.0, false), None);
     }
 
     #[test]
     fn a_departure_matters_once_the_next_connection_would_go_to_one_of_the_fullest() {
         let mut drifts = drifts(3.0, &[1.0, 0.0, 0.0, 0.0], 0.0);
-        assert_eq!(reason_to_push(&drifts, Duration::ZERO, 1, 1.0), Some(Reason::Balance));
+        assert_eq!(reason_to_push(&drifts, Duration::ZERO, 1, 1.0, false), Some(Reason::Balance));
         // Two more backends are still to get one connection each by the plan in force, and have room for it.
         for drift in &mut drifts[2..] {
             (drift.pushed, drift.fresh) = (drift.pushed + 1.0, drift.fresh + 1.0);
             (drift.left, drift.fresh_left) = (drift.left + 1.0, drift.fresh_left + 1.0);
         }
-        assert_eq!(reason_to_push(&drifts, Duration::ZERO, PICKS, 1.0), None);
-        assert_eq!(reason_to_push(&drifts, Duration::ZERO, PICKS + 2, 1.0), Some(Reason::Balance));
+        assert_eq!(reason_to_push(&drifts, Duration::ZERO, PICKS, 1.0, false), None);
+        assert_eq!(reason_to_push(&drifts, Duration::ZERO, PICKS + 2, 1.0, false), Some(Reason::Balance));
     }
 
     #[test]
@@ -200,7 +207,7 @@ mod tests {
                 drift.pushed = 1e6 + left;
                 drift.left = drift.pushed;
             }
-            reason_to_push(&drifts, Duration::ZERO, picks, 1.0)
+            reason_to_push(&drifts, Duration::ZERO, picks, 1.0, false)
         };
         assert_eq!(with_left([0.0, 1.0, 0.0], 1), Some(Reason::Balance));
         assert_eq!(
@@ -218,11 +225,12 @@ mod tests {
         for (drift, pushed) in drifts.iter_mut().zip([1e6, 1e6 - 0.14, 1e6 - 0.2]) {
             (drift.pushed, drift.fresh_left) = (pushed, drift.fresh.ceil());
         }
-        assert_eq!(reason_to_push(&drifts, EXACT_AFTER, PICKS, 0.22), Some(Reason::Balance));
-        assert_eq!(reason_to_push(&drifts, Duration::ZERO, PICKS, 0.22), None, "siblings may not have counted yet");
+        assert_eq!(reason_to_push(&drifts, EXACT_AFTER, PICKS, 0.22, false), Some(Reason::Balance));
+        assert_eq!(reason_to_push(&drifts, Duration::ZERO, PICKS, 0.22, false), None, "siblings have not counted yet");
+        assert_eq!(reason_to_push(&drifts, Duration::ZERO, PICKS, 0.22, true), Some(Reason::Balance));
         // A fresh plan would be no better.
         drifts[0].fresh_left = 1e6;
-        assert_eq!(reason_to_push(&drifts, EXACT_AFTER, PICKS, 0.22), None);
+        assert_eq!(reason_to_push(&drifts, EXACT_AFTER, PICKS, 0.22, false), None);
     }
 
     #[test]
@@ -234,9 +242,9 @@ mod tests {
             drifts.push(Drift { pushed: 1e6 - 9.0, fresh: 1e6 - 9.0, ..drifts[0] });
             drifts
         };
-        assert_eq!(reason_to_push(&full(4.0), Duration::ZERO, PICKS, 1.0), None);
-        assert_eq!(reason_to_push(&full(4.0), Duration::from_secs(120), PICKS, 1.0), Some(Reason::Balance));
-        assert_eq!(reason_to_push(&full(12.0), Duration::ZERO, PICKS, 1.0), Some(Reason::Balance));
+        assert_eq!(reason_to_push(&full(4.0), Duration::ZERO, PICKS, 1.0, false), None);
+        assert_eq!(reason_to_push(&full(4.0), Duration::from_secs(120), PICKS, 1.0, false), Some(Reason::Balance));
+        assert_eq!(reason_to_push(&full(12.0), Duration::ZERO, PICKS, 1.0, false), Some(Reason::Balance));
     }
 
     #[test]
@@ -246,8 +254,8 @@ mod tests {
             (drift.pushed, drift.fresh) = (drift.pushed + 1.0, drift.fresh + 1.0);
         }
         drifts[4].fresh += 1.0;
-        assert_eq!(reason_to_push(&drifts, Duration::ZERO, PICKS, 1.0), None);
-        assert_eq!(reason_to_push(&drifts, REPAIRED_AFTER, PICKS, 1.0), Some(Reason::Balance));
+        assert_eq!(reason_to_push(&drifts, Duration::ZERO, PICKS, 1.0, false), None);
+        assert_eq!(reason_to_push(&drifts, REPAIRED_AFTER, PICKS, 1.0, false), Some(Reason::Balance));
     }
 
     #[test]
@@ -255,8 +263,8 @@ mod tests {
         for in_doubt in [1.0, -1.0] {
             let mut drifts = drifts(14.0, &[0.0; 6], 3.0);
             drifts[2].in_doubt = in_doubt;
-            assert_eq!(reason_to_push(&drifts, Duration::ZERO, PICKS, 1.0), None);
-            assert_eq!(reason_to_push(&drifts, REPAIRED_AFTER, PICKS, 1.0), Some(Reason::Balance));
+            assert_eq!(reason_to_push(&drifts, Duration::ZERO, PICKS, 1.0, false), None);
+            assert_eq!(reason_to_push(&drifts, REPAIRED_AFTER, PICKS, 1.0, false), Some(Reason::Balance));
         }
     }
 
@@ -264,7 +272,10 @@ mod tests {
     fn one_backend_far_off_among_a_thousand_is_seen() {
         let mut ended = vec![0.0; 1_000];
         ended[7] = 8.0;
-        assert_eq!(reason_to_push(&drifts(50.0, &ended, 0.0), Duration::ZERO, PICKS, 1.0), Some(Reason::Balance));
+        assert_eq!(
+            reason_to_push(&drifts(50.0, &ended, 0.0), Duration::ZERO, PICKS, 1.0, false),
+            Some(Reason::Balance)
+        );
     }
 
     #[test]
@@ -272,16 +283,16 @@ mod tests {
         // Both are as full as each other, and the second takes three connections where the first takes one.
         let single = drifts(20.0, &[0.0], 0.0)[0];
         let triple = Drift { pushed: 1e6 + 2.0, fresh: 1e6 + 2.0, shares: 3.0, ..single };
-        assert_eq!(reason_to_push(&[single, triple], Duration::ZERO, 6, 1.0), None);
+        assert_eq!(reason_to_push(&[single, triple], Duration::ZERO, 6, 1.0, false), None);
         let lost = Drift { fresh: 1e6 + 1.0, ..single };
-        assert_eq!(reason_to_push(&[lost, triple], Duration::ZERO, 6, 1.0), Some(Reason::Balance));
+        assert_eq!(reason_to_push(&[lost, triple], Duration::ZERO, 6, 1.0, false), Some(Reason::Balance));
     }
 
     #[test]
     fn gaps_that_are_filled_by_now_are_a_reason_to_push() {
         let full = drifts(50.0, &[0.0], 0.0)[0];
         let filled = Drift { pushed: 1e6 + 40.0, opened: 40.0, ..full };
-        assert_eq!(reason_to_push(&[filled, full], Duration::ZERO, PICKS, 1.0), Some(Reason::Freshness));
+        assert_eq!(reason_to_push(&[filled, full], Duration::ZERO, PICKS, 1.0, false), Some(Reason::Freshness));
     }
 
     #[test]
@@ -291,14 +302,14 @@ mod tests {
         drifts[0].fresh -= 0.4;
         drifts.push(Drift { pushed: 1e6 - 9.0, fresh: 1e6 - 9.0, ..drifts[0] });
         drifts[0].pushed += 0.1;
-        assert_eq!(reason_to_push(&drifts, Duration::ZERO, PICKS, 1.0), None);
+        assert_eq!(reason_to_push(&drifts, Duration::ZERO, PICKS, 1.0, false), None);
         let few = drifts.iter().map(|drift| Drift { load: 2.0, ..*drift }).collect::<Vec<_>>();
-        assert_eq!(reason_to_push(&few, Duration::ZERO, PICKS, 1.0), None);
-        assert_eq!(reason_to_push(&few, Duration::ZERO, PICKS, 0.3), Some(Reason::Balance));
+        assert_eq!(reason_to_push(&few, Duration::ZERO, PICKS, 1.0, false), None);
+        assert_eq!(reason_to_push(&few, Duration::ZERO, PICKS, 0.3, false), Some(Reason::Balance));
     }
 
     #[test]
     fn without_backends_there_is_nothing_to_gain() {
-        assert_eq!(reason_to_push(&[], Duration::ZERO, PICKS, 1.0), None);
+        assert_eq!(reason_to_push(&[], Duration::ZERO, PICKS, 1.0, false), None);
     }
 }

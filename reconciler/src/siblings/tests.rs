@@ -136,3 +136,20 @@ fn counts_that_are_heard_before_the_first_own_sample_are_compared_with_that() {
     // 40 and 20 in all, of which half are the business of this replica, and a tenth of its own row stays.
     assert_eq!(whole[0].connections - whole[1].connections, 11);
 }
+
+#[test]
+fn news_are_of_after_a_moment_once_all_that_are_heard_have_counted_since() {
+    let (mut siblings, start) = (Siblings::new(OWN), Instant::now() + 10 * SECOND);
+    assert!(!siblings.have_counted_since(start, start), "there is nobody");
+    for replica in [1, 2] {
+        siblings.heard(report(replica, 1, 7), start);
+    }
+    let pushed = start + SECOND;
+    siblings.heard(report(1, 2, 7), pushed + SECOND);
+    assert!(!siblings.have_counted_since(pushed, pushed + SECOND));
+    // It took its counts before, and its answer came late.
+    siblings.heard(report(2, 2, 7).delayed(2 * SECOND), pushed + SECOND);
+    assert!(!siblings.have_counted_since(pushed, pushed + SECOND));
+    siblings.heard(report(2, 3, 7), pushed + 2 * SECOND);
+    assert!(siblings.have_counted_since(pushed, pushed + 2 * SECOND));
+}
