@@ -117,7 +117,7 @@ fn leads_astray(drifts: &[Drift], picks: u32, max_excess: &MaxExcess, has_settle
     let mut left: Vec<f64> = drifts.iter().map(|s| s.pushed - s.opened).collect();
     let mut excess: Vec<f64> = drifts.iter().map(|s| highest - s.fresh).collect();
     let fullest = highest - lowest;
-    if has_settled && picks > 0 && leads_next_astray(drifts, &excess, fullest, max_excess) {
+    if has_settled && picks > 0 && leads_next_astray(drifts, &excess, max_excess) {
         return true;
     }
     for pick in 0..picks {
@@ -142,15 +142,12 @@ fn leads_astray(drifts: &[Drift], picks: u32, max_excess: &MaxExcess, has_settle
 ///
 /// Traefik knows whole numbers: where parts of a connection make the difference between backends, those that a plan left out
 /// when it was pushed make none.
-fn leads_next_astray(drifts: &[Drift], excess: &[f64], fullest: f64, max_excess: &MaxExcess) -> bool {
+fn leads_next_astray(drifts: &[Drift], excess: &[f64], max_excess: &MaxExcess) -> bool {
     let highest = |value: fn(&Drift) -> f64| drifts.iter().map(value).fold(f64::NEG_INFINITY, f64::max);
     let (left, fresh) = (highest(|s| s.left), highest(|s| s.fresh_left));
     let emptiest = excess.iter().copied().fold(f64::INFINITY, f64::min);
     drifts.iter().zip(excess).any(|(s, excess)| {
-        s.left >= left - SAME
-            && s.fresh_left < fresh - SAME
-            && excess - emptiest > max_excess.next + SAME
-            && (*excess > FULL_FOR_NEXT * fullest - SAME || fullest < 1.0)
+        s.left >= left - SAME && s.fresh_left < fresh - SAME && excess - emptiest > max_excess.next + SAME
     })
 }
 
