@@ -242,7 +242,7 @@ mod tests {
         let seen: Vec<_> =
             got.iter().map(|event| (event["type"].as_str().unwrap(), event["message"].as_str().unwrap())).collect();
         let expected = [
-            ("Normal", "pool default: Pool default is served at entry point tcp"),
+            ("Normal", "pool default: Pool default is to be served at entry point tcp"),
             ("Warning", "pool default: db-0 is failing: closes connections at once"),
             ("Warning", "pool default: No backend is ready: new connections are closed at once until one is"),
         ];

@@ -161,7 +161,7 @@ async fn the_events_have_times_by_the_clock() {
     assert_eq!((status, &headers[CONTENT_TYPE]), (StatusCode::OK, &HeaderValue::from_static("application/json")));
     let document: serde_json::Value = serde_json::from_str(&text).unwrap();
     let oldest = document["events"].as_array().unwrap().last().unwrap();
-    assert_eq!(oldest["text"], "Pool default is served at entry point tcp");
+    assert_eq!(oldest["text"], "Pool default is to be served at entry point tcp");
     let time = oldest["time"].as_str().unwrap();
     assert!(time.starts_with("20") && time.contains('T') && time.ends_with('Z'), "{time}");
 }

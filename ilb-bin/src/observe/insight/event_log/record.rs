@@ -1,10 +1,13 @@
 //! The way from the loop's events to the log: only what changes something is in it.
 
+use std::collections::BTreeMap;
+
 use ilb_connections::Ability;
-use ilb_controller::{Event, RunEnd};
+use ilb_controller::{DesiredPools, Event, PoolSpec, RunEnd};
 use ilb_discovery::{Backend, BackendSet, State};
 use ilb_reconciler::{decision::Standing, least_connections::StandingChange};
 use ilb_siblings::SiblingEvent;
+use ilb_traefik_client::{Error, Name};
 use tokio::time::Instant;
 
 use super::Draft;
@@ -27,14 +30,7 @@ const MAX_COMPLAINTS: usize = 50;
 /// Returns the entries for an event, before the facts take it in.
 pub(in crate::observe::insight) fn entries(facts: &Facts, event: &Event<'_>, now: Instant) -> Vec<Draft> {
     match event {
-        Event::PoolAdded { pool } => {
-            let name = pool.spec.name.as_str();
-            let text = match facts.pools.get(name) {
-                Some(_) => format!("The settings of pool {name} have changed"),
-                None => format!("Pool {name} is served at entry point {}", pool.spec.entry_point),
-            };
-            vec![Draft::new(EventKind::Pool, Severity::Ok, text).of_pool(name)]
-        }
+        Event::PoolAdded { pool } => vec![added(facts, &pool.spec)],
         Event::PoolRemoved { pool } => {
             vec![
                 Draft::new(EventKind::Pool, Severity::Ok, format!("Pool {pool} is no longer served"))
@@ -72,11 +68,20 @@ pub(in crate::observe::insight) fn entries(facts: &Facts, event: &Event<'_>, now
             let text = "Connections can be counted again";
             is_again.then(|| Draft::new(EventKind::Counting, Severity::Ok, text).of_pool(pool)).into_iter().collect()
         }
-        Event::Pushed { .. }
-        | Event::PushFailed { .. }
-        | Event::ProofLost { .. }
-        | Event::RivalFound
-        | Event::RivalGone => traefik(&facts.traefik, event, now).into_iter().collect(),
+        Event::Pushed { desired, applied, .. } => {
+            let mut entries: Vec<_> = traefik(&facts.traefik, event, now).into_iter().collect();
+            entries.extend(served(facts, desired, &applied.faults));
+            entries.extend(refused(facts, &applied.faults));
+            entries
+        }
+        Event::PushFailed { error } => {
+            let faults = if let Error::NoneInForce { faults } = error { Some(faults) } else { None };
+            let entry = traefik(&facts.traefik, event, now).into_iter();
+            entry.chain(faults.into_iter().flat_map(|faults| refused(facts, faults))).collect()
+        }
+        Event::ProofLost { .. } | Event::RivalFound | Event::RivalGone => {
+            traefik(&facts.traefik, event, now).into_iter().collect()
+        }
         Event::InstanceChanged { instance, state } => {
             let before = facts.traefik.instances.get(*instance);
             let text = match (before, state) {
@@ -143,6 +148,20 @@ pub(in crate::observe::insight) fn settings(event: &SettingsEvent<'_>) -> Draft 
             Draft::new(EventKind::Settings, Severity::Warning, text)
         }
     }
+}
+
+/// Returns the entry for a pool that is new or has other settings. Whether Traefik serves it is not known yet: it may have no
+/// such entry point.
+fn added(facts: &Facts, spec: &PoolSpec) -> Draft {
+    let PoolSpec { name, entry_point, .. } = spec;
+    let text = match facts.pools.get(name.as_str()) {
+        Some(before) if before.entry_point == entry_point.as_str() => {
+            format!("The settings of pool {name} have changed")
+        }
+        Some(_) => format!("The settings of pool {name} have changed: it is to be served at entry point {entry_point}"),
+        None => format!("Pool {name} is to be served at entry point {entry_point}"),
+    };
+    Draft::new(EventKind::Pool, Severity::Ok, text).of_pool(name.as_str())
 }
 
 fn discovered(pool: &str, set: &BackendSet, previous: Option<&BackendSet>, facts: Option<&PoolFacts>) -> Vec<Draft> {
@@ -238,6 +257,32 @@ fn traefik(facts: &TraefikFacts, event: &Event<'_>, now: Instant) -> Option<Draf
         Event::RivalGone => entry(Severity::Ok, "No other program writes to this Traefik any more".to_owned()),
         _ => None,
     }
+}
+
+/// Returns an entry for each pool that Traefik does not serve, and for another reason than before if it did not then either.
+fn refused(facts: &Facts, faults: &BTreeMap<Name, Error>) -> Vec<Draft> {
+    let is_known = |pool: &Name, error: &Error| {
+        let fault = facts.pools.get(pool.as_str()).and_then(|pool| pool.fault.as_ref());
+        fault.is_some_and(|fault| fault.kind == error.kind())
+    };
+    let new = faults.iter().filter(|(pool, error)| !is_known(pool, error));
+    let entry = |(pool, error): (&Name, &Error)| {
+        let text = format!("Pool {pool} is not served: {error}");
+        Draft::new(EventKind::Pool, Severity::Error, text).of_pool(pool.as_str()).with_gist(error.kind().to_string())
+    };
+    new.map(entry).collect()
+}
+
+/// Returns an entry for each pool that Traefik serves and did not serve before.
+fn served(facts: &Facts, desired: &DesiredPools, faults: &BTreeMap<Name, Error>) -> Vec<Draft> {
+    let pushed = desired.keys().filter(|pool| !faults.contains_key(*pool));
+    let again = pushed.filter_map(|name| Some((name, facts.pools.get(name.as_str())?)));
+    let again = again.filter(|(_, pool)| pool.fault.is_some());
+    let entry = |(name, pool): (&Name, &PoolFacts)| {
+        let text = format!("Pool {name} is served at entry point {}", pool.entry_point);
+        Draft::new(EventKind::Pool, Severity::Ok, text).of_pool(name.as_str())
+    };
+    again.map(entry).collect()
 }
 
 fn sibling(event: &SiblingEvent) -> Option<Draft> {

@@ -1,7 +1,11 @@
 //! What is in the log of events, and what is not.
 
 use ilb_discovery::{Complaint, State};
-use ilb_reconciler::decision::{Evidence, Standing};
+use ilb_reconciler::{
+    Method,
+    decision::{Evidence, Standing},
+};
+use ilb_traefik_client::Error;
 use tokio::time::advance;
 
 use super::*;
@@ -9,8 +13,8 @@ use crate::observe::{
     insight::{
         Insight,
         tests::{
-            address, insight, least_connections, pods, push, round_robin, sample, set, unreachable_api_server,
-            unreachable_traefik,
+            Reporter, address, applied, insight, least_connections, pods, push, round_robin, sample, set,
+            unreachable_api_server, unreachable_traefik,
         },
     },
     settings_event::SettingsEvent,
@@ -38,7 +42,7 @@ fn next_texts(insight: &Insight, seen: &mut usize) -> Vec<String> {
 async fn backends_that_come_drain_leave_fail_and_work_again_are_events_with_their_names() {
     let (insight, pool) = insight();
     let mut seen = 0;
-    assert_eq!(next_texts(&insight, &mut seen), ["Pool default is served at entry point tcp"]);
+    assert_eq!(next_texts(&insight, &mut seen), ["Pool default is to be served at entry point tcp"]);
     pool.discovered(&pods(&["db-0", "db-1"]));
     assert_eq!(next_texts(&insight, &mut seen), ["2 backends came, ready: db-0, db-1"]);
     pool.discovered(&pods(&["db-0", "db-1", "db-2"]));
@@ -94,6 +98,38 @@ async fn trouble_is_an_event_when_it_begins_and_when_it_ends_and_a_push_is_none(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pool_without_its_entry_point_is_said_to_be_served_only_once_it_is() {
+    let (insight, pool) = insight();
+    let mut seen = texts(&insight).len();
+    let other = Reporter::add(&insight, "other", "nope", Method::RoundRobin);
+    let backends = set(&[State::Ready]);
+    assert_eq!(next_texts(&insight, &mut seen), ["Pool other is to be served at entry point nope"]);
+    let missing = || Error::EntryPointMissing { missing: vec!["nope".to_owned()], known: vec!["tcp".to_owned()] };
+    let mut refusing = applied("one");
+    refusing.faults.insert("other".parse().unwrap(), missing());
+    // It is tried again and again.
+    for _ in 0..3 {
+        pool.pushed_with(&[&other], &backends, &refusing);
+    }
+    let refused = "Pool other is not served: Traefik has no entry point nope: it has tcp";
+    assert_eq!(next_texts(&insight, &mut seen), ["Traefik 3.7.15 is configured", refused]);
+    let event = insight.read(|facts| facts.log.iter().next().cloned()).unwrap();
+    assert_eq!((event.draft.pool.as_deref(), event.draft.severity), (Some("other"), Severity::Error));
+    for _ in 0..2 {
+        pool.pushed_with(&[&other], &backends, &applied("one"));
+    }
+    assert_eq!(next_texts(&insight, &mut seen), ["Pool other is served at entry point nope"]);
+    // None of several is served.
+    let faults = ["default", "other"].map(|name| (name.parse().unwrap(), missing()));
+    pool.push_failed(&Error::NoneInForce { faults: faults.into() });
+    let texts = next_texts(&insight, &mut seen);
+    assert!(texts.iter().any(|text| text.starts_with("Pool default is not served: ")), "{texts:?}");
+    Reporter::add(&insight, "default", "db", Method::RoundRobin);
+    let changed = "The settings of pool default have changed: it is to be served at entry point db";
+    assert_eq!(next_texts(&insight, &mut seen), [changed]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn refused_pods_and_settings_are_events() {
     let (insight, pool) = insight();
     let mut seen = texts(&insight).len();
@@ -121,7 +157,7 @@ async fn what_comes_and_goes_again_and_again_displaces_nothing() {
         advance(Duration::from_secs(1)).await;
     }
     let expected = [
-        "Pool default is served at entry point tcp",
+        "Pool default is to be served at entry point tcp",
         "2 backends came, ready: db-0, db-1",
         "5000× db-0 is suspect: does not answer",
         "5000× db-0 takes new connections again",
