@@ -10,6 +10,7 @@ mod settings_event;
 
 use self::insight::Insight;
 pub(crate) use self::settings_event::SettingsEvent;
+use crate::settings::BackendLink;
 
 /// Observer of the settings file. Passes each event to the log and to the insight.
 pub(crate) struct SettingsObserver {
@@ -25,6 +26,11 @@ impl SettingsObserver {
     pub(crate) fn on(&self, event: &SettingsEvent<'_>) {
         log::settings(event);
         self.insight.settings_changed(event);
+    }
+
+    /// Takes in the links of each backend.
+    pub(crate) fn backend_links(&self, links: &[BackendLink]) {
+        self.insight.set_backend_links(links);
     }
 
     /// Takes in whether there have to be siblings.

@@ -6,6 +6,7 @@
 mod admin;
 #[cfg(test)]
 mod any_text;
+mod backend_link;
 mod backends;
 mod closing;
 mod definitions;
@@ -37,6 +38,7 @@ use ilb_discovery::FileReader;
 
 pub(crate) use self::{
     admin::AdminSettings,
+    backend_link::BackendLink,
     backends::Backends,
     definitions::{KEYS, is_variable},
     effective::masked,
@@ -69,6 +71,8 @@ pub(crate) const MAX_FILE_BYTES: u64 = 1 << 20;
 pub(crate) struct Settings {
     pub(crate) log: LogOptions,
     pub(crate) admin: AdminSettings,
+    /// Links that the status page shows beside each backend.
+    pub(crate) backend_links: Vec<BackendLink>,
     pub(crate) traefik: TraefikSettings,
     /// Socket of the process that closes connections; `None` if there is none.
     pub(crate) closer_socket: Option<PathBuf>,
@@ -121,6 +125,7 @@ impl Settings {
     fn read(reading: &mut Reading<'_>) -> Result<Self, Reported> {
         let log = LogOptions { level: reading.get(&LOG_LEVEL)?, format: reading.get(&LOG_FORMAT)? };
         let (admin, traefik) = (AdminSettings::read(reading)?, TraefikSettings::read(reading)?);
+        let backend_links = BackendLink::read_all(reading);
         let closer_socket = reading.get_optional(&CLOSER_SOCKET);
         let siblings = reading.get_optional_list(&SIBLINGS).unwrap_or_default();
         let expect_siblings = reading.get(&EXPECT_SIBLINGS)?;
@@ -145,6 +150,7 @@ impl Settings {
         Ok(Self {
             log,
             admin,
+            backend_links,
             traefik,
             closer_socket,
             siblings,

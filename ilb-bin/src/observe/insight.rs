@@ -42,15 +42,18 @@ pub(crate) use self::{
     pool::PoolFacts,
     sharing::{PoolSharing, SiblingsFacts},
     status::{
-        BackendStatus, ComplaintStatus, EventStatus, InstanceIdentity, PoolStatus, ReasonStatus, SiblingsStatus,
-        StateCounts, Status, StatusSummary, TraefikStatus,
+        BackendLinkStatus, BackendStatus, ComplaintStatus, EventStatus, InstanceIdentity, PoolStatus, ReasonStatus,
+        SiblingsStatus, StateCounts, Status, StatusSummary, TraefikStatus,
     },
     traefik::TraefikFacts,
     words::{BackendState, EventKind, Level, PushResult, PushState, Reload, Severity},
     zones::ZoneFacts,
 };
 
-use crate::{observe::SettingsEvent, settings::InstanceSettings};
+use crate::{
+    observe::SettingsEvent,
+    settings::{BackendLink, InstanceSettings},
+};
 
 /// The facts, shared between the loop that updates them and all readers.
 #[derive(Clone, Debug)]
@@ -75,6 +78,14 @@ impl Insight {
         self.update(|facts, now| {
             facts.reloads.reloaded(event.reload());
             facts.log.add(event_log::record::settings(event), now);
+            Urgency::Now
+        });
+    }
+
+    /// Takes in the links of each backend.
+    pub(crate) fn set_backend_links(&self, links: &[BackendLink]) {
+        self.update(|facts, _| {
+            facts.backend_links = links.iter().map(BackendLinkStatus::from).collect();
             Urgency::Now
         });
     }

@@ -1,5 +1,6 @@
 //! Defines every setting: reading, `ilb check`, the flags and the documentation are made from these definitions.
 
+pub(super) mod backend_links;
 pub(super) mod closing;
 pub(super) mod connection_log;
 mod forms;
@@ -301,6 +302,7 @@ pub(crate) static KEYS: &[Key] = &[
     LOG_FORMAT.key(),
     ADMIN_ADDRESS.key(),
     ADMIN_HOSTS.key(),
+    backend_links::BACKEND_LINKS.key(),
     traefik::TRAEFIK_URLS.key(),
     traefik::TRAEFIK_DNS.key(),
     traefik::TRAEFIK_QUORUM.key(),
@@ -395,6 +397,7 @@ mod tests {
     fn the_table_has_every_definition() {
         let files = [
             include_str!("definitions.rs"),
+            include_str!("definitions/backend_links.rs"),
             include_str!("definitions/closing.rs"),
             include_str!("definitions/connection_log.rs"),
             include_str!("definitions/instance.rs"),

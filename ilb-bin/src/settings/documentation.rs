@@ -19,9 +19,9 @@ name them.
 All settings are checked before anything starts, and all problems are reported at once, each with the place, the value and
 the accepted form; the exit code is then 2. `ilb check` does only that, and prints the effective settings and their origin.
 
-The file is watched. Changes to its pools and to `log` take effect a second or two later, without a restart and without
-touching a connection; other changes take effect at the next start, and a log line names them. A file with a mistake is
-refused as a whole, and the settings before it stay in effect.
+The file is watched. Changes to its pools, to `log` and to `backendLinks` take effect a second or two later, without a
+restart and without touching a connection; other changes take effect at the next start, and a log line names them. A file
+with a mistake is refused as a whole, and the settings before it stay in effect.
 
 **Replace the file as a whole**, by renaming a new one over it, as a `ConfigMap` volume, Helm and most editors do. While a
 program writes into the file in place, what is there so far can be valid, with fewer pools. So a change counts only after

@@ -50,7 +50,7 @@ impl Effective {
         let path = key.path_in_pool(pool);
         let given = match key.shape {
             Shape::Single => merged.value(&path).map(|given| Value::One(masked(&given.text))),
-            Shape::List => merged
+            Shape::List | Shape::NamedList => merged
                 .list(&path)
                 .map(|items| Value::Several(items.into_iter().map(|item| masked(&item.text)).collect())),
         };
@@ -61,7 +61,7 @@ impl Effective {
         };
         let default = || {
             let text = key.default.text(terminal)?.to_owned();
-            Some(if key.shape == Shape::List { Value::Several(vec![text]) } else { Value::One(text) })
+            Some(if key.shape == Shape::Single { Value::One(text) } else { Value::Several(vec![text]) })
         };
         let effective = given.or_else(default);
         Self { value, effective, source: merged.origin(&path).unwrap_or(Origin::Default), path }

@@ -6,7 +6,7 @@ use config::{Map, Value};
 
 use super::{
     definitions::KEYS,
-    file::{Located, Node},
+    file::{Entry, Located, Node},
     layer::Layer,
     origin::Origin,
     problems::Problems,
@@ -107,13 +107,21 @@ impl Walk<'_> {
         match (value.node, key.shape) {
             (Node::Null, _) => {} // as if it were not there
             (Node::Scalar(text), Shape::Single) => self.layer.set(path, &origin, text),
-            (Node::Scalar(text), Shape::List) => self.layer.set_list(path, &origin, [(origin.clone(), text)]),
-            (Node::List(items), Shape::List) => {
+            (Node::Scalar(text), _) => self.layer.set_list(path, &origin, [(origin.clone(), text)]),
+            (Node::List(items), Shape::List | Shape::NamedList) => {
                 let mut texts = Vec::new();
-                for item in items {
-                    match item.node {
-                        Node::Scalar(text) => texts.push((self.origin(item.line), text)),
-                        _ => self.problem(item.line, &format!("{path} is a list of texts: give {}", key.form)),
+                for (index, item) in items.into_iter().enumerate() {
+                    let line = item.line;
+                    match (item.node, key.shape) {
+                        (Node::Scalar(text), _) => texts.push((self.origin(line), text)),
+                        (Node::Table(fields), Shape::NamedList) => {
+                            let text = self.named(&format!("{path}[{index}]"), key, line, fields);
+                            texts.extend(text.map(|text| (self.origin(line), text)));
+                        }
+                        (_, Shape::NamedList) => {
+                            self.problem(line, &format!("{path} is a list of texts or tables: give {}", key.form));
+                        }
+                        _ => self.problem(line, &format!("{path} is a list of texts: give {}", key.form)),
                     }
                 }
                 self.layer.set_list(path, &origin, texts);
@@ -122,8 +130,36 @@ impl Walk<'_> {
                 self.problem(value.line, &format!("{path} is a single value: give {}", key.form));
                 self.unreadable.push(path);
             }
-            (_, Shape::List) => self.problem(value.line, &format!("{path} is a list: give {}", key.form)),
+            (_, Shape::List | Shape::NamedList) => {
+                self.problem(value.line, &format!("{path} is a list: give {}", key.form));
+            }
         }
+    }
+
+    /// Returns the text that stands for the table at `path`, which has a name and a URL.
+    fn named(&mut self, path: &str, key: &Key, line: u64, fields: Vec<Entry>) -> Option<String> {
+        let (mut name, mut url) = (None, None);
+        for Entry { key: field, line, value } in fields {
+            let place = match field.as_str() {
+                "name" => &mut name,
+                "url" => &mut url,
+                _ => {
+                    self.problem(line, &format!("{path}.{field} is not a setting: give name and url"));
+                    continue;
+                }
+            };
+            let Node::Scalar(text) = value.node else {
+                self.problem(value.line, &format!("{path}.{field} is a text: give {}", key.form));
+                return None;
+            };
+            *place = Some(text);
+        }
+        for (field, value) in [("name", &name), ("url", &url)] {
+            if value.is_none() {
+                self.problem(line, &format!("{path} has no {field}: give {}", key.form));
+            }
+        }
+        Some(format!("{}={}", name?, url?))
     }
 
     fn origin(&self, line: u64) -> Origin {

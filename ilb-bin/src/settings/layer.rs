@@ -100,7 +100,7 @@ impl Layer {
         let path = key.path_in_pool(0);
         match key.shape {
             Shape::Single => self.set(path, origin, text),
-            Shape::List => {
+            Shape::List | Shape::NamedList => {
                 let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
                 self.set_list(path, origin, items.map(|item| (origin.clone(), item.to_owned())));
             }

@@ -5,7 +5,7 @@ use super::{
     merged::{Given, Merged},
     origin::Origin,
     problems::Problems,
-    setting::{Key, ListSetting, Setting},
+    setting::{Key, ListSetting, NamedListSetting, Setting},
 };
 
 /// Reads the settings of the process, or those of one pool.
@@ -51,9 +51,17 @@ impl Reading<'_> {
 
     /// Returns those of the given values that can be used, if the setting is given.
     pub(super) fn get_optional_list<T>(&mut self, setting: &ListSetting<T>) -> Option<Vec<T>> {
-        let key = setting.key();
+        self.list(&setting.0, setting.key())
+    }
+
+    /// Returns those of the given values that can be used, if the setting is given.
+    pub(super) fn get_optional_named_list<T>(&mut self, setting: &NamedListSetting<T>) -> Option<Vec<T>> {
+        self.list(&setting.0, setting.key())
+    }
+
+    fn list<T>(&mut self, setting: &Setting<T>, key: Key) -> Option<Vec<T>> {
         let given = self.merged.list(&self.path(key))?;
-        Some(given.iter().filter_map(|given| self.parse(&setting.0, key, given)).collect())
+        Some(given.iter().filter_map(|given| self.parse(setting, key, given)).collect())
     }
 
     /// Returns the given text of a setting, with its origin.

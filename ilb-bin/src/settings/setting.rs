@@ -20,6 +20,9 @@ pub(super) struct Setting<T> {
 /// A setting with a list of values, which are separated by commas in variables and flags; `parse` converts one of them.
 pub(super) struct ListSetting<T>(pub(super) Setting<T>);
 
+/// A setting with a list of values that have a name: texts `NAME=URL`, or in the file tables of these two.
+pub(super) struct NamedListSetting<T>(pub(super) Setting<T>);
+
 /// The value of a setting that is not given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DefaultValue {
@@ -49,6 +52,8 @@ pub(super) enum Shape {
     Single,
     /// A list of texts.
     List,
+    /// A list of texts `NAME=URL`, or in the file of tables with `name` and `url`.
+    NamedList,
 }
 
 /// Start of the path of every setting of a pool.
@@ -72,6 +77,13 @@ impl<T> ListSetting<T> {
     /// Returns the setting without the type of its values.
     pub(super) const fn key(&self) -> Key {
         Key { shape: Shape::List, ..self.0.key() }
+    }
+}
+
+impl<T> NamedListSetting<T> {
+    /// Returns the setting without the type of its values.
+    pub(super) const fn key(&self) -> Key {
+        Key { shape: Shape::NamedList, ..self.0.key() }
     }
 }
 

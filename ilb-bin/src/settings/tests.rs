@@ -315,7 +315,7 @@ fn the_file_can_be_named_by_a_variable() {
 )]
 #[case(
     "pool: []\n",
-    "ilb.yaml:1: pool is not a setting: did you mean pools? give one of log, admin, traefik, closer, siblings, expectSiblings, instance, kubernetesEvents, connectionLog, pools"
+    "ilb.yaml:1: pool is not a setting: did you mean pools? give one of log, admin, backendLinks, traefik, closer, siblings, expectSiblings, instance, kubernetesEvents, connectionLog, pools"
 )]
 #[case("log: debug\npools: [{selector: a}]\n", "ilb.yaml:1: log is a table: give one of level, format")]
 #[case("pools: app=a\n", "ilb.yaml:1: pools is a list: give at least one pool")]

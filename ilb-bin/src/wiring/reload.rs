@@ -40,6 +40,7 @@ struct Difference {
     /// Pools that are new or have changed, by their index in the changed settings.
     added: Vec<usize>,
     log: bool,
+    links: bool,
     /// Settings that take effect only at the next start.
     pending: Vec<&'static str>,
 }
@@ -95,6 +96,9 @@ impl Reloader {
             let _ = sender.send(changes).await;
         }
         self.observer.on(&SettingsEvent::Applied { added: &added, removed: &removed, pending: &difference.pending });
+        if difference.links {
+            self.observer.backend_links(&settings.backend_links);
+        }
         if difference.log {
             self.log.set(&settings.log);
         }
@@ -142,6 +146,7 @@ impl Difference {
             removed: indices(current.pools.len(), &|index| !is_in(&current.pools[index].name, changed)),
             added: indices(changed.pools.len(), &|index| !current.pools.contains(&changed.pools[index])),
             log: current.log != changed.log,
+            links: current.backend_links != changed.backend_links,
             pending: fixed.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name).collect(),
         }
     }
@@ -184,10 +189,10 @@ pools:
     #[test]
     fn what_cannot_change_while_the_process_runs_is_named() {
         let after = format!(
-            "{BEFORE}admin: {{address: '127.0.0.1:1'}}\ntraefik: {{urls: [http://a]}}\ncloser: {{socket: /run/s}}\nsiblings: [s]\nconnectionLog: {{enabled: true}}\ninstance: {{pod: a}}\nlog: {{level: debug}}\n"
+            "{BEFORE}admin: {{address: '127.0.0.1:1'}}\ntraefik: {{urls: [http://a]}}\ncloser: {{socket: /run/s}}\nsiblings: [s]\nconnectionLog: {{enabled: true}}\ninstance: {{pod: a}}\nlog: {{level: debug}}\nbackendLinks: [a=http://b]\n"
         );
         let difference = Difference::between(&settings(BEFORE), &settings(&after));
         assert_eq!(difference.pending, ["admin", "traefik", "closer", "siblings", "instance", "connectionLog"]);
-        assert!(difference.log && difference.added.is_empty());
+        assert!(difference.log && difference.links && difference.added.is_empty());
     }
 }

@@ -48,6 +48,7 @@ pub(crate) fn run(inputs: Inputs, settings: Settings, log: Log) -> Result<(), Fa
 
 async fn start(inputs: Inputs, settings: Settings, log: Log) -> Result<Controller, Failure> {
     let insight = Insight::new().with_instance(&settings.instance);
+    insight.set_backend_links(&settings.backend_links);
     insight.expect_siblings(settings.expect_siblings);
     // First, so that health checks are answered while the rest starts.
     let reports = siblings::reports(&settings);

@@ -6,8 +6,9 @@ use ilb_controller::Controller;
 use tokio::time::Instant;
 
 use super::{
-    InstanceIdentity, PoolFacts, TraefikFacts, closing::CloserFacts, connection_log::ConnectionLogCounts,
-    event_log::EventLog, history::Budget, reload::ReloadFacts, sharing::SiblingsFacts,
+    BackendLinkStatus, InstanceIdentity, PoolFacts, TraefikFacts, closing::CloserFacts,
+    connection_log::ConnectionLogCounts, event_log::EventLog, history::Budget, reload::ReloadFacts,
+    sharing::SiblingsFacts,
 };
 
 /// Facts about a running ilb, as the loop's events reported them.
@@ -16,6 +17,8 @@ pub(crate) struct Facts {
     pub(crate) started: Instant,
     /// Place that this process runs in.
     pub(crate) instance: Arc<InstanceIdentity>,
+    /// Links of each backend.
+    pub(crate) backend_links: Arc<[BackendLinkStatus]>,
     /// The last time that the controller's loop ran.
     pub(crate) beat: Instant,
     pub(crate) traefik: TraefikFacts,
@@ -41,6 +44,7 @@ impl Facts {
         Self {
             started: now,
             instance: Arc::default(),
+            backend_links: Arc::default(),
             beat: now,
             traefik: TraefikFacts::default(),
             pools: BTreeMap::new(),

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::{
     closing::{CloserStatus, ClosingStatus},
     events::{EventStatus, LastEvents},
-    instance::{ComplaintStatus, ComplaintsStatus, InstanceIdentity, SourceStatus},
+    instance::{BackendLinkStatus, ComplaintStatus, ComplaintsStatus, InstanceIdentity, SourceStatus},
     reasons::ReasonStatus,
     sharing::{SharingStatus, SiblingsStatus},
     zones::ZonesStatus,
@@ -43,6 +43,9 @@ pub(crate) struct Status {
     /// Place that this process runs in.
     #[serde(default)]
     pub(crate) instance: InstanceIdentity,
+    /// Links of each backend, as templates.
+    #[serde(default)]
+    pub(crate) backend_links: Vec<BackendLinkStatus>,
     pub(crate) uptime_seconds: f64,
     /// The state as a whole.
     #[serde(default)]

@@ -32,6 +32,7 @@ impl Facts {
             schema: 1,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             instance: (*self.instance).clone(),
+            backend_links: self.backend_links.to_vec(),
             uptime_seconds: age(self.started, now),
             level: self.level(now),
             ready: not_ready.is_empty(),

@@ -1,9 +1,9 @@
-//! The status of this process, and of the sources of its pools.
+//! The status of this process, of its links, and of the sources of its pools.
 
 use ilb_discovery::{Complaints, SourceInfo};
 use serde::{Deserialize, Serialize};
 
-use crate::settings::InstanceSettings;
+use crate::settings::{BackendLink, InstanceSettings};
 
 /// Place that this process runs in. What is not known is absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -13,6 +13,14 @@ pub(crate) struct InstanceIdentity {
     pub(crate) node: Option<String>,
     /// Release of the chart.
     pub(crate) release: Option<String>,
+}
+
+/// Link of each backend to another place, such as its logs.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub(crate) struct BackendLinkStatus {
+    pub(crate) name: String,
+    /// URL with placeholders such as `{pod}`, to be filled in percent-encoded.
+    pub(crate) url: String,
 }
 
 /// Source of a pool's backends.
@@ -67,6 +75,13 @@ impl From<&InstanceSettings> for InstanceIdentity {
     fn from(settings: &InstanceSettings) -> Self {
         let InstanceSettings { pod, namespace, node, release, .. } = settings.clone();
         Self { pod, namespace, node, release }
+    }
+}
+
+impl From<&BackendLink> for BackendLinkStatus {
+    fn from(link: &BackendLink) -> Self {
+        let BackendLink { name, url } = link.clone();
+        Self { name, url }
     }
 }
 
