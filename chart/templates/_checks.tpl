@@ -99,6 +99,13 @@ value at a time, and can be skipped.
 {{- if and .Values.metrics.serviceMonitor.enabled (not .Values.metrics.service.enabled) -}}
 {{- fail "metrics.serviceMonitor.enabled needs the Service that it scrapes: set metrics.service.enabled=true too, or use metrics.podMonitor.enabled" -}}
 {{- end -}}
+{{- $links := list -}}
+{{- range .Values.backendLinks -}}
+{{- if has .name $links -}}
+{{- fail (printf "two backendLinks have the name %q: give each a name of its own" .name) -}}
+{{- end -}}
+{{- $links = append $links .name -}}
+{{- end -}}
 {{- $alerts := list -}}
 {{- range include "ilb.alerts" . | fromYamlArray -}}{{- $alerts = append $alerts .alert -}}{{- end -}}
 {{- range $name, $_ := .Values.metrics.prometheusRule.alerts -}}

@@ -86,7 +86,9 @@ out.
 {{- if and .Values.siblings.enabled (not (include "ilb.hasSiblings" .)) -}}
 {{- $_ := set $siblings "expectSiblings" false -}}
 {{- end -}}
-{{- merge (dict "pools" $pools) $siblings (ternary (dict "log" $log) (dict) (not (empty $log))) | toYaml -}}
+{{- $links := dict -}}
+{{- with .Values.backendLinks -}}{{- $_ := set $links "backendLinks" . -}}{{- end -}}
+{{- merge (dict "pools" $pools) $siblings $links (ternary (dict "log" $log) (dict) (not (empty $log))) | toYaml -}}
 {{- end }}
 
 {{/* Whether a pool prefers backends of its own zone. */}}

@@ -54,6 +54,10 @@ const COMBINATIONS: &[(&str, &str)] = &[
     ("{env: {relay: a=b}, traefik: {config: {providers: {}}}}", "traefik.config.providers cannot be set"),
     ("{env: {relay: a=b}, traefik: {config: {api: {}}}}", "traefik.config.api cannot be set"),
     (
+        "{env: {relay: a=b}, backendLinks: [{name: a, url: 'https://a'}, {name: a, url: 'https://b'}]}",
+        r#"two backendLinks have the name "a""#,
+    ),
+    (
         "{env: {relay: a=b}, traefik: {config: {entryPoints: {traefik: {address: ':1'}}}}}",
         "the entry points are those of the pools (tcp)",
     ),
@@ -137,6 +141,12 @@ const MISTAKES: &[(&str, &[&str])] = &[
     ("{env: {relay: a=b, closing: {only: 25:00-26:00}}}", &["/env/closing/only", "25:00-26:00"]),
     ("{env: {relay: a=b, closing: {rebalance: {rate: 0.25%}}}}", &["/env/closing/rebalance/rate", "0.25%"]),
     ("{env: {relay: a=b}, closing: {ports: [0]}}", &["/closing/ports/0"]),
+    (
+        "{env: {relay: a=b}, backendLinks: [{name: a, url: 'https://a/{name}'}]}",
+        &["/backendLinks/0/url", "https://a/{name}"],
+    ),
+    ("{env: {relay: a=b}, backendLinks: [{name: a, url: 'ftp://a'}]}", &["/backendLinks/0/url", "ftp://a"]),
+    ("{env: {relay: a=b}, backendLinks: [{name: '', url: 'https://a'}]}", &["/backendLinks/0/name"]),
     (
         "{env: {relay: a=b}, ilb: {livenessProbe: {terminationGracePeriodSeconds: 0}}}",
         &["/terminationGracePeriodSeconds"],
