@@ -15,7 +15,7 @@ use crate::{Process, eventually, in_checkout, tools};
 
 /// A real Chromium without a window, which shows one page.
 ///
-/// Its driver speaks `WebDriver`: JSON over HTTP, of which this needs five requests.
+/// Its driver speaks `WebDriver`: JSON over HTTP, of which this needs few requests.
 #[derive(Debug)]
 pub struct Browser {
     http: reqwest::Client,
@@ -37,6 +37,9 @@ pub enum Look {
 }
 
 impl Browser {
+    /// The Enter key.
+    pub const ENTER: &str = "\u{e007}";
+
     /// Starts the browser.
     pub async fn start(look: Look) -> anyhow::Result<Self> {
         let (chromium, driver) = (tools::path("chromium")?, tools::path("chromedriver")?);
@@ -75,6 +78,18 @@ impl Browser {
     /// Runs a piece of JavaScript on the page, and returns its result.
     pub async fn run(&self, script: &str) -> anyhow::Result<Value> {
         self.command("execute/sync", json!({"script": script, "args": []})).await
+    }
+
+    /// Types `keys` into the first element that `selector` finds, as a keyboard does; [`ENTER`](Self::ENTER) presses a button.
+    pub async fn press(&self, selector: &str, keys: &str) -> anyhow::Result<()> {
+        let found = self.command("element", json!({"using": "css selector", "value": selector})).await?;
+        let id = found.as_object().and_then(|element| element.values().next()?.as_str()).context("no element")?;
+        self.command(&format!("element/{id}/value"), json!({"text": keys})).await.map(drop)
+    }
+
+    /// Sends a command of the Chrome DevTools Protocol, such as one that emulates a time zone.
+    pub async fn emulate(&self, command: &str, parameters: Value) -> anyhow::Result<()> {
+        self.command("goog/cdp/execute", json!({"cmd": command, "params": parameters})).await.map(drop)
     }
 
     /// Checks the page for accessibility with axe-core. Returns what it complains of, each with the first place.

@@ -22,5 +22,6 @@ mod several_traefiks;
 mod shutdown;
 mod start_order;
 mod status_page;
+mod status_page_choices;
 mod two_writers;
 mod wrong_settings;

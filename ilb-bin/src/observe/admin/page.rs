@@ -21,6 +21,8 @@ const HTML: &str = concat!(
     include_str!("page/head.html"),
     include_str!("page/page.css"),
     include_str!("page/body.html"),
+    include_str!("page/basics.js"),
+    include_str!("page/view.js"),
     include_str!("page/page.js"),
     include_str!("page/connections.js"),
     include_str!("page/end.html"),

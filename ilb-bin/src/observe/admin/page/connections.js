@@ -43,6 +43,8 @@ async function loadFlows() {
 function showFlows(page) {
   const rows = page.connections, last = page.offset + rows.length;
   set($("#flow-note"), [
+    // Everything else is older.
+    pause && "read at " + atClockOfZone(new Date()) + ", while the page is paused",
     rows.length ? `${page.offset + 1} to ${last} of ${page.matching}` : `none of ${page.matching}`,
     `${many(page.total, "connection")} to backends, the client of ${page.with_client} is certain`,
     page.clients_without_backend && `the backend of ${many(page.clients_without_backend, "client")} is not`,
@@ -104,4 +106,4 @@ for (const name of ["client", "backend"]) on($("#of-" + name), "input", () => tu
 for (const name of ["of-pool", "lone"]) on($("#" + name), "change", () => turn(0));
 on($("#earlier"), "click", () => turn(flowOffset - ROWS));
 on($("#later"), "click", () => turn(flowOffset + ROWS));
-setInterval(() => { if (looks() && !document.hidden && !pressed("pause")) { showFlowPools(); quietly(loadFlows); } }, 5000);
+setInterval(() => { if (looks() && !document.hidden && !pause) { showFlowPools(); quietly(loadFlows); } }, 5000);

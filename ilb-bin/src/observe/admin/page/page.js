@@ -1,46 +1,3 @@
-"use strict";
-const $ = (selector, within = document) => within.querySelector(selector);
-const set = (node, text) => { if (node.textContent !== text) node.textContent = text; };
-const stamp = id => $("#" + id).content.firstElementChild.cloneNode(true);
-const make = (tag, text = "", className = "") => Object.assign(document.createElement(tag), { textContent: text, className });
-const on = (node, type, handler) => node.addEventListener(type, handler);
-
-/// Gives `parent` one child per item, in the order of the items. Children that exist already are kept and updated.
-function each(parent, items, key, create, update) {
-  const old = new Map([...parent.children].map(node => [node.dataset.key, node]));
-  let at = null;
-  for (const item of items) {
-    const name = String(key(item));
-    let node = old.get(name);
-    if (!node) { node = create(item); node.dataset.key = name; }
-    old.delete(name);
-    const place = at ? at.nextElementSibling : parent.firstElementChild;
-    if (place !== node) parent.insertBefore(node, place);
-    update(node, item);
-    at = node;
-  }
-  for (const node of old.values()) node.remove();
-}
-
-function ago(seconds) {
-  if (seconds < 1) return Math.round(seconds * 1000) + " ms";
-  if (seconds < 90) return Math.round(seconds) + " s";
-  if (seconds < 5400) return Math.round(seconds / 60) + " min";
-  if (seconds < 172800) return Math.round(seconds / 3600) + " h";
-  return Math.round(seconds / 86400) + " days";
-}
-const millis = seconds => seconds < 10 ? (seconds * 1000).toFixed(seconds < .01 ? 1 : 0) + " ms" : ago(seconds);
-const percent = ratio => (ratio * 100).toFixed(ratio < .0995 ? 1 : 0) + " %";
-const many = (count, word) => count + " " + word + (count === 1 ? "" : "s");
-const rate = number => number === null || number === undefined ? "–" : number.toFixed(number < 9.95 ? 1 : 0);
-function bytes(number) {
-  for (const unit of ["B", "KB", "MB", "GB"]) {
-    if (number < 999.5) return number.toFixed(number < 9.95 && unit !== "B" ? 1 : 0) + " " + unit;
-    number /= 1000;
-  }
-  return number.toFixed(1) + " TB";
-}
-
 const CHARTS = {
   connections: { title: "Connections", series: ["connections"], show: v => v.toFixed(v < 9.95 && v % 1 ? 1 : 0) },
   opened: { title: "Opened and closed / s", series: ["opened", "closed"], show: rate },
@@ -67,12 +24,12 @@ function show() {
   if (!latest) return;
   const status = shown = latest;
   const summary = $("#summary");
-  summary.className = status.summary.severity;
+  if (!pause) summary.className = status.summary.severity;
   const problems = showProblems(status), more = problems.length - 1;
   // The list has them all.
-  set(summary, status.level === "degraded" && more > 0 ? `degraded: ${problems[0].text}; and ${more} more` : status.summary.text);
+  if (!pause) set(summary, status.level === "degraded" && more > 0 ? `degraded: ${problems[0].text}; and ${more} more` : status.summary.text);
   set($("#about"), status.summary.detail);
-  showState(status.summary.severity);
+  if (pause) showPaused(); else showState(status.summary.severity);
   showFleet(status);
   const by = {
     severity: (a, b) => WORST.indexOf(a.severity) - WORST.indexOf(b.severity) || a.name.localeCompare(b.name),
@@ -183,6 +140,9 @@ function createPool(pool) {
     on(button, "click", () => { chosen.set(pool.name, name); show(); });
     $(".charts", node).append(button);
   }
+  const link = $(".link", node);
+  link.setAttribute("aria-label", "Copy link to pool " + pool.name);
+  on(link, "click", () => quietly(() => copy(link, location.href.split("#")[0] + "#" + encodeURIComponent(anchor(pool.name)), $(".link-text", node))));
   for (const [name, title, by] of COLUMNS) {
     const head = make("th", by ? "" : title, name === "weight" || name === "ahead" ? "detail" : "");
     head.scope = "col";
@@ -250,7 +210,7 @@ function showPool(node, pool) {
   for (const head of $("thead tr", node).children) {
     if (head.dataset.column === column) head.setAttribute("aria-sort", down ? "descending" : "ascending"); else head.removeAttribute("aria-sort");
   }
-  each($("tbody", node), list, b => b.address, () => stamp("backend"), (line, b) => showBackend(line, pool, b, most, mean));
+  each($("tbody", node), list, b => b.address, createBackend, (line, b) => showBackend(line, pool, b, most, mean));
   $("table", node).hidden = !pool.backends.length;
   const notes = [pool.note, pool.omitted && `and ${many(pool.omitted, "more backend")}: the status as JSON has all`].filter(Boolean);
   $(".note", node).hidden = !notes.length;
@@ -263,14 +223,27 @@ function latestOf(pool, backend, series) {
   return known.length ? known.at(-1) : null;
 }
 
+function createBackend() {
+  const line = stamp("backend"), [name, address] = [$(".who b", line), $(".address", line)].map(copyButton);
+  name.classList.add("of-name");
+  address.classList.add("of-address");
+  return line;
+}
+
 function showBackend(line, pool, b, most, mean) {
   line.className = b.state === "ready" ? "" : "leaving";
-  const who = $(".who", line), [name, , place] = who.childNodes, state = $(".state", line);
-  set(name, (b.pod || b.address) + (b.capacity > 1 ? " ×" + b.capacity : ""));
-  set(place, [b.pod && b.address, b.node && "on " + b.node, b.zone && "zone " + b.zone].filter(Boolean).join(", "));
+  const who = $(".who", line), name = b.pod || b.address, state = $(".state", line);
+  set($("b", who), name);
+  set($(".capacity", who), b.capacity > 1 ? " ×" + b.capacity : "");
+  set($(".address", who), b.pod ? b.address : "");
+  set($(".place", who), [b.node && "on " + b.node, b.zone && "zone " + b.zone].filter(Boolean).join(", "));
+  for (const [part, text] of [["name", name], ["address", b.address]]) $(".of-" + part, who).setAttribute("aria-label", "Copy " + text);
+  $(".of-address", who).hidden = !b.pod;
+  showLinks($(".links", who), pool, b);
   state.dataset.state = b.state;
   set(state, b.state);
   set(state.nextElementSibling, [b.state_seconds !== null && "for " + ago(b.state_seconds), b.restarts && many(b.restarts, "restart")].filter(Boolean).join(", "));
+  if (b.state_seconds !== null) state.nextElementSibling.title = "since " + atClockOfZone(timeAgo(b.state_seconds + (now() - lastMessage) / 1000));
   const known = b.established !== null;
   $(".bar", line).hidden = !known;
   $(".established", line).style.width = known ? b.established / most * 100 + "%" : "0";
@@ -337,21 +310,21 @@ function showChart(node, pool) {
     for (const at of ["x1", "x2"]) line.setAttribute(at, x.toFixed(2));
     line.setAttribute("class", "event " + event.severity);
   });
-  set($(".from", node), ago(length) + " ago");
+  const moment = seconds => atClockOfZone(timeAgo(seconds)) + (pause ? "" : `, ${ago(seconds)} ago`);
+  set($(".from", node), atClock(timeAgo(length)) + (pause ? "" : `, ${ago(length)} ago`));
+  set($(".to", node), pause ? atClock(pause.time) : "now");
   set($(".top", node), "highest " + chart.show(highest));
   const cursor = $(".cursor", svg), at = svg.dataset.at, value = $(".value", node);
   const index = at === undefined ? values.findLastIndex(v => v !== null) : Math.min(values.length - 1, Math.max(0, Math.floor(at * slots) - before));
   cursor.toggleAttribute("hidden", at === undefined);
   for (const x of ["x1", "x2"]) cursor.setAttribute(x, (before + index + .5).toFixed(2));
-  const when = at === undefined ? "last" : ago((values.length - index - .5) * step) + " ago";
+  const when = at === undefined ? "last" : moment((values.length - index - .5) * step);
   const texts = chart.series.map((series, n) => { const v = [values, second][n][index]; return `${series} ${v === null || v === undefined ? "–" : chart.show(v)}`; });
   const near = at === undefined ? [] : marks.filter(event => Math.abs(slots - age(event) / step - before - index - .5) <= 1).map(event => event.text);
   set(value, [when + ": " + texts.join(", "), ...near.slice(0, 3)].join(" · "));
   svg.setAttribute("aria-label", `${chart.title} of pool ${pool.name}, ${texts.join(", ")}, highest ${chart.show(highest)}`);
 }
 
-const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
-const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
 function showEvents() {
   events.sort((a, b) => b.number - a.number);
   events.length = Math.min(events.length, 2000);
@@ -361,9 +334,9 @@ function showEvents() {
     item.append(make("time"), make("span", "", event.severity));
     return item;
   }, (item, event) => {
-    const time = item.firstChild, at = new Date(event.time);
+    const time = item.firstChild;
     time.dateTime = time.title = event.time;
-    set(time, (at.toDateString() === new Date().toDateString() ? "" : day.format(at) + ", ") + clock.format(at));
+    set(time, atClock(new Date(event.time)));
     const times = event.times > 1 ? ` (${event.times} times in ${ago(event.first_age_seconds - event.age_seconds)})` : "";
     set(item.lastChild, (event.pool && !event.text.includes("ool " + event.pool) ? "pool " + event.pool + ": " : "") + event.text + times);
   });
@@ -378,37 +351,45 @@ const get = async path => {
 const span = () => pressed("span") ? "span=day" : "span=ten-minutes";
 async function loadHistory() {
   const document = await get("history?" + span());
+  if (pause) return;
   histories.clear();
   for (const pool of document.pools) histories.set(pool.name, { ...pool, step_seconds: document.step_seconds });
 }
 async function loadInside() {
+  if (pause) return;
   const wanted = [...open].filter(name => latest && latest.pools.some(pool => pool.name === name)).slice(0, 10);
   await Promise.all(wanted.map(async name => {
     const document = await get(`history?pool=${encodeURIComponent(name)}&${span()}`);
-    inside.set(name, { ...document.pools[0], backends: document.backends, step_seconds: document.step_seconds });
+    if (!pause) inside.set(name, { ...document.pools[0], backends: document.backends, step_seconds: document.step_seconds });
   }));
-  if (!pressed("pause")) show();
+  if (!pause) show();
 }
-async function loadEvents() { events = (await get("events")).events.map(remember); }
+async function loadEvents() {
+  const found = (await get("events")).events.map(remember);
+  if (!pause) events = found;
+}
 /// Adds an event, or puts one that has happened again in the place of its last occurrence.
 function takeIn(event) {
   const at = events.findIndex(known => known.first_number === event.first_number);
   if (at < 0) events.push(remember(event)); else if (events[at].number < event.number) events[at] = remember(event);
 }
-const remember = event => ({ ...event, at: performance.now() - event.age_seconds * 1000 });
-const age = event => (performance.now() - event.at) / 1000;
+const remember = event => { setClock(event); return { ...event, at: performance.now() - event.age_seconds * 1000 }; };
+const age = event => (now() - event.at) / 1000;
 const quietly = work => work().catch(() => {});
 
 function receive(status) {
+  if (pause) return;
   lastMessage = performance.now();
   showConnected(true);
+  // Another process counts its events from the beginning.
+  if (latest && status.uptime_seconds < latest.uptime_seconds) [events, clockSetBy] = [[], 0];
   const missed = status.events.last.length && events.length && status.events.last.at(-1).number > Math.max(...events.map(e => e.number)) + 1;
   if (!events.length || missed) quietly(loadEvents);
   latest = status;
-  if (!pressed("pause")) show();
+  show();
 }
 
-let lastMessage = performance.now(), source, everOpened = false;
+let lastMessage = performance.now(), liveSince = lastMessage, source, everOpened = false;
 function connect() {
   if (source) source.close();
   source = new EventSource("stream");
@@ -430,9 +411,9 @@ function showConnected(connected) {
 const logo = atob($("link[rel=icon]").href.split(",")[1]);
 /// Shows the state where a tab does: in the title, and as a dot in the icon.
 function showState(severity) {
-  const [symbol, colour] = { ok: ["●", "#2b7a4b"], warning: ["◐", "#d9a53f"] }[severity] || ["▲", "#b3261e"];
+  const [symbol, colour] = { ok: ["●", "#2b7a4b"], warning: ["◐", "#d9a53f"], paused: ["‖", "#767d84"] }[severity] || ["▲", "#b3261e"];
   const name = latest && latest.instance.pod;
-  document.title = symbol + " " + (name || "ilb");
+  document.title = symbol + " " + (pause ? `paused since ${atClock(pause.time)}: ` : "") + (name || "ilb");
   const icon = $("link[rel=icon]");
   if (icon.dataset.severity === severity) return;
   icon.dataset.severity = severity;
@@ -443,13 +424,14 @@ function showState(severity) {
 // A browser stops reconnecting after some errors, and does not notice a host that vanished. There is an event per second.
 // Where a proxy holds the stream back, the status is asked for instead.
 setInterval(() => {
-  const silent = (performance.now() - lastMessage) / 1000;
+  if (pause) return;
+  const silent = (performance.now() - Math.max(lastMessage, liveSince)) / 1000;
   if (silent > 2 && !everOpened) quietly(async () => receive(await get("status")));
   if (silent > 4) showConnected(false);
   if (source.readyState === EventSource.CLOSED) connect();
 }, 1000);
-setInterval(() => { if (latest && !document.hidden) { quietly(loadHistory); quietly(loadInside); } }, 5000);
-for (const id of ["span", "details", "pause"]) on($("#" + id), "click", event => {
+setInterval(() => { if (latest && !document.hidden && !pause) { quietly(loadHistory); quietly(loadInside); } }, 5000);
+for (const id of ["span", "details"]) on($("#" + id), "click", event => {
   event.target.setAttribute("aria-pressed", String(!pressed(id)));
   document.body.classList.toggle("details", pressed("details"));
   if (id === "span") { inside.clear(); quietly(loadHistory).then(() => quietly(loadInside)); }
@@ -471,7 +453,6 @@ function follow() {
   if (node) node.scrollIntoView();
 }
 on(window, "hashchange", follow);
-set($("#zone"), "times in " + Intl.DateTimeFormat().resolvedOptions().timeZone);
 follow();
 connect();
 setTimeout(() => { quietly(loadHistory).then(() => quietly(loadInside)); }, 300);
