@@ -379,10 +379,11 @@ const quietly = work => work().catch(() => {});
 
 function receive(status) {
   if (pause) return;
+  // Another process counts its events from the beginning: one that has started since the last message, or that of another pod.
+  const hasStarted = performance.now() - status.uptime_seconds * 1000 > lastMessage;
+  if (latest && (hasStarted || status.instance.pod !== latest.instance.pod)) [events, clockSetBy] = [[], 0];
   lastMessage = performance.now();
   showConnected(true);
-  // Another process counts its events from the beginning.
-  if (latest && status.uptime_seconds < latest.uptime_seconds) [events, clockSetBy] = [[], 0];
   const missed = status.events.last.length && events.length && status.events.last.at(-1).number > Math.max(...events.map(e => e.number)) + 1;
   if (!events.length || missed) quietly(loadEvents);
   latest = status;
