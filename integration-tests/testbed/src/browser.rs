@@ -87,7 +87,7 @@ impl Browser {
         self.command(&format!("element/{id}/value"), json!({"text": keys})).await.map(drop)
     }
 
-    /// Sends a command of the Chrome DevTools Protocol, such as one that emulates a time zone.
+    /// Sends a command of the protocol of Chrome's developer tools, such as one that emulates a time zone.
     pub async fn emulate(&self, command: &str, parameters: Value) -> anyhow::Result<()> {
         self.command("goog/cdp/execute", json!({"cmd": command, "params": parameters})).await.map(drop)
     }
