@@ -48,7 +48,10 @@ impl LeastConnections {
         for address in removed {
             self.backends.remove(&address);
         }
-        self.backends.extend(added);
+        if !added.is_empty() {
+            // Packed: with one entry after the other in the order of addresses, its nodes would be half empty.
+            self.backends.append(&mut added.into_iter().collect());
+        }
     }
 
     /// Takes in which backends other pools have, too. Their connections are load here as well, but do not tell what became
