@@ -1,15 +1,21 @@
 //! What the harness has to know of an application.
 
+use ilb_testbed::apps::Running;
 use serde_json::Value;
 
-use crate::{cluster::Cluster, event::Event, window::Stored, workers::Load};
+use crate::{cluster::Cluster, event::Event, servers::Servers, window::Stored, workers::Load};
 
 /// An application: its servers, its clients, and what it promises.
 pub(crate) trait Application: Sized {
+    /// Type of a server.
+    type Server: Running;
+
     /// Name in arguments and reports.
     const NAME: &'static str;
     /// Example of the chart whose values are tried.
     const EXAMPLE: &'static str;
+    /// Guide on the page, which has `{table}` where the records belong.
+    const GUIDE: &'static str;
     /// Pool whose servers are added, replaced and killed.
     const POOL: &'static str;
     /// Numbers of servers: before and after a scale-out.
@@ -20,14 +26,18 @@ pub(crate) trait Application: Sized {
     /// Starts what the servers need, before the first one.
     async fn start(cluster: &Cluster) -> anyhow::Result<Self>;
 
-    /// Starts server `index`, and waits until it answers.
-    async fn start_server(&mut self, cluster: &Cluster, index: u16) -> anyhow::Result<()>;
+    /// Starts server `index` of its pool, and waits until it answers.
+    async fn new_server(&self, cluster: &Cluster, index: u16) -> anyhow::Result<Self::Server>;
 
-    /// Stops server `index` as the kubelet does.
-    async fn stop_server(&mut self, index: u16) -> anyhow::Result<()>;
+    /// Returns the servers that run.
+    fn servers(&mut self) -> &mut Servers<Self::Server>;
 
-    /// Kills server `index`.
-    fn kill_server(&mut self, index: u16) -> anyhow::Result<()>;
+    /// Starts server `index`, and waits until it can have clients.
+    async fn start_server(&mut self, cluster: &Cluster, index: u16) -> anyhow::Result<()> {
+        let server = self.new_server(cluster, index).await?;
+        self.servers().insert(index, server);
+        Ok(())
+    }
 
     /// Returns the clients, with the pool that they connect to.
     fn loads(&self) -> Vec<(&'static str, Load)>;

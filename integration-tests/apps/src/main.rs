@@ -16,6 +16,7 @@ mod options;
 mod page;
 mod record;
 mod report;
+mod servers;
 mod stage;
 mod window;
 mod workers;

@@ -124,7 +124,7 @@ impl<A: Application> Stage<A> {
             }
             Event::KilledServer => {
                 let killed = self.servers.remove(0);
-                self.application.kill_server(killed)?;
+                self.application.servers().kill(killed)?;
                 self.turns(TURNS).await?;
                 self.cluster.set_not_ready(A::POOL, killed).await?;
                 self.cluster.wait_until_in_force(A::POOL, &self.servers).await?;
@@ -201,7 +201,7 @@ impl<A: Application> Stage<A> {
         } else {
             self.turns(1).await?;
         }
-        self.application.stop_server(index).await?;
+        self.application.servers().stop(index).await?;
         self.cluster.remove_pod(index).await?;
         self.turns(1).await
     }

@@ -37,6 +37,7 @@ pub use self::{
     postgres::Postgres,
     program::Program,
     redis::Redis,
+    server::Running,
 };
 
 use crate::tools;

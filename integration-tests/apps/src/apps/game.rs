@@ -1,23 +1,25 @@
 //! A game server over WebSocket, which keeps each player's position in memory.
 
-use std::collections::BTreeMap;
-
-use anyhow::Context;
 use ilb_testbed::apps::Program;
 use serde_json::json;
 
-use crate::{application::Application, cluster::Cluster, event::Event, window::Stored, workers::Load};
+use crate::{
+    application::Application, cluster::Cluster, event::Event, servers::Servers, window::Stored, workers::Load,
+};
 
 #[derive(Default)]
 pub(crate) struct Game {
-    servers: BTreeMap<u16, Program>,
+    servers: Servers<Program>,
 }
 
 const POOL: &str = "game";
 
 impl Application for Game {
+    type Server = Program;
+
     const NAME: &'static str = "websocket";
     const EXAMPLE: &'static str = "game-values.yaml";
+    const GUIDE: &'static str = include_str!("../page/websocket.md");
     const POOL: &'static str = POOL;
     const SERVERS: (u16, u16) = (2, 3);
     const MORE: &'static [Event] = &[];
@@ -26,17 +28,12 @@ impl Application for Game {
         Ok(Self::default())
     }
 
-    async fn start_server(&mut self, cluster: &Cluster, index: u16) -> anyhow::Result<()> {
-        self.servers.insert(index, Program::game(cluster.place(POOL, index)?).await?);
-        Ok(())
+    async fn new_server(&self, cluster: &Cluster, index: u16) -> anyhow::Result<Self::Server> {
+        Program::game(cluster.place(POOL, index)?).await
     }
 
-    async fn stop_server(&mut self, index: u16) -> anyhow::Result<()> {
-        self.servers.remove(&index).context("no such server")?.stop().await
-    }
-
-    fn kill_server(&mut self, index: u16) -> anyhow::Result<()> {
-        self.servers.remove(&index).context("no such server")?.kill()
+    fn servers(&mut self) -> &mut Servers<Self::Server> {
+        &mut self.servers
     }
 
     fn loads(&self) -> Vec<(&'static str, Load)> {

@@ -1,8 +1,5 @@
 //! MQTT: mosquitto at the edge, each of which passes on what devices publish to a hub, where an application receives it.
 
-use std::collections::BTreeMap;
-
-use anyhow::Context;
 use ilb_testbed::apps::{Clients, Library, Mosquitto};
 use serde_json::json;
 
@@ -10,6 +7,7 @@ use crate::{
     application::{Application, count_list},
     cluster::Cluster,
     event::Event,
+    servers::Servers,
     window::Stored,
     workers::Load,
 };
@@ -17,7 +15,7 @@ use crate::{
 pub(crate) struct Mqtt {
     hub: Mosquitto,
     receiver: Clients,
-    servers: BTreeMap<u16, Mosquitto>,
+    servers: Servers<Mosquitto>,
 }
 
 const POOL: &str = "mqtt";
@@ -27,8 +25,11 @@ const HUB: u16 = 1;
 const RECEIVER: &str = "receiver";
 
 impl Application for Mqtt {
+    type Server = Mosquitto;
+
     const NAME: &'static str = "mqtt";
     const EXAMPLE: &'static str = "broker-closing-values.yaml";
+    const GUIDE: &'static str = include_str!("../page/mqtt.md");
     const POOL: &'static str = POOL;
     const SERVERS: (u16, u16) = (2, 3);
     const MORE: &'static [Event] = &[];
@@ -38,21 +39,15 @@ impl Application for Mqtt {
         let receiver = Clients::start_within(&cluster.network(), Library::Paho)?;
         receiver.connect(RECEIVER, hub.address(), json!({"name": RECEIVER, "persistent": true})).await?;
         receiver.call(RECEIVER, "subscribe", json!({"topic": "operations/#"})).await?;
-        Ok(Self { hub, receiver, servers: BTreeMap::new() })
+        Ok(Self { hub, receiver, servers: Servers::default() })
     }
 
-    async fn start_server(&mut self, cluster: &Cluster, index: u16) -> anyhow::Result<()> {
-        let server = Mosquitto::with_hub(cluster.place(POOL, index)?, self.hub.address()).await?;
-        self.servers.insert(index, server);
-        Ok(())
+    async fn new_server(&self, cluster: &Cluster, index: u16) -> anyhow::Result<Self::Server> {
+        Mosquitto::with_hub(cluster.place(POOL, index)?, self.hub.address()).await
     }
 
-    async fn stop_server(&mut self, index: u16) -> anyhow::Result<()> {
-        self.servers.remove(&index).context("no such server")?.stop().await
-    }
-
-    fn kill_server(&mut self, index: u16) -> anyhow::Result<()> {
-        self.servers.remove(&index).context("no such server")?.kill()
+    fn servers(&mut self) -> &mut Servers<Self::Server> {
+        &mut self.servers
     }
 
     fn loads(&self) -> Vec<(&'static str, Load)> {

@@ -1,8 +1,7 @@
 //! NATS: a cluster, whose clients send requests to a queue group.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::net::SocketAddr;
 
-use anyhow::Context;
 use ilb_testbed::apps::{Clients, Library, Nats as Server};
 use serde_json::json;
 
@@ -10,6 +9,7 @@ use crate::{
     application::{Application, count_list},
     cluster::Cluster,
     event::Event,
+    servers::Servers,
     window::Stored,
     workers::Load,
 };
@@ -19,7 +19,7 @@ pub(crate) struct Nats {
     seed: SocketAddr,
     _seed: Server,
     answering: Clients,
-    servers: BTreeMap<u16, Server>,
+    servers: Servers<Server>,
 }
 
 const POOL: &str = "nats";
@@ -29,8 +29,11 @@ const SEED: u16 = 1;
 const MEMBERS: [&str; 2] = ["member-1", "member-2"];
 
 impl Application for Nats {
+    type Server = Server;
+
     const NAME: &'static str = "nats";
     const EXAMPLE: &'static str = "nats-values.yaml";
+    const GUIDE: &'static str = include_str!("../page/nats.md");
     const POOL: &'static str = POOL;
     const SERVERS: (u16, u16) = (2, 3);
     const MORE: &'static [Event] = &[];
@@ -45,20 +48,15 @@ impl Application for Nats {
             let arguments = json!({"subject": "operations", "after": 0.02, "queue": "workers"});
             answering.call(member, "answer", arguments).await?;
         }
-        Ok(Self { seed, _seed: server, answering, servers: BTreeMap::new() })
+        Ok(Self { seed, _seed: server, answering, servers: Servers::default() })
     }
 
-    async fn start_server(&mut self, cluster: &Cluster, index: u16) -> anyhow::Result<()> {
-        self.servers.insert(index, Server::of_cluster(cluster.place(POOL, index)?, self.seed).await?);
-        Ok(())
+    async fn new_server(&self, cluster: &Cluster, index: u16) -> anyhow::Result<Self::Server> {
+        Server::of_cluster(cluster.place(POOL, index)?, self.seed).await
     }
 
-    async fn stop_server(&mut self, index: u16) -> anyhow::Result<()> {
-        self.servers.remove(&index).context("no such server")?.stop().await
-    }
-
-    fn kill_server(&mut self, index: u16) -> anyhow::Result<()> {
-        self.servers.remove(&index).context("no such server")?.kill()
+    fn servers(&mut self) -> &mut Servers<Self::Server> {
+        &mut self.servers
     }
 
     fn loads(&self) -> Vec<(&'static str, Load)> {

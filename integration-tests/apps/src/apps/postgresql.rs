@@ -1,9 +1,12 @@
 //! PostgreSQL: a primary and streaming standbys, of which one has to confirm each commit, over TLS.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use ilb_testbed::{apps::Postgres, eventually};
+use ilb_testbed::{
+    apps::{Postgres, Running as _},
+    eventually,
+};
 use serde_json::json;
 
 use crate::{
@@ -11,13 +14,14 @@ use crate::{
     certificate::Certificate,
     cluster::Cluster,
     event::Event,
+    servers::Servers,
     window::Stored,
     workers::Load,
 };
 
 pub(crate) struct PostgreSql {
     certificate: Certificate,
-    servers: BTreeMap<u16, Postgres>,
+    servers: Servers<Postgres>,
     /// Server that writes go to.
     primary: u16,
 }
@@ -26,15 +30,18 @@ const PRIMARY: &str = "primary";
 const REPLICAS: &str = "replicas";
 
 impl Application for PostgreSql {
+    type Server = Postgres;
+
     const NAME: &'static str = "postgresql";
     const EXAMPLE: &'static str = "database-closing-values.yaml";
+    const GUIDE: &'static str = include_str!("../page/postgresql.md");
     const POOL: &'static str = REPLICAS;
     const SERVERS: (u16, u16) = (2, 3);
     const MORE: &'static [Event] = &[Event::RoleChange, Event::Failover, Event::StartsUp];
 
     async fn start(cluster: &Cluster) -> anyhow::Result<Self> {
         let certificate = Certificate::for_address(cluster.entry(PRIMARY)?.ip())?;
-        let mut this = Self { certificate, servers: BTreeMap::new(), primary: 1 };
+        let mut this = Self { certificate, servers: Servers::default(), primary: 1 };
         let parameters = this.parameters();
         let server = Postgres::with(cluster.place(PRIMARY, this.primary)?, &borrowed(&parameters)).await?;
         // Without a standby, no commit would be confirmed yet.
@@ -44,19 +51,13 @@ impl Application for PostgreSql {
         Ok(this)
     }
 
-    async fn start_server(&mut self, cluster: &Cluster, index: u16) -> anyhow::Result<()> {
+    async fn new_server(&self, cluster: &Cluster, index: u16) -> anyhow::Result<Self::Server> {
         let (primary, parameters) = (self.primary()?.address(), self.parameters());
-        let server = Postgres::standby(cluster.place(REPLICAS, index)?, primary, &borrowed(&parameters)).await?;
-        self.servers.insert(index, server);
-        Ok(())
+        Postgres::standby(cluster.place(REPLICAS, index)?, primary, &borrowed(&parameters)).await
     }
 
-    async fn stop_server(&mut self, index: u16) -> anyhow::Result<()> {
-        self.servers.remove(&index).context("no such server")?.stop().await
-    }
-
-    fn kill_server(&mut self, index: u16) -> anyhow::Result<()> {
-        self.servers.remove(&index).context("no such server")?.kill()
+    fn servers(&mut self) -> &mut Servers<Self::Server> {
+        &mut self.servers
     }
 
     fn loads(&self) -> Vec<(&'static str, Load)> {
@@ -97,9 +98,9 @@ impl PostgreSql {
     async fn change_role(&mut self, cluster: &Cluster, servers: &mut Vec<u16>) -> anyhow::Result<()> {
         let (old, new) = (self.primary, servers.remove(0));
         cluster.set_pool(old, Some(PRIMARY), None).await?;
-        self.servers.get_mut(&old).context("no primary")?.stop().await?;
+        self.servers.get_mut(old)?.stop().await?;
         self.promote(cluster, new).await?;
-        let (address, server) = (self.primary()?.address(), self.servers.get_mut(&old).context("no old primary")?);
+        let (address, server) = (self.primary()?.address(), self.servers.get_mut(old)?);
         server.follow(address)?;
         server.start_again().await?;
         cluster.set_pool(old, None, Some(REPLICAS)).await?;
@@ -110,11 +111,11 @@ impl PostgreSql {
     /// Kills the primary, and passes the role to the standby that has received most. One of them has all that was confirmed.
     async fn fail_over(&mut self, cluster: &Cluster, servers: &mut Vec<u16>, next: u16) -> anyhow::Result<()> {
         let old = self.primary;
-        self.kill_server(old)?;
+        self.servers.kill(old)?;
         cluster.set_not_ready(PRIMARY, old).await?;
         let mut received = Vec::new();
         for index in servers.iter() {
-            let server = self.servers.get(index).context("no such server")?;
+            let server = self.servers.get(*index)?;
             let position = server.sql("SELECT pg_last_wal_receive_lsn() - '0/0'::pg_lsn").await?;
             received.push((position.parse::<u64>()?, *index));
         }
@@ -130,11 +131,11 @@ impl PostgreSql {
 
     /// Makes a standby the primary that all others follow.
     async fn promote(&mut self, cluster: &Cluster, new: u16) -> anyhow::Result<()> {
-        let (old, server) = (self.primary, self.servers.get(&new).context("no such server")?);
+        let (old, server) = (self.primary, self.servers.get(new)?);
         let is_promoted = server.sql("SELECT pg_promote()").await?;
         ensure!(is_promoted == "t", "PostgreSQL was not promoted: {is_promoted}");
         let address = server.address();
-        for (_, standby) in self.servers.iter().filter(|(index, _)| **index != new && **index != old) {
+        for (_, standby) in self.servers.except(&[new, old]) {
             standby.follow(address)?;
             standby.sql("SELECT pg_reload_conf()").await?;
         }
@@ -161,7 +162,7 @@ impl PostgreSql {
     }
 
     fn primary(&self) -> anyhow::Result<&Postgres> {
-        self.servers.get(&self.primary).context("there is no primary")
+        self.servers.get(self.primary)
     }
 
     fn parameters(&self) -> Vec<(&'static str, String)> {

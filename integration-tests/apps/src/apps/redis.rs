@@ -1,7 +1,5 @@
 //! Redis: a primary with replicas, of which one has to confirm each write (`WAIT`).
 
-use std::collections::BTreeMap;
-
 use anyhow::{Context, ensure};
 use ilb_testbed::{
     apps::{Clients, Library, Redis as Server},
@@ -13,12 +11,13 @@ use crate::{
     application::{Application, count_list},
     cluster::Cluster,
     event::Event,
+    servers::Servers,
     window::Stored,
     workers::Load,
 };
 
 pub(crate) struct Redis {
-    servers: BTreeMap<u16, Server>,
+    servers: Servers<Server>,
     /// Server that writes go to.
     primary: u16,
     operator: Clients,
@@ -28,8 +27,11 @@ const PRIMARY: &str = "primary";
 const REPLICAS: &str = "replicas";
 
 impl Application for Redis {
+    type Server = Server;
+
     const NAME: &'static str = "redis";
     const EXAMPLE: &'static str = "redis-values.yaml";
+    const GUIDE: &'static str = include_str!("../page/redis.md");
     const POOL: &'static str = REPLICAS;
     const SERVERS: (u16, u16) = (2, 3);
     const MORE: &'static [Event] = &[Event::RoleChange, Event::Failover];
@@ -39,21 +41,24 @@ impl Application for Redis {
         let server = Server::start(cluster.place(PRIMARY, primary)?).await?;
         cluster.add_pod(PRIMARY, primary).await?;
         let operator = Clients::start_within(&cluster.network(), Library::Redis)?;
-        Ok(Self { servers: BTreeMap::from([(primary, server)]), primary, operator })
+        let mut servers = Servers::default();
+        servers.insert(primary, server);
+        Ok(Self { servers, primary, operator })
+    }
+
+    async fn new_server(&self, cluster: &Cluster, index: u16) -> anyhow::Result<Self::Server> {
+        let primary = self.servers.get(self.primary)?.address();
+        Server::replica_of(cluster.place(REPLICAS, index)?, primary).await
     }
 
     async fn start_server(&mut self, cluster: &Cluster, index: u16) -> anyhow::Result<()> {
-        let primary = self.server(self.primary)?.address();
-        self.servers.insert(index, Server::replica_of(cluster.place(REPLICAS, index)?, primary).await?);
+        let server = self.new_server(cluster, index).await?;
+        self.servers.insert(index, server);
         self.wait_until_followed(index).await
     }
 
-    async fn stop_server(&mut self, index: u16) -> anyhow::Result<()> {
-        self.servers.remove(&index).context("no such server")?.stop().await
-    }
-
-    fn kill_server(&mut self, index: u16) -> anyhow::Result<()> {
-        self.servers.remove(&index).context("no such server")?.kill()
+    fn servers(&mut self) -> &mut Servers<Self::Server> {
+        &mut self.servers
     }
 
     fn loads(&self) -> Vec<(&'static str, Load)> {
@@ -90,7 +95,7 @@ impl Application for Redis {
             servers.push(old);
             return Ok(());
         }
-        self.kill_server(old)?;
+        self.servers.kill(old)?;
         cluster.set_not_ready(PRIMARY, old).await?;
         let new = self.most_advanced(servers).await?;
         servers.retain(|server| *server != new);
@@ -111,7 +116,7 @@ impl Application for Redis {
 impl Redis {
     /// Hands the role over with `FAILOVER`, which pauses writes until the new primary has all of them.
     async fn hand_over(&mut self, new: u16) -> anyhow::Result<()> {
-        let (old, to) = (self.primary, self.server(new)?.address());
+        let (old, to) = (self.primary, self.servers.get(new)?.address());
         let words = json!(["FAILOVER", "TO", to.ip().to_string(), to.port().to_string(), "TIMEOUT", "5000"]);
         self.command(old, words).await?;
         self.primary = new;
@@ -121,7 +126,7 @@ impl Redis {
             Ok(())
         })
         .await?;
-        for other in self.servers.keys().copied().filter(|server| *server != new).collect::<Vec<_>>() {
+        for (other, _) in self.servers.except(&[new]) {
             self.follow(other).await?;
         }
         Ok(())
@@ -129,7 +134,7 @@ impl Redis {
 
     /// Makes a server follow the primary.
     async fn follow(&self, replica: u16) -> anyhow::Result<()> {
-        let primary = self.server(self.primary)?.address();
+        let primary = self.servers.get(self.primary)?.address();
         let words = json!(["REPLICAOF", primary.ip().to_string(), primary.port().to_string()]);
         self.command(replica, words).await?;
         self.wait_until_followed(replica).await
@@ -162,11 +167,7 @@ impl Redis {
             return Ok(answer);
         }
         // It is the first one, or the connection has ended.
-        self.operator.connect(&session, self.server(index)?.address(), json!({})).await?;
+        self.operator.connect(&session, self.servers.get(index)?.address(), json!({})).await?;
         self.operator.call(&session, "command", json!({"words": words})).await
-    }
-
-    fn server(&self, index: u16) -> anyhow::Result<&Server> {
-        self.servers.get(&index).context("no such server")
     }
 }

@@ -1,6 +1,6 @@
 //! Mail servers that speak first, begin TLS within the connection, and are told the clients' addresses by the PROXY protocol.
 
-use std::{collections::BTreeMap, fs};
+use std::fs;
 
 use anyhow::{Context, ensure};
 use ilb_testbed::apps::Program;
@@ -12,6 +12,7 @@ use crate::{
     certificate::Certificate,
     cluster::Cluster,
     event::Event,
+    servers::Servers,
     window::Stored,
     workers::Load,
 };
@@ -20,7 +21,7 @@ pub(crate) struct Smtp {
     certificate: Certificate,
     /// Folder in which all servers store what they have accepted.
     folder: TempDir,
-    servers: BTreeMap<u16, Program>,
+    servers: Servers<Program>,
 }
 
 const POOL: &str = "smtp";
@@ -28,8 +29,11 @@ const POOL: &str = "smtp";
 const CLIENT: &str = "127.0.0.1";
 
 impl Application for Smtp {
+    type Server = Program;
+
     const NAME: &'static str = "smtp";
     const EXAMPLE: &'static str = "smtp-values.yaml";
+    const GUIDE: &'static str = include_str!("../page/smtp.md");
     const POOL: &'static str = POOL;
     const SERVERS: (u16, u16) = (2, 3);
     const MORE: &'static [Event] = &[];
@@ -37,22 +41,16 @@ impl Application for Smtp {
     async fn start(cluster: &Cluster) -> anyhow::Result<Self> {
         let certificate = Certificate::for_address(cluster.entry(POOL)?.ip())?;
         let folder = tempfile::Builder::new().prefix("ilb-apps-mail-").tempdir()?;
-        Ok(Self { certificate, folder, servers: BTreeMap::new() })
+        Ok(Self { certificate, folder, servers: Servers::default() })
     }
 
-    async fn start_server(&mut self, cluster: &Cluster, index: u16) -> anyhow::Result<()> {
+    async fn new_server(&self, cluster: &Cluster, index: u16) -> anyhow::Result<Self::Server> {
         let (certificate, key) = (self.certificate.certificate(), self.certificate.key());
-        let server = Program::mail(cluster.place(POOL, index)?, &certificate, &key, self.folder.path()).await?;
-        self.servers.insert(index, server);
-        Ok(())
+        Program::mail(cluster.place(POOL, index)?, &certificate, &key, self.folder.path()).await
     }
 
-    async fn stop_server(&mut self, index: u16) -> anyhow::Result<()> {
-        self.servers.remove(&index).context("no such server")?.stop().await
-    }
-
-    fn kill_server(&mut self, index: u16) -> anyhow::Result<()> {
-        self.servers.remove(&index).context("no such server")?.kill()
+    fn servers(&mut self) -> &mut Servers<Self::Server> {
+        &mut self.servers
     }
 
     fn loads(&self) -> Vec<(&'static str, Load)> {

@@ -20,9 +20,6 @@ const CONNECT: [u8; 14] = [0x10, 12, 0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0, 10, 
 const ACCEPTED: [u8; 4] = [0x20, 2, 0, 0];
 
 impl Mosquitto {
-    /// Signal at which it exits.
-    const STOP: Signal = Signal::TERM;
-
     /// Starts mosquitto at this address, and waits until it answers.
     pub async fn start(place: impl Into<Place>) -> anyhow::Result<Self> {
         Self::with(place, "").await
@@ -62,6 +59,6 @@ impl Mosquitto {
         let exchange = (CONNECT.as_slice(), ACCEPTED.as_slice());
         Ok(Self { server: Server::from_process(process, "mosquitto", place, folder, exchange).await? })
     }
-
-    common_methods!();
 }
+
+common_methods!(Mosquitto, Signal::TERM);

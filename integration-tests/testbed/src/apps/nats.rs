@@ -18,9 +18,6 @@ pub struct Nats {
 const CLUSTER_PORT: u16 = 6222;
 
 impl Nats {
-    /// Signal at which it exits.
-    const STOP: Signal = Signal::TERM;
-
     /// Starts the server at this address, and waits until it answers.
     pub async fn start(place: impl Into<Place>) -> anyhow::Result<Self> {
         Self::with(place, &[]).await
@@ -55,6 +52,6 @@ impl Nats {
         let exchange = (b"".as_slice(), b"INFO {".as_slice());
         Ok(Self { server: Server::from_process(process, "nats-server", place, folder, exchange).await? })
     }
-
-    common_methods!();
 }
+
+common_methods!(Nats, Signal::TERM);

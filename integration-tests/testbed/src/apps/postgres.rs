@@ -39,10 +39,6 @@ const REFUSED: &[u8] = b"E";
 const ACCESS: &str = "host all,replication all all trust\n";
 
 impl Postgres {
-    /// Signal at which it exits: a fast shutdown, as images of PostgreSQL ask for (`STOPSIGNAL`). At SIGTERM it would wait for
-    /// its clients to disconnect.
-    const STOP: Signal = Signal::INT;
-
     /// Creates a database at this address, and waits until it answers.
     pub async fn start(place: impl Into<Place>) -> anyhow::Result<Self> {
         Self::with(place, &[]).await
@@ -145,9 +141,10 @@ impl Postgres {
         command.args(["-XAtq", "-h", &host, "-p", &port, "-U", "postgres", "-d", "postgres", "-c", statement]);
         Ok(output(self.server.place().command(&command), "psql").await?.trim_end().to_owned())
     }
-
-    common_methods!();
 }
+
+// A fast shutdown, as images of PostgreSQL ask for (`STOPSIGNAL`). At SIGTERM it would wait for its clients to disconnect.
+common_methods!(Postgres, Signal::INT);
 
 fn new_data_folder() -> anyhow::Result<(TempDir, PathBuf)> {
     let (folder, log) = new_folder("postgres")?;

@@ -21,9 +21,6 @@ const UPGRADE: &[u8] = b"GET / HTTP/1.1\r\nHost: game\r\nConnection: Upgrade\r\n
 const PROXIED: &[u8] = b"PROXY TCP4 192.0.2.1 192.0.2.2 1024 25\r\n";
 
 impl Program {
-    /// Signal at which it exits.
-    const STOP: Signal = Signal::TERM;
-
     /// Starts a game server over WebSocket, upon the package ws of Node.js.
     pub async fn game(place: impl Into<Place>) -> anyhow::Result<Self> {
         let mut command = Command::new("node");
@@ -50,6 +47,6 @@ impl Program {
         let process = Process::start(name, &place.command(&command), &log)?;
         Ok(Self { server: Server::from_process(process, name, place, folder, exchange).await? })
     }
-
-    common_methods!();
 }
+
+common_methods!(Program, Signal::TERM);

@@ -15,9 +15,6 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Signal at which it exits.
-    const STOP: Signal = Signal::TERM;
-
     /// Starts Redis at this address, and waits until it answers.
     pub async fn start(place: impl Into<Place>) -> anyhow::Result<Self> {
         Self::with(place, &[]).await
@@ -52,6 +49,6 @@ impl Redis {
         let exchange = (b"PING\r\n".as_slice(), b"+PONG".as_slice());
         Ok(Self { server: Server::from_process(process, "redis", place, folder, exchange).await? })
     }
-
-    common_methods!();
 }
+
+common_methods!(Redis, Signal::TERM);

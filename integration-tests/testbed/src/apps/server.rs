@@ -99,32 +99,44 @@ async fn until_answers(
     .await
 }
 
-/// Adds what every server has to the type of one: `address`, `log`, `check_running`, `stop` and `kill`.
+/// A server that runs until it is stopped or killed.
+pub trait Running {
+    /// Asks it to exit, as the kubelet does, and waits until it has.
+    fn stop(&mut self) -> impl Future<Output = anyhow::Result<()>>;
+
+    /// Kills it with SIGKILL.
+    fn kill(&mut self) -> anyhow::Result<()>;
+}
+
+/// Gives a type with the field `server` what every server has: `address`, `log`, `check_running`, and [`Running`], with the
+/// signal at which it exits.
 macro_rules! common_methods {
-    () => {
-        /// Returns the address at which it serves.
-        pub fn address(&self) -> std::net::SocketAddr {
-            self.server.address()
+    ($server:ty, $signal:expr) => {
+        impl $server {
+            /// Returns the address at which it serves.
+            pub fn address(&self) -> std::net::SocketAddr {
+                self.server.address()
+            }
+
+            /// Returns what it has logged.
+            pub fn log(&self) -> anyhow::Result<String> {
+                self.server.log()
+            }
+
+            /// Returns an error, with the end of the log, if it has exited.
+            pub fn check_running(&mut self) -> anyhow::Result<()> {
+                self.server.process().check_running()
+            }
         }
 
-        /// Returns what it has logged.
-        pub fn log(&self) -> anyhow::Result<String> {
-            self.server.log()
-        }
+        impl $crate::apps::Running for $server {
+            async fn stop(&mut self) -> anyhow::Result<()> {
+                self.server.stop($signal).await
+            }
 
-        /// Returns an error, with the end of the log, if it has exited.
-        pub fn check_running(&mut self) -> anyhow::Result<()> {
-            self.server.process().check_running()
-        }
-
-        /// Asks it to exit, as the kubelet does (SIGTERM), and waits until it has.
-        pub async fn stop(&mut self) -> anyhow::Result<()> {
-            self.server.stop(Self::STOP).await
-        }
-
-        /// Kills it with SIGKILL.
-        pub fn kill(&mut self) -> anyhow::Result<()> {
-            self.server.process().kill()
+            fn kill(&mut self) -> anyhow::Result<()> {
+                self.server.process().kill()
+            }
         }
     };
 }
