@@ -109,7 +109,8 @@ demo: ## Watch ilb at work: real pods, real connections, about a minute (DURATIO
 
 screenshots: testbed ## Take the pictures of the status page in docs/ (8 minutes; DURATION=180 for the seconds of each scene)
 	@integration-tests/testbed/prepare chromium chromedriver >/dev/null
-	@DURATION=$(DURATION) $(CARGO) run --quiet --workspace --all-features --locked --bin screenshots
+	@$(CARGO) build --quiet --workspace --all-features --locked --bin screenshots
+	@DURATION=$(DURATION) $(or $(CARGO_TARGET_DIR),target)/debug/screenshots
 
 chaos: testbed ## Make faults at random moments and compare what happens with a model (10 minutes; DURATION=600, SEED=, SETUP=, STEPS=)
 	@# Debug builds, those of `make test`; a run of 10 minutes or more writes docs/reliability.md.
@@ -118,7 +119,8 @@ chaos: testbed ## Make faults at random moments and compare what happens with a 
 apps-test: testbed ## Put PostgreSQL, MQTT, Redis, NATS, WebSocket and SMTP through restarts and outages (root; APPS=, EVENTS=, JOBS=; UPDATE_DOCS=1 writes docs/applications.md)
 	@integration-tests/testbed/prepare postgres initdb psql pg_basebackup redis-server mosquitto nats-server ws python-with-clients >/dev/null
 	@# Debug builds, those of `make test`.
-	@APPS=$(APPS) EVENTS=$(EVENTS) JOBS=$(JOBS) $(CARGO) run --quiet --workspace --all-features --locked --bin apps-test
+	@$(CARGO) build --quiet --workspace --all-features --locked --bin apps-test
+	@APPS=$(APPS) EVENTS=$(EVENTS) JOBS=$(JOBS) $(or $(CARGO_TARGET_DIR),target)/debug/apps-test
 
 bench-discovery: testbed ## Measure the costs of following 10 000 pods, and how fast a change becomes a set
 	$(CARGO) run --release --locked -p ilb-benches --bin bench-discovery
