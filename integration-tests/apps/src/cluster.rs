@@ -187,22 +187,22 @@ impl Cluster {
         .await
     }
 
-    /// Waits until all of `clients` are connected to these servers, and none has more than its share and `percent` of it, or one.
-    /// Returns the connections of each.
+    /// Waits until none of these servers has more than its share of their connections and `percent` of it, or one. Returns the
+    /// connections of each.
+    ///
+    /// Who is connected elsewhere does not count: readers of a replica stay with it when it becomes the primary.
     pub(crate) async fn wait_until_level(
         &self,
         pool: &str,
         indices: &[u16],
-        clients: usize,
         percent: usize,
     ) -> anyhow::Result<Vec<usize>> {
-        let share = clients.div_ceil(indices.len());
-        let most = (share + 1).max(share + share * percent / 100);
         eventually_within(limits::LEVEL, "the servers have their shares", async || {
             let connections = self.connections(pool, indices)?;
-            let (all, fullest) = (connections.iter().sum::<usize>(), connections.iter().max().copied());
+            let share = connections.iter().sum::<usize>().div_ceil(indices.len());
+            let most = (share + 1).max(share + share * percent / 100);
             ensure!(
-                all >= clients && fullest <= Some(most),
+                share > 0 && connections.iter().all(|number| *number <= most),
                 "{connections:?}, not at most {most}; {}",
                 self.closing_state().await
             );

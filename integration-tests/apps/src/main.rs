@@ -59,9 +59,12 @@ async fn run() -> anyhow::Result<()> {
     let records: Vec<Vec<Record>> =
         stream::iter(names).map(|name| run_alone(name, &options)).buffered(options.jobs).try_collect().await?;
     let records: Vec<Record> = records.into_iter().flatten().collect();
-    let all = report::keep(&records)?;
-    if options.writes_page {
-        page::write(&all)?;
+    // A table of the page is about one run of all events.
+    if options.events.is_empty() {
+        let all = report::keep(&records)?;
+        if options.writes_page {
+            page::write(&all)?;
+        }
     }
     judge::check(&records)
 }

@@ -166,9 +166,9 @@ impl<A: Application> Stage<A> {
         if !self.closing {
             return Ok(None);
         }
-        let staying = self.workers.iter().filter(|(pool, workers)| *pool == A::POOL && workers.load().stays);
-        let clients = staying.map(|(_, workers)| workers.load().clients).sum();
-        self.cluster.wait_until_level(A::POOL, &self.servers, clients, event.excess_percent()).await.map(Some)
+        // Each client has a connection again.
+        self.turns(1).await?;
+        self.cluster.wait_until_level(A::POOL, &self.servers, event.excess_percent()).await.map(Some)
     }
 
     async fn set_closing(&mut self, closing: bool) -> anyhow::Result<()> {

@@ -52,8 +52,6 @@ pub(crate) struct Load {
     /// Script in `integration-tests/testbed/clients/work`.
     pub(crate) script: &'static str,
     pub(crate) clients: usize,
-    /// Set if they keep their connections, instead of opening one for each operation.
-    pub(crate) stays: bool,
     /// Set if the servers store the numbers of their operations.
     pub(crate) stores: bool,
     /// Mean pause of a client after an operation, in seconds.

@@ -37,17 +37,7 @@ impl Application for Game {
     }
 
     fn loads(&self) -> Vec<(&'static str, Load)> {
-        vec![(
-            POOL,
-            Load {
-                script: "use_websockets.py",
-                clients: 60,
-                stays: true,
-                stores: false,
-                pause: 0.3,
-                options: json!({}),
-            },
-        )]
+        vec![(POOL, Load { script: "use_websockets.py", clients: 60, stores: false, pause: 0.3, options: json!({}) })]
     }
 
     async fn stored(&mut self, _: &Cluster) -> anyhow::Result<Option<Stored>> {

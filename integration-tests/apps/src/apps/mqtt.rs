@@ -51,8 +51,7 @@ impl Application for Mqtt {
     }
 
     fn loads(&self) -> Vec<(&'static str, Load)> {
-        let load =
-            Load { script: "use_paho.py", clients: 200, stays: true, stores: true, pause: 1.5, options: json!({}) };
+        let load = Load { script: "use_paho.py", clients: 200, stores: true, pause: 1.5, options: json!({}) };
         vec![(POOL, load)]
     }
 

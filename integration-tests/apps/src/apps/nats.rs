@@ -60,10 +60,7 @@ impl Application for Nats {
     }
 
     fn loads(&self) -> Vec<(&'static str, Load)> {
-        vec![(
-            POOL,
-            Load { script: "use_nats.py", clients: 60, stays: true, stores: true, pause: 0.5, options: json!({}) },
-        )]
+        vec![(POOL, Load { script: "use_nats.py", clients: 60, stores: true, pause: 0.5, options: json!({}) })]
     }
 
     async fn stored(&mut self, _: &Cluster) -> anyhow::Result<Option<Stored>> {

@@ -64,7 +64,6 @@ impl Application for PostgreSql {
         let load = |does: &str, clients| Load {
             script: "use_psycopg.py",
             clients,
-            stays: does != "visit",
             stores: does == "write",
             pause: 0.3,
             options: json!({"does": does, "authority": self.certificate.authority()}),

@@ -65,7 +65,6 @@ impl Application for Redis {
         let load = |does: &str, clients| Load {
             script: "use_redis.py",
             clients,
-            stays: true,
             stores: does == "write",
             pause: 0.3,
             options: json!({"does": does}),

@@ -55,7 +55,7 @@ impl Application for Smtp {
 
     fn loads(&self) -> Vec<(&'static str, Load)> {
         let options = json!({"authority": self.certificate.authority()});
-        vec![(POOL, Load { script: "use_smtp.py", clients: 40, stays: true, stores: true, pause: 0.5, options })]
+        vec![(POOL, Load { script: "use_smtp.py", clients: 40, stores: true, pause: 0.5, options })]
     }
 
     async fn stored(&mut self, _: &Cluster) -> anyhow::Result<Option<Stored>> {
