@@ -27,7 +27,7 @@ run: ## Run ilb against the cluster of your kubeconfig: make run POD_LABELS=app=
 
 test: testbed ## Run every test, including those on a real API server and a real Traefik
 	@integration-tests/testbed/prepare chromium chromedriver helm helm-3 helm-docs postgres initdb psql \
-	  pg_basebackup redis-server mosquitto nats-server ws python-with-clients >/dev/null
+	  pg_basebackup pgbench pgbouncer redis-server mosquitto nats-server ws python-with-clients >/dev/null
 	$(CARGO) test --workspace --all-features --locked --no-fail-fast -- --include-ignored
 
 chart-test: testbed ## Test the chart: lint, templates, schema, values, and a real API server (part of `make test`)
@@ -116,8 +116,8 @@ chaos: testbed ## Make faults at random moments and compare what happens with a 
 	@# Debug builds, those of `make test`; a run of 10 minutes or more writes docs/reliability.md.
 	@DURATION=$(DURATION) SEED=$(SEED) SETUP=$(SETUP) STEPS=$(STEPS) $(CARGO) run --quiet --locked -p ilb-chaos
 
-apps-test: testbed ## Put PostgreSQL, MQTT, Redis, NATS, WebSocket and SMTP through restarts and outages (root; APPS=, EVENTS=, JOBS=; UPDATE_DOCS=1 writes docs/applications.md)
-	@integration-tests/testbed/prepare postgres initdb psql pg_basebackup redis-server mosquitto nats-server ws python-with-clients >/dev/null
+apps-test: testbed ## Put PostgreSQL, pgbouncer, MQTT, Redis, NATS, WebSocket and SMTP through restarts and outages (root; APPS=, EVENTS=, JOBS=; UPDATE_DOCS=1 writes docs/applications.md)
+	@integration-tests/testbed/prepare postgres initdb psql pg_basebackup pgbench pgbouncer redis-server mosquitto nats-server ws python-with-clients >/dev/null
 	@# Debug builds, those of `make test`.
 	@$(CARGO) build --quiet --workspace --all-features --locked --bin apps-test
 	@APPS=$(APPS) EVENTS=$(EVENTS) JOBS=$(JOBS) $(or $(CARGO_TARGET_DIR),target)/debug/apps-test

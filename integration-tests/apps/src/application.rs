@@ -40,7 +40,7 @@ pub(crate) trait Application: Sized {
     }
 
     /// Returns the clients, with the pool that they connect to.
-    fn loads(&self) -> Vec<(&'static str, Load)>;
+    fn loads(&self) -> anyhow::Result<Vec<(&'static str, Load)>>;
 
     /// Returns the numbers that are stored; `None` if the application promises nothing of that kind.
     async fn stored(&mut self, cluster: &Cluster) -> anyhow::Result<Option<Stored>>;

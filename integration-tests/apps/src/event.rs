@@ -16,6 +16,8 @@ pub(crate) enum Event {
     Failover,
     /// A server is added that is Ready for Kubernetes and refuses its clients.
     StartsUp,
+    /// More clients come than the servers have room for.
+    Full,
     /// A server is killed, and Kubernetes notices it later.
     KilledServer,
     /// Traefik is killed, and started again.
@@ -28,12 +30,13 @@ pub(crate) enum Event {
 
 impl Event {
     /// All events, in the order of the page.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::ScaleOut,
         Self::RollingRestart,
         Self::RoleChange,
         Self::Failover,
         Self::StartsUp,
+        Self::Full,
         Self::KilledServer,
         Self::KilledTraefik,
         Self::KilledIlb,
@@ -48,6 +51,7 @@ impl Event {
             Self::RoleChange => "role-change",
             Self::Failover => "failover",
             Self::StartsUp => "starts-up",
+            Self::Full => "full",
             Self::KilledServer => "killed-server",
             Self::KilledTraefik => "killed-traefik",
             Self::KilledIlb => "killed-ilb",
@@ -63,6 +67,7 @@ impl Event {
             Self::RoleChange => "role change",
             Self::Failover => "failover",
             Self::StartsUp => "a server that starts up",
+            Self::Full => "more clients than there is room for",
             Self::KilledServer => "a killed server",
             Self::KilledTraefik => "a killed Traefik",
             Self::KilledIlb => "a killed ilb",

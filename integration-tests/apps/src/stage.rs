@@ -41,7 +41,7 @@ impl<A: Application> Stage<A> {
         for _ in 0..A::SERVERS.0 {
             this.add_server().await?;
         }
-        for (pool, load) in this.application.loads() {
+        for (pool, load) in this.application.loads()? {
             this.workers.push((pool, Workers::start(this.cluster.entry(pool)?, &load).await?));
         }
         Ok(this)
@@ -60,7 +60,7 @@ impl<A: Application> Stage<A> {
             self.remove_server().await?;
         }
         for event in Event::ALL {
-            let is_common = !matches!(event, Event::RoleChange | Event::Failover | Event::StartsUp);
+            let is_common = !matches!(event, Event::RoleChange | Event::Failover | Event::StartsUp | Event::Full);
             if is_wanted(event) && (is_common || A::MORE.contains(&event)) {
                 records.push(self.observe(event).await?);
             }
@@ -152,7 +152,7 @@ impl<A: Application> Stage<A> {
                 self.cluster.api_server.restart().await?;
                 Ok(None)
             }
-            Event::RoleChange | Event::Failover | Event::StartsUp => {
+            Event::RoleChange | Event::Failover | Event::StartsUp | Event::Full => {
                 self.next += 1;
                 self.application.happen(&self.cluster, event, &mut self.servers, self.next - 1).await?;
                 self.cluster.wait_until_in_force(A::POOL, &self.servers).await?;

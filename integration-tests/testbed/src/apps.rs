@@ -23,6 +23,7 @@
 mod clients;
 mod mosquitto;
 mod nats;
+mod pgbouncer;
 mod place;
 mod postgres;
 mod program;
@@ -33,6 +34,7 @@ pub use self::{
     clients::{Clients, Library, Pending, Raised},
     mosquitto::Mosquitto,
     nats::Nats,
+    pgbouncer::PgBouncer,
     place::Place,
     postgres::Postgres,
     program::Program,
@@ -45,7 +47,18 @@ use crate::tools;
 /// Prepares the servers and the client libraries. Needs the network once, so a test in a network namespace of its own calls
 /// this before it enters that.
 pub fn prepare() -> anyhow::Result<()> {
-    let servers = ["postgres", "initdb", "psql", "pg_basebackup", "redis-server", "mosquitto", "nats-server", "ws"];
+    let servers = [
+        "postgres",
+        "initdb",
+        "psql",
+        "pg_basebackup",
+        "pgbench",
+        "pgbouncer",
+        "redis-server",
+        "mosquitto",
+        "nats-server",
+        "ws",
+    ];
     for name in servers.into_iter().chain(["python-with-clients"]) {
         tools::path(name)?;
     }

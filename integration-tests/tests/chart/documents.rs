@@ -258,6 +258,7 @@ fn every_example_of_the_project_renders_and_lints() {
             "mqtt-values.yaml",
             "nats-values.yaml",
             "openshift-values.yaml",
+            "pgbouncer-values.yaml",
             "postgresql-values.yaml",
             "rabbitmq-values.yaml",
             "redis-values.yaml",

@@ -36,8 +36,11 @@ impl Application for Game {
         &mut self.servers
     }
 
-    fn loads(&self) -> Vec<(&'static str, Load)> {
-        vec![(POOL, Load { script: "use_websockets.py", clients: 60, stores: false, pause: 0.3, options: json!({}) })]
+    fn loads(&self) -> anyhow::Result<Vec<(&'static str, Load)>> {
+        Ok(vec![(
+            POOL,
+            Load { script: "use_websockets.py", clients: 60, stores: false, pause: 0.3, options: json!({}) },
+        )])
     }
 
     async fn stored(&mut self, _: &Cluster) -> anyhow::Result<Option<Stored>> {

@@ -50,9 +50,9 @@ impl Application for Mqtt {
         &mut self.servers
     }
 
-    fn loads(&self) -> Vec<(&'static str, Load)> {
+    fn loads(&self) -> anyhow::Result<Vec<(&'static str, Load)>> {
         let load = Load { script: "use_paho.py", clients: 200, stores: true, pause: 1.5, options: json!({}) };
-        vec![(POOL, load)]
+        Ok(vec![(POOL, load)])
     }
 
     async fn stored(&mut self, _: &Cluster) -> anyhow::Result<Option<Stored>> {

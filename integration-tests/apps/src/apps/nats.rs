@@ -59,8 +59,8 @@ impl Application for Nats {
         &mut self.servers
     }
 
-    fn loads(&self) -> Vec<(&'static str, Load)> {
-        vec![(POOL, Load { script: "use_nats.py", clients: 60, stores: true, pause: 0.5, options: json!({}) })]
+    fn loads(&self) -> anyhow::Result<Vec<(&'static str, Load)>> {
+        Ok(vec![(POOL, Load { script: "use_nats.py", clients: 60, stores: true, pause: 0.5, options: json!({}) })])
     }
 
     async fn stored(&mut self, _: &Cluster) -> anyhow::Result<Option<Stored>> {

@@ -61,7 +61,7 @@ impl Application for Redis {
         &mut self.servers
     }
 
-    fn loads(&self) -> Vec<(&'static str, Load)> {
+    fn loads(&self) -> anyhow::Result<Vec<(&'static str, Load)>> {
         let load = |does: &str, clients| Load {
             script: "use_redis.py",
             clients,
@@ -69,7 +69,7 @@ impl Application for Redis {
             pause: 0.3,
             options: json!({"does": does}),
         };
-        vec![(PRIMARY, load("write", 20)), (REPLICAS, load("read", 40)), (PRIMARY, load("wait", 4))]
+        Ok(vec![(PRIMARY, load("write", 20)), (REPLICAS, load("read", 40)), (PRIMARY, load("wait", 4))])
     }
 
     async fn stored(&mut self, _: &Cluster) -> anyhow::Result<Option<Stored>> {

@@ -53,9 +53,9 @@ impl Application for Smtp {
         &mut self.servers
     }
 
-    fn loads(&self) -> Vec<(&'static str, Load)> {
+    fn loads(&self) -> anyhow::Result<Vec<(&'static str, Load)>> {
         let options = json!({"authority": self.certificate.authority()});
-        vec![(POOL, Load { script: "use_smtp.py", clients: 40, stores: true, pause: 0.5, options })]
+        Ok(vec![(POOL, Load { script: "use_smtp.py", clients: 40, stores: true, pause: 0.5, options })])
     }
 
     async fn stored(&mut self, _: &Cluster) -> anyhow::Result<Option<Stored>> {

@@ -11,11 +11,11 @@ logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
 
 
 class Visitor:
-    def __init__(self, where):
-        self.where = where
+    def __init__(self, where, options):
+        self.where, self.options = where, options
 
     def operate(self, number):
-        with psycopg.connect(self.where, autocommit=True) as connection:
+        with psycopg.connect(self.where, autocommit=True, **self.options) as connection:
             connection.execute("SELECT count(*) FROM operations, pg_sleep(0.02)")
 
     def close(self):
@@ -26,10 +26,11 @@ class Client:
     # The pool replaces broken connections.
     reconnects = True
 
-    def __init__(self, number, where, does):
+    def __init__(self, number, where, does, options):
         self.number, self.does, self.connections = number, does, 0
         self.pool = ConnectionPool(
             where,
+            kwargs=options,
             min_size=1,
             max_size=1,
             timeout=15,
@@ -56,12 +57,14 @@ class Client:
         self.pool.close(timeout=1)
 
 
-def new_client(number, host, port, does, authority):
+def new_client(number, host, port, does, authority, prepares):
     where = (
         f"host={host} port={port} user=postgres dbname=postgres connect_timeout=5 sslmode=verify-full "
         f"sslrootcert={authority} application_name=client-{number}"
     )
-    return Visitor(where) if does == "visit" else Client(number, where, does)
+    # By default the library prepares what it has executed five times.
+    options = {} if prepares else {"prepare_threshold": None}
+    return Visitor(where, options) if does == "visit" else Client(number, where, does, options)
 
 
 work.run(new_client)

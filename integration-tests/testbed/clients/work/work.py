@@ -16,6 +16,7 @@ import random
 import sys
 import threading
 import time
+from functools import partial
 
 # Pause of a client between two attempts, in seconds: short, as a library does it that is told to reconnect quickly.
 RETRY = 0.1
@@ -23,7 +24,7 @@ RETRY = 0.1
 NUMBERS = 1_000_000
 
 _output = threading.Lock()
-_stopping = threading.Event()
+stopping = threading.Event()
 
 
 def report(client, what, **more):
@@ -36,20 +37,30 @@ def run(new_client):
     """Runs until the end of the input. `new_client(number, host, port, **options)` connects, and returns an object with the
     methods `operate(number)`, which returns as soon as the operation is confirmed, and `close()`. If it has the attribute
     `reconnects`, it is used again after an error, because its library connects again by itself."""
+
+    def start(host, port, clients, pause, **options):
+        threads = []
+        for client in range(clients):
+            connect = partial(new_client, client, host, port, **options)
+            thread = threading.Thread(target=_work, args=(client, pause, connect), daemon=True)
+            threads.append(thread)
+            thread.start()
+            time.sleep(0.005)  # so that not all connect at the same moment
+        return threads
+
+    serve(start)
+
+
+def serve(start):
+    """Serves until the end of the input what `start(host, port, clients, pause, **options)` has started. The threads that this
+    returns end once `stopping` is set."""
     host, port, clients, pause = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
     options = json.loads(sys.argv[5]) if len(sys.argv) > 5 else {}
     threading.stack_size(512 * 1024)
-    threads = []
-    for client in range(clients):
-        thread = threading.Thread(
-            target=_work, args=(client, pause, lambda c=client: new_client(c, host, port, **options)), daemon=True
-        )
-        threads.append(thread)
-        thread.start()
-        time.sleep(0.005)  # so that not all connect at the same moment
+    threads = start(host, port, clients, pause, **options)
     for line in sys.stdin:
         if line.strip() == "stop":
-            _stopping.set()
+            stopping.set()
             for thread in threads:
                 thread.join(30)
             print(json.dumps({"client": 0, "at": time.monotonic(), "is": "stopped"}), flush=True)
@@ -58,7 +69,7 @@ def run(new_client):
 
 def _work(client, pause, connect):
     connection, number, lots = None, client * NUMBERS, random.Random(client)
-    while not _stopping.is_set():
+    while not stopping.is_set():
         began = time.monotonic()
         while True:
             number += 1
@@ -76,7 +87,7 @@ def _work(client, pause, connect):
                 continue
             report(client, "confirmed", number=number, waited=time.monotonic() - began)
             break
-        _stopping.wait(pause * lots.uniform(0.7, 1.3))
+        stopping.wait(pause * lots.uniform(0.7, 1.3))
     if connection is not None:
         _close(connection)
 

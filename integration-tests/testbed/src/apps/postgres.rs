@@ -30,9 +30,9 @@ pub struct Postgres {
 const NOBODY: u32 = 65534;
 
 /// First packet of a session: its length, version 3.0 of the protocol, and who it is.
-const STARTUP: &[u8; 41] = b"\0\0\0\x29\0\x03\0\0user\0postgres\0database\0postgres\0\0";
+pub(super) const STARTUP: &[u8; 41] = b"\0\0\0\x29\0\x03\0\0user\0postgres\0database\0postgres\0\0";
 /// The acceptance, without a password.
-const ACCEPTED: &[u8] = &[b'R', 0, 0, 0, 8, 0, 0, 0, 0];
+pub(super) const ACCEPTED: &[u8] = &[b'R', 0, 0, 0, 8, 0, 0, 0, 0];
 /// Beginning of an error, such as that it is starting up.
 const REFUSED: &[u8] = b"E";
 /// Lets everybody in from any address.
@@ -46,7 +46,7 @@ impl Postgres {
 
     /// Creates a database with more parameters, such as `("max_connections", "10")`.
     pub async fn with(place: impl Into<Place>, parameters: &[(&str, &str)]) -> anyhow::Result<Self> {
-        let (folder, log) = new_data_folder()?;
+        let (folder, log) = new_data_folder("postgres")?;
         let data = folder.path().join("data");
         create_cluster(&data).await?;
         Self::run(place.into(), parameters, (folder, log), ACCEPTED).await
@@ -77,7 +77,7 @@ impl Postgres {
         parameters: &[(&str, &str)],
         answer: &[u8],
     ) -> anyhow::Result<Self> {
-        let (folder, log) = new_data_folder()?;
+        let (folder, log) = new_data_folder("postgres")?;
         let mut command = as_nobody("pg_basebackup")?;
         command.args(["--no-sync", "--checkpoint=fast", "--wal-method=stream", "--write-recovery-conf"]);
         command
@@ -146,14 +146,15 @@ impl Postgres {
 // A fast shutdown, as images of PostgreSQL ask for (`STOPSIGNAL`). At SIGTERM it would wait for its clients to disconnect.
 common_methods!(Postgres, Signal::INT);
 
-fn new_data_folder() -> anyhow::Result<(TempDir, PathBuf)> {
-    let (folder, log) = new_folder("postgres")?;
+/// Creates a folder of the user that runs PostgreSQL.
+pub(super) fn new_data_folder(name: &str) -> anyhow::Result<(TempDir, PathBuf)> {
+    let (folder, log) = new_folder(name)?;
     give_away(folder.path())?;
     Ok((folder, log))
 }
 
 /// Gives a file to the user that runs PostgreSQL.
-fn give_away(path: &Path) -> anyhow::Result<()> {
+pub(super) fn give_away(path: &Path) -> anyhow::Result<()> {
     if rustix::process::geteuid().is_root() {
         chown(path, Some(NOBODY), Some(NOBODY))?;
     }
@@ -188,7 +189,7 @@ async fn output(command: Command, name: &str) -> anyhow::Result<String> {
 ///
 /// That user may read every file, because the programs may be below the home directory of root. Without the secure bit,
 /// `access(2)`, by which the programs look for each other, would not take that into account.
-fn as_nobody(program: &str) -> anyhow::Result<Command> {
+pub(super) fn as_nobody(program: &str) -> anyhow::Result<Command> {
     let path = tools::path(program)?;
     if !rustix::process::geteuid().is_root() {
         return Ok(Command::new(path));
