@@ -1,5 +1,7 @@
 //! What the harness has to know of an application.
 
+use std::collections::BTreeMap;
+
 use ilb_testbed::apps::Running;
 use serde_json::Value;
 
@@ -44,6 +46,11 @@ pub(crate) trait Application: Sized {
 
     /// Returns the numbers that are stored; `None` if the application promises nothing of that kind.
     async fn stored(&mut self, cluster: &Cluster) -> anyhow::Result<Option<Stored>>;
+
+    /// Counts what the servers have done beside that, since they were started.
+    async fn counted(&self) -> anyhow::Result<BTreeMap<String, usize>> {
+        Ok(BTreeMap::new())
+    }
 
     /// Makes one of its [own events](Self::MORE), with what changes of the `servers` of its pool. `next` is the index of a
     /// server that it may start.

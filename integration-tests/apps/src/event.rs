@@ -18,6 +18,8 @@ pub(crate) enum Event {
     StartsUp,
     /// More clients come than the servers have room for.
     Full,
+    /// A server asks its clients to leave, and exits.
+    LameDuck,
     /// A server is killed, and Kubernetes notices it later.
     KilledServer,
     /// Traefik is killed, and started again.
@@ -30,13 +32,14 @@ pub(crate) enum Event {
 
 impl Event {
     /// All events, in the order of the page.
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::ScaleOut,
         Self::RollingRestart,
         Self::RoleChange,
         Self::Failover,
         Self::StartsUp,
         Self::Full,
+        Self::LameDuck,
         Self::KilledServer,
         Self::KilledTraefik,
         Self::KilledIlb,
@@ -52,6 +55,7 @@ impl Event {
             Self::Failover => "failover",
             Self::StartsUp => "starts-up",
             Self::Full => "full",
+            Self::LameDuck => "lame-duck",
             Self::KilledServer => "killed-server",
             Self::KilledTraefik => "killed-traefik",
             Self::KilledIlb => "killed-ilb",
@@ -68,11 +72,17 @@ impl Event {
             Self::Failover => "failover",
             Self::StartsUp => "a server that starts up",
             Self::Full => "more clients than there is room for",
+            Self::LameDuck => "a lame duck",
             Self::KilledServer => "a killed server",
             Self::KilledTraefik => "a killed Traefik",
             Self::KilledIlb => "a killed ilb",
             Self::ApiServerOutage => "an API server outage",
         }
+    }
+
+    /// Returns whether it happens to every application.
+    pub(crate) fn is_common(self) -> bool {
+        !matches!(self, Self::RoleChange | Self::Failover | Self::StartsUp | Self::Full | Self::LameDuck)
     }
 
     /// Returns by how much a server may have more than its share afterwards, in percent of that, by the rules of the examples:

@@ -2,7 +2,11 @@
 
 use anyhow::ensure;
 
-use crate::{event::Event, record::Record, window::spread};
+use crate::{
+    event::Event,
+    record::Record,
+    window::{WILLS, spread},
+};
 
 /// Returns an error that names each promise that was broken.
 pub(crate) fn check(records: &[Record]) -> anyhow::Result<()> {
@@ -29,6 +33,7 @@ fn broken(record: &Record) -> Vec<String> {
     if event.is_unnoticed() {
         expect(seen.failed == 0, format!("{} operations failed: {:?}", seen.failed, seen.errors));
         expect(seen.connected == 0, format!("{} connections were opened", seen.connected));
+        expect(seen.noted.values().all(|number| *number == 0), format!("clients have seen {:?}", seen.noted));
     }
     let is_scale_out = *event == Event::ScaleOut;
     if is_scale_out && !record.closing {
@@ -36,6 +41,10 @@ fn broken(record: &Record) -> Vec<String> {
     }
     if !record.closing {
         expect(record.closed == 0, format!("{} connections were closed without a rule", record.closed));
+    }
+    if let Some(wills) = seen.noted.get(WILLS).filter(|_| record.closing && record.closed > 0) {
+        let closed = record.closed;
+        expect(*wills >= closed, format!("{wills} wills were published for {closed} connections that were closed"));
     }
     let level = record.closing && matches!(event, Event::ScaleOut | Event::RollingRestart);
     expect(!level || spread(&record.after) <= most(record), format!("the servers are not level: {:?}", record.after));
@@ -87,8 +96,19 @@ mod tests {
         for event in Event::ALL {
             let mut record = record(event, true);
             record.seen.failed = 1;
+            assert_eq!(check(std::slice::from_ref(&record)).is_err(), event.is_unnoticed(), "{event:?}");
+            record.seen = Window { noted: [("wills".to_owned(), 1)].into(), ..Window::default() };
             assert_eq!(check(&[record]).is_err(), event.is_unnoticed(), "{event:?}");
         }
+    }
+
+    #[test]
+    fn each_connection_that_was_closed_has_published_its_will() {
+        let mut record = Record { closed: 20, ..record(Event::ScaleOut, true) };
+        record.seen.noted = [(WILLS.to_owned(), 20)].into();
+        assert!(check(std::slice::from_ref(&record)).is_ok());
+        record.seen.noted = [(WILLS.to_owned(), 19)].into();
+        assert!(check(&[record]).is_err());
     }
 
     #[test]

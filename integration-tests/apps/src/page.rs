@@ -1,6 +1,6 @@
 //! The page `docs/applications.md`.
 
-use std::{fmt::Write as _, fs};
+use std::{collections::BTreeMap, fmt::Write as _, fs};
 
 use anyhow::Context;
 use ilb_testbed::in_checkout;
@@ -42,7 +42,7 @@ fn shortened() -> String {
 
 /// Formats the records of an application as a table.
 fn table(records: &[&Record]) -> String {
-    let mut table = "| event | connections of each server | operations | failed | longest wait | connections opened | closed by ilb | lost |\n\
+    let mut table = "| event | connections of each server | operations | failed | longest wait | connections opened | closed by ilb | lost, and what else was seen |\n\
                      |---|---|---:|---|---:|---:|---:|---:|\n"
         .to_owned();
     for record in records {
@@ -73,7 +73,7 @@ fn row(record: &Record) -> String {
         seen.confirmed,
         seen.longest_wait,
         seen.connected,
-        kept(record.kept.as_ref()),
+        kept(record.kept.as_ref(), &seen.noted),
     )
 }
 
@@ -82,22 +82,20 @@ fn connections(of_each: &[usize]) -> String {
     format!("{} ({:.2})", numbers.join(", "), spread(of_each))
 }
 
-fn kept(kept: Option<&Kept>) -> String {
-    let Some(kept) = kept else { return "–".to_owned() };
-    let mut parts = vec![kept.lost.len().to_string()];
-    if kept.doubled > 0 {
+fn kept(kept: Option<&Kept>, noted: &BTreeMap<String, usize>) -> String {
+    let mut parts = vec![kept.map_or_else(|| "–".to_owned(), |kept| kept.lost.len().to_string())];
+    if let Some(kept) = kept.filter(|kept| kept.doubled > 0) {
         parts.push(format!("{} stored twice", kept.doubled));
     }
-    if kept.failed_and_stored > 0 {
+    if let Some(kept) = kept.filter(|kept| kept.failed_and_stored > 0) {
         parts.push(format!("{} failed and stored", kept.failed_and_stored));
     }
+    parts.extend(noted.iter().filter(|(_, number)| **number > 0).map(|(what, number)| format!("{number} {what}")));
     parts.join(", ")
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::{event::Event, window::Window};
 
@@ -117,6 +115,7 @@ mod tests {
                 connected: 63,
                 longest_wait: 1.25,
                 hurt: 2,
+                noted: BTreeMap::from([("wills".to_owned(), 63)]),
             },
             kept: Some(Kept { lost: Vec::new(), doubled: 4, failed_and_stored: 0 }),
             closed: 60,
@@ -126,7 +125,7 @@ mod tests {
         assert_eq!(
             row(&record),
             "| rolling restart, with closing | 30, 30, 0 (1.50) → 20, 20, 20 (1.00) | 900 | 3 `OSError` of 2 clients | 1.2 s | \
-             63 | 60, 1 of them whatever went on | 0, 4 stored twice |\n"
+             63 | 60, 1 of them whatever went on | 0, 4 stored twice, 63 wills |\n"
         );
     }
 

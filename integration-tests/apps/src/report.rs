@@ -14,9 +14,15 @@ pub(crate) fn line(record: &Record) -> String {
     let kept = kept.as_ref().map_or_else(String::new, |kept| {
         format!("; lost {}, doubled {}, failed and stored {}", kept.lost.len(), kept.doubled, kept.failed_and_stored)
     });
+    let noted: String = seen
+        .noted
+        .iter()
+        .filter(|(_, number)| **number > 0)
+        .map(|(what, number)| format!("; {number} {what}"))
+        .collect();
     format!(
         "{application}, {}{}: {:.1} s, {:?} ({:.2}) -> {:?} ({:.2}); {} confirmed, {} failed of {} clients [{}], {} connected, \
-         longest wait {:.2} s, closed {} (cut {}){kept}",
+         longest wait {:.2} s, closed {} (cut {}){kept}{noted}",
         event.name(),
         if record.closing { " with closing" } else { "" },
         record.took,

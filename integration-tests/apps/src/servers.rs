@@ -43,7 +43,8 @@ impl<S: Running> Servers<S> {
         self.remove(index)?.kill()
     }
 
-    fn remove(&mut self, index: u16) -> anyhow::Result<S> {
+    /// Takes a server from the others.
+    pub(crate) fn remove(&mut self, index: u16) -> anyhow::Result<S> {
         self.0.remove(&index).with_context(|| format!("there is no server {index}"))
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use anyhow::Context;
+use futures_util::future::try_join_all;
 use ilb_testbed::eventually;
 
 use crate::{
@@ -12,7 +13,7 @@ use crate::{
     example::Example,
     record::Record,
     window::{Kept, Window},
-    workers::{Line, Workers},
+    workers::{Line, Load, Workers},
 };
 
 /// An application, its clients, and everything around them.
@@ -41,17 +42,20 @@ impl<A: Application> Stage<A> {
         for _ in 0..A::SERVERS.0 {
             this.add_server().await?;
         }
-        for (pool, load) in this.application.loads()? {
-            this.workers.push((pool, Workers::start(this.cluster.entry(pool)?, &load).await?));
-        }
+        let loads = this.application.loads()?;
+        let start = async |(pool, load): &(&'static str, Load)| {
+            anyhow::Ok((*pool, Workers::start(this.cluster.entry(pool)?, load).await?))
+        };
+        this.workers = try_join_all(loads.iter().map(start)).await?;
         Ok(this)
     }
 
     /// Lets all events happen that `is_wanted`, first without and then with rules for closing.
     pub(crate) async fn play(&mut self, is_wanted: impl Fn(Event) -> bool) -> anyhow::Result<Vec<Record>> {
         let mut records = Vec::new();
-        for event in [Event::ScaleOut, Event::RollingRestart] {
-            if is_wanted(event) {
+        let is_known = |event: Event| event.is_common() || A::MORE.contains(&event);
+        for event in [Event::ScaleOut, Event::RollingRestart, Event::LameDuck] {
+            if is_wanted(event) && is_known(event) {
                 records.push(self.observe(event).await?);
             }
         }
@@ -60,8 +64,8 @@ impl<A: Application> Stage<A> {
             self.remove_server().await?;
         }
         for event in Event::ALL {
-            let is_common = !matches!(event, Event::RoleChange | Event::Failover | Event::StartsUp | Event::Full);
-            if is_wanted(event) && (is_common || A::MORE.contains(&event)) {
+            // With rules, a server is empty before it has asked its clients to leave.
+            if event != Event::LameDuck && is_wanted(event) && is_known(event) {
                 records.push(self.observe(event).await?);
             }
         }
@@ -75,6 +79,7 @@ impl<A: Application> Stage<A> {
         let positions: Vec<_> = self.workers.iter().map(|(_, workers)| workers.position()).collect();
         let before = self.connections()?;
         let closings = self.cluster.closings()?;
+        let counted = self.application.counted().await?;
         let level = self.happen(event).await.with_context(|| format!("{}: {}", A::NAME, event.name()))?;
         self.turns(2).await.with_context(|| format!("{}: after {}", A::NAME, event.name()))?;
         let took = begun.elapsed().as_secs_f64();
@@ -88,6 +93,10 @@ impl<A: Application> Stage<A> {
             }
         }
         let kept = self.kept(&lines).await?;
+        for (what, number) in self.application.counted().await? {
+            let more = number - counted.get(&what).copied().unwrap_or_default();
+            seen.noted.insert(what, more);
+        }
         let (closed, cut) = self.cluster.closings()?;
         let record = Record {
             application: A::NAME.to_owned(),
@@ -152,7 +161,7 @@ impl<A: Application> Stage<A> {
                 self.cluster.api_server.restart().await?;
                 Ok(None)
             }
-            Event::RoleChange | Event::Failover | Event::StartsUp | Event::Full => {
+            Event::RoleChange | Event::Failover | Event::StartsUp | Event::Full | Event::LameDuck => {
                 self.next += 1;
                 self.application.happen(&self.cluster, event, &mut self.servers, self.next - 1).await?;
                 self.cluster.wait_until_in_force(A::POOL, &self.servers).await?;
@@ -208,10 +217,7 @@ impl<A: Application> Stage<A> {
 
     /// Waits until each client has had so many operations confirmed.
     async fn turns(&self, turns: usize) -> anyhow::Result<()> {
-        for (_, workers) in &self.workers {
-            workers.turns(turns).await?;
-        }
-        Ok(())
+        try_join_all(self.workers.iter().map(|(_, workers)| workers.turns(turns))).await.map(drop)
     }
 
     fn connections(&self) -> anyhow::Result<Vec<usize>> {

@@ -21,6 +21,9 @@ pub(crate) struct Window {
     pub(crate) longest_wait: f64,
     /// Number of clients of which an attempt failed.
     pub(crate) hurt: usize,
+    /// What else was seen, and how often.
+    #[serde(default)]
+    pub(crate) noted: BTreeMap<String, usize>,
 }
 
 /// Fate of the operations, by what the servers have stored.
@@ -33,6 +36,9 @@ pub(crate) struct Kept {
     /// Attempts that ended with an error and are there all the same: repeated as they were, they take place twice.
     pub(crate) failed_and_stored: usize,
 }
+
+/// Name of the number of wills that brokers have published.
+pub(crate) const WILLS: &str = "wills";
 
 /// Numbers that an application has stored, with how often it has.
 pub(crate) type Stored = BTreeMap<u64, usize>;
@@ -53,6 +59,7 @@ impl Window {
                     *this.errors.entry(error.clone()).or_default() += 1;
                     hurt.insert(line.client);
                 }
+                What::Noted { what, count } => *this.noted.entry(what.clone()).or_default() += count,
                 What::Stopped => {}
             }
         }
@@ -64,12 +71,18 @@ impl Window {
     pub(crate) fn add(&mut self, other: Self) {
         self.confirmed += other.confirmed;
         self.failed += other.failed;
-        for (error, number) in other.errors {
-            *self.errors.entry(error).or_default() += number;
-        }
+        add(&mut self.errors, other.errors);
+        add(&mut self.noted, other.noted);
         self.connected += other.connected;
         self.longest_wait = self.longest_wait.max(other.longest_wait);
         self.hurt += other.hurt;
+    }
+}
+
+/// Adds numbers to those of the same names.
+pub(crate) fn add(to: &mut BTreeMap<String, usize>, numbers: BTreeMap<String, usize>) {
+    for (name, number) in numbers {
+        *to.entry(name).or_default() += number;
     }
 }
 
@@ -85,7 +98,7 @@ impl Kept {
                     Some(_) => this.doubled += 1,
                 },
                 What::Failed { number, .. } => this.failed_and_stored += usize::from(stored.contains_key(&number)),
-                What::Connected | What::Stopped => {}
+                What::Connected | What::Noted { .. } | What::Stopped => {}
             }
         }
         this
@@ -123,6 +136,7 @@ mod tests {
             line(0, What::Connected),
             line(0, confirmed(4, 1.5)),
             line(1, confirmed(1_000_001, 0.2)),
+            line(1, What::Noted { what: "missed messages".to_owned(), count: 3 }),
         ]
     }
 
@@ -132,6 +146,7 @@ mod tests {
         assert_eq!((window.confirmed, window.failed, window.connected, window.hurt), (3, 2, 1, 1));
         assert!((window.longest_wait - 1.5).abs() < f64::EPSILON);
         window.add(Window::of(&lines()));
+        assert_eq!(window.noted, BTreeMap::from([("missed messages".to_owned(), 6)]));
         assert_eq!((window.confirmed, window.errors["OSError"], window.hurt), (6, 4, 2));
     }
 

@@ -42,6 +42,8 @@ pub(crate) enum What {
     Confirmed { number: u64, waited: f64 },
     /// The operation with this number ended with an exception of this class.
     Failed { number: u64, error: String, text: String },
+    /// The client has seen this, so many times: something that is no operation.
+    Noted { what: String, count: usize },
     /// All clients have ended.
     Stopped,
 }

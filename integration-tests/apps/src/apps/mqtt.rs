@@ -1,5 +1,7 @@
 //! MQTT: mosquitto at the edge, each of which passes on what devices publish to a hub, where an application receives it.
 
+use std::collections::BTreeMap;
+
 use ilb_testbed::apps::{Clients, Library, Mosquitto};
 use serde_json::json;
 
@@ -8,7 +10,7 @@ use crate::{
     cluster::Cluster,
     event::Event,
     servers::Servers,
-    window::Stored,
+    window::{Stored, WILLS},
     workers::Load,
 };
 
@@ -23,6 +25,11 @@ const POOL: &str = "mqtt";
 const HUB: u16 = 1;
 /// Session of the application that receives at the hub.
 const RECEIVER: &str = "receiver";
+/// Session of what receives the wills of devices at the hub.
+const WITNESS: &str = "witness";
+/// Devices, and processes among which they are divided: 250 in one keep up with two threads each.
+const DEVICES: usize = 1000;
+const PROCESSES: usize = 4;
 
 impl Application for Mqtt {
     type Server = Mosquitto;
@@ -39,6 +46,8 @@ impl Application for Mqtt {
         let receiver = Clients::start_within(&cluster.network(), Library::Paho)?;
         receiver.connect(RECEIVER, hub.address(), json!({"name": RECEIVER, "persistent": true})).await?;
         receiver.call(RECEIVER, "subscribe", json!({"topic": "operations/#"})).await?;
+        receiver.connect(WITNESS, hub.address(), json!({"name": WITNESS, "persistent": true})).await?;
+        receiver.call(WITNESS, "subscribe", json!({"topic": "wills/#"})).await?;
         Ok(Self { hub, receiver, servers: Servers::default() })
     }
 
@@ -51,8 +60,20 @@ impl Application for Mqtt {
     }
 
     fn loads(&self) -> anyhow::Result<Vec<(&'static str, Load)>> {
-        let load = Load { script: "use_paho.py", clients: 200, stores: true, pause: 1.5, options: json!({}) };
-        Ok(vec![(POOL, load)])
+        let load = |process| Load {
+            script: "use_paho.py",
+            clients: DEVICES / PROCESSES,
+            stores: true,
+            pause: 5.0,
+            options: json!({"first": process * DEVICES / PROCESSES}),
+        };
+        Ok((0..PROCESSES).map(|process| (POOL, load(process))).collect())
+    }
+
+    async fn counted(&self) -> anyhow::Result<BTreeMap<String, usize>> {
+        let state = self.receiver.call(WITNESS, "state", json!({})).await?;
+        let wills = state["received"].as_array().map_or(0, Vec::len);
+        Ok(BTreeMap::from([(WILLS.to_owned(), wills)]))
     }
 
     async fn stored(&mut self, _: &Cluster) -> anyhow::Result<Option<Stored>> {

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use anyhow::ensure;
 use ilb_testbed::apps::{Clients, Library, Nats as Server};
 use serde_json::json;
 
@@ -36,7 +37,7 @@ impl Application for Nats {
     const GUIDE: &'static str = include_str!("../page/nats.md");
     const POOL: &'static str = POOL;
     const SERVERS: (u16, u16) = (2, 3);
-    const MORE: &'static [Event] = &[];
+    const MORE: &'static [Event] = &[Event::LameDuck];
 
     async fn start(cluster: &Cluster) -> anyhow::Result<Self> {
         let place = cluster.place(POOL, SEED)?;
@@ -72,5 +73,25 @@ impl Application for Nats {
             }
         }
         Ok(Some(all))
+    }
+
+    /// Stops a server by its lame duck mode, as a `preStop` hook does, and starts another one.
+    async fn happen(
+        &mut self,
+        cluster: &Cluster,
+        event: Event,
+        servers: &mut Vec<u16>,
+        next: u16,
+    ) -> anyhow::Result<()> {
+        ensure!(event == Event::LameDuck, "{} knows no {}", Self::NAME, event.name());
+        let old = servers.remove(0);
+        cluster.delete_pod(old).await?;
+        cluster.wait_until_in_force(POOL, servers).await?;
+        self.servers.remove(old)?.lame_duck().await?;
+        cluster.remove_pod(old).await?;
+        self.start_server(cluster, next).await?;
+        cluster.add_pod(POOL, next).await?;
+        servers.push(next);
+        Ok(())
     }
 }

@@ -69,7 +69,13 @@ impl Application for Redis {
             pause: 0.3,
             options: json!({"does": does}),
         };
-        Ok(vec![(PRIMARY, load("write", 20)), (REPLICAS, load("read", 40)), (PRIMARY, load("wait", 4))])
+        Ok(vec![
+            (PRIMARY, load("write", 20)),
+            (REPLICAS, load("read", 40)),
+            (PRIMARY, load("wait", 4)),
+            (PRIMARY, load("publish", 1)),
+            (REPLICAS, load("subscribe", 10)),
+        ])
     }
 
     async fn stored(&mut self, _: &Cluster) -> anyhow::Result<Option<Stored>> {

@@ -38,6 +38,7 @@ class Client:
             return
         if self.connections:
             work.report(self.number, "connected")
+            work.report(self.number, "noted", what="sessions found" if flags.session_present else "new sessions", count=1)
         self.connections += 1
         self.accepted.set()
 

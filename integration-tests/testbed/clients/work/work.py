@@ -5,8 +5,9 @@
     {"client": 3, "at": 12.3, "is": "connected"}
     {"client": 3, "at": 12.4, "is": "confirmed", "number": 3000001, "waited": 0.02}
     {"client": 3, "at": 12.9, "is": "failed", "number": 3000002, "error": "OperationalError"}
+    {"client": 3, "at": 13.1, "is": "noted", "what": "missed messages", "count": 2}
 
-`at` is in seconds of a monotonic clock. A number is used for one attempt only. After one that failed the client tries the same
+The numbers of the clients begin with the option `first`. `at` is in seconds of a monotonic clock. A number is used for one attempt only. After one that failed the client tries the same
 work with the next number until it is confirmed, and `waited` is the time since the first of these attempts. A line on standard
 input that says `stop` lets the clients end after their operations; the process exits at the end of its input.
 """
@@ -27,8 +28,8 @@ _output = threading.Lock()
 stopping = threading.Event()
 
 
-def report(client, what, **more):
-    line = json.dumps({"client": client, "at": time.monotonic(), "is": what} | more)
+def report(client, kind, **more):
+    line = json.dumps({"client": client, "at": time.monotonic(), "is": kind} | more)
     with _output:
         print(line, flush=True)
 
@@ -40,7 +41,8 @@ def run(new_client):
 
     def start(host, port, clients, pause, **options):
         threads = []
-        for client in range(clients):
+        first = options.pop("first", 0)
+        for client in range(first, first + clients):
             connect = partial(new_client, client, host, port, **options)
             thread = threading.Thread(target=_work, args=(client, pause, connect), daemon=True)
             threads.append(thread)

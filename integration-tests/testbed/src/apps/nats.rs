@@ -1,6 +1,6 @@
 //! A real NATS server.
 
-use std::{net::SocketAddr, process::Command};
+use std::{fs, net::SocketAddr, process::Command};
 
 use super::{
     place::Place,
@@ -34,17 +34,21 @@ impl Nats {
             .await
     }
 
-    /// Lets it enter lame duck mode (SIGUSR2): it accepts no more clients, and ends the connections of those that it has one
-    /// after the other, over the time that its configuration says.
-    pub fn lame_duck(&mut self) -> anyhow::Result<()> {
-        self.server.process().signal(Signal::USR2)
+    /// Lets it enter lame duck mode (SIGUSR2), and waits until it has exited: it accepts no more clients, asks those that it has
+    /// to leave, and ends their connections one after the other, over half a minute.
+    pub async fn lame_duck(&mut self) -> anyhow::Result<()> {
+        self.server.stop(Signal::USR2).await
     }
 
     async fn with(place: impl Into<Place>, more: &[&str]) -> anyhow::Result<Self> {
         let place = place.into();
         let address = place.address;
         let (folder, log) = new_folder("nats")?;
+        let settings = folder.path().join("nats.conf");
+        // The shortest times that it takes.
+        fs::write(&settings, "lame_duck_duration: \"30s\"\nlame_duck_grace_period: \"1s\"\n")?;
         let mut command = Command::new(tools::path("nats-server")?);
+        command.arg("--config").arg(settings);
         command.args(["--addr", &address.ip().to_string(), "--port", &address.port().to_string()]);
         command.args(more);
         let process = Process::start("nats-server", &place.command(&command), &log)?;
