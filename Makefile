@@ -116,8 +116,8 @@ chaos: testbed ## Make faults at random moments and compare what happens with a 
 	@# Debug builds, those of `make test`; a run of 10 minutes or more writes docs/reliability.md.
 	@DURATION=$(DURATION) SEED=$(SEED) SETUP=$(SETUP) STEPS=$(STEPS) $(CARGO) run --quiet --locked -p ilb-chaos
 
-apps-test: testbed ## Put PostgreSQL, pgbouncer, MQTT, Redis, NATS, WebSocket and SMTP through restarts and outages (root; APPS=, EVENTS=, JOBS=; UPDATE_DOCS=1 writes docs/applications.md)
-	@integration-tests/testbed/prepare postgres initdb psql pg_basebackup pgbench pgbouncer redis-server mosquitto nats-server ws python-with-clients >/dev/null
+apps-test: testbed ## Put PostgreSQL, pgbouncer, RabbitMQ, MQTT, Redis, NATS, WebSocket and SMTP through restarts and outages (root; APPS=, EVENTS=, JOBS=; UPDATE_DOCS=1 writes docs/applications.md)
+	@integration-tests/testbed/prepare postgres initdb psql pg_basebackup pgbench pgbouncer redis-server mosquitto nats-server rabbitmq-server ws python-with-clients >/dev/null
 	@# Debug builds, those of `make test`.
 	@$(CARGO) build --quiet --workspace --all-features --locked --bin apps-test
 	@APPS=$(APPS) EVENTS=$(EVENTS) JOBS=$(JOBS) $(or $(CARGO_TARGET_DIR),target)/debug/apps-test

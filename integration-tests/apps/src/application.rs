@@ -41,6 +41,11 @@ pub(crate) trait Application: Sized {
         Ok(())
     }
 
+    /// Tells the others that server `index` does not run any more and will not come back.
+    async fn left(&mut self, _: &Cluster, _index: u16) -> anyhow::Result<()> {
+        Ok(())
+    }
+
     /// Returns the clients, with the pool that they connect to.
     fn loads(&self) -> anyhow::Result<Vec<(&'static str, Load)>>;
 

@@ -4,25 +4,29 @@ mod game;
 mod mqtt;
 mod nats;
 mod postgresql;
+mod rabbitmq;
 mod redis;
 mod smtp;
 
 use anyhow::bail;
 
-use self::{game::Game, mqtt::Mqtt, nats::Nats, postgresql::PostgreSql, redis::Redis, smtp::Smtp};
+use self::{game::Game, mqtt::Mqtt, nats::Nats, postgresql::PostgreSql, rabbitmq::RabbitMq, redis::Redis, smtp::Smtp};
 use crate::{application::Application, event::Event, record::Record, stage::Stage};
 
 type Direct = PostgreSql<false>;
 type PgBouncer = PostgreSql<true>;
 
 /// Names of all applications, in the order of the page.
-pub(crate) const NAMES: [&str; 7] =
-    [Direct::NAME, PgBouncer::NAME, Mqtt::NAME, Redis::NAME, Nats::NAME, Game::NAME, Smtp::NAME];
+pub(crate) const NAMES: [&str; 8] =
+    [Direct::NAME, PgBouncer::NAME, RabbitMq::NAME, Mqtt::NAME, Redis::NAME, Nats::NAME, Game::NAME, Smtp::NAME];
+
+/// Application whose servers are prepared for it alone.
+pub(crate) const RABBITMQ: &str = RabbitMq::NAME;
 
 /// Runs a block in which a name stands for the type of an application, or returns an error.
 macro_rules! with_application {
     ($name:expr, $type:ident => $block:expr) => {
-        with_application!($name, $type => $block; Direct, PgBouncer, Mqtt, Redis, Nats, Game, Smtp)
+        with_application!($name, $type => $block; Direct, PgBouncer, RabbitMq, Mqtt, Redis, Nats, Game, Smtp)
     };
     ($name:expr, $type:ident => $block:expr; $($application:ident),+) => {
         match $name {

@@ -52,9 +52,7 @@ async fn main() -> ExitCode {
 /// Runs all applications, and judges what their clients saw.
 async fn run() -> anyhow::Result<()> {
     let options = Options::from_environment()?;
-    tools::prepare()?;
-    ilb_testbed::apps::prepare()?;
-    Ilb::build()?;
+    prepare(&options)?;
     let names = apps::NAMES.iter().filter(|name| options.applications.contains(name));
     let records: Vec<Vec<Record>> =
         stream::iter(names).map(|name| run_alone(name, &options)).buffered(options.jobs).try_collect().await?;
@@ -67,6 +65,16 @@ async fn run() -> anyhow::Result<()> {
         }
     }
     judge::check(&records)
+}
+
+/// Prepares the programs that these applications need.
+fn prepare(options: &Options) -> anyhow::Result<()> {
+    tools::prepare()?;
+    ilb_testbed::apps::prepare()?;
+    if options.applications.contains(&apps::RABBITMQ) {
+        tools::path("rabbitmq-server")?;
+    }
+    Ilb::build().map(drop)
 }
 
 /// Runs this program once more for one application, in a network namespace of its own.

@@ -138,6 +138,7 @@ impl<A: Application> Stage<A> {
                 self.cluster.set_not_ready(A::POOL, killed).await?;
                 self.cluster.wait_until_in_force(A::POOL, &self.servers).await?;
                 self.cluster.remove_pod(killed).await?;
+                self.application.left(&self.cluster, killed).await?;
                 self.add_server().await?;
                 self.settle(event).await
             }
@@ -211,6 +212,7 @@ impl<A: Application> Stage<A> {
             self.turns(1).await?;
         }
         self.application.servers().stop(index).await?;
+        self.application.left(&self.cluster, index).await?;
         self.cluster.remove_pod(index).await?;
         self.turns(1).await
     }

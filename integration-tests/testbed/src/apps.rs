@@ -27,6 +27,7 @@ mod pgbouncer;
 mod place;
 mod postgres;
 mod program;
+mod rabbitmq;
 mod redis;
 mod server;
 
@@ -38,13 +39,14 @@ pub use self::{
     place::Place,
     postgres::Postgres,
     program::Program,
+    rabbitmq::{PortMapper, RabbitMq},
     redis::Redis,
     server::Running,
 };
 
 use crate::tools;
 
-/// Prepares the servers and the client libraries. Needs the network once, so a test in a network namespace of its own calls
+/// Prepares the servers and the client libraries, apart from RabbitMQ, which is large. Needs the network once, so a test in a network namespace of its own calls
 /// this before it enters that.
 pub fn prepare() -> anyhow::Result<()> {
     let servers = [

@@ -179,7 +179,7 @@ async fn create_cluster(data: &Path) -> anyhow::Result<()> {
 }
 
 /// Runs a program to its end, and returns what it prints.
-async fn output(command: Command, name: &str) -> anyhow::Result<String> {
+pub(super) async fn output(command: Command, name: &str) -> anyhow::Result<String> {
     let output = tokio::process::Command::from(command).output().await.with_context(|| format!("cannot run {name}"))?;
     ensure!(output.status.success(), "{name} failed:\n{}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8(output.stdout)?)
