@@ -61,15 +61,17 @@ impl RabbitMq {
     async fn with(place: Place, other: Option<SocketAddr>) -> anyhow::Result<Self> {
         let (folder, log) = new_folder("rabbitmq")?;
         let (path, ip) = (folder.path(), place.address.ip());
-        let mut settings = format!(
+        let peers = [ip].into_iter().chain(other.map(|other| other.ip()));
+        let peers = (1..).zip(peers).map(|(number, ip)| {
+            let node = node(ip);
+            format!("cluster_formation.classic_config.nodes.{number} = {node}\n")
+        });
+        let settings = format!(
             "listeners.tcp.1 = {}\nloopback_users = none\nlog.console = true\nlog.console.level = warning\nlog.file = false\n\
-             cluster_formation.peer_discovery_backend = classic_config\ncluster_formation.classic_config.nodes.1 = {}\n",
+             cluster_formation.peer_discovery_backend = classic_config\n{}",
             place.address,
-            node(ip)
+            peers.collect::<String>()
         );
-        if let Some(other) = other {
-            settings += &format!("cluster_formation.classic_config.nodes.2 = {}\n", node(other.ip()));
-        }
         let file = path.join("rabbitmq.conf");
         fs::write(&file, settings)?;
         let mut command = Command::new(tools::path("rabbitmq-server")?.join("bin/rabbitmq-server"));
