@@ -14,7 +14,7 @@ CARGO_FUZZ := $(CACHE)/cargo-fuzz-$(CARGO_FUZZ_VERSION)/bin/cargo-fuzz
 LIBRARIES := ilb-discovery ilb-connections ilb-traefik-client ilb-reconciler ilb-siblings ilb-controller
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test demo chart-test fuzz docs chart-docs helm-lint helm-package image docker-build cluster-test site crates semver quick-start-test release release-prepare release-check release-pack release-push release-sign release-test image-test advisories screenshots chaos apps-test bench-discovery bench-propagation bench-apply bench-balance bench-rebalance bench-footprint bench-sizing test-matrix lint fmt testbed clean
+.PHONY: help build run test demo chart-test fuzz docs chart-docs helm-lint helm-package image docker-build cluster-test site crates semver quick-start-test release release-prepare release-check release-pack release-push release-sign release-test image-test advisories screenshots chaos apps-test soak bench-discovery bench-propagation bench-apply bench-balance bench-rebalance bench-footprint bench-sizing test-matrix lint fmt testbed clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -121,6 +121,11 @@ apps-test: testbed ## Put PostgreSQL, pgbouncer, RabbitMQ, MQTT, Redis, NATS, We
 	@# Debug builds, those of `make test`.
 	@$(CARGO) build --quiet --workspace --all-features --locked --bin apps-test
 	@APPS=$(APPS) EVENTS=$(EVENTS) JOBS=$(JOBS) $(or $(CARGO_TARGET_DIR),target)/debug/apps-test
+
+soak: testbed ## Scale and restart all applications at once, over and over, and fail if anything grows (root; half an hour; DURATION=10m, APPS=)
+	@integration-tests/testbed/prepare postgres initdb psql pg_basebackup pgbench pgbouncer redis-server mosquitto nats-server rabbitmq-server ws python-with-clients >/dev/null
+	@$(CARGO) build --quiet --workspace --all-features --locked --bin apps-test
+	@APPS=$(APPS) DURATION=$(DURATION) $(or $(CARGO_TARGET_DIR),target)/debug/apps-test soak
 
 bench-discovery: testbed ## Measure the costs of following 10 000 pods, and how fast a change becomes a set
 	$(CARGO) run --release --locked -p ilb-benches --bin bench-discovery

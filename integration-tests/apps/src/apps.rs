@@ -8,13 +8,18 @@ mod rabbitmq;
 mod redis;
 mod smtp;
 
+use std::time::Duration;
+
 use anyhow::bail;
 
 use self::{game::Game, mqtt::Mqtt, nats::Nats, postgresql::PostgreSql, rabbitmq::RabbitMq, redis::Redis, smtp::Smtp};
-use crate::{application::Application, event::Event, record::Record, stage::Stage};
+use crate::{application::Application, event::Event, record::Record, soak::Sample, stage::Stage};
 
 type Direct = PostgreSql<false>;
 type PgBouncer = PostgreSql<true>;
+
+/// Least pause of a client between its operations in a soak, in seconds: all applications share the machine.
+const SOAK_PAUSE: f64 = 2.0;
 
 /// Names of all applications, in the order of the page.
 pub(crate) const NAMES: [&str; 8] =
@@ -44,6 +49,19 @@ pub(crate) async fn play(name: &str, is_wanted: impl Fn(Event) -> bool) -> anyho
     with_application!(name, Played => on_stage::<Played>(is_wanted).await)
 }
 
+/// Soaks one application for as long as `wait_for_duration` returns, which is called as soon as its clients work.
+pub(crate) async fn soak(
+    name: &str,
+    wait_for_duration: impl FnOnce() -> anyhow::Result<Duration>,
+) -> anyhow::Result<Vec<Sample>> {
+    with_application!(name, Soaked => {
+        let mut stage = Stage::<Soaked>::start(Some(SOAK_PAUSE)).await?;
+        let samples = stage.soak(wait_for_duration()?).await?;
+        stage.end().await?;
+        Ok(samples)
+    })
+}
+
 /// Returns the guide of an application, which has `{table}` where the records belong.
 pub(crate) fn guide(name: &str) -> anyhow::Result<&'static str> {
     with_application!(name, Described => Ok(Described::GUIDE))
@@ -56,7 +74,7 @@ pub(crate) fn example(name: &str) -> anyhow::Result<&'static str> {
 }
 
 async fn on_stage<A: Application>(is_wanted: impl Fn(Event) -> bool) -> anyhow::Result<Vec<Record>> {
-    let mut stage = Stage::<A>::start().await?;
+    let mut stage = Stage::<A>::start(None).await?;
     let records = stage.play(is_wanted).await?;
     stage.end().await?;
     Ok(records)

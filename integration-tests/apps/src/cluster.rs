@@ -223,6 +223,14 @@ impl Cluster {
         Ok((all, any))
     }
 
+    /// Returns how many configurations ilb has pushed since it was started.
+    pub(crate) async fn pushes(&self) -> anyhow::Result<f64> {
+        let metrics = self.admin.metrics().await?;
+        let series = metrics.lines().filter(|line| line.starts_with("ilb_pushes_total{"));
+        let values = series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+        Ok(values.sum())
+    }
+
     async fn closing_state(&self) -> String {
         let Ok(status) = self.admin.status().await else { return "no status".to_owned() };
         let pools = status["pools"].as_array().into_iter().flatten();

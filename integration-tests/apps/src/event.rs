@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) enum Event {
     /// A server is added.
     ScaleOut,
+    /// Servers are taken away again: in a soak only.
+    ScaleIn,
     /// Each server is replaced by a new one, one after the other.
     RollingRestart,
     /// The role of one server passes to another, as planned, and the label with it.
@@ -31,7 +33,7 @@ pub(crate) enum Event {
 }
 
 impl Event {
-    /// All events, in the order of the page.
+    /// All events of the page, in its order.
     pub(crate) const ALL: [Self; 11] = [
         Self::ScaleOut,
         Self::RollingRestart,
@@ -50,6 +52,7 @@ impl Event {
     pub(crate) fn key(self) -> &'static str {
         match self {
             Self::ScaleOut => "scale-out",
+            Self::ScaleIn => "scale-in",
             Self::RollingRestart => "rolling-restart",
             Self::RoleChange => "role-change",
             Self::Failover => "failover",
@@ -67,6 +70,7 @@ impl Event {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::ScaleOut => "scale-out",
+            Self::ScaleIn => "scale-in",
             Self::RollingRestart => "rolling restart",
             Self::RoleChange => "role change",
             Self::Failover => "failover",

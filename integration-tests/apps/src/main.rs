@@ -17,6 +17,7 @@ mod page;
 mod record;
 mod report;
 mod servers;
+mod soak;
 mod stage;
 mod window;
 mod workers;
@@ -32,12 +33,16 @@ use crate::{event::Event, options::Options, record::Record};
 
 /// First argument of the program in a network namespace of its own.
 const ALONE: &str = "alone";
+/// Argument of the program that soaks all applications at once.
+const SOAK: &str = "soak";
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let result = match arguments.as_slice() {
         [first, name, events] if first == ALONE => alone(name, events).await,
+        [first, name] if first == soak::ALONE => soak_alone(name).await,
+        [first] if first == SOAK => soak_all().await,
         _ => run().await,
     };
     match result {
@@ -75,6 +80,18 @@ fn prepare(options: &Options) -> anyhow::Result<()> {
         tools::path("rabbitmq-server")?;
     }
     Ilb::build().map(drop)
+}
+
+/// Lets all applications work at once while their servers change, and judges what has grown.
+async fn soak_all() -> anyhow::Result<()> {
+    let options = Options::from_environment()?;
+    prepare(&options)?;
+    soak::run(&options.applications).await
+}
+
+async fn soak_alone(name: &str) -> anyhow::Result<()> {
+    open_loopback()?;
+    soak::alone(name).await
 }
 
 /// Runs this program once more for one application, in a network namespace of its own.

@@ -1,6 +1,6 @@
 //! Records as text.
 
-use std::fs;
+use std::{fmt::Write as _, fs, path::PathBuf};
 
 use anyhow::Context;
 use ilb_testbed::in_checkout;
@@ -14,15 +14,9 @@ pub(crate) fn line(record: &Record) -> String {
     let kept = kept.as_ref().map_or_else(String::new, |kept| {
         format!("; lost {}, doubled {}, failed and stored {}", kept.lost.len(), kept.doubled, kept.failed_and_stored)
     });
-    let noted: String = seen
-        .noted
-        .iter()
-        .filter(|(_, number)| **number > 0)
-        .map(|(what, number)| format!("; {number} {what}"))
-        .collect();
-    format!(
+    let mut line = format!(
         "{application}, {}{}: {:.1} s, {:?} ({:.2}) -> {:?} ({:.2}); {} confirmed, {} failed of {} clients [{}], {} connected, \
-         longest wait {:.2} s, closed {} (cut {}){kept}{noted}",
+         longest wait {:.2} s, closed {} (cut {}){kept}",
         event.name(),
         if record.closing { " with closing" } else { "" },
         record.took,
@@ -38,21 +32,30 @@ pub(crate) fn line(record: &Record) -> String {
         seen.longest_wait,
         record.closed,
         record.cut,
-    )
+    );
+    for (what, number) in seen.noted.iter().filter(|(_, number)| **number > 0) {
+        let _ = write!(line, "; {number} {what}");
+    }
+    line
 }
 
 /// Writes the records to `target/bench/apps.json` (in `CARGO_TARGET_DIR`, where that is set), beside those of applications that
 /// were not run. Returns all of them.
 pub(crate) fn keep(records: &[Record]) -> anyhow::Result<Vec<Record>> {
-    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-    let folder = in_checkout(".").canonicalize()?.join(target).join("bench");
-    fs::create_dir_all(&folder)?;
-    let path = folder.join("apps.json");
+    let path = folder()?.join("apps.json");
     let old = fs::read_to_string(&path).ok().and_then(|text| serde_json::from_str(&text).ok());
     let all = merged(old.unwrap_or_default(), records);
     let text = serde_json::to_string_pretty(&all)? + "\n";
     fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(all)
+}
+
+/// Returns the folder of results, which is created if need be.
+pub(crate) fn folder() -> anyhow::Result<PathBuf> {
+    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    let folder = in_checkout(".").canonicalize()?.join(target).join("bench");
+    fs::create_dir_all(&folder)?;
+    Ok(folder)
 }
 
 /// Returns the old records of the applications that have no new one, and the new ones.

@@ -1,6 +1,6 @@
 //! An application on stage: its clients work, and one event after the other happens.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use futures_util::future::try_join_all;
@@ -12,6 +12,7 @@ use crate::{
     event::Event,
     example::Example,
     record::Record,
+    soak::Sample,
     window::{Kept, Window},
     workers::{Line, Load, Workers},
 };
@@ -32,8 +33,8 @@ pub(crate) struct Stage<A> {
 const TURNS: usize = 3;
 
 impl<A: Application> Stage<A> {
-    /// Starts an application with its clients.
-    pub(crate) async fn start() -> anyhow::Result<Self> {
+    /// Starts an application with its clients, which pause for `least_pause` seconds at least if they pause at all.
+    pub(crate) async fn start(least_pause: Option<f64>) -> anyhow::Result<Self> {
         let cluster = Cluster::start(Example::read(A::EXAMPLE)?).await?;
         let application = A::start(&cluster).await?;
         // Numbers below are those of servers of other pools.
@@ -42,7 +43,10 @@ impl<A: Application> Stage<A> {
         for _ in 0..A::SERVERS.0 {
             this.add_server().await?;
         }
-        let loads = this.application.loads()?;
+        let mut loads = this.application.loads()?;
+        for (_, load) in loads.iter_mut().filter(|(_, load)| load.pause > 0.0) {
+            load.pause = load.pause.max(least_pause.unwrap_or_default());
+        }
         let start = async |(pool, load): &(&'static str, Load)| {
             anyhow::Ok((*pool, Workers::start(this.cluster.entry(pool)?, load).await?))
         };
@@ -70,6 +74,23 @@ impl<A: Application> Stage<A> {
             }
         }
         Ok(records)
+    }
+
+    /// Scales and restarts the servers over and over, with rules for closing, and takes a sample each time.
+    pub(crate) async fn soak(&mut self, duration: Duration) -> anyhow::Result<Vec<Sample>> {
+        self.set_closing(true).await?;
+        let (begun, mut samples) = (Instant::now(), Vec::new());
+        for event in [Event::ScaleOut, Event::RollingRestart, Event::ScaleIn].into_iter().cycle() {
+            if begun.elapsed() >= duration {
+                break;
+            }
+            let pushes = self.cluster.pushes().await?;
+            let record = self.observe(event).await?;
+            samples.push(Sample::take(&self.cluster, begun.elapsed().as_secs_f64(), &record, pushes).await?);
+            // What is kept is bounded by an event.
+            self.workers.iter().for_each(|(_, workers)| workers.forget());
+        }
+        Ok(samples)
     }
 
     /// Lets an event happen, and returns what the clients saw.
@@ -121,6 +142,12 @@ impl<A: Application> Stage<A> {
             Event::ScaleOut => {
                 while self.servers.len() < A::SERVERS.1.into() {
                     self.add_server().await?;
+                }
+                self.settle(event).await
+            }
+            Event::ScaleIn => {
+                while self.servers.len() > A::SERVERS.0.into() {
+                    self.remove_server().await?;
                 }
                 self.settle(event).await
             }

@@ -110,6 +110,11 @@ impl Workers {
         self.lines()[position..].to_vec()
     }
 
+    /// Forgets all lines so far, which no window may begin before.
+    pub(crate) fn forget(&self) {
+        self.lines().clear();
+    }
+
     /// Waits until each client has had so many operations confirmed from now on.
     pub(crate) async fn turns(&self, turns: usize) -> anyhow::Result<()> {
         let position = self.position();
