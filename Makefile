@@ -103,9 +103,11 @@ test-matrix: testbed ## Test versions of Kubernetes, Traefik and Helm and write 
 	$(CARGO) run --locked -p ilb-benches --bin traefik-matrix
 	$(CARGO) run --locked -p ilb-benches --bin kubernetes-matrix
 
-demo: ## Watch ilb at work: real pods, real connections, about a minute (DURATION=60s)
+demo: ## Watch ilb at work: real pods, real connections, about a minute (DURATION=60s; APP=postgresql: a real application, as root)
 	@echo "demo: building the demo (about 2 minutes the first time)" >&2
-	@$(CARGO) run --quiet --locked -p ilb-demo
+	@if [ -z '$(APP)' ]; then $(CARGO) run --quiet --locked -p ilb-demo; else \
+	  $(CARGO) build --quiet --workspace --all-features --locked --bin apps-test && \
+	  APPS='$(APP)' $(or $(CARGO_TARGET_DIR),target)/debug/apps-test demo '$(APP)'; fi
 
 screenshots: testbed ## Take the pictures of the status page in docs/ (8 minutes; DURATION=180 for the seconds of each scene)
 	@integration-tests/testbed/prepare chromium chromedriver >/dev/null

@@ -49,6 +49,16 @@ pub(crate) async fn play(name: &str, is_wanted: impl Fn(Event) -> bool) -> anyho
     with_application!(name, Played => on_stage::<Played>(is_wanted).await)
 }
 
+/// Shows one application at work, with rules for closing.
+pub(crate) async fn show(name: &str) -> anyhow::Result<Vec<Record>> {
+    with_application!(name, Shown => {
+        let mut stage = Stage::<Shown>::start(None).await?;
+        let records = stage.show().await?;
+        stage.end().await?;
+        Ok(records)
+    })
+}
+
 /// Soaks one application for as long as `wait_for_duration` returns, which is called as soon as its clients work.
 pub(crate) async fn soak(
     name: &str,

@@ -8,6 +8,7 @@ mod application;
 mod apps;
 mod certificate;
 mod cluster;
+mod demo;
 mod event;
 mod example;
 mod judge;
@@ -35,6 +36,8 @@ use crate::{event::Event, options::Options, record::Record};
 const ALONE: &str = "alone";
 /// Argument of the program that soaks all applications at once.
 const SOAK: &str = "soak";
+/// First argument of the program that shows one application in a terminal.
+const DEMO: &str = "demo";
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -43,6 +46,8 @@ async fn main() -> ExitCode {
         [first, name, events] if first == ALONE => alone(name, events).await,
         [first, name] if first == soak::ALONE => soak_alone(name).await,
         [first] if first == SOAK => soak_all().await,
+        [first, name] if first == DEMO => show(name).await,
+        [first, name] if first == demo::ALONE => show_alone(name).await,
         _ => run().await,
     };
     match result {
@@ -87,6 +92,18 @@ async fn soak_all() -> anyhow::Result<()> {
     let options = Options::from_environment()?;
     prepare(&options)?;
     soak::run(&options.applications).await
+}
+
+/// Shows one application at work.
+async fn show(name: &str) -> anyhow::Result<()> {
+    let options = Options::from_environment()?;
+    prepare(&options)?;
+    demo::run(name).await
+}
+
+async fn show_alone(name: &str) -> anyhow::Result<()> {
+    open_loopback()?;
+    demo::alone(name).await
 }
 
 async fn soak_alone(name: &str) -> anyhow::Result<()> {

@@ -9,6 +9,7 @@ use ilb_testbed::eventually;
 use crate::{
     application::Application,
     cluster::Cluster,
+    demo::{self, Ticker},
     event::Event,
     example::Example,
     record::Record,
@@ -60,7 +61,7 @@ impl<A: Application> Stage<A> {
         let is_known = |event: Event| event.is_common() || A::MORE.contains(&event);
         for event in [Event::ScaleOut, Event::RollingRestart, Event::LameDuck] {
             if is_wanted(event) && is_known(event) {
-                records.push(self.observe(event).await?);
+                records.push(self.report(event).await?);
             }
         }
         self.set_closing(true).await?;
@@ -70,7 +71,7 @@ impl<A: Application> Stage<A> {
         for event in Event::ALL {
             // With rules, a server is empty before it has asked its clients to leave.
             if event != Event::LameDuck && is_wanted(event) && is_known(event) {
-                records.push(self.observe(event).await?);
+                records.push(self.report(event).await?);
             }
         }
         Ok(records)
@@ -85,12 +86,34 @@ impl<A: Application> Stage<A> {
                 break;
             }
             let pushes = self.cluster.pushes().await?;
-            let record = self.observe(event).await?;
+            let record = self.report(event).await?;
             samples.push(Sample::take(&self.cluster, begun.elapsed().as_secs_f64(), &record, pushes).await?);
             // What is kept is bounded by an event.
             self.workers.iter().for_each(|(_, workers)| workers.forget());
         }
         Ok(samples)
+    }
+
+    /// Shows each second what clients do, while the servers change.
+    pub(crate) async fn show(&mut self) -> anyhow::Result<Vec<Record>> {
+        self.set_closing(true).await?;
+        let ticker = Ticker::start(self.workers.iter().map(|(_, workers)| workers.reports()).collect());
+        let mut records = Vec::new();
+        for event in demo::EVENTS.into_iter().filter(|event| event.is_common() || A::MORE.contains(event)) {
+            // So that one sees what is usual.
+            self.turns(TURNS).await?;
+            ticker.name(event.name());
+            records.push(self.observe(event).await?);
+            ticker.name("nothing happens");
+        }
+        Ok(records)
+    }
+
+    /// Lets an event happen, and says on the standard error what the clients saw.
+    async fn report(&mut self, event: Event) -> anyhow::Result<Record> {
+        let record = self.observe(event).await?;
+        eprintln!("apps-test: {}", crate::report::line(&record));
+        Ok(record)
     }
 
     /// Lets an event happen, and returns what the clients saw.
@@ -132,7 +155,6 @@ impl<A: Application> Stage<A> {
             cut: cut - closings.1,
             took,
         };
-        eprintln!("apps-test: {}", crate::report::line(&record));
         Ok(record)
     }
 

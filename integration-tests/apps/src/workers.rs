@@ -25,6 +25,10 @@ pub(crate) struct Workers {
     load: Load,
 }
 
+/// Lines of clients, as they come.
+#[derive(Clone, Debug)]
+pub(crate) struct Reports(Arc<Mutex<Vec<Line>>>);
+
 /// Outcome of something that a client did.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Line {
@@ -100,6 +104,11 @@ impl Workers {
         &self.load
     }
 
+    /// Returns the lines, also those to come.
+    pub(crate) fn reports(&self) -> Reports {
+        Reports(Arc::clone(&self.lines))
+    }
+
     /// Returns how many lines there are so far: the beginning of a window.
     pub(crate) fn position(&self) -> usize {
         self.lines().len()
@@ -155,6 +164,13 @@ impl Workers {
 
     fn lines(&self) -> MutexGuard<'_, Vec<Line>> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reports {
+    /// Returns the lines from `position` on.
+    pub(crate) fn since(&self, position: usize) -> Vec<Line> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)[position..].to_vec()
     }
 }
 
