@@ -19,7 +19,7 @@ type Direct = PostgreSql<false>;
 type PgBouncer = PostgreSql<true>;
 
 /// Least pause of a client between its operations in a soak, in seconds: all applications share the machine.
-const SOAK_PAUSE: f64 = 2.0;
+const SOAK_PAUSE: f64 = 4.0;
 
 /// Names of all applications, in the order of the page.
 pub(crate) const NAMES: [&str; 8] =

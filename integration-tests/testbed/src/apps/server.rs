@@ -4,6 +4,7 @@ use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::Context;
@@ -14,7 +15,10 @@ use tokio::{
 };
 
 use super::place::Place;
-use crate::{Process, Signal, eventually};
+use crate::{Process, Signal, eventually, eventually_within};
+
+/// Time limit for a start: one of RabbitMQ takes ten seconds of a processor, which many servers may share.
+const START: Duration = Duration::from_secs(240);
 
 /// A running server.
 #[derive(Debug)]
@@ -87,7 +91,7 @@ async fn until_answers(
     address: SocketAddr,
     (question, answer): (&[u8], &[u8]),
 ) -> anyhow::Result<()> {
-    eventually(&format!("{name} answers at {address}"), async || {
+    eventually_within(START, &format!("{name} answers at {address}"), async || {
         process.check_running()?;
         let mut stream = TcpStream::connect(address).await?;
         stream.write_all(question).await?;
