@@ -136,7 +136,7 @@ impl Neighbour {
         BufReader::new(holder.stdout.take().context("no output")?).read_line(&mut String::new())?;
         let namespace = format!("/proc/{}/ns/net", holder.id());
         let namespace = File::open(&namespace).with_context(|| namespace.clone())?;
-        let this = Self { number, namespace, holder };
+        let this = Self { number, holder, namespace };
         let (device, gateway, address) = (this.device(), this.gateway(), this.address());
         batch(&format!(
             "link add {device} type veth peer name here netns {}\naddress add {gateway}/24 dev {device}\n\
