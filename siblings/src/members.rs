@@ -1,5 +1,7 @@
 //! The addresses at which siblings are asked: who is there, and when to ask next.
 
+mod pace;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
@@ -7,11 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ilb_reconciler::{
-    Budget,
-    siblings::{MAX_SIBLINGS, ReplicaId, Report, SILENT_AFTER},
-};
+use ilb_reconciler::siblings::{MAX_SIBLINGS, ReplicaId, Report, SILENT_AFTER};
 
+use self::pace::Pace;
 use crate::{event::SiblingEvent, problem::Problem, wire::Answer};
 
 /// Knowledge about each address of the list. Pure: callers pass `now`, and ask the addresses that are due.
@@ -37,7 +37,7 @@ struct Member {
     sample: Option<u64>,
     has_been_asked: bool,
     /// Time between two questions by what an answer from here costs, so that one that answers at length delays no other.
-    pace: Budget,
+    pace: Pace,
 }
 
 /// Knowledge of who answers at an address.
@@ -70,14 +70,15 @@ pub(crate) struct Asked {
 /// Maximum number of addresses that are asked: each sibling may have one of each family, and so has this replica.
 const MAX_ADDRESSES: usize = 2 * (MAX_SIBLINGS + 1);
 
-/// Time between two questions to one sibling, divided by what a round would cost if all answered like it. Whatever each
+/// Mean time between two questions to one sibling, divided by what a round would cost if all answered like it. Whatever each
 /// costs, all together cost 1/800 of a core, and as much is spent on the questions of the others.
 const PERIOD_PER_COST: u32 = 800;
 
-/// Minimum time between two questions to one sibling. Counts that are fresher gain at most half a percent of imbalance.
+/// Minimum of the mean time between two questions to one sibling. Where many connections open and end, counts that are fresher
+/// gain at most half a percent of imbalance; where few do, a question after a pause is answered at the next change.
 const MIN_PERIOD: Duration = Duration::from_millis(250);
 
-/// Maximum time between two questions to one sibling. Longer ones cost more than a percent of imbalance.
+/// Maximum of the mean time between two questions to one sibling. Longer ones cost more than a percent of imbalance.
 const MAX_PERIOD: Duration = Duration::from_secs(1);
 
 /// Time between two questions to an address that is this replica's own, or another one of a sibling that is heard.
@@ -108,7 +109,7 @@ impl Members {
                 failures: 0,
                 sample: None,
                 has_been_asked: false,
-                pace: Budget::new(PERIOD_PER_COST, MIN_PERIOD, MAX_PERIOD),
+                pace: Pace::new(),
             });
         }
         events.extend(self.end_of_first_round());
@@ -149,7 +150,7 @@ impl Members {
         member.has_been_asked = true;
         let mut events = match result {
             Ok((answer, cost)) => {
-                member.pace.spent(cost.saturating_mul(siblings));
+                member.pace.asked(started, cost.saturating_mul(siblings));
                 self.answered(address, &answer, started, ended, jitter)
             }
             Err(problem) => self.failed(address, problem, ended, jitter),
@@ -190,7 +191,7 @@ impl Members {
         let Some(member) = self.known.get_mut(&address) else { return events };
         let is_news = before != who || member.sample != Some(answer.sample);
         (member.who, member.heard_at, member.failures, member.sample) = (who, ended, 0, Some(answer.sample));
-        let pause = if matches!(who, Who::Heard(_)) { member.pace.period() } else { SELDOM };
+        let pause = if matches!(who, Who::Heard(_)) { member.pace.pause(started) } else { SELDOM };
         member.due = Some((started + pause.mul_f64(jitter)).max(ended));
         if let (Who::Heard(replica), true) = (who, is_news) {
             // The counts are as old as the answer says, and at most by the round trip older, which is what remains of the time

@@ -27,7 +27,7 @@ use crate::{
 /// Asks the siblings for their reports, again and again, and returns what happens.
 ///
 /// `addresses` are complete lists of where they are, which may contain the address of this replica, whose identity is
-/// `own`. Each is asked every 250 ms, or less often if that costs more than 1/800 of a core, and answers with what has changed as
+/// `own`. Each is asked every 250 ms on average, or less often if that costs more than 1/800 of a core, and answers with what has changed as
 /// soon as it has counted again. Whatever a sibling answers, or does not, costs bounded time and memory, and changes nothing for
 /// the others.
 ///
