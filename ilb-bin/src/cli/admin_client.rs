@@ -61,7 +61,13 @@ impl AdminClient {
     /// Creates the client for `--url`, or else for the admin server in the same pod.
     pub(super) fn from_matches(matches: &ArgMatches) -> Result<Self, Failure> {
         let given = matches.try_get_one::<String>(URL_FLAG).ok().flatten().cloned();
-        Self::at(&given.unwrap_or_else(|| local_url(std::env::var("ILB_ADMIN_ADDRESS").ok().as_deref())))
+        let address = || std::env::var("ILB_ADMIN_ADDRESS").ok().and_then(|address| address.trim().parse().ok());
+        Self::at(&given.unwrap_or_else(|| local_url(address())))
+    }
+
+    /// Creates the client for an admin server on the same host that listens at this address.
+    pub(super) fn of(address: &ListenAddress) -> Result<Self, Failure> {
+        Self::at(&local_url(Some(*address)))
     }
 
     /// Creates the client for an admin server.
@@ -170,9 +176,9 @@ pub(super) fn data(event: &[u8]) -> Option<Vec<u8>> {
     (!lines.is_empty()).then(|| lines.join(&b'\n'))
 }
 
-/// Returns the URL, seen from the same host, of an admin server that listens at `address`, a value of `ILB_ADMIN_ADDRESS`.
-fn local_url(address: Option<&str>) -> String {
-    match address.and_then(|address| address.trim().parse().ok()) {
+/// Returns the URL, seen from the same host, of an admin server that listens at `address`.
+fn local_url(address: Option<ListenAddress>) -> String {
+    match address {
         None => DEFAULT_URL.to_owned(),
         Some(ListenAddress::All { port }) => format!("http://localhost:{port}"),
         Some(ListenAddress::One(mut address)) => {
@@ -207,7 +213,7 @@ mod tests {
     #[case(Some("10.0.0.7:9000"), "http://10.0.0.7:9000")]
     #[case(Some("nonsense"), "http://localhost:8081")]
     fn in_the_same_pod_no_url_is_needed(#[case] address: Option<&str>, #[case] url: &str) {
-        assert_eq!(local_url(address), url);
+        assert_eq!(local_url(address.and_then(|address| address.parse().ok())), url);
     }
 
     #[rstest]

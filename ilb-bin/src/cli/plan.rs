@@ -1,11 +1,14 @@
 //! `ilb plan`: shows what would be pushed.
 
 use clap::{ArgMatches, Command};
+use ilb_reconciler::siblings::ReplicaId;
+use ilb_siblings::Answer;
 use ilb_traefik_client::Configuration;
 use serde::Serialize;
 use tokio::time::Instant;
 
 use super::{
+    admin_client::AdminClient,
     format::Format,
     inputs,
     output::{print, print_json},
@@ -66,6 +69,12 @@ pub(super) fn execute(matches: &ArgMatches) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+/// Returns the identity of the ilb that runs here; `None` if none answers.
+async fn running(settings: &Settings) -> Option<ReplicaId> {
+    let answer = AdminClient::of(&settings.admin.address).ok()?.bytes("siblings").await.ok()?;
+    Answer::parse(&answer).ok().map(|answer| answer.replica)
+}
+
 impl Plan {
     /// Lists the backends, counts their connections and decides, once.
     async fn make(settings: &Settings) -> Result<Self, Failure> {
@@ -82,7 +91,7 @@ impl Plan {
         let desired = if settings.siblings.is_empty() {
             ilb_controller::plan(pools, &mut insight).await
         } else {
-            match ask_once(settings, &factory).await {
+            match ask_once(settings, &factory, running(settings).await).await {
                 Ok((own, events)) => {
                     insight.siblings_forbidden(None);
                     ilb_controller::plan_with_siblings(pools, own, &events, &mut insight).await

@@ -62,13 +62,14 @@ pub(super) async fn start(
     Ok(poll(replica, union(stream::select_all(lists), settings.siblings.len())))
 }
 
-/// Asks each endpoint of the Services once, for a plan. This replica, whose ilb has counted the same connections, is not asked.
-/// Fails if the endpoints of a Service cannot be listed.
+/// Asks each endpoint of the Services once, for a plan. `running` is the identity of the ilb that runs here, if one does: it has
+/// counted the same connections, so that it is no sibling. Fails if the endpoints of a Service cannot be listed.
 pub(crate) async fn ask_once(
     settings: &Settings,
     factory: &PoolFactory,
+    running: Option<ReplicaId>,
 ) -> anyhow::Result<(ReplicaId, Vec<SiblingEvent>)> {
-    let own = draw_identity();
+    let own = running.unwrap_or_else(draw_identity);
     let mut addresses = BTreeSet::new();
     for service in &settings.siblings {
         let slices = endpoints(settings, service, factory).await?;
