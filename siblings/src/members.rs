@@ -11,7 +11,7 @@ use std::{
 
 use ilb_reconciler::siblings::{MAX_SIBLINGS, ReplicaId, Report, SILENT_AFTER};
 
-use self::pace::Pace;
+use self::pace::{MAX_PERIOD, Pace};
 use crate::{event::SiblingEvent, problem::Problem, wire::Answer};
 
 /// Knowledge about each address of the list. Pure: callers pass `now`, and ask the addresses that are due.
@@ -69,17 +69,6 @@ pub(crate) struct Asked {
 
 /// Maximum number of addresses that are asked: each sibling may have one of each family, and so has this replica.
 const MAX_ADDRESSES: usize = 2 * (MAX_SIBLINGS + 1);
-
-/// Mean time between two questions to one sibling, divided by what a round would cost if all answered like it. Whatever each
-/// costs, all together cost 1/800 of a core, and as much is spent on the questions of the others.
-const PERIOD_PER_COST: u32 = 800;
-
-/// Minimum of the mean time between two questions to one sibling. Where many connections open and end, counts that are fresher
-/// gain at most half a percent of imbalance; where few do, a question after a pause is answered at the next change.
-const MIN_PERIOD: Duration = Duration::from_millis(250);
-
-/// Maximum of the mean time between two questions to one sibling. Longer ones cost more than a percent of imbalance.
-const MAX_PERIOD: Duration = Duration::from_secs(1);
 
 /// Time between two questions to an address that is this replica's own, or another one of a sibling that is heard.
 const SELDOM: Duration = Duration::from_secs(10);

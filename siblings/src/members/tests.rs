@@ -3,7 +3,10 @@
 use ilb_reconciler::siblings::Report;
 use proptest::{collection::vec, prelude::*};
 
-use super::{pace::MIN_GAP, *};
+use super::{
+    pace::{MIN_GAP, MIN_PERIOD},
+    *,
+};
 
 const OWN: ReplicaId = ReplicaId::new(0);
 const MS: Duration = Duration::from_millis(1);
