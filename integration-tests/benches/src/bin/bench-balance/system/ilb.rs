@@ -13,7 +13,7 @@ use anyhow::{Context, ensure};
 use ilb_testbed::{Admin, BareTraefik, Ilb, Neighbour, Net, Pods, Process, Signal, Traefik, eventually};
 use tempfile::TempDir;
 
-use super::siblings::Siblings;
+use super::siblings::{ADMIN_PORT, Siblings};
 
 /// A replica of ilb with its Traefik.
 pub(crate) struct IlbAndTraefik {
@@ -146,9 +146,6 @@ impl IlbAndTraefik {
         self.pod.as_ref().map(Neighbour::number)
     }
 }
-
-/// Port of the admin server, at which siblings ask.
-pub(super) const ADMIN_PORT: u16 = 8081;
 
 impl Proxy {
     /// Returns the address that clients connect to.

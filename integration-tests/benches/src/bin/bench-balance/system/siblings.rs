@@ -15,8 +15,6 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use super::ilb::ADMIN_PORT;
-
 /// Services of a namespace of their own, one for each replica: its endpoints are the siblings of that replica.
 ///
 /// Each replica is in a network namespace of its own, with an address by its number.
@@ -28,6 +26,8 @@ pub(crate) struct Siblings {
 
 /// Network of the backends and of the API server, as replicas reach them from their network namespaces.
 const NETWORK: &str = "10.9.0.0/16";
+/// Port of the admin server of each replica, at which siblings ask.
+pub(super) const ADMIN_PORT: u16 = 8081;
 /// Address of the API server.
 const API_SERVER: [u8; 4] = [10, 9, 0, 1];
 
