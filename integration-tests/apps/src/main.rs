@@ -20,6 +20,7 @@ mod report;
 mod servers;
 mod soak;
 mod stage;
+mod ticker;
 mod window;
 mod workers;
 

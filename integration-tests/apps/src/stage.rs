@@ -9,11 +9,11 @@ use ilb_testbed::eventually;
 use crate::{
     application::Application,
     cluster::Cluster,
-    demo::{self, Ticker},
     event::Event,
     example::Example,
     record::Record,
     soak::Sample,
+    ticker::{EVENTS, Ticker},
     window::{Kept, Window},
     workers::{Line, Load, Workers},
 };
@@ -99,7 +99,7 @@ impl<A: Application> Stage<A> {
         self.set_closing(true).await?;
         let ticker = Ticker::start(self.workers.iter().map(|(_, workers)| workers.reports()).collect());
         let mut records = Vec::new();
-        for event in demo::EVENTS.into_iter().filter(|event| event.is_common() || A::MORE.contains(event)) {
+        for event in EVENTS.into_iter().filter(|event| event.is_common() || A::MORE.contains(event)) {
             // So that one sees what is usual.
             self.turns(TURNS).await?;
             ticker.name(event.name());
