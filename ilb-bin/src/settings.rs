@@ -7,6 +7,7 @@ mod admin;
 #[cfg(test)]
 mod any_text;
 mod backend_link;
+mod backend_links;
 mod backends;
 mod closing;
 mod definitions;
@@ -52,6 +53,7 @@ pub(crate) use self::{
     traefik::{Authentication, Instances, TraefikSettings},
 };
 use self::{
+    backend_links::read_backend_links,
     definitions::{
         CLOSER_SOCKET, LOG_FORMAT, LOG_LEVEL,
         connection_log::{CONNECTION_LOG_ENABLED, CONNECTION_LOG_MAX_RATE},
@@ -125,7 +127,7 @@ impl Settings {
     fn read(reading: &mut Reading<'_>) -> Result<Self, Reported> {
         let log = LogOptions { level: reading.get(&LOG_LEVEL)?, format: reading.get(&LOG_FORMAT)? };
         let (admin, traefik) = (AdminSettings::read(reading)?, TraefikSettings::read(reading)?);
-        let backend_links = BackendLink::read_all(reading);
+        let backend_links = read_backend_links(reading);
         let closer_socket = reading.get_optional(&CLOSER_SOCKET);
         let siblings = reading.get_optional_list(&SIBLINGS).unwrap_or_default();
         let expect_siblings = reading.get(&EXPECT_SIBLINGS)?;

@@ -4,8 +4,6 @@ use std::str::FromStr;
 
 use anyhow::{Context, anyhow, bail, ensure};
 
-use super::{definitions::backend_links::BACKEND_LINKS, reading::Reading};
-
 /// Link that the status page shows beside each backend: `NAME=URL`.
 ///
 /// The URL is a template. Its placeholders stand after the host, so that no name of a pod decides where a link leads to.
@@ -15,9 +13,6 @@ pub(crate) struct BackendLink {
     pub(crate) url: String,
 }
 
-/// Maximum number of links: there has to be room for them in a row of the page.
-const MAX_LINKS: usize = 8;
-
 /// Maximum length of a name, in characters.
 const MAX_NAME_LENGTH: usize = 30;
 
@@ -26,23 +21,6 @@ const MAX_URL_LENGTH: usize = 2000;
 
 /// Names of the placeholders.
 const PLACEHOLDERS: [&str; 5] = ["pod", "namespace", "node", "address", "pool"];
-
-impl BackendLink {
-    /// Reads the links, whose names and number have to fit.
-    pub(super) fn read_all(reading: &mut Reading<'_>) -> Vec<Self> {
-        let links = reading.get_optional_named_list(&BACKEND_LINKS).unwrap_or_default();
-        let name = reading.name(BACKEND_LINKS.key());
-        if links.len() > MAX_LINKS {
-            reading.report(format!("{name} has {} links: give at most {MAX_LINKS}", links.len()));
-        }
-        for (index, link) in links.iter().enumerate() {
-            if links[..index].iter().any(|other| other.name == link.name) {
-                reading.report(format!("{name} has two links named {:?}: give each a name of its own", link.name));
-            }
-        }
-        links
-    }
-}
 
 impl FromStr for BackendLink {
     type Err = anyhow::Error;
@@ -104,7 +82,7 @@ mod tests {
     use rstest::rstest;
 
     use super::{
-        super::{Inputs, Settings},
+        super::{Inputs, Settings, backend_links::MAX_LINKS},
         *,
     };
 
