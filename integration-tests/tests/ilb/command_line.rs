@@ -47,7 +47,7 @@ async fn status_shows_a_running_ilb_and_its_exit_code_tells_readiness() {
 #[ignore = "needs the testbed: make test"]
 async fn a_bundle_has_what_a_running_ilb_tells_and_says_what_is_missing() {
     let mut world = World::start(2).await.unwrap();
-    let _connections = world.connect_to_each(1).await.unwrap();
+    let _connections = world.connect_to_each(2).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let bundle = folder.path().join("bundle.tar");
     let bundle = bundle.to_str().unwrap();
