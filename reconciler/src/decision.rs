@@ -34,7 +34,7 @@ pub struct Decision {
 /// Restriction of a ready backend by what is known of its connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Restriction {
-    /// At most an equal share of the new connections.
+    /// Limit of an equal share of the new connections.
     EqualShare,
     /// No new connections, because the backend has as many as it may have, or all have.
     Full,

@@ -54,6 +54,8 @@ use crate::{
 pub struct LeastConnections {
     slow_start: Duration,
     backends: BTreeMap<SocketAddr, Tracked>,
+    /// Number of backends that were added since the map was packed.
+    unpacked: usize,
     /// Set by the first set of backends, which may be empty.
     knows_backends: bool,
     counting: Counting,
@@ -144,6 +146,7 @@ impl LeastConnections {
         Self {
             slow_start: pacing.slow_start,
             backends: BTreeMap::new(),
+            unpacked: 0,
             knows_backends: false,
             counting: Counting::Unknown,
             desired: None,

@@ -214,6 +214,18 @@ mod tests {
         );
     }
 
+    #[test]
+    fn the_very_next_connection_goes_to_an_emptiest_once_nothing_is_late() {
+        // Four, three and no connections more room than the fullest one. The first two are next alike by the plan in force.
+        let mut drifts = drifts(6.0, &[4.0, 3.0, 0.0], 0.0);
+        for (drift, left) in drifts.iter_mut().zip([3.0, 3.0, 0.0]) {
+            (drift.pushed, drift.left) = (1e6 + left, 1e6 + left);
+        }
+        assert_eq!(reason_to_push(&drifts, Duration::ZERO, PICKS, 1.0, false), None);
+        assert_eq!(reason_to_push(&drifts, EXACT_AFTER, PICKS, 1.0, false), Some(Reason::Balance));
+        assert_eq!(reason_to_push(&drifts, Duration::ZERO, PICKS, 1.0, true), Some(Reason::Balance));
+    }
+
     /// Differences of less than a connection, as siblings make them, were left out when the plan was pushed, because the counts
     /// were old then.
     #[test]
