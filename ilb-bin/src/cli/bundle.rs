@@ -105,7 +105,7 @@ async fn collect_from(replica: &Replica, with_connections: bool, archive: &mut A
     }
 }
 
-/// Where the bundle goes.
+/// Destination of the bundle.
 enum Target {
     Stdout,
     File(PathBuf, File),

@@ -21,7 +21,7 @@ pub(crate) struct Window {
     pub(crate) longest_wait: f64,
     /// Number of clients of which an attempt failed.
     pub(crate) hurt: usize,
-    /// What else was seen, and how often.
+    /// Other things that were seen, with their numbers.
     #[serde(default)]
     pub(crate) noted: BTreeMap<String, usize>,
 }

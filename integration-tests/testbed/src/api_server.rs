@@ -24,7 +24,11 @@ use rustix::process::Signal;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::sync::Mutex;
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    sync::Mutex,
+};
 
 use crate::{Net, Pods, Process, eventually, tools};
 
@@ -182,6 +186,23 @@ impl ApiServer {
     /// Returns the path of a kubeconfig with all rights.
     pub fn kubeconfig(&self) -> PathBuf {
         self.servers.folder.path().join("kubeconfig")
+    }
+
+    /// Leads connections to `via` on to [`address`](Self::address), until the runtime ends: for clients in other network
+    /// namespaces, which reach no loopback of this one. Returns the address with its port, which may be given as 0.
+    pub async fn forward(&self, via: SocketAddr) -> anyhow::Result<SocketAddr> {
+        let target = self.address();
+        let listener = TcpListener::bind(via).await.with_context(|| format!("cannot listen at {via}"))?;
+        let address = listener.local_addr()?;
+        tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let mut server = TcpStream::connect(target).await?;
+                    copy_bidirectional(&mut client, &mut server).await
+                });
+            }
+        });
+        Ok(address)
     }
 
     /// Writes a kubeconfig with all rights for a client that connects to `via`, which leads to [`address`](Self::address).

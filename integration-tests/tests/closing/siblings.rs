@@ -5,10 +5,6 @@ use std::{collections::BTreeMap, fs, net::SocketAddr, path::Path, time::Duration
 use ilb_testbed::{Admin, ApiServer, Backend, Behaviour, Neighbour, Net, Network, Signal, eventually, host_network};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use serde_json::{Value, json};
-use tokio::{
-    io::copy_bidirectional,
-    net::{TcpListener, TcpStream},
-};
 
 use crate::{
     crowd::{AfterEnd, Crowd},
@@ -21,19 +17,6 @@ const CLIENTS: usize = 400;
 /// Address at which the API server is reached from both pods, and those of the siblings.
 const API_SERVER: ([u8; 4], u16) = ([10, 9, 2, 1], 6443);
 const SIBLINGS: [[u8; 4]; 2] = [[10, 9, 1, 1], [10, 254, 0, 2]];
-
-/// Leads connections to `address` on to `target`.
-async fn forward(address: SocketAddr, target: SocketAddr) {
-    let listener = TcpListener::bind(address).await.unwrap();
-    tokio::spawn(async move {
-        while let Ok((mut client, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let mut server = TcpStream::connect(target).await?;
-                copy_bidirectional(&mut client, &mut server).await
-            });
-        }
-    });
-}
 
 async fn closing(admin: &Admin) -> anyhow::Result<Value> {
     Ok(admin.status().await?["pools"][0]["closing"].clone())
@@ -66,7 +49,7 @@ async fn siblings_level_their_totals_and_close_nothing_while_one_is_not_heard() 
     host_network("10.9.0.0/16").unwrap();
     let other = Neighbour::pod("10.9.0.0/16").unwrap();
     let api_server = ApiServer::start().await.unwrap();
-    forward(API_SERVER.into(), api_server.address()).await;
+    api_server.forward(API_SERVER.into()).await.unwrap();
     let namespace = api_server.new_namespace("closing").await.unwrap();
     let slice = json!({
         "apiVersion": "discovery.k8s.io/v1",

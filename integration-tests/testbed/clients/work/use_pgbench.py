@@ -85,7 +85,7 @@ def new_runs(host, port, clients, pause, **options):
     def repeat():
         while not work.stopping.is_set():
             if not runs.run():
-                time.sleep(work.RETRY)
+                work.stopping.wait(work.RETRY)
 
     thread = threading.Thread(target=repeat, daemon=True)
     thread.start()

@@ -10,10 +10,6 @@ use kube::{
     api::{Patch, PatchParams},
 };
 use serde_json::json;
-use tokio::{
-    io::copy_bidirectional,
-    net::{TcpListener, TcpStream},
-};
 
 /// Services of a namespace of their own, one for each replica: its endpoints are the siblings of that replica.
 ///
@@ -41,7 +37,7 @@ impl Siblings {
     pub(crate) async fn new(api: &ApiServer) -> anyhow::Result<Self> {
         let namespace = api.new_namespace("siblings").await?;
         let slices = Api::namespaced(api.client(), namespace.namespace());
-        let via = forward_to(api.address()).await?;
+        let via = api.forward((API_SERVER, 0).into()).await?;
         Ok(Self { namespace, kubeconfig: api.kubeconfig_via(via)?.display().to_string(), slices })
     }
 
@@ -81,21 +77,6 @@ impl Siblings {
 pub(crate) fn backend_address(index: u16, port: u16) -> SocketAddr {
     let [high, low] = index.to_be_bytes();
     ([10, 9, 1 + high, low], port).into()
-}
-
-/// Leads connections to the address of the API server on to where it is. Returns the address.
-async fn forward_to(api_server: SocketAddr) -> anyhow::Result<SocketAddr> {
-    let listener = TcpListener::bind(SocketAddr::from((API_SERVER, 0))).await.context("cannot serve the API server")?;
-    let address = listener.local_addr()?;
-    tokio::spawn(async move {
-        while let Ok((mut client, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let mut server = TcpStream::connect(api_server).await?;
-                copy_bidirectional(&mut client, &mut server).await
-            });
-        }
-    });
-    Ok(address)
 }
 
 fn service(number: u16) -> String {
